@@ -1,0 +1,363 @@
+package peerselector
+
+import (
+	"math/rand"
+	"testing"
+	"time"
+)
+
+func TestFirstAliveWins(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		gws   int
+		alive int // the others are dead
+		want  time.Duration
+	}{
+		{"one of one", 1, 1, 20 * time.Millisecond},
+		{"four of four", 4, 4, 20 * time.Millisecond},
+		{"one of four", 4, 1, 920 * time.Millisecond},
+		{"one of eight", 8, 1, 3920 * time.Millisecond},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for seed := int64(0); seed < 50; seed++ {
+				s := newSim(t, seed, false, tt.gws)
+				for i := tt.alive + 1; i <= tt.gws; i++ {
+					s.gws[key(i)].alive = false
+				}
+				s.send(Static{peers(tt.gws)})
+				s.send(WANUp{})
+				s.run(time.Minute, s.connected)
+				if !s.connected() || s.now.Sub(epoch) > tt.want {
+					t.Fatalf("seed %d: connected=%v after %v, want at most %v", seed, s.connected(), s.now.Sub(epoch), tt.want)
+				}
+				s.run(s.now.Sub(epoch)+10*time.Second, nil)
+				if got := s.e.State(); got != Connected || len(s.installed) != 1 {
+					t.Fatalf("seed %d: state %v with %d peers on the device", seed, got, len(s.installed))
+				}
+			}
+		})
+	}
+}
+
+func TestStartIsUniform(t *testing.T) {
+	const n, gws = 4000, 4
+	won := map[Key]int{}
+	for seed := int64(0); seed < n; seed++ {
+		s := newSim(t, seed, false, gws)
+		s.send(Static{peers(gws)})
+		s.send(WANUp{})
+		s.run(time.Second, s.connected)
+		won[*s.current]++
+	}
+	for i := 1; i <= gws; i++ {
+		// 1000 expected, standard deviation 27.
+		if c := won[key(i)]; c < 880 || c > 1120 {
+			t.Errorf("gw%d won %d of %d", i, c, n)
+		}
+	}
+}
+
+// The gateways learn the key after the broker has answered; the first handshakes are lost.
+func TestKeyArrivesLate(t *testing.T) {
+	for _, late := range []time.Duration{0, 70 * time.Millisecond, 500 * time.Millisecond, 1050 * time.Millisecond} {
+		s := newSim(t, 1, true, 2)
+		s.broker = func(s *sim) {
+			s.after(30*time.Millisecond, func() {
+				for _, g := range s.gws {
+					g.known = s.now.Add(late)
+				}
+				p := peer(1)
+				p.Preferred = true
+				s.send(BrokerAnswered{[]Peer{p}})
+			})
+		}
+		s.send(Static{peers(2)})
+		s.send(WANUp{})
+		s.run(time.Minute, s.connected)
+		if got := s.now.Sub(epoch); got > late+900*time.Millisecond {
+			t.Errorf("key %v late: connected after %v", late, got)
+		}
+		if late < time.Second && *s.current != key(1) {
+			t.Errorf("key %v late: the broker's choice did not win", late)
+		}
+		if s.asks != 1 {
+			t.Errorf("asked the broker %d times", s.asks)
+		}
+	}
+}
+
+func TestSlowLineConnects(t *testing.T) {
+	for _, rtt := range []time.Duration{400 * time.Millisecond, 1500 * time.Millisecond, 4 * time.Second} {
+		s := newSim(t, 3, false, 3)
+		for _, g := range s.gws {
+			g.rtt = rtt
+		}
+		s.send(Static{peers(3)})
+		s.send(WANUp{})
+		s.run(time.Minute, s.connected)
+		if !s.connected() || s.now.Sub(epoch) > 5*rtt+2*time.Second {
+			t.Errorf("rtt %v: connected=%v after %v", rtt, s.connected(), s.now.Sub(epoch))
+		}
+	}
+}
+
+func TestBrokerDown(t *testing.T) {
+	hang := func(*sim) {}
+	refuse := func(s *sim) { s.after(time.Second, func() { s.send(BrokerFailed{}) }) }
+	for name, broker := range map[string]func(*sim){"hangs": hang, "refuses": refuse} {
+		s := newSim(t, 5, true, 2)
+		s.broker = broker
+		s.send(Static{peers(2)})
+		s.send(WANUp{})
+		s.run(time.Minute, s.connected)
+		if !s.connected() || s.now.Sub(epoch) > 2100*time.Millisecond {
+			t.Errorf("%s: connected=%v after %v", name, s.connected(), s.now.Sub(epoch))
+		}
+	}
+}
+
+func TestRetryAfterIsHonoured(t *testing.T) {
+	s := newSim(t, 5, true, 0)
+	s.broker = func(s *sim) { s.send(BrokerFailed{RetryAfter: 10 * time.Minute}) }
+	s.send(WANUp{})
+	s.run(9*time.Minute, nil)
+	if s.asks != 1 {
+		t.Errorf("asked %d times within the time the broker had set", s.asks)
+	}
+	s.run(20*time.Minute, nil)
+	if s.asks < 2 {
+		t.Error("never asked again")
+	}
+}
+
+// No gateway answers: the broker is asked again, seldom, and a gateway that comes back is found.
+func TestAllDeadThenBack(t *testing.T) {
+	s := newSim(t, 7, true, 3)
+	for _, g := range s.gws {
+		g.alive = false
+	}
+	s.broker = func(s *sim) { s.after(50*time.Millisecond, func() { s.send(BrokerAnswered{peers(3)}) }) }
+	s.send(WANUp{})
+	s.run(time.Hour, nil)
+	if s.asks < 20 || s.asks > 180 {
+		t.Errorf("%d questions to the broker in an hour", s.asks)
+	}
+	if s.installs > 60*3*60 {
+		t.Errorf("%d handshakes started in an hour", s.installs)
+	}
+	s.gws[key(2)].alive = true
+	back := s.now
+	s.run(2*time.Hour, s.connected)
+	if !s.connected() || s.now.Sub(back) > 90*time.Second {
+		t.Errorf("connected=%v %v after a gateway came back", s.connected(), s.now.Sub(back))
+	}
+}
+
+func connect(t *testing.T, seed int64, gws int) *sim {
+	t.Helper()
+	s := newSim(t, seed, false, gws)
+	s.send(Static{peers(gws)})
+	s.send(WANUp{})
+	s.run(time.Minute, s.connected)
+	s.run(s.now.Sub(epoch)+time.Minute, nil)
+	if s.e.State() != Connected {
+		t.Fatalf("state %v", s.e.State())
+	}
+	return s
+}
+
+func TestFailover(t *testing.T) {
+	for seed := int64(0); seed < 30; seed++ {
+		s := connect(t, seed, 3)
+		old := *s.current
+		s.gws[old].alive = false
+		died := s.now
+		s.run(time.Hour, func() bool { return s.current != nil && *s.current != old })
+		if got := s.now.Sub(died); got > 10*time.Second {
+			t.Errorf("seed %d: failover took %v", seed, got)
+		}
+		if _, ok := s.installed[old]; ok {
+			t.Errorf("seed %d: the dead gateway is still on the device", seed)
+		}
+	}
+}
+
+// The whole line is silent for a while: nothing is switched, and the old gateway is kept.
+func TestLineDownKeepsGateway(t *testing.T) {
+	s := connect(t, 2, 3)
+	old := *s.current
+	for _, g := range s.gws {
+		g.alive = false
+	}
+	s.run(s.now.Sub(epoch)+time.Minute, nil)
+	if s.e.State() != Suspect || s.current == nil || *s.current != old {
+		t.Fatalf("state %v", s.e.State())
+	}
+	for _, g := range s.gws {
+		g.alive = true
+	}
+	s.run(s.now.Sub(epoch)+time.Minute, nil)
+	if s.e.State() != Connected || *s.current != old && len(s.promotes) > 2 {
+		t.Errorf("state %v, promotions %v", s.e.State(), s.promotes)
+	}
+}
+
+func TestGiveUpAfterSessionIsVoid(t *testing.T) {
+	s := connect(t, 2, 1)
+	s.gws[key(1)].alive = false
+	s.run(s.now.Sub(epoch)+4*time.Minute, nil)
+	if _, ok := s.e.Current(); ok {
+		t.Fatal("still holds a gateway that was silent for four minutes")
+	}
+	s.gws[key(1)].alive = true
+	s.run(s.now.Sub(epoch)+2*time.Minute, s.connected)
+	if !s.connected() {
+		t.Error("did not come back")
+	}
+}
+
+// A gateway that shakes hands but is dead inside is left for one that works; when all are like that, nobody flaps.
+func TestMuteGateway(t *testing.T) {
+	for seed := int64(0); seed < 20; seed++ {
+		s := newSim(t, seed, false, 3)
+		s.gws[key(1)].mute = true
+		s.gws[key(2)].mute = true
+		s.send(Static{peers(3)})
+		s.send(WANUp{})
+		s.run(time.Minute, nil)
+		if *s.current != key(3) || s.e.Mute() {
+			t.Errorf("seed %d: uses %v, mute=%v", seed, *s.current, s.e.Mute())
+		}
+		s = newSim(t, seed, false, 3)
+		for _, g := range s.gws {
+			g.mute = true
+		}
+		s.send(Static{peers(3)})
+		s.send(WANUp{})
+		s.run(10*time.Minute, nil)
+		if len(s.promotes) != 3 || !s.e.Mute() || s.e.State() != Connected {
+			t.Errorf("seed %d: %d promotions among three mute gateways, state %v", seed, len(s.promotes), s.e.State())
+		}
+	}
+}
+
+func TestAdoptedStays(t *testing.T) {
+	s := newSim(t, 1, true, 3)
+	s.broker = func(*sim) { t.Error("asked the broker with a working gateway in hand") }
+	s.installed[key(2)] = 1
+	k := key(2)
+	s.current = &k
+	s.send(Static{peers(1)})
+	s.send(Adopted{peer(2)})
+	s.send(WANUp{})
+	s.run(time.Hour, nil)
+	if s.installs != 0 || *s.current != key(2) {
+		t.Errorf("%d handshakes started beside an adopted gateway", s.installs)
+	}
+}
+
+func TestReload(t *testing.T) {
+	s := connect(t, 4, 3)
+	in := *s.current
+	s.send(Static{peers(3)})
+	if *s.current != in || s.e.State() != Connected {
+		t.Fatal("a reload without a change moved the gateway")
+	}
+	var rest []Peer
+	for _, p := range peers(3) {
+		if p.PublicKey != in {
+			rest = append(rest, p)
+		}
+	}
+	s.send(Static{rest})
+	if _, ok := s.installed[in]; ok {
+		t.Fatal("a gateway that is no longer configured stays on the device")
+	}
+	s.run(s.now.Sub(epoch)+time.Minute, s.connected)
+	if !s.connected() {
+		t.Error("did not move on")
+	}
+}
+
+func TestUnresolvableIsPassedOver(t *testing.T) {
+	s := newSim(t, 1, false, 3)
+	s.send(Static{peers(3)})
+	acts := s.e.Handle(WANUp{}, s.now)
+	first := acts[0].(Install).Peer
+	next := s.e.Handle(Failed{first.PublicKey}, s.now)
+	if len(next) != 2 || next[0] != (Action)(nil) && next[0].(Remove).Peer.PublicKey != first.PublicKey {
+		t.Fatalf("got %v", next)
+	}
+	if p := next[1].(Install).Peer; p.PublicKey == first.PublicKey {
+		t.Error("tried the same one again")
+	}
+}
+
+func TestWANFlap(t *testing.T) {
+	s := connect(t, 6, 3)
+	in := *s.current
+	n := s.installs
+	s.send(WANDown{})
+	if _, ok := s.e.Next(); ok {
+		t.Error("has something to do without a WAN")
+	}
+	s.run(s.now.Sub(epoch)+2*time.Minute, nil)
+	s.send(WANUp{})
+	s.run(s.now.Sub(epoch)+time.Minute, nil)
+	if *s.current != in || s.installs != n {
+		t.Errorf("the flap cost %d handshakes", s.installs-n)
+	}
+}
+
+// Random worlds: gateways come and go, the line flaps, the broker fails. The sim checks the promises at each step; in the
+// end a gateway lives for good, and the node must use it, with a bounded number of actions.
+func TestRandomWorlds(t *testing.T) {
+	for seed := int64(0); seed < 300; seed++ {
+		r := rand.New(rand.NewSource(seed))
+		n := 1 + r.Intn(6)
+		broker := r.Intn(2) == 0
+		s := newSim(t, seed, broker, n)
+		s.broker = func(s *sim) {
+			switch r.Intn(4) {
+			case 0:
+				s.after(time.Duration(r.Intn(20))*time.Second, func() { s.send(BrokerFailed{time.Duration(r.Intn(30)) * time.Second}) })
+			default:
+				p := peer(1 + r.Intn(n))
+				p.Preferred = true
+				s.after(time.Duration(r.Intn(3000))*time.Millisecond, func() { s.send(BrokerAnswered{[]Peer{p}}) })
+			}
+		}
+		s.send(Static{peers(1 + r.Intn(n))})
+		s.send(WANUp{})
+		for at := time.Duration(0); at < 30*time.Minute; at += time.Duration(r.Intn(40000)) * time.Millisecond {
+			s.run(at, nil)
+			switch r.Intn(10) {
+			case 0:
+				s.send(WANDown{})
+			case 1, 2:
+				s.send(WANUp{})
+			case 3:
+				s.send(Static{peers(1 + r.Intn(n))})
+			default:
+				g := s.gws[key(1+r.Intn(n))]
+				g.alive = !g.alive
+				g.rtt = time.Duration(10+r.Intn(3000)) * time.Millisecond
+				g.mute = r.Intn(5) == 0
+			}
+		}
+		s.send(WANUp{})
+		s.send(Static{peers(n)})
+		for _, g := range s.gws {
+			g.alive, g.mute = true, false
+		}
+		s.acts = 0
+		from := s.now.Sub(epoch)
+		s.run(from+10*time.Minute, nil)
+		if s.e.State() != Connected || s.e.Mute() {
+			t.Errorf("seed %d: state %v, mute %v though every gateway lives", seed, s.e.State(), s.e.Mute())
+		}
+		if perMinute := s.acts / 10; perMinute > 60 {
+			t.Errorf("seed %d: %d actions per minute at rest", seed, perMinute)
+		}
+	}
+}

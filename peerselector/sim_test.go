@@ -1,0 +1,189 @@
+package peerselector
+
+import (
+	"fmt"
+	"math/rand"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// gateway is how one gateway behaves towards the simulated node.
+type gateway struct {
+	alive bool
+	rtt   time.Duration
+	known time.Time // when it learned our key
+	mute  bool      // shakes hands, but answers nothing inside the tunnel
+}
+
+// sim carries an Engine's actions out in virtual time and holds it to its promises after every step.
+type sim struct {
+	t         *testing.T
+	e         *Engine
+	now       time.Time
+	gws       map[Key]*gateway
+	queue     []timed
+	installed map[Key]int // generation of the peer on the device; absent: not there
+	gen       int
+	lastInit  map[Key]time.Time
+	current   *Key
+	tried     map[Key]int // starts in this round
+	installs  int
+	promotes  []Key
+	asks      int
+	broker    func(*sim) // what happens when the broker is asked
+	acts      int
+}
+
+type timed struct {
+	at  time.Time
+	run func()
+}
+
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func key(i int) Key {
+	var k Key
+	k[0], k[1] = byte(i), byte(i>>8)
+	return k
+}
+
+func peer(i int) Peer {
+	return Peer{Name: fmt.Sprintf("gw%d", i), PublicKey: key(i), Endpoints: []string{fmt.Sprintf("gw%d.example.org:51820", i)},
+		LinkAddress: netip.MustParseAddr("fe80::1"), AllowedIPs: []netip.Prefix{netip.MustParsePrefix("fe80::1/128")}}
+}
+
+func peers(n int) []Peer {
+	var ps []Peer
+	for i := 1; i <= n; i++ {
+		ps = append(ps, peer(i))
+	}
+	return ps
+}
+
+func newSim(t *testing.T, seed int64, broker bool, gws int) *sim {
+	r := rand.New(rand.NewSource(seed))
+	s := &sim{t: t, now: epoch, gws: map[Key]*gateway{}, installed: map[Key]int{}, lastInit: map[Key]time.Time{}, tried: map[Key]int{}}
+	s.e = New(Config{Timing: Default(), Broker: broker, Intn: r.Int63n})
+	for i := 1; i <= gws; i++ {
+		s.gws[key(i)] = &gateway{alive: true, rtt: 20 * time.Millisecond}
+	}
+	return s
+}
+
+func (s *sim) after(d time.Duration, f func()) { s.queue = append(s.queue, timed{s.now.Add(d), f}) }
+
+func (s *sim) send(ev Event) {
+	began := s.e.began
+	if _, ok := ev.(BrokerAnswered); ok {
+		clear(s.tried) // the key is known only now: whatever was tried before does not count
+	}
+	acts := s.e.Handle(ev, s.now)
+	if s.e.began != began {
+		clear(s.tried)
+	}
+	for _, a := range acts {
+		s.acts++
+		s.do(a)
+	}
+	if again := s.e.Handle(Tick{}, s.now); len(again) != 0 {
+		s.t.Fatalf("%v: a second look at the same instant gave %v", s.now.Sub(epoch), again)
+	}
+	if at, ok := s.e.Next(); ok && !at.After(s.now) {
+		s.t.Fatalf("%v: Next is %v, in the past: the caller would spin (state %v)", s.now.Sub(epoch), at.Sub(epoch), s.e.State())
+	}
+}
+
+func (s *sim) do(a Action) {
+	switch a := a.(type) {
+	case Install:
+		k := a.Peer.PublicKey
+		s.installs++
+		if last, ok := s.lastInit[k]; ok && s.now.Sub(last) < 250*time.Millisecond {
+			s.t.Fatalf("%v: %s is created anew after %v", s.now.Sub(epoch), a.Peer.Name, s.now.Sub(last))
+		}
+		s.lastInit[k] = s.now
+		if a.Attempt == 0 {
+			if s.tried[k]++; s.tried[k] > 1 {
+				s.t.Fatalf("%v: %s is tried twice in one round", s.now.Sub(epoch), a.Peer.Name)
+			}
+		}
+		if s.current != nil && *s.current == k {
+			s.t.Fatalf("%v: the gateway in use is created anew", s.now.Sub(epoch))
+		}
+		s.gen++
+		gen := s.gen
+		s.installed[k] = gen
+		if len(s.installed) > s.e.t.Parallel+1 {
+			s.t.Fatalf("%v: %d peers on the device", s.now.Sub(epoch), len(s.installed))
+		}
+		g := s.gws[k]
+		if g != nil && g.alive && !s.now.Before(g.known) {
+			s.after(g.rtt, func() {
+				if s.installed[k] == gen && g.alive {
+					s.send(Handshake{k})
+				}
+			})
+		}
+	case Promote:
+		k := a.Peer.PublicKey
+		if _, ok := s.installed[k]; !ok {
+			s.t.Fatalf("promotes %s, which is not on the device", a.Peer.Name)
+		}
+		s.promotes = append(s.promotes, k)
+		s.current = &k
+	case Remove:
+		k := a.Peer.PublicKey
+		if _, ok := s.installed[k]; !ok {
+			s.t.Fatalf("%v: removes %s, which is not on the device", s.now.Sub(epoch), a.Peer.Name)
+		}
+		delete(s.installed, k)
+		if s.current != nil && *s.current == k {
+			s.current = nil
+		}
+	case Probe:
+		k := a.Peer.PublicKey
+		if g := s.gws[k]; g != nil && g.alive {
+			if g.mute {
+				s.after(10*time.Second, func() { s.send(Alive{Key: k}) })
+			} else {
+				s.after(g.rtt, func() { s.send(Alive{Key: k, Reply: true}) })
+			}
+		}
+	case AskBroker:
+		s.asks++
+		s.broker(s)
+	}
+}
+
+// run lets virtual time pass until d after the epoch, or until done says so.
+func (s *sim) run(d time.Duration, done func() bool) {
+	end := epoch.Add(d)
+	for {
+		if done != nil && done() {
+			return
+		}
+		at, ok := s.e.Next()
+		first := -1
+		for i, q := range s.queue {
+			if (!ok || !q.at.After(at)) && (first < 0 || q.at.Before(s.queue[first].at)) {
+				first = i
+			}
+		}
+		switch {
+		case first >= 0 && !s.queue[first].at.After(end):
+			q := s.queue[first]
+			s.queue = append(s.queue[:first], s.queue[first+1:]...)
+			s.now = q.at
+			q.run()
+		case first < 0 && ok && !at.After(end):
+			s.now = at
+			s.send(Tick{})
+		default:
+			s.now = end
+			return
+		}
+	}
+}
+
+func (s *sim) connected() bool { return s.current != nil }
