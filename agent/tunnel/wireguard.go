@@ -1,0 +1,210 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/wgctrl"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+)
+
+// device finds the WireGuard device or makes it, marks it, and brings it up.
+func (t *Tunnel) device(ctx context.Context, d Desired) (netlink.Link, Backend, error) {
+	link, err := t.h.LinkByName(d.Interface)
+	if isNotFound(err) {
+		clear(t.gens)
+		if err = t.create(ctx, d); err == nil {
+			link, err = t.h.LinkByName(d.Interface)
+		}
+		if err != nil {
+			return nil, 0, fmt.Errorf("create WireGuard device %s: %w", d.Interface, err)
+		}
+		if err := t.change(func() error { return t.h.LinkSetAlias(link, mark(d.Name)) }); err != nil {
+			return nil, 0, fmt.Errorf("mark %s as ours: %w", d.Interface, err)
+		}
+		link.Attrs().Alias = mark(d.Name)
+	} else if err != nil {
+		return nil, 0, fmt.Errorf("look up %s: %w", d.Interface, err)
+	}
+	backend := Kernel
+	switch link.Type() {
+	case "wireguard":
+	case "tuntap", "tun":
+		backend = Userspace
+		if _, err := t.wg.Device(d.Interface); err != nil {
+			return nil, 0, fmt.Errorf("%s is a tun device without a WireGuard process behind it: delete it, or set option interface to another name", d.Interface)
+		}
+	default:
+		return nil, 0, fmt.Errorf("%s exists and is a %s device, not WireGuard: delete it, or set option interface to another name", d.Interface, link.Type())
+	}
+	return link, backend, nil
+}
+
+func (t *Tunnel) create(ctx context.Context, d Desired) error {
+	if d.Backend != Userspace {
+		err := t.change(func() error {
+			return t.h.LinkAdd(&netlink.Wireguard{LinkAttrs: netlink.LinkAttrs{Name: d.Interface}})
+		})
+		switch {
+		case err == nil:
+			// A client that was opened before the module was loaded cannot speak to it.
+			return t.reopen()
+		case !errors.Is(err, unix.EOPNOTSUPP):
+			return err
+		case d.Backend == Kernel || t.spawn == nil:
+			return ErrNoWireGuard
+		}
+	}
+	if t.spawn == nil {
+		return errors.New("this build has no userspace WireGuard: set option backend to kernel, or install the userspace variant of this package")
+	}
+	return t.change(func() error { return t.spawn(ctx, d.Interface) })
+}
+
+func (t *Tunnel) reopen() error {
+	wg, err := wgctrl.New()
+	if err != nil {
+		return fmt.Errorf("open WireGuard control: %w", err)
+	}
+	t.wg.Close()
+	t.wg = wg
+	return nil
+}
+
+// configure sets the key, mark, port and the peers wanted. It gives the peers that are to be removed once nothing points
+// at them any more.
+func (t *Tunnel) configure(d Desired, ours bool) (obsolete []wgtypes.Key, err error) {
+	dev, err := t.Status(d.Interface)
+	if err != nil {
+		return nil, err
+	}
+	var cfg wgtypes.Config
+	dirty := false
+	if dev.PrivateKey != d.PrivateKey {
+		cfg.PrivateKey, dirty = &d.PrivateKey, true
+	}
+	if m := int(d.FwMark); dev.FirewallMark != m {
+		cfg.FirewallMark, dirty = &m, true
+	}
+	if p := int(d.ListenPort); p != 0 && dev.ListenPort != p {
+		cfg.ListenPort, dirty = &p, true
+	}
+	present := map[wgtypes.Key]wgtypes.Peer{}
+	for _, p := range dev.Peers {
+		present[p.PublicKey] = p
+	}
+	wanted := map[wgtypes.Key]bool{}
+	for _, p := range d.Peers {
+		wanted[p.PublicKey] = true
+		cfg.Peers = append(cfg.Peers, t.peer(p, present)...)
+	}
+	for k := range present {
+		// On our own device a peer that nobody wants is a leftover; on somebody else's it is theirs.
+		if _, put := t.gens[k]; !wanted[k] && (ours || put) {
+			obsolete = append(obsolete, k)
+		}
+	}
+	if !dirty && len(cfg.Peers) == 0 {
+		return obsolete, nil
+	}
+	if err := t.change(func() error { return t.wg.ConfigureDevice(d.Interface, cfg) }); err != nil {
+		return nil, fmt.Errorf("configure WireGuard device %s: %w", d.Interface, err)
+	}
+	for _, p := range d.Peers {
+		t.gens[p.PublicKey] = p.Generation
+	}
+	return obsolete, nil
+}
+
+// peer gives what has to be sent to make one peer as wanted; nothing when it is.
+func (t *Tunnel) peer(p Peer, present map[wgtypes.Key]wgtypes.Peer) []wgtypes.PeerConfig {
+	is, there := present[p.PublicKey]
+	gen, known := t.gens[p.PublicKey]
+	if there && !known {
+		// Left by an agent before us: taken as it is.
+		t.gens[p.PublicKey] = p.Generation
+		gen = p.Generation
+	}
+	allowed := make([]net.IPNet, 0, len(p.AllowedIPs))
+	for _, a := range p.AllowedIPs {
+		allowed = append(allowed, *ipNet(a))
+	}
+	keepalive := p.Keepalive
+	if !there || gen != p.Generation {
+		set := wgtypes.PeerConfig{
+			PublicKey:                   p.PublicKey,
+			Endpoint:                    net.UDPAddrFromAddrPort(p.Endpoint),
+			PersistentKeepaliveInterval: &keepalive,
+			ReplaceAllowedIPs:           true,
+			AllowedIPs:                  allowed,
+		}
+		if !there {
+			return []wgtypes.PeerConfig{set}
+		}
+		return []wgtypes.PeerConfig{{PublicKey: p.PublicKey, Remove: true}, set}
+	}
+	set := wgtypes.PeerConfig{PublicKey: p.PublicKey, UpdateOnly: true}
+	dirty := false
+	if is.PersistentKeepaliveInterval.Round(time.Second) != keepalive.Round(time.Second) {
+		set.PersistentKeepaliveInterval, dirty = &keepalive, true
+	}
+	if !sameNets(is.AllowedIPs, p.AllowedIPs) {
+		set.ReplaceAllowedIPs, set.AllowedIPs, dirty = true, allowed, true
+	}
+	if !dirty {
+		return nil
+	}
+	return []wgtypes.PeerConfig{set}
+}
+
+func (t *Tunnel) removePeers(ifname string, keys []wgtypes.Key) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	var cfg wgtypes.Config
+	for _, k := range keys {
+		cfg.Peers = append(cfg.Peers, wgtypes.PeerConfig{PublicKey: k, Remove: true, UpdateOnly: true})
+	}
+	if err := t.change(func() error { return t.wg.ConfigureDevice(ifname, cfg) }); err != nil {
+		return fmt.Errorf("remove %d peers from %s: %w", len(keys), ifname, err)
+	}
+	for _, k := range keys {
+		delete(t.gens, k)
+	}
+	return nil
+}
+
+func sameNets(have []net.IPNet, want []netip.Prefix) bool {
+	if len(have) != len(want) {
+		return false
+	}
+	set := map[netip.Prefix]bool{}
+	for _, w := range want {
+		set[w.Masked()] = true
+	}
+	for _, n := range have {
+		if p, ok := prefix(n); !ok || !set[p] {
+			return false
+		}
+	}
+	return true
+}
+
+func prefix(n net.IPNet) (netip.Prefix, bool) {
+	a, ok := netip.AddrFromSlice(n.IP)
+	ones, _ := n.Mask.Size()
+	if len(n.Mask) == net.IPv4len {
+		a = a.Unmap()
+	}
+	return netip.PrefixFrom(a, ones).Masked(), ok
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
