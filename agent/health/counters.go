@@ -1,0 +1,56 @@
+// Package health tells whether the link to a gateway is alive: by what WireGuard counts, and by an echo request to the
+// gateway's link address inside the tunnel. Whatever is received is a sign of life, however late: a busy line is not a
+// dead one.
+package health
+
+import (
+	"time"
+
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"wguplink/peerselector"
+)
+
+// payloadBytes is more than WireGuard itself can have sent unasked within the first seconds after a handshake: a response
+// (92), a cookie (64) and some keepalives (32 each). Whoever received more got payload: the inside of the tunnel works.
+const payloadBytes = 1000
+
+// Counters turns successive readings of a WireGuard device into events. It compares values and never looks at the wall
+// clock: WireGuard reports handshakes as wall-clock times, which jump when NTP sets the clock.
+type Counters struct {
+	peers map[wgtypes.Key]reading
+}
+
+type reading struct {
+	handshake time.Time
+	rx        int64
+	payload   int64 // rx when the peer was last created or promoted
+}
+
+// Forget drops what is known of a peer, because it was created anew or has a new role: its counters start from here.
+func (c *Counters) Forget(k wgtypes.Key) { delete(c.peers, k) }
+
+// Observe compares a reading with the one before and gives what has happened since. A handshake that stands in the first
+// reading of a peer is an event too, unless the peer was adopted with it.
+func (c *Counters) Observe(peers []wgtypes.Peer) []peerselector.Event {
+	var events []peerselector.Event
+	now := make(map[wgtypes.Key]reading, len(peers))
+	for _, p := range peers {
+		was, known := c.peers[p.PublicKey]
+		is := reading{p.LastHandshakeTime, p.ReceiveBytes, was.payload}
+		if is.rx < was.rx {
+			was, is.payload = reading{}, 0 // created anew behind our back
+		}
+		if !is.handshake.IsZero() && !is.handshake.Equal(was.handshake) {
+			events = append(events, peerselector.Handshake{Key: peerselector.Key(p.PublicKey)})
+		}
+		if !known {
+			is.payload = is.rx
+		} else if is.rx > was.rx {
+			events = append(events, peerselector.Alive{Key: peerselector.Key(p.PublicKey), Reply: is.rx-is.payload > payloadBytes})
+		}
+		now[p.PublicKey] = is
+	}
+	c.peers = now
+	return events
+}
