@@ -1,0 +1,55 @@
+package status
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// Print writes the snapshot for people, one fact a line.
+func Print(w io.Writer, s Snapshot) {
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(w, "  %-11s %s\n", name, value)
+		}
+	}
+	head := string(s.State)
+	if s.State != Stopped {
+		head += " for " + (time.Duration(s.Seconds) * time.Second).String()
+	}
+	fmt.Fprintf(w, "%s: %s\n", s.Uplink, head)
+	line("why", join(string(s.Cause), s.Reason))
+	if g := s.Gateway; g != nil {
+		line("gateway", join(g.Name, g.Endpoint))
+		line("", g.PublicKey)
+		line("link", g.LinkAddress)
+		line("handshake", fmt.Sprintf("%ds ago", g.HandshakeAge))
+		line("traffic", fmt.Sprintf("%d bytes received, %d sent", g.RxBytes, g.TxBytes))
+	}
+	device := s.Interface
+	if s.Backend != "" {
+		device += fmt.Sprintf(" (%s), MTU %d", s.Backend, s.MTU)
+	}
+	line("wireguard", device)
+	if s.VXLAN != "" {
+		line("vxlan", fmt.Sprintf("%s, MTU %d", s.VXLAN, s.VXLANMTU))
+	}
+	line("wan", s.WAN)
+	line("clock", s.Clock)
+	line("broker", s.Broker)
+	line("public key", s.PublicKey)
+	for _, warning := range s.Warnings {
+		line("warning", warning)
+	}
+}
+
+func join(parts ...string) string {
+	var out []string
+	for _, p := range parts {
+		if p != "" {
+			out = append(out, p)
+		}
+	}
+	return strings.Join(out, ": ")
+}

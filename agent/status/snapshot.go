@@ -1,0 +1,134 @@
+// Package status is what an uplink tells about itself: one snapshot type, kept as a JSON file while the agent runs and
+// printed by `wguplink status`.
+package status
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Cause is the one stage that keeps an uplink from working; "" when it works.
+type Cause string
+
+// The causes, in the order of the stages.
+const (
+	None              Cause = ""
+	BadKey            Cause = "key"                // the stored private key cannot be used
+	NoWAN             Cause = "no_wan"             // no default route in the table that the mark selects
+	Clock             Cause = "clock"              // the time is being asked for
+	Device            Cause = "device"             // WireGuard or VXLAN device cannot be made
+	BrokerUnreachable Cause = "broker_unreachable" // no broker answers, or none makes sense
+	BrokerRefused     Cause = "broker_refused"     // a broker answers, and says no
+	NoHandshake       Cause = "no_handshake"       // gateways do not answer
+	NoAnswer          Cause = "no_answer"          // handshake fine, nothing comes back inside the tunnel
+)
+
+// State is the short form of it all.
+type State string
+
+// The states of an uplink.
+const (
+	Starting   State = "starting"
+	Connecting State = "connecting"
+	Connected  State = "connected"
+	Suspect    State = "suspect" // connected, but silent or mute; other gateways are tried beside
+	Stopped    State = "stopped" // the agent does not run
+)
+
+// Snapshot is one uplink at one moment. Times are kept as uptime, because the wall clock is set while we run.
+type Snapshot struct {
+	Uplink    string   `json:"uplink"`
+	State     State    `json:"state"`
+	Cause     Cause    `json:"cause,omitempty"`
+	Reason    string   `json:"reason,omitempty"` // one sentence for people
+	Since     Uptime   `json:"since_uptime_ms"`  // when State and Cause became what they are
+	Seconds   int64    `json:"seconds"`          // for how long; filled in when the snapshot is read
+	PID       int      `json:"pid,omitempty"`
+	PublicKey string   `json:"public_key,omitempty"`
+	KeyOrigin string   `json:"key_origin,omitempty"`
+	WAN       string   `json:"wan,omitempty"`
+	Clock     string   `json:"clock,omitempty"`
+	Broker    string   `json:"broker,omitempty"` // last answer of a broker
+	Interface string   `json:"interface"`
+	Backend   string   `json:"backend,omitempty"`
+	MTU       int      `json:"mtu,omitempty"` // of the WireGuard device, bytes
+	VXLAN     string   `json:"vxlan,omitempty"`
+	VXLANMTU  int      `json:"vxlan_mtu,omitempty"`
+	Gateway   *Gateway `json:"gateway,omitempty"`
+	Warnings  []string `json:"warnings,omitempty"`
+	Switches  int      `json:"switches"` // gateways promoted since the start, the first included
+}
+
+// Gateway is the one in use.
+type Gateway struct {
+	Name         string `json:"name"`
+	PublicKey    string `json:"public_key"`
+	Endpoint     string `json:"endpoint,omitempty"`
+	LinkAddress  string `json:"link_address,omitempty"`
+	Established  Uptime `json:"established_uptime_ms"`
+	HandshakeAt  Uptime `json:"handshake_uptime_ms,omitempty"`
+	HandshakeAge int64  `json:"handshake_age"` // seconds; filled in when the snapshot is read
+	RxBytes      int64  `json:"rx_bytes"`      // filled in when the snapshot is read
+	TxBytes      int64  `json:"tx_bytes"`
+}
+
+// Uptime is a moment as milliseconds since boot, suspend included (CLOCK_BOOTTIME).
+type Uptime int64
+
+// Now is the present moment.
+func Now() Uptime {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		return 0
+	}
+	return Uptime(time.Duration(ts.Nano()).Milliseconds())
+}
+
+// Age is how long ago the moment was, in whole seconds.
+func (u Uptime) Age(now Uptime) int64 { return max(0, int64(now-u)/1000) }
+
+// File is where the snapshot of an uplink lies below the run directory.
+func File(runDir, uplink string) string { return filepath.Join(runDir, uplink+".json") }
+
+// Write puts the snapshot in place in one step. The run directory is in RAM, so nothing is synced.
+func Write(runDir string, s Snapshot) error {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("encode status of %s: %w", s.Uplink, err)
+	}
+	name := File(runDir, s.Uplink)
+	if err := os.WriteFile(name+".tmp", append(b, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write status: %w", err)
+	}
+	if err := os.Rename(name+".tmp", name); err != nil {
+		return fmt.Errorf("write status: %w", err)
+	}
+	return nil
+}
+
+// Read gives the last snapshot of an uplink with the ages filled in. Without one the state is Stopped.
+func Read(runDir, uplink string, now Uptime) (Snapshot, error) {
+	s := Snapshot{Uplink: uplink, State: Stopped}
+	b, err := os.ReadFile(File(runDir, uplink))
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return s, fmt.Errorf("read status: %w", err)
+	}
+	if err := json.Unmarshal(b, &s); err != nil {
+		return s, fmt.Errorf("read status %s: %w", File(runDir, uplink), err)
+	}
+	s.Seconds = s.Since.Age(now)
+	if g := s.Gateway; g != nil && g.HandshakeAt != 0 {
+		g.HandshakeAge = g.HandshakeAt.Age(now)
+	}
+	return s, nil
+}
