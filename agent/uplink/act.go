@@ -1,0 +1,182 @@
+package uplink
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"wguplink/agent/config"
+	"wguplink/agent/status"
+	"wguplink/agent/wan"
+	"wguplink/peerselector"
+)
+
+// resolveTimeout bounds one look-up of a gateway's names. The engine replaces a gateway that takes longer anyhow.
+const resolveTimeout = 5 * time.Second
+
+// handle gives the engine an event and carries its actions out.
+func (u *Uplink) handle(ev peerselector.Event) {
+	changed := false
+	for _, a := range u.engine.Handle(ev, time.Now()) {
+		changed = u.do(a) || changed
+	}
+	if changed {
+		u.apply()
+	}
+}
+
+// do carries one action out; true means that the tunnel has to be applied.
+func (u *Uplink) do(a peerselector.Action) bool {
+	switch a := a.(type) {
+	case peerselector.Install:
+		return u.install(a.Peer, a.Attempt)
+	case peerselector.Promote:
+		return u.promote(a.Peer)
+	case peerselector.Remove:
+		_, there := u.peers[a.Peer.PublicKey]
+		delete(u.peers, a.Peer.PublicKey)
+		return there
+	case peerselector.Probe:
+		if err := u.echo.Send(u.cfg.Interface, a.Peer.LinkAddress); err != nil {
+			u.log.Debug("probe failed", "err", err)
+		}
+	case peerselector.AskBroker:
+		u.ask()
+	}
+	return false
+}
+
+func (u *Uplink) install(p peerselector.Peer, attempt int) bool {
+	in := u.peers[p.PublicKey]
+	if attempt == 0 || in == nil {
+		in = &installed{peer: p}
+		u.peers[p.PublicKey] = in
+		u.resolve(in)
+	}
+	in.attempt = attempt
+	return u.aim(in)
+}
+
+// aim points the peer at the address of its present attempt, as a new peer; false while there is no address yet.
+func (u *Uplink) aim(in *installed) bool {
+	if len(in.addrs) == 0 {
+		return false
+	}
+	u.gen++
+	in.gen = u.gen
+	in.endpoint = in.addrs[in.attempt%len(in.addrs)]
+	return true
+}
+
+// resolve finds the addresses of a peer's endpoints. Literal ones are there at once; names take a worker.
+func (u *Uplink) resolve(in *installed) {
+	var found []netip.AddrPort
+	names := false
+	for _, e := range in.peer.Endpoints {
+		if a, err := netip.ParseAddrPort(e); err == nil {
+			found = append(found, unmap(a))
+		} else {
+			names = true
+		}
+	}
+	if !names {
+		in.addrs = u.order(found)
+		if len(in.addrs) == 0 {
+			u.work(u.ctx, func(context.Context) func() {
+				return func() {
+					u.unresolved(in, fmt.Errorf("none of %v may be used with the address families allowed", in.peer.Endpoints))
+				}
+			})
+		}
+		return
+	}
+	path, endpoints := u.path, in.peer.Endpoints
+	u.work(u.ctx, func(ctx context.Context) func() {
+		ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+		defer cancel()
+		addrs, err := lookup(ctx, path, endpoints)
+		return func() { u.resolved(in, addrs, err) }
+	})
+}
+
+// lookup resolves all endpoints, in their order. The error is that of the last one, when none could be resolved.
+func lookup(ctx context.Context, path wan.Path, endpoints []string) (found []netip.AddrPort, err error) {
+	for _, e := range endpoints {
+		host, port, serr := net.SplitHostPort(e)
+		n, perr := strconv.ParseUint(port, 10, 16)
+		if serr != nil || perr != nil {
+			err = fmt.Errorf("endpoint %q: not host:port", e)
+			continue
+		}
+		addrs, rerr := path.Resolve(ctx, host)
+		if rerr != nil {
+			err = rerr
+			continue
+		}
+		for _, a := range addrs {
+			found = append(found, netip.AddrPortFrom(a, uint16(n)))
+		}
+	}
+	if len(found) > 0 {
+		err = nil
+	}
+	return found, err
+}
+
+// resolved goes on with a peer whose names have been looked up, if it is still wanted.
+func (u *Uplink) resolved(in *installed, addrs []netip.AddrPort, err error) {
+	if u.peers[in.peer.PublicKey] != in {
+		return
+	}
+	in.addrs = u.order(addrs)
+	if err == nil && len(in.addrs) == 0 {
+		err = fmt.Errorf("%v has no address of the families allowed", in.peer.Endpoints)
+	}
+	if err != nil {
+		u.unresolved(in, err)
+		return
+	}
+	if u.aim(in) {
+		u.apply()
+	}
+}
+
+func (u *Uplink) unresolved(in *installed, err error) {
+	if u.peers[in.peer.PublicKey] != in {
+		return
+	}
+	u.log.Debug("gateway cannot be tried", "gateway", in.peer.Name, "err", err)
+	u.resolveErr = err
+	u.handle(peerselector.Failed{Key: in.peer.PublicKey})
+}
+
+// order sorts addresses by the configured policy: with auto, the family that worked last comes first.
+func (u *Uplink) order(addrs []netip.AddrPort) []netip.AddrPort {
+	p := wan.Preference{V4: true, V6: true, First6: u.prefer6}
+	switch u.cfg.AddressFamily {
+	case config.Prefer6:
+		p.First6 = true
+	case config.Only6:
+		p.V4 = false
+	case config.Only4:
+		p.V6 = false
+	}
+	return wan.Order(addrs, p, u.wan)
+}
+
+func (u *Uplink) promote(p peerselector.Peer) bool {
+	in := u.peers[p.PublicKey]
+	if in == nil {
+		return false
+	}
+	in.peer, in.promoted = p, true
+	u.counter.Forget([32]byte(p.PublicKey))
+	u.switches++
+	u.handshake, u.connected = status.Now(), status.Now()
+	u.resolveErr = nil
+	u.saveGateway(in)
+	return true
+}

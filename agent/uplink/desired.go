@@ -1,0 +1,103 @@
+package uplink
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"wguplink/agent/config"
+	"wguplink/agent/derive"
+	"wguplink/agent/tunnel"
+	"wguplink/peerselector"
+)
+
+// MTUs in bytes.
+const (
+	// wireguardOverhead is what WireGuard costs over IPv6: IPv6 40, UDP 8, message header 16, authenticator 16.
+	wireguardOverhead = 80
+	// defaultMTU is that of the WireGuard device over Ethernet, and as long as the WAN is not known.
+	defaultMTU = 1420
+	// minMTU is the smallest that IPv6 works over (RFC 8200, section 5).
+	minMTU = 1280
+)
+
+// desired is the kernel state that we want at this moment.
+func (u *Uplink) desired() tunnel.Desired {
+	d := tunnel.Desired{
+		Name: u.cfg.Name, Interface: u.cfg.Interface, Backend: tunnel.Backend(u.cfg.Backend),
+		FwMark: u.cfg.FwMark, ListenPort: u.cfg.ListenPort, MTU: u.mtu(),
+		Address: netip.PrefixFrom(u.linkAddress(), u.cfg.LinkPrefix),
+	}
+	if !u.key.Private.IsZero() {
+		d.PrivateKey = u.key.Private.Reveal()
+	}
+	var remote netip.Addr
+	for _, in := range u.peers {
+		if !in.endpoint.IsValid() {
+			continue
+		}
+		p := tunnel.Peer{PublicKey: wgtypes.Key(in.peer.PublicKey), Endpoint: in.endpoint, Keepalive: u.cfg.Keepalive, Generation: in.gen}
+		if in.promoted {
+			p.AllowedIPs = in.peer.AllowedIPs
+		}
+		d.Peers = append(d.Peers, p)
+	}
+	// During a switch two are promoted for a moment: the engine names the one that counts.
+	if cur, ok := u.engine.Current(); ok {
+		remote = cur.LinkAddress
+	}
+	if u.cfg.Mode == config.ModeVXLAN {
+		v := u.cfg.VXLAN
+		if v.MTU == 0 {
+			v.MTU = d.MTU - config.VXLANOverhead
+		}
+		d.VXLAN = &tunnel.VXLAN{Name: v.Name, ID: v.ID, Port: v.Port, Remote: remote, MTU: v.MTU, Checksum: v.Checksum, Master: u.cfg.Batman}
+	}
+	return d
+}
+
+func (u *Uplink) linkAddress() netip.Addr {
+	return derive.LinkLocal(peerselector.Key(u.key.Public), u.cfg.LinkLocal == config.KeyNewline)
+}
+
+// mtu of the WireGuard device: the configured one, else what the WAN's device leaves, but never more than over Ethernet:
+// the path beyond the WAN is not known to carry more.
+func (u *Uplink) mtu() int {
+	if u.cfg.MTU != 0 {
+		return u.cfg.MTU
+	}
+	if u.wan.MTU == 0 {
+		return defaultMTU
+	}
+	return max(minMTU, min(defaultMTU, u.wan.MTU-wireguardOverhead))
+}
+
+// applyTimeout bounds one Apply; only the start of a userspace process takes noticeable time.
+const applyTimeout = 30 * time.Second
+
+// apply brings the kernel to the desired state; on an error it is tried again later, ever more seldom.
+func (u *Uplink) apply() {
+	if u.keyErr != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(u.ctx, applyTimeout)
+	defer cancel()
+	d := u.desired()
+	r, err := u.tun.Apply(ctx, d)
+	if err == nil {
+		u.applyErr, u.applyWait = nil, 0
+		u.report, u.applied = r, d
+		return
+	}
+	if u.ctx.Err() != nil {
+		return
+	}
+	if u.applyErr == nil || u.applyErr.Error() != err.Error() {
+		u.log.Warn("tunnel not as wanted, trying again", "err", err)
+	}
+	u.applyErr = err
+	u.applyWait = min(max(2*u.applyWait, 50*time.Millisecond), 30*time.Second)
+	u.applyAt = time.Now().Add(u.applyWait)
+}

@@ -1,0 +1,109 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"sync"
+
+	"wguplink/agent/config"
+)
+
+// errAbort ends the uplinks beside one that failed, without taking their tunnels down: the process is about to start anew.
+var errAbort = errors.New("another uplink failed")
+
+// Group runs the enabled uplinks of a configuration, and follows when it changes.
+type Group struct {
+	base    Options // Config is set for each
+	running map[string]*member
+	failed  chan error
+	over    chan struct{} // closed when nobody reads failed any more
+	wg      sync.WaitGroup
+}
+
+type member struct {
+	up     *Uplink
+	cfg    config.Uplink
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+}
+
+// NewGroup makes a Group; Run starts it.
+func NewGroup(base Options) *Group {
+	return &Group{base: base, running: map[string]*member{}, failed: make(chan error), over: make(chan struct{})}
+}
+
+// Run runs the uplinks of first, then of each configuration that comes in by changes, until ctx ends or one fails.
+func (g *Group) Run(ctx context.Context, first []config.Uplink, changes <-chan []config.Uplink) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer g.wg.Wait()
+	defer close(g.over)
+	defer cancel(errAbort)
+	g.follow(ctx, first)
+	for {
+		select {
+		case <-ctx.Done():
+			return g.stopped()
+		case err := <-g.failed:
+			return err
+		case next := <-changes:
+			g.follow(ctx, next)
+		}
+	}
+}
+
+// stopped waits for all to clean up and gives the errors of those that could not.
+func (g *Group) stopped() error {
+	go func() { g.wg.Wait(); close(g.failed) }()
+	var errs []error
+	for err := range g.failed {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// follow stops what is no longer wanted, starts what is new, and hands changes to those that stay.
+func (g *Group) follow(ctx context.Context, uplinks []config.Uplink) {
+	wanted := map[string]config.Uplink{}
+	for _, c := range uplinks {
+		if c.Enabled {
+			wanted[c.Name] = c
+		}
+	}
+	for name, m := range g.running {
+		if _, ok := wanted[name]; !ok {
+			m.cancel(context.Canceled)
+			<-m.done
+			delete(g.running, name)
+		}
+	}
+	for name, c := range wanted {
+		m := g.running[name]
+		if m == nil {
+			g.start(ctx, c)
+		} else if !reflect.DeepEqual(m.cfg, c) {
+			m.cfg = c
+			m.up.Reload(ctx, c)
+		}
+	}
+}
+
+func (g *Group) start(ctx context.Context, c config.Uplink) {
+	o := g.base
+	o.Config = c
+	ctx, cancel := context.WithCancelCause(ctx)
+	m := &member{up: New(o), cfg: c, cancel: cancel, done: make(chan struct{})}
+	g.running[c.Name] = m
+	g.wg.Add(1)
+	go func() {
+		defer g.wg.Done()
+		err := m.up.Run(ctx)
+		close(m.done)
+		if err != nil {
+			select {
+			case g.failed <- err:
+			case <-g.over:
+			}
+		}
+	}()
+}

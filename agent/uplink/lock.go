@@ -1,0 +1,46 @@
+package uplink
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// lock takes the uplink for this process. The kernel lets go of it when the process ends, however that happens.
+func lock(runDir, name string) (unlock func(), err error) {
+	if err := os.MkdirAll(runDir, 0o755); err != nil {
+		return nil, fmt.Errorf("uplink %s: make the run directory: %w", name, err)
+	}
+	path := filepath.Join(runDir, name+".lock")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("uplink %s: %w", name, err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		defer f.Close()
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("uplink %s: lock %s: %w", name, path, err)
+		}
+		who, _ := os.ReadFile(path)
+		return nil, fmt.Errorf("uplink %s: %w: process %s holds %s", name, ErrLocked, strings.TrimSpace(string(who)), path)
+	}
+	if err := f.Truncate(0); err == nil {
+		f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	return func() { f.Close() }, nil
+}
+
+// Running says whether a process holds the uplink at this moment.
+func Running(runDir, name string) bool {
+	f, err := os.Open(filepath.Join(runDir, name+".lock"))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+}

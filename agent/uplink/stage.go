@@ -1,0 +1,142 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"wguplink/agent/broker"
+	"wguplink/agent/clock"
+	"wguplink/agent/config"
+	"wguplink/agent/derive"
+	"wguplink/peerselector"
+)
+
+// loadKey loads or makes the private key. Without one the uplink waits for a better configuration.
+func (u *Uplink) loadKey() {
+	id, err := u.o.LoadKey(u.cfg)
+	u.keyErr = err
+	if err != nil {
+		return
+	}
+	u.key = id
+	u.log.Info("key ready", "public_key", id.Public, "origin", id.Origin)
+}
+
+// askClock sees to the clock in a worker, once.
+func (u *Uplink) askClock() {
+	if u.clockStop != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(u.ctx)
+	u.clockStop = cancel
+	gate := clock.New(clock.Options{
+		System: u.o.System, Servers: u.cfg.NTPServers, Grace: u.cfg.NTPGrace, Build: u.o.Build, FloorFile: u.o.FloorFile,
+		Dial: u.path.DialContext, Resolve: u.path.Resolve,
+	})
+	u.work(ctx, func(ctx context.Context) func() {
+		res, err := gate.Ensure(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		return func() { u.clockChecked(ctx, gate, res, err) }
+	})
+}
+
+func (u *Uplink) clockChecked(ctx context.Context, gate *clock.Gate, res clock.Result, err error) {
+	u.clockDone = true
+	u.clockSays = describe(res, err)
+	switch {
+	case err != nil:
+		u.log.Error("the clock cannot be set", "err", err)
+	case res.Source == clock.Unverified:
+		u.log.Warn("clock not verified, going on", "why", u.clockSays)
+	default:
+		u.log.Info("clock checked", "source", res.Source, "server", res.Server, "offset", res.Offset.Round(time.Millisecond), "stepped", res.Stepped)
+	}
+	for _, r := range res.Refused {
+		u.log.Warn("time source refused", "why", r.String())
+	}
+	if res.FloorErr != nil {
+		u.log.Warn("the time cannot be kept for the next start", "err", res.FloorErr)
+	}
+	if res.Source == clock.Unverified {
+		u.work(ctx, func(ctx context.Context) func() {
+			res, err := gate.Retry(ctx)
+			if ctx.Err() != nil {
+				return nil
+			}
+			return func() { u.clockChecked(ctx, gate, res, err) }
+		})
+	}
+	u.proceed()
+}
+
+func describe(res clock.Result, err error) string {
+	switch {
+	case err != nil:
+		return err.Error()
+	case res.Source == clock.FromNTP && res.Stepped:
+		return fmt.Sprintf("set by %v, from %s", res.Offset.Round(time.Millisecond), res.Server)
+	case res.Source == clock.FromNTP:
+		return fmt.Sprintf("right within %v, says %s", res.Offset.Abs().Round(time.Millisecond), res.Server)
+	case res.Source == clock.FromKernel:
+		return "synchronised, says the kernel"
+	}
+	why := "no NTP server configured"
+	if len(res.Refused) > 0 {
+		why = res.Refused[0].String()
+	}
+	return "not verified: " + why
+}
+
+// ask registers with the broker in a worker.
+func (u *Uplink) ask() {
+	if u.registrar == nil {
+		r, err := u.newRegistrar()
+		if err != nil {
+			u.work(u.ctx, func(context.Context) func() { return func() { u.asked(broker.Answer{}, err) } })
+			return
+		}
+		u.registrar = r
+	}
+	r, key := u.registrar, peerselector.Key(u.key.Public)
+	u.work(u.ctx, func(ctx context.Context) func() {
+		a, err := r.Register(ctx, key)
+		if ctx.Err() != nil {
+			return nil
+		}
+		return func() {
+			switch {
+			case u.registrar == r:
+				u.asked(a, err)
+			case u.registrar == nil && u.engine.Asking():
+				u.ask() // the configuration changed meanwhile: the answer counts from the new brokers only
+			}
+		}
+	})
+}
+
+func (u *Uplink) newRegistrar() (Registrar, error) {
+	if u.o.NewRegistrar == nil {
+		return nil, errors.New("this build has no broker support")
+	}
+	return u.o.NewRegistrar(u.cfg, u.path, derive.LinkLocal(peerselector.Key(u.key.Public), u.cfg.LinkLocal == config.KeyNewline))
+}
+
+func (u *Uplink) asked(a broker.Answer, err error) {
+	u.brokerErr = err
+	if err == nil {
+		u.brokerSays = a.Broker + " (" + a.API + ")"
+		u.log.Info("registered", "broker", a.Broker, "api", a.API, "gateways", len(a.Peers))
+		u.handle(peerselector.BrokerAnswered{Peers: a.Peers})
+		return
+	}
+	ev := peerselector.BrokerFailed{}
+	if e := (*broker.Error)(nil); errors.As(err, &e) {
+		ev.RetryAfter = e.RetryAfter
+	}
+	u.log.Warn("registration failed", "err", err)
+	u.handle(ev)
+}

@@ -1,0 +1,423 @@
+// Package uplink turns one configured uplink into a working one: it waits for the WAN, sees to the clock and the key,
+// registers, lets the selector choose a gateway, and keeps the tunnel as the selector wants it.
+//
+// Everything that belongs to an uplink is owned by one goroutine, its loop. What takes time (names, brokers, NTP) runs in
+// workers that hand their result to the loop as a function to call. The loop waits for events only; the one thing it has
+// to look for by itself are WireGuard's handshakes and counters, for which there is no event.
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"os"
+	"reflect"
+	"sync"
+	"time"
+
+	cryptorand "crypto/rand"
+	"net/netip"
+
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"wguplink/agent/broker"
+	"wguplink/agent/clock"
+	"wguplink/agent/config"
+	"wguplink/agent/health"
+	"wguplink/agent/identity"
+	"wguplink/agent/status"
+	"wguplink/agent/tunnel"
+	"wguplink/agent/wan"
+	"wguplink/peerselector"
+)
+
+// Registrar makes our key known and says which gateways to use.
+type Registrar interface {
+	Register(ctx context.Context, key peerselector.Key) (broker.Answer, error)
+}
+
+// Options are what an Uplink needs from outside.
+type Options struct {
+	Config    config.Uplink
+	Log       *slog.Logger
+	RunDir    string // lock, status and the gateway in use; in RAM
+	FloorFile string // the last time known to be right; on flash
+	Build     time.Time
+	System    clock.System
+	Spawn     tunnel.Spawner // nil: no userspace WireGuard in this build
+	LoadKey   func(config.Uplink) (identity.Identity, error)
+	// NewRegistrar is nil in a build without brokers.
+	NewRegistrar func(u config.Uplink, p wan.Path, ownLink netip.Addr) (Registrar, error)
+}
+
+// Uplink is one tunnel under the agent's care.
+type Uplink struct {
+	o     Options
+	log   *slog.Logger
+	posts chan func() // results of workers, to be called by the loop
+
+	// Below: owned by the loop.
+	cfg     config.Uplink
+	path    wan.Path
+	wan     wan.State
+	key     identity.Identity
+	keyErr  error
+	tun     *tunnel.Tunnel
+	echo    *health.Echo
+	counter health.Counters
+	engine  *peerselector.Engine
+	peers   map[peerselector.Key]*installed
+	gen     int
+
+	clockDone bool
+	clockStop context.CancelFunc // ends the clock worker; nil when none runs
+	clockSays string
+
+	registrar  Registrar
+	brokerErr  error
+	resolveErr error
+	brokerSays string
+
+	applyErr   error
+	applyAt    time.Time // when to try again after applyErr
+	applyWait  time.Duration
+	report     tunnel.Report
+	applied    tunnel.Desired
+	prefer6    bool // the family that worked last
+	watchStop  context.CancelFunc
+	linksStop  context.CancelFunc
+	wanStates  chan wan.State
+	links      chan struct{}
+	fatal      chan error
+	workers    sync.WaitGroup
+	ctx        context.Context
+	handshake  status.Uptime // of the gateway in use
+	connected  status.Uptime
+	switches   int
+	last       status.Snapshot
+	lastLogged string
+}
+
+// installed is a peer on the device, or on its way there.
+type installed struct {
+	peer     peerselector.Peer
+	addrs    []netip.AddrPort // where to try; nil while names are being resolved
+	attempt  int
+	gen      int
+	endpoint netip.AddrPort
+	promoted bool
+}
+
+// New makes an Uplink; Run starts it.
+func New(o Options) *Uplink {
+	return &Uplink{
+		o: o, log: o.Log.With("uplink", o.Config.Name),
+		posts: make(chan func()),
+		cfg:   o.Config, peers: map[peerselector.Key]*installed{}, prefer6: true,
+		wanStates: make(chan wan.State), links: make(chan struct{}, 1), fatal: make(chan error, 1),
+	}
+}
+
+// Reload makes a new configuration of the same uplink the valid one. Only what differs is touched. It returns when the
+// loop has taken it, or ctx ended.
+func (u *Uplink) Reload(ctx context.Context, cfg config.Uplink) {
+	u.post(ctx, func() { u.reconfigure(cfg) })
+}
+
+// post hands f to the loop.
+func (u *Uplink) post(ctx context.Context, f func()) {
+	select {
+	case u.posts <- f:
+	case <-ctx.Done():
+	}
+}
+
+// Run keeps the uplink up until ctx ends; then it removes what it made. The error is ErrLocked when another process runs
+// this uplink. After any other error the tunnel is left as it is, for the next process to go on with.
+func (u *Uplink) Run(ctx context.Context) error {
+	unlock, err := lock(u.o.RunDir, u.cfg.Name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if u.tun, err = tunnel.Open(u.o.Spawn); err != nil {
+		return fmt.Errorf("uplink %s: %w", u.cfg.Name, err)
+	}
+	defer u.tun.Close()
+	loop, cancel := context.WithCancel(ctx)
+	u.ctx = loop
+	defer u.workers.Wait()
+	defer cancel()
+	u.echo = health.NewEcho(func(from netip.Addr) { u.post(loop, func() { u.replied(from) }) })
+	defer u.echo.Close()
+	u.path = u.wayOut()
+	u.newEngine()
+	u.loadKey()
+	u.adopt()
+	u.apply()
+	u.watchWAN()
+	u.watchLinks()
+
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		u.settle()
+		timer.Reset(u.untilNext())
+		select {
+		case <-ctx.Done():
+			cancel()
+			if errors.Is(context.Cause(ctx), errAbort) {
+				return nil
+			}
+			return u.shutdown()
+		case err := <-u.fatal:
+			return fmt.Errorf("uplink %s: %w", u.cfg.Name, err)
+		case f := <-u.posts:
+			f()
+		case s := <-u.wanStates:
+			u.wanChanged(s)
+		case <-u.links:
+			u.apply()
+		case <-timer.C:
+			u.tick()
+		}
+	}
+}
+
+// work runs f beside the loop. What f returns is called by the loop; nil is nothing.
+func (u *Uplink) work(ctx context.Context, f func(context.Context) func()) {
+	u.workers.Add(1)
+	go func() {
+		defer u.workers.Done()
+		if done := f(ctx); done != nil {
+			u.post(ctx, done)
+		}
+	}()
+}
+
+func (u *Uplink) watchWAN() {
+	if u.watchStop != nil {
+		u.watchStop()
+	}
+	ctx, cancel := context.WithCancel(u.ctx)
+	u.watchStop = cancel
+	path := u.path
+	u.work(ctx, func(ctx context.Context) func() {
+		if err := path.Watch(ctx, u.wanStates); err != nil {
+			u.fail(err)
+		}
+		return nil
+	})
+}
+
+func (u *Uplink) watchLinks() {
+	if u.linksStop != nil {
+		u.linksStop()
+	}
+	ctx, cancel := context.WithCancel(u.ctx)
+	u.linksStop = cancel
+	names := []string{u.cfg.Interface}
+	if u.cfg.Mode == config.ModeVXLAN {
+		names = append(names, u.cfg.VXLAN.Name)
+	}
+	if u.cfg.Batman != "" {
+		names = append(names, u.cfg.Batman)
+	}
+	u.work(ctx, func(ctx context.Context) func() {
+		if err := tunnel.Watch(ctx, names, u.links); err != nil {
+			u.fail(err)
+		}
+		return nil
+	})
+}
+
+func (u *Uplink) fail(err error) {
+	select {
+	case u.fatal <- err:
+	default:
+	}
+}
+
+func (u *Uplink) wayOut() wan.Path {
+	return wan.Path{Mark: u.cfg.FwMark, DNS: u.cfg.DNSServers, Own: []string{u.cfg.Interface}}
+}
+
+func (u *Uplink) newEngine() {
+	u.engine = peerselector.New(peerselector.Config{Timing: peerselector.Default(), Broker: u.cfg.Protocol == config.WGKex, Intn: intn})
+	u.handle(peerselector.Static{Peers: u.cfg.Gateways})
+}
+
+func intn(n int64) int64 {
+	v, err := cryptorand.Int(cryptorand.Reader, big.NewInt(n))
+	if err != nil {
+		return 0 // no randomness is no reason to stay offline
+	}
+	return v.Int64()
+}
+
+func (u *Uplink) wanChanged(s wan.State) {
+	was := u.wan
+	u.wan = s
+	if !s.Up() {
+		if u.clockStop != nil {
+			u.clockStop()
+			u.clockStop = nil
+		}
+		u.handle(peerselector.WANDown{})
+		return
+	}
+	if was.MTU != s.MTU {
+		u.apply()
+	}
+	u.proceed()
+}
+
+// proceed goes on with the stages in their order as far as they are through.
+func (u *Uplink) proceed() {
+	if !u.wan.Up() || u.keyErr != nil {
+		return
+	}
+	if !u.clockDone {
+		u.askClock()
+		// A gateway that was found at work has accepted our time already.
+		if _, ok := u.engine.Current(); !ok {
+			return
+		}
+	}
+	u.handle(peerselector.WANUp{})
+}
+
+// reconfigure takes a new configuration over. Devices and peers are left alone as far as they are wanted still.
+func (u *Uplink) reconfigure(cfg config.Uplink) {
+	old := u.cfg
+	if reflect.DeepEqual(old, cfg) {
+		return
+	}
+	u.cfg = cfg
+	u.log.Info("configuration changed")
+	if old.KeyFile != cfg.KeyFile || u.keyErr != nil {
+		u.loadKey()
+	}
+	u.path = u.wayOut()
+	u.registrar = nil // made anew when it is needed
+	if old.Protocol != cfg.Protocol || old.Domain != cfg.Domain {
+		// Another network: nothing of the old one may be kept.
+		clear(u.peers)
+		u.forgetGateway()
+		u.newEngine()
+	} else if !reflect.DeepEqual(old.Gateways, cfg.Gateways) {
+		u.handle(peerselector.Static{Peers: cfg.Gateways})
+		u.refreshPeers()
+	}
+	if old.FwMark != cfg.FwMark || old.Interface != cfg.Interface {
+		u.watchWAN()
+	}
+	if old.Interface != cfg.Interface || old.VXLAN.Name != cfg.VXLAN.Name || old.Mode != cfg.Mode || old.Batman != cfg.Batman {
+		u.watchLinks()
+	}
+	u.apply()
+	u.proceed()
+}
+
+// refreshPeers gives the peers on the device what the configuration says of them now.
+func (u *Uplink) refreshPeers() {
+	for _, p := range u.cfg.Gateways {
+		if in := u.peers[p.PublicKey]; in != nil {
+			in.peer = p
+		}
+	}
+}
+
+// shutdown takes down what we made.
+func (u *Uplink) shutdown() error {
+	u.forgetGateway()
+	os.Remove(status.File(u.o.RunDir, u.cfg.Name))
+	if err := u.tun.Remove(u.desired()); err != nil {
+		return fmt.Errorf("uplink %s: clean up: %w", u.cfg.Name, err)
+	}
+	u.log.Info("stopped")
+	return nil
+}
+
+// untilNext is how long the loop may sleep.
+func (u *Uplink) untilNext() time.Duration {
+	now := time.Now()
+	at := now.Add(time.Hour)
+	if t, ok := u.engine.Next(); ok && t.Before(at) {
+		at = t
+	}
+	if u.applyErr != nil && u.applyAt.Before(at) {
+		at = u.applyAt
+	}
+	if since, ok := u.engine.Racing(); ok {
+		if t := now.Add(pollEvery(now.Sub(since))); t.Before(at) {
+			at = t
+		}
+	}
+	return max(0, at.Sub(now))
+}
+
+// pollEvery is how often to look for handshakes during a race of that age. WireGuard has no event for them.
+func pollEvery(age time.Duration) time.Duration {
+	if age < 3*time.Second {
+		return 20 * time.Millisecond
+	}
+	return 100 * time.Millisecond
+}
+
+// tick looks at the device, then lets the engine know that time has passed.
+func (u *Uplink) tick() {
+	if u.applyErr != nil && !time.Now().Before(u.applyAt) {
+		u.apply()
+	}
+	u.look()
+	u.handle(peerselector.Tick{})
+}
+
+// look reads WireGuard's counters and tells the engine what they mean.
+func (u *Uplink) look() {
+	if u.applyErr != nil || len(u.peers) == 0 {
+		return
+	}
+	dev, err := u.tun.Status(u.cfg.Interface)
+	if err != nil {
+		u.apply() // it went away; the link watcher will have seen it, too
+		return
+	}
+	for _, ev := range u.counter.Observe(dev.Peers) {
+		if h, ok := ev.(peerselector.Handshake); ok {
+			u.shook(h.Key, dev)
+		}
+		u.handle(ev)
+	}
+}
+
+// shook keeps what a handshake tells beyond the event itself.
+func (u *Uplink) shook(k peerselector.Key, dev *wgtypes.Device) {
+	for _, p := range dev.Peers {
+		if peerselector.Key(p.PublicKey) != k || p.Endpoint == nil {
+			continue
+		}
+		if in := u.peers[k]; in != nil {
+			in.endpoint = unmap(p.Endpoint.AddrPort())
+			u.prefer6 = in.endpoint.Addr().Is6()
+		}
+	}
+	if cur, ok := u.engine.Current(); !ok || cur.PublicKey == k {
+		u.handshake = status.Now()
+	}
+}
+
+func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
+
+// replied is called for each answer to a probe.
+func (u *Uplink) replied(from netip.Addr) {
+	if cur, ok := u.engine.Current(); ok && cur.LinkAddress == from {
+		u.handle(peerselector.Alive{Key: cur.PublicKey, Reply: true})
+	}
+}
+
+// ErrLocked says that another process runs the uplink.
+var ErrLocked = errors.New("another wguplink runs this uplink")
