@@ -1,0 +1,133 @@
+// Command wguplink brings a community router's mesh online: see README.md. This package only reads the command line and
+// wires the packages together.
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+	"time"
+
+	"wguplink/agent/userspace"
+)
+
+// Set by the build: -ldflags "-X main.version=… -X main.buildDate=<unix seconds>".
+var (
+	version   = "unknown"
+	buildDate = ""
+)
+
+// Exit codes, as in README.md.
+const (
+	exitOK      = 0
+	exitFailed  = 1 // it did not work; the reason stands on standard error
+	exitUsage   = 2 // the command line makes no sense
+	exitLocked  = 3 // another wguplink runs the uplink
+	exitStopped = 4 // status: no agent runs the uplink
+)
+
+const usage = `wguplink brings a community router's mesh online: WireGuard and VXLAN to a gateway.
+
+Usage:
+  wguplink run                 run the uplinks of /etc/config/wguplink until SIGTERM; SIGHUP reads it again
+  wguplink status [--json] [UPLINK]
+                               what each uplink does, and why
+  wguplink config check        print every problem of the configuration
+  wguplink key show [UPLINK]   print the public key
+  wguplink wireguard-go IF     userspace WireGuard for one interface (started by the agent itself)
+  wguplink version             print version and variant
+
+Options, after the command:
+  --config DIR    UCI files (default /etc/config)
+  --staged DIR    UCI's staged changes (default /tmp/.uci)
+  --run DIR       lock and status files (default /var/run/wguplink)
+  --state DIR     what outlives a reboot (default /etc/wguplink)
+  --help          this text
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 another wguplink runs the uplink, 4 no agent runs (status).
+`
+
+func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
+
+func command(args []string, stdout, stderr io.Writer) int {
+	// The command may have two words.
+	verb := ""
+	if len(args) > 0 {
+		verb, args = args[0], args[1:]
+	}
+	if (verb == "config" || verb == "key") && len(args) > 0 && args[0] != "" && args[0][0] != '-' {
+		verb, args = verb+" "+args[0], args[1:]
+	}
+	o, rest, err := parseOptions(args)
+	if err != nil {
+		fmt.Fprintf(stderr, "wguplink %s: %v; see wguplink --help\n", verb, err)
+		return exitUsage
+	}
+	if o.help || verb == "help" || verb == "--help" || verb == "-h" {
+		io.WriteString(stdout, usage)
+		return exitOK
+	}
+	most := 0
+	var run func() int
+	switch verb {
+	case "run":
+		run = func() int { return runAgent(o, stderr) }
+	case "status":
+		most, run = 1, func() int { return showStatus(o, rest, stdout, stderr) }
+	case "config check":
+		run = func() int { return checkConfig(o, stdout, stderr) }
+	case "key show":
+		most, run = 1, func() int { return showKey(o, rest, stdout, stderr) }
+	case "wireguard-go":
+		if len(rest) != 1 {
+			fmt.Fprintln(stderr, "wguplink wireguard-go: one interface name is needed")
+			return exitUsage
+		}
+		most, run = 1, func() int { return userspace.Main(rest[0], userspace.Options{}) }
+	case "version":
+		run = func() int { fmt.Fprintf(stdout, "wguplink %s (%s)\n", version, variant()); return exitOK }
+	case "":
+		io.WriteString(stderr, usage)
+		return exitUsage
+	default:
+		fmt.Fprintf(stderr, "wguplink: no command %q; see wguplink --help\n", verb)
+		return exitUsage
+	}
+	if len(rest) > most {
+		fmt.Fprintf(stderr, "wguplink %s: unexpected argument %q; see wguplink --help\n", verb, rest[most])
+		return exitUsage
+	}
+	return run()
+}
+
+func variant() string {
+	v := "with brokers"
+	if newRegistrar == nil {
+		v = "nobroker"
+	}
+	if userspace.Supported {
+		v += ", userspace WireGuard"
+	}
+	return v
+}
+
+// built is the program's build date; the zero Time when the build did not set it.
+func built() time.Time {
+	n, err := strconv.ParseInt(buildDate, 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(n, 0)
+}
+
+// newLogger writes lines without a time: on a router the system log puts its own in front, and ours may be wrong yet.
+func newLogger(w io.Writer, level slog.Level) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if len(groups) == 0 && a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"wguplink/agent/config"
+	"wguplink/agent/identity"
+	"wguplink/agent/uci"
+)
+
+// options are the flags that every command takes.
+type options struct {
+	config, staged, run, state string
+	json, help                 bool
+}
+
+// parseOptions takes the options out of args, wherever they stand, as --name VALUE or --name=VALUE.
+func parseOptions(args []string) (o options, rest []string, err error) {
+	o = options{config: "/etc/config", staged: "/tmp/.uci", run: "/var/run/wguplink", state: "/etc/wguplink"}
+	for i := 0; i < len(args); i++ {
+		name, value, given := strings.Cut(args[i], "=")
+		var dir *string
+		switch name {
+		case "--config":
+			dir = &o.config
+		case "--staged":
+			dir = &o.staged
+		case "--run":
+			dir = &o.run
+		case "--state":
+			dir = &o.state
+		case "--json":
+			o.json = true
+			continue
+		case "--help", "-h":
+			o.help = true
+			continue
+		default:
+			if strings.HasPrefix(name, "-") {
+				return o, nil, fmt.Errorf("no option %q", name)
+			}
+			rest = append(rest, args[i])
+			continue
+		}
+		if !given {
+			if i++; i == len(args) {
+				return o, nil, fmt.Errorf("option %s needs a folder", name)
+			}
+			value = args[i]
+		}
+		if *dir = value; value == "" {
+			return o, nil, fmt.Errorf("option %s needs a folder", name)
+		}
+	}
+	return o, rest, nil
+}
+
+func (o options) tree() *uci.Tree { return uci.NewTree(o.config, o.staged) }
+
+// load reads the configuration as it is on disk now.
+func (o options) load() (*config.Config, error) {
+	return config.LoadFile(o.tree(), filepath.Join(o.config, config.Package))
+}
+
+// keyOptions says where the private key of an uplink lives.
+func (o options) keyOptions(u config.Uplink) identity.Options {
+	return identity.Options{
+		Package: config.Package, Section: u.Name, Option: "private_key",
+		KeyFile: u.KeyFile, Import: u.KeyImport, LockFile: filepath.Join(o.run, "key.lock"),
+	}
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.zx2c4.com/wireguard/wgctrl"
+
+	"wguplink/agent/config"
+	"wguplink/agent/identity"
+	"wguplink/agent/status"
+	"wguplink/agent/uplink"
+)
+
+// pick gives the uplinks that a command is about: the one named, or all.
+func (o options) pick(args []string) ([]config.Uplink, error) {
+	cfg, err := o.load()
+	if err != nil {
+		return nil, err
+	}
+	if len(args) == 0 {
+		return cfg.Uplinks, nil
+	}
+	for _, u := range cfg.Uplinks {
+		if u.Name == args[0] {
+			return []config.Uplink{u}, nil
+		}
+	}
+	return nil, fmt.Errorf("no uplink %q in %s/%s", args[0], o.config, config.Package)
+}
+
+// showStatus prints what the agent last said of itself, with WireGuard's counters of this moment.
+func showStatus(o options, args []string, stdout, stderr io.Writer) int {
+	uplinks, err := o.pick(args)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitFailed
+	}
+	code := exitOK
+	var all []status.Snapshot
+	for _, u := range uplinks {
+		s, err := status.Read(o.run, u.Name, status.Now())
+		if err != nil {
+			fmt.Fprintln(stderr, err)
+			return exitFailed
+		}
+		if !uplink.Running(o.run, u.Name) {
+			s = status.Snapshot{Uplink: u.Name, State: status.Stopped, Interface: u.Interface}
+			s.Reason = "no agent runs; start it, and look at the log if it ends"
+			if !u.Enabled {
+				s.Reason = "option enabled is off"
+			}
+			code = exitStopped
+		}
+		count(&s)
+		all = append(all, s)
+	}
+	if o.json {
+		enc := json.NewEncoder(stdout)
+		enc.SetIndent("", "  ")
+		if err := enc.Encode(all); err != nil {
+			fmt.Fprintln(stderr, err)
+			return exitFailed
+		}
+		return code
+	}
+	for _, s := range all {
+		status.Print(stdout, s)
+	}
+	return code
+}
+
+// count fills in the gateway's traffic. Without access to the device the numbers stay 0.
+func count(s *status.Snapshot) {
+	if s.Gateway == nil {
+		return
+	}
+	wg, err := wgctrl.New()
+	if err != nil {
+		return
+	}
+	defer wg.Close()
+	dev, err := wg.Device(s.Interface)
+	if err != nil {
+		return
+	}
+	for _, p := range dev.Peers {
+		if p.PublicKey.String() == s.Gateway.PublicKey {
+			s.Gateway.RxBytes, s.Gateway.TxBytes = p.ReceiveBytes, p.TransmitBytes
+		}
+	}
+}
+
+// checkConfig prints every problem of the configuration, and of the keys that it names.
+func checkConfig(o options, stdout, stderr io.Writer) int {
+	cfg, err := o.load()
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitFailed
+	}
+	code := exitOK
+	for _, u := range cfg.Uplinks {
+		if err := identity.Check(o.tree(), o.keyOptions(u)); err != nil {
+			fmt.Fprintln(stderr, err)
+			code = exitFailed
+		}
+	}
+	if code == exitOK {
+		fmt.Fprintf(stdout, "%s/%s: %d uplinks, no problem\n", o.config, config.Package, len(cfg.Uplinks))
+	}
+	return code
+}
+
+// showKey prints public keys, one a line; with several uplinks their names in front.
+func showKey(o options, args []string, stdout, stderr io.Writer) int {
+	uplinks, err := o.pick(args)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitFailed
+	}
+	code := exitOK
+	for _, u := range uplinks {
+		key, err := identity.Public(o.tree(), o.keyOptions(u))
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			fmt.Fprintf(stderr, "uplink %s has no key yet; the agent makes one when it starts\n", u.Name)
+			code = exitFailed
+		case err != nil:
+			fmt.Fprintln(stderr, err)
+			code = exitFailed
+		case len(uplinks) == 1:
+			fmt.Fprintln(stdout, key)
+		default:
+			fmt.Fprintln(stdout, u.Name, key)
+		}
+	}
+	return code
+}
