@@ -1,0 +1,261 @@
+package config
+
+import (
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"wguplink/agent/derive"
+	"wguplink/peerselector"
+)
+
+// check puts the sections together. It counts disabled sections as much as the others, so that enabling one shows no new
+// mistake.
+func (l *loader) check() *Config {
+	cfg := new(Config)
+	global := ""
+	var uplinks, gateways []*draft
+	for _, d := range l.drafts {
+		switch d.typ {
+		case typeGlobal:
+			if global != "" {
+				l.complain(d.shown, "", d.typ, "a second section of its type", "one, as there is "+quote(global)+" already")
+			}
+			global, cfg.LogLevel = d.shown, d.level
+		case typeUplink:
+			uplinks = append(uplinks, d)
+		case typeGateway:
+			gateways = append(gateways, d)
+		}
+	}
+	static := make([]staticPeers, len(uplinks))
+	for _, g := range gateways {
+		if i := l.uplinkOf(g, uplinks); i >= 0 {
+			l.checkGateway(g, uplinks[i], &static[i])
+		} else {
+			l.checkGateway(g, nil, new(staticPeers))
+		}
+	}
+	system := l.systemNTP()
+	for i, d := range uplinks {
+		d.uplink.Name = d.name
+		l.checkUplink(d, static[i])
+		if len(d.uplink.NTPServers) == 0 {
+			d.uplink.NTPServers = system
+		}
+		d.uplink.Gateways = static[i].peers
+	}
+	l.checkNames(uplinks)
+	for _, d := range uplinks {
+		cfg.Uplinks = append(cfg.Uplinks, d.uplink)
+	}
+	return cfg
+}
+
+// staticPeers are the gateways of one uplink.
+type staticPeers struct {
+	enabled int // good or not
+	peers   []peerselector.Peer
+	owner   map[peerselector.Key]string // section
+}
+
+// uplinkOf returns the index of the gateway's uplink; -1, and a problem, when it cannot be told.
+func (l *loader) uplinkOf(g *draft, uplinks []*draft) int {
+	known := make([]string, len(uplinks))
+	for i, d := range uplinks {
+		if d.name == g.gatewayOf {
+			return i
+		}
+		known[i] = d.name
+	}
+	allowed := strings.Join(known, ", ")
+	switch {
+	case g.bad("uplink"):
+	case len(uplinks) == 0:
+		l.complain(g.shown, "uplink", g.gatewayOf, "there is no uplink in this file", "the name of a section of type uplink")
+	case g.gatewayOf != "":
+		l.complain(g.shown, "uplink", g.gatewayOf, "there is no such uplink", allowed)
+	case len(uplinks) == 1:
+		return 0
+	default:
+		l.complain(g.shown, "uplink", "", "missing, as there are several uplinks", allowed)
+	}
+	return -1
+}
+
+// checkGateway finishes a gateway and gives it to its uplink; up is nil when that is unknown.
+func (l *loader) checkGateway(g, up *draft, to *staticPeers) {
+	for _, o := range gatewayOptions {
+		required := o.name == "public_key" || o.name == "endpoint" || o.name == "link_address"
+		if _, given := g.given[o.name]; required && !given {
+			l.complain(g.shown, o.name, "", "missing", o.allowed)
+		}
+	}
+	p := &g.gateway
+	addressed := g.good("link_address")
+	if addressed && up != nil && !up.bad("mode") && up.uplink.Mode == ModeVXLAN && !(p.LinkAddress.Is6() && p.LinkAddress.IsLinkLocalUnicast()) {
+		addressed = false
+		l.complain(g.shown, "link_address", l.value(g, "link_address"), "not valid for an uplink in mode vxlan", "a link-local unicast IPv6 address, fe80::/10")
+	}
+	if addressed && !g.bad("allowed_ips") {
+		if len(p.AllowedIPs) == 0 {
+			p.AllowedIPs = []netip.Prefix{netip.PrefixFrom(p.LinkAddress, p.LinkAddress.BitLen())}
+		} else if !covers(p.AllowedIPs, p.LinkAddress) {
+			l.complain(g.shown, "allowed_ips", l.value(g, "allowed_ips"), "do not cover the link_address "+p.LinkAddress.String(), "prefixes with it among them")
+		}
+	}
+	if g.good("public_key") {
+		if other, ok := to.owner[p.PublicKey]; ok {
+			l.complain(g.shown, "public_key", p.PublicKey.String(), "also the key of section "+quote(other), "a key of its own for each gateway of an uplink")
+		} else if to.owner == nil {
+			to.owner = make(map[peerselector.Key]string)
+		}
+		to.owner[p.PublicKey] = g.shown
+	}
+	if !g.enabled && !g.bad("enabled") {
+		return
+	}
+	to.enabled++
+	p.Name = g.name
+	if isAnonymous(p.Name) && len(p.Endpoints) > 0 {
+		p.Name, _, _ = splitHost(p.Endpoints[0])
+	}
+	to.peers = append(to.peers, *p)
+}
+
+// checkUplink checks what needs several options of an uplink, or its gateways.
+func (l *loader) checkUplink(d *draft, static staticPeers) {
+	u := &d.uplink
+	if !isName(d.name) {
+		l.complain(d.shown, "", d.name, "not valid as a name", "letters, digits and underscores")
+	}
+	if !d.bad("protocol") {
+		l.checkProtocol(d, static)
+	}
+	if len(u.BrokerPins) > 0 {
+		values, _ := l.tree.Get(Package, d.name, "broker")
+		for _, v := range values {
+			var b *url.URL
+			if parseBroker(v, &b) && b.Scheme != "https" {
+				l.complain(d.shown, "broker", v, "cannot be checked against broker_pin without encryption", "https:// for every broker")
+			}
+		}
+	}
+	if u.BrokerCA == noCA && len(u.BrokerPins) == 0 {
+		l.complain(d.shown, "broker_ca", noCA, "leaves nothing to know the broker by", "the path of a PEM file, or a broker_pin beside it")
+	}
+	if d.bad("mode") {
+		return
+	}
+	if u.Mode == ModeLayer3 {
+		if u.Batman != "" {
+			l.complain(d.shown, "batman", u.Batman, "needs Ethernet frames, and mode is layer3", "no such option, or mode vxlan")
+		}
+		u.VXLAN = VXLAN{}
+		return
+	}
+	l.checkVXLANID(d)
+	if most := u.MTU - VXLANOverhead; u.MTU != 0 && u.VXLAN.MTU > most {
+		l.complain(d.shown, "vxlan_mtu", l.value(d, "vxlan_mtu"), "too large for mtu "+strconv.Itoa(u.MTU), "auto, or at most "+strconv.Itoa(most))
+	}
+}
+
+func (l *loader) checkProtocol(d *draft, static staticPeers) {
+	switch d.uplink.Protocol {
+	case Static:
+		if static.enabled == 0 {
+			l.complain(d.shown, "protocol", "static", "there is no enabled gateway for it",
+				"at least one section of type "+typeGateway+" with option uplink "+quote(d.name))
+		}
+	case WGKex:
+		if !BrokerSupport {
+			l.complain(d.shown, "protocol", "wgkex", "this program was built without support for brokers (tag nobroker)", "static, or a program built with it")
+		}
+		for _, o := range uplinkOptions {
+			required := o.name == "broker" || o.name == "domain"
+			if _, given := d.given[o.name]; required && !given {
+				l.complain(d.shown, o.name, "", "missing, but protocol wgkex needs it", o.allowed)
+			}
+		}
+	}
+}
+
+// checkVXLANID derives the id where it is not given. Where it is given twice, the two must agree.
+func (l *loader) checkVXLANID(d *draft) {
+	const allowed = "vxlan_id from 1 to 16777215, or domain_seed to derive it from"
+	if d.bad("vxlan_id") || d.bad("domain_seed") || d.bad("vxlan_seed_key") {
+		return
+	}
+	if d.seed == "" {
+		if d.uplink.VXLAN.ID == 0 {
+			l.complain(d.shown, "vxlan_id", "", "missing, as is domain_seed", allowed)
+		}
+		return
+	}
+	id, err := derive.VXLANID(d.seed, d.seedKey)
+	switch given := d.uplink.VXLAN.ID; {
+	case err != nil:
+		l.complain(d.shown, "domain_seed", d.seed, err.Error(), allowed)
+	case given != 0 && given != id:
+		l.complain(d.shown, "vxlan_id", l.value(d, "vxlan_id"),
+			"domain_seed with vxlan_seed_key "+quote(d.seedKey)+" gives "+strconv.Itoa(int(id)), "one of the two options, or the same number from both")
+	case id == 0:
+		l.complain(d.shown, "domain_seed", d.seed, "gives the number 0", "vxlan_id instead")
+	}
+	d.uplink.VXLAN.ID = id
+}
+
+// checkNames finds what only one uplink can have: the name of a link, a UDP port.
+func (l *loader) checkNames(uplinks []*draft) {
+	links := make(map[string]string)
+	ports := make(map[uint16]string)
+	claim := func(d *draft, option, name string) {
+		if name == "" || d.bad(option) {
+			return
+		}
+		if other, ok := links[name]; ok {
+			l.complain(d.shown, option, name, "already "+other, "a name of its own for each interface and vxlan_interface")
+			return
+		}
+		links[name] = option + " of section " + quote(d.shown)
+	}
+	for _, d := range uplinks {
+		claim(d, "interface", d.uplink.Interface)
+		if !d.bad("mode") {
+			claim(d, "vxlan_interface", d.uplink.VXLAN.Name)
+		}
+		port := d.uplink.ListenPort
+		if other, ok := ports[port]; ok && port != 0 {
+			l.complain(d.shown, "listen_port", l.value(d, "listen_port"), "already listen_port of section "+quote(other), "0, or a port of its own for each uplink")
+		}
+		ports[port] = d.shown
+	}
+	// Several uplinks may share one batman-adv interface, as long as it is none of theirs.
+	for _, d := range uplinks {
+		if other, ok := links[d.uplink.Batman]; ok && d.uplink.Batman != "" {
+			l.complain(d.shown, "batman", d.uplink.Batman, "already "+other, "the name of a batman-adv interface")
+		}
+	}
+}
+
+// systemNTP returns the NTP servers that the system itself uses. That file is not ours: what is wrong in it is left out, and
+// keeps nobody from connecting.
+func (l *loader) systemNTP() []string {
+	const config, section = "system", "ntp"
+	if err := l.tree.LoadConfig(config, true); err != nil {
+		return nil
+	}
+	if typ, _ := l.tree.SectionType(config, section); typ != "timeserver" {
+		return nil
+	}
+	values, _ := l.tree.Get(config, section, "server")
+	var servers []string
+	for _, v := range values {
+		parseAnother(v, parseServer, &servers)
+	}
+	return servers
+}
+
+// noCA as broker_ca stands for no authority at all: the pin of the broker's own key is the only check then.
+const noCA = "none"

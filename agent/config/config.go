@@ -1,0 +1,98 @@
+// Package config turns the UCI file /etc/config/wguplink into one validated, immutable value. All defaults, all units and
+// all rules live here, in one table of options; docs/configuration.md is compared with it by a test.
+//
+// The private key is the one thing that is not here: the option private_key is known, so that it is not reported as a
+// mistake, but its value is never read. See package identity.
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"wguplink/peerselector"
+)
+
+// Package is the name of the UCI package, and with it of the file in /etc/config.
+const Package = "wguplink"
+
+// Config is the whole configuration. Nobody changes one once Load has returned it; two can be compared with
+// reflect.DeepEqual.
+type Config struct {
+	// Uplinks come in the order of the file, disabled ones included. There may be none.
+	Uplinks  []Uplink
+	LogLevel slog.Level
+}
+
+// Uplink is one tunnel.
+type Uplink struct {
+	// Name is the name of the UCI section: letters, digits and underscores.
+	Name     string
+	Enabled  bool
+	Protocol Protocol
+
+	// Brokers are base URLs "scheme://host[:port][/prefix]" without the API's path and without a slash at the end.
+	Brokers []*url.URL
+	// BrokerCA is a PEM file with the only authorities to trust; "" means those of the system, "none" that only the pins count.
+	BrokerCA string
+	// BrokerPins are SHA-256 digests of the SubjectPublicKeyInfo, one of which must be in the broker's chain. None: no pinning.
+	BrokerPins [][32]byte
+	// BrokerTimeout bounds one whole exchange with one broker.
+	BrokerTimeout    time.Duration
+	Domain, Location string
+
+	// NTPServers are "host", "host:port", an address, or "[v6]:port". Without an option of ours they are the system's.
+	NTPServers []string
+	// NTPGrace is how long to wait for the time before going on with a plausible clock.
+	NTPGrace time.Duration
+	// DNSServers are asked for the names of brokers, gateways and NTP servers; none: those in resolv.conf.
+	DNSServers []netip.AddrPort
+
+	// Interface is the WireGuard device.
+	Interface string
+	Backend   Backend
+	// FwMark is on every packet that leaves through the WAN, ours and WireGuard's; 0 means none.
+	FwMark uint32
+	// ListenPort is the UDP port of the WireGuard device; 0 means any.
+	ListenPort uint16
+	// Keepalive is in whole seconds, 1 to 65535.
+	Keepalive time.Duration
+	// MTU is that of the WireGuard device; 0 means that the agent computes it from the WAN.
+	MTU       int
+	LinkLocal LinkLocal
+	// LinkPrefix is the prefix length of the device's own link-local address: 64 or 128.
+	LinkPrefix int
+	Mode       Mode
+	// VXLAN is the zero value in ModeLayer3.
+	VXLAN VXLAN
+	// Batman is the batman-adv interface that gets the VXLAN device as a hard interface; "" means none.
+	Batman        string
+	AddressFamily Family
+
+	// KeyFile is the absolute path of the file with the private key; "" means the option private_key of this section.
+	KeyFile string
+	// KeyImport are places "package.section.option" to take a private key from when there is none yet.
+	KeyImport []string
+
+	// Gateways are the enabled static ones, in the order of the file.
+	Gateways []peerselector.Peer
+}
+
+// VXLAN is the layer-2 tunnel inside the WireGuard one.
+type VXLAN struct {
+	// Name is the name of the device.
+	Name string
+	// ID is the VXLAN network identifier, 1 to 16777215.
+	ID uint32
+	// Port is the UDP port on both sides.
+	Port uint16
+	// Checksum says to send UDP checksums.
+	Checksum bool
+	// MTU is that of the VXLAN device; 0 means VXLANOverhead less than the WireGuard device's.
+	MTU int
+}
+
+// VXLANOverhead is what VXLAN over IPv6 costs inside of the WireGuard device, in bytes: IPv6 40, UDP 8, VXLAN 8, inner
+// Ethernet header 14 (RFC 7348 §5).
+const VXLANOverhead = 70
