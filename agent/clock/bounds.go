@@ -1,0 +1,57 @@
+package clock
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Earliest is before anything this program can have lived through, for builds without a date.
+var Earliest = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+const (
+	// believable is how many years past the floor a claimed time may be: longer than a router lies in a drawer.
+	believable = 15
+	// horizon is how many years past the build a kept time may be.
+	horizon = 30
+)
+
+// Bounds is the span of times that can be right. It serves any source of time, not only NTP.
+type Bounds struct{ From, To time.Time }
+
+// BoundsFrom gives the 15 years from a time that has surely passed.
+func BoundsFrom(floor time.Time) Bounds {
+	return Bounds{From: floor, To: floor.AddDate(believable, 0, 0)}
+}
+
+// Check tells whether t is within; if not, the error says on which side, in one line with t.
+func (b Bounds) Check(t time.Time) error {
+	switch {
+	case t.Before(b.From):
+		return fmt.Errorf("%s: %s", beforeFloor(b.From), stamp(t))
+	case t.After(b.To):
+		return fmt.Errorf("%s: %s", tooLate(b.To), stamp(t))
+	}
+	return nil
+}
+
+func beforeFloor(floor time.Time) string { return "before the last known time " + stamp(floor) }
+
+func tooLate(to time.Time) string { return "later than can be, after " + stamp(to) }
+
+// unfold tells the era of an NTP time, which counts seconds from 1900 in 32 bits: with the first bit clear it is from
+// the second era, 2036 to 2104, else from the end of the first, 1968 to 2036 (RFC 4330, section 3).
+func unfold(t time.Time) time.Time {
+	const era = 1 << 32 * time.Second
+	if t.Before(secondHalf) {
+		return t.Add(era)
+	}
+	return t
+}
+
+// secondHalf is 2^31 seconds after 1900.
+var secondHalf = time.Date(1968, 1, 20, 3, 14, 8, 0, time.UTC)
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
