@@ -74,6 +74,7 @@ func (e *Engine) ask(now time.Time) []Action {
 	}
 	e.asking, e.askAgain = true, false
 	e.askedAt = now
+	e.asks++
 	return []Action{AskBroker{}}
 }
 
@@ -124,7 +125,7 @@ func (e *Engine) race(now time.Time) []Action {
 	if active == 0 && left == 0 && !(e.asking && len(e.cands) == 0) {
 		e.running = false
 		e.round++
-		e.wait = now.Add(e.backoff(e.round))
+		e.wait = now.Add(e.backoff(e.round, e.t.BackoffMax))
 		if e.cfg.Broker && e.wait.Before(e.notAsk) && len(e.cands) == 0 {
 			e.wait = e.notAsk
 		}

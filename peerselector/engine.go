@@ -76,6 +76,7 @@ type Engine struct {
 	asking   bool
 	askedAt  time.Time
 	asked    bool      // a broker has answered or failed at least once
+	asks     int       // questions since a gateway was last in use
 	notAsk   time.Time // no question to the broker before that
 	askAgain bool
 }
@@ -154,8 +155,7 @@ func (e *Engine) Handle(ev Event, now time.Time) []Action {
 	case BrokerAnswered:
 		acts = e.registered(ev.Peers, now)
 	case BrokerFailed:
-		e.asking, e.asked = false, true
-		e.notAsk = now.Add(ev.RetryAfter + e.backoff(e.round+1))
+		e.told(ev.RetryAfter, now)
 	case Adopted:
 		acts = e.adopt(ev.Peer, now)
 	case Handshake:
@@ -191,8 +191,14 @@ func (e *Engine) wanDown() []Action {
 	return e.stopRound()
 }
 
-func (e *Engine) registered(peers []Peer, now time.Time) []Action {
+// told notes that the broker has spoken; it is left alone for a while, the longer the more often it was asked in vain.
+func (e *Engine) told(retryAfter time.Duration, now time.Time) {
 	e.asking, e.asked = false, true
+	e.notAsk = now.Add(retryAfter + e.backoff(e.asks, e.t.AskMax))
+}
+
+func (e *Engine) registered(peers []Peer, now time.Time) []Action {
+	e.told(0, now)
 	e.broker = peers
 	if c := e.current; c != nil && !contains(peers, c.peer.PublicKey) && !contains(e.static, c.peer.PublicKey) {
 		// A broker names the one it likes best at that moment; that is no verdict on the one in use.
@@ -238,7 +244,7 @@ func (e *Engine) use(c *candidate, now time.Time) {
 	e.current, e.promoted, e.lastAlive = c, now, now
 	e.answered = false
 	e.lastProbe = time.Time{}
-	e.round = 0
+	e.round, e.asks = 0, 0
 	e.wait = time.Time{}
 }
 
@@ -402,13 +408,13 @@ func (e *Engine) stopRound() []Action {
 	return acts
 }
 
-// backoff is the wait after n empty rounds: exponential, capped, full jitter.
-func (e *Engine) backoff(n int) time.Duration {
+// backoff is the wait after n failures in a row: exponential, capped, full jitter.
+func (e *Engine) backoff(n int, most time.Duration) time.Duration {
 	d := e.t.BackoffBase
-	for i := 1; i < n && d < e.t.BackoffMax; i++ {
+	for i := 1; i < n && d < most; i++ {
 		d *= 2
 	}
-	return time.Duration(1 + e.cfg.Intn(int64(min(d, e.t.BackoffMax))))
+	return time.Duration(1 + e.cfg.Intn(int64(min(d, most))))
 }
 
 func (e *Engine) patience() time.Duration {

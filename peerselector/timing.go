@@ -20,6 +20,7 @@ type Timing struct {
 	FailMemory    time.Duration // how long a failed peer goes last
 	BackoffBase   time.Duration // first wait after an empty round; doubles, with full jitter
 	BackoffMax    time.Duration
+	AskMax        time.Duration // the same for questions to the broker
 }
 
 // Default is the timing of the field.
@@ -53,5 +54,7 @@ func Default() Timing {
 		FailMemory:  10 * time.Minute,
 		BackoffBase: time.Second,
 		BackoffMax:  time.Minute,
+		// A broker that comes back must not meet all its nodes within a minute.
+		AskMax: 2 * time.Minute,
 	}
 }

@@ -129,6 +129,9 @@ func (u *Uplink) asked(a broker.Answer, err error) {
 	u.brokerErr = err
 	if err == nil {
 		u.brokerSays = a.Broker + " (" + a.API + ")"
+		if a.Fallback != nil {
+			u.log.Warn("not the first choice of broker", "why", a.Fallback)
+		}
 		u.log.Info("registered", "broker", a.Broker, "api", a.API, "gateways", len(a.Peers))
 		u.handle(peerselector.BrokerAnswered{Peers: a.Peers})
 		return
