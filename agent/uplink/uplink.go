@@ -85,7 +85,8 @@ type Uplink struct {
 	applyWait  time.Duration
 	report     tunnel.Report
 	applied    tunnel.Desired
-	prefer6    bool // the family that worked last
+	looked     time.Time // at WireGuard's counters
+	prefer6    bool      // the family that worked last
 	watchStop  context.CancelFunc
 	linksStop  context.CancelFunc
 	wanStates  chan wan.State
@@ -351,6 +352,11 @@ func (u *Uplink) untilNext() time.Duration {
 	if u.applyErr != nil && u.applyAt.Before(at) {
 		at = u.applyAt
 	}
+	if _, ok := u.engine.Current(); ok && u.wan.Up() {
+		if t := u.looked.Add(lookEvery); t.Before(at) {
+			at = t
+		}
+	}
 	if since, ok := u.engine.Racing(); ok {
 		if t := now.Add(pollEvery(now.Sub(since))); t.Before(at) {
 			at = t
@@ -358,6 +364,10 @@ func (u *Uplink) untilNext() time.Duration {
 	}
 	return max(0, at.Sub(now))
 }
+
+// lookEvery is how often to read the counters of a gateway in use. What was received since counts as received at that
+// moment: so this is also by how much the death of a gateway may be noticed late.
+const lookEvery = 1500 * time.Millisecond
 
 // pollEvery is how often to look for handshakes during a race of that age. WireGuard has no event for them.
 func pollEvery(age time.Duration) time.Duration {
@@ -378,6 +388,7 @@ func (u *Uplink) tick() {
 
 // look reads WireGuard's counters and tells the engine what they mean.
 func (u *Uplink) look() {
+	u.looked = time.Now()
 	if u.applyErr != nil || len(u.peers) == 0 {
 		return
 	}
