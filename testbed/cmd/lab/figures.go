@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"wguplink/testbed/vclock"
+	"wguplink/testbed/world"
+)
+
+// figure is one line of build/figures.json.
+type figure struct {
+	Metric string  `json:"metric"`
+	Unit   string  `json:"unit"`
+	Runs   int     `json:"runs"`
+	Min    float64 `json:"min"`
+	Median float64 `json:"median"`
+	Max    float64 `json:"max"`
+	Target float64 `json:"target"` // the median has to be below, or at 0 equal
+	OK     bool    `json:"ok"`
+}
+
+// settled is how long a connected agent is left alone before its memory and its execve calls are looked at.
+const settled = 10 * time.Second
+
+// figures measures what README.md states, in worlds whose clock is right: with a first start each.
+func figures(ctx context.Context, binary, out string, runs int) error {
+	dir, err := os.MkdirTemp("", "wguplink-figures-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	prepared := filepath.Join(dir, "wguplink")
+	if err := vclock.Prepare(binary, prepared); err != nil {
+		return err
+	}
+	samples := map[string][]float64{}
+	for i := range runs {
+		if err := sample(ctx, prepared, filepath.Join(dir, fmt.Sprint(i)), samples); err != nil {
+			return fmt.Errorf("run %d: %w", i+1, err)
+		}
+		fmt.Fprintf(os.Stderr, "\rrun %d of %d", i+1, runs)
+	}
+	fmt.Fprintln(os.Stderr)
+	var all []figure
+	ok := true
+	fmt.Printf("%-34s %10s %10s %10s %10s\n", "", "min", "median", "max", "target")
+	for _, m := range []struct {
+		name, unit string
+		target     float64
+	}{
+		{"start to handshake", "ms", 500},
+		{"start to Ethernet reply", "ms", 1000},
+		{"gateway killed to Ethernet reply", "ms", 20000},
+		{"agent's memory at rest (VmRSS)", "MB", 14},
+		{"execve calls at rest", "", 0},
+	} {
+		v := samples[m.name]
+		slices.Sort(v)
+		f := figure{m.name, m.unit, len(v), v[0], v[len(v)/2], v[len(v)-1], m.target, false}
+		f.OK = f.Median < f.Target || f.Target == 0 && f.Max == 0
+		ok = ok && f.OK
+		verdict := ""
+		if !f.OK {
+			verdict = "  MISSED"
+		}
+		fmt.Printf("%-34s %10.1f %10.1f %10.1f %10.1f %s%s\n", f.Metric, f.Min, f.Median, f.Max, f.Target, f.Unit, verdict)
+		all = append(all, f)
+	}
+	if err := writeJSON(filepath.Join(out, "figures.json"), all); err != nil {
+		return err
+	}
+	if !ok {
+		return errors.New("a target was missed")
+	}
+	return nil
+}
+
+// sample measures one life of a node.
+func sample(ctx context.Context, binary, dir string, samples map[string][]float64) (err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("the run took longer than a minute"))
+	defer cancel()
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	w, err := world.New(world.Options{}, dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	w.Clock().SetSynchronised(true)
+	a, err := w.NewAgent(binary, dir, world.UCI(w.BrokerOptions(), w.Sections()))
+	if err != nil {
+		return err
+	}
+	note := func(name string, v float64) { samples[name] = append(samples[name], v) }
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	l2 := w.Layer2("mesh-vpn", 20*time.Millisecond)
+	defer l2.Close()
+	start := time.Now()
+	if err := a.Start(); err != nil {
+		return err
+	}
+	_, at, err := w.AwaitHandshake(ctx)
+	if err != nil {
+		return err
+	}
+	note("start to handshake", ms(at.Sub(start)))
+	reply, err := l2.Await(ctx, start, nil)
+	if err != nil {
+		return err
+	}
+	note("start to Ethernet reply", ms(reply.At.Sub(start)))
+
+	connected := len(w.Clock().Execs())
+	rest := time.NewTimer(settled)
+	defer rest.Stop()
+	select {
+	case <-rest.C:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	note("execve calls at rest", float64(len(w.Clock().Execs())-connected))
+	stats, err := a.Stats()
+	if err != nil {
+		return err
+	}
+	note("agent's memory at rest (VmRSS)", float64(stats.RSS)/1e6)
+
+	killed := time.Now()
+	if err := w.Named(reply.Gateway).Kill(); err != nil {
+		return err
+	}
+	next, err := l2.Await(ctx, killed, func(r world.Reply) bool { return r.Gateway != reply.Gateway })
+	if err != nil {
+		return err
+	}
+	note("gateway killed to Ethernet reply", ms(next.At.Sub(killed)))
+	return nil
+}

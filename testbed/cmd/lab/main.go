@@ -1,0 +1,48 @@
+// Command lab runs the real agent in the lab's namespaces.
+//
+//	lab demo       show a node becoming part of a mesh, and moving on when its gateway dies
+//	lab figures    measure the start, several times over
+//
+// It needs root, and leaves nothing behind but what it writes below build/.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+
+	"wguplink/testbed/netlab"
+)
+
+func main() { netlab.Main(run) }
+
+func run() int {
+	flags := flag.NewFlagSet("lab", flag.ContinueOnError)
+	binary := flags.String("binary", "build/wguplink", "the agent, userspace variant")
+	out := flags.String("out", "build", "folder for the report")
+	runs := flags.Int("runs", 10, "figures: how often to measure")
+	flags.Usage = func() {
+		fmt.Fprintln(flags.Output(), "usage: lab [options] demo|figures")
+		flags.PrintDefaults()
+	}
+	if err := flags.Parse(os.Args[1:]); err != nil {
+		return 2
+	}
+	ctx, stop := netlab.Context()
+	defer stop()
+	var err error
+	switch flags.Arg(0) {
+	case "demo":
+		err = demo(ctx, *binary, *out)
+	case "figures":
+		err = figures(ctx, *binary, *out, *runs)
+	default:
+		flags.Usage()
+		return 2
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "lab:", err)
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,180 @@
+package world
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"wguplink/peerselector"
+	"wguplink/testbed/netlab"
+)
+
+// Agent is the program under test on the node, with its configuration.
+type Agent struct {
+	w      *World
+	Binary string // the userspace variant; from vclock.Prepare when the node's clock is not the machine's
+	Dir    string // its /etc/config
+	Output io.Writer
+	Args   []string // after "run"
+	*netlab.Process
+}
+
+// UCI makes /etc/config/wguplink from the uplink's options and from further sections.
+func UCI(options map[string][]string, more ...string) string {
+	var b strings.Builder
+	b.WriteString("config uplink 'mesh'\n")
+	for name, values := range options {
+		for _, v := range values {
+			kind := "option"
+			if len(values) > 1 || name == "broker" || name == "ntp_server" || name == "dns" {
+				kind = "list"
+			}
+			fmt.Fprintf(&b, "\t%s %s '%s'\n", kind, name, v)
+		}
+	}
+	for _, m := range more {
+		b.WriteString("\n" + m)
+	}
+	return b.String()
+}
+
+// Broker gives the options of an uplink that registers with the world's broker by HTTPS. caFile is as the node sees it.
+func (w *World) BrokerOptions() map[string][]string {
+	o := w.baseOptions()
+	o["protocol"] = []string{"wgkex"}
+	o["broker"] = []string{"https://" + BrokerName}
+	o["broker_ca"] = []string{"/etc/config/ca.pem"}
+	o["domain"] = []string{Domain}
+	return o
+}
+
+// StaticOptions gives the options of an uplink without a broker.
+func (w *World) StaticOptions() map[string][]string {
+	o := w.baseOptions()
+	o["protocol"] = []string{"static"}
+	return o
+}
+
+func (w *World) baseOptions() map[string][]string {
+	o := map[string][]string{
+		"vxlan_id":  {fmt.Sprint(VXLANID)},
+		"fwmark":    {"1"},
+		"ntp_grace": {"5"},
+		"backend":   {"auto"},
+	}
+	for i := range w.NTP {
+		o["ntp_server"] = append(o["ntp_server"], NTPName(i+1))
+	}
+	if !w.o.NoV4 {
+		o["dns"] = append(o["dns"], ServicesV4.Addr().String())
+	}
+	if !w.o.NoV6 {
+		o["dns"] = append(o["dns"], ServicesV6.Addr().String())
+	}
+	return o
+}
+
+// Sections gives the `config gateway` sections of all gateways.
+func (w *World) Sections() string {
+	var b strings.Builder
+	for _, g := range w.Gateways {
+		fmt.Fprintf(&b, "config gateway '%s'\n\toption uplink 'mesh'\n\toption public_key '%s'\n\tlist endpoint '%s:%d'\n\toption link_address '%s'\n\n",
+			g.Name, g.PublicKey(), g.DNS, gatewayPort, g.Link)
+	}
+	return b.String()
+}
+
+// NewAgent makes the node's configuration folder below dir, with uci as its wguplink file. Start starts it.
+func (w *World) NewAgent(binary, dir, uci string) (*Agent, error) {
+	a := &Agent{w: w, Binary: binary, Dir: filepath.Join(dir, "config")}
+	if err := os.MkdirAll(a.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make the node's configuration: %w", err)
+	}
+	ca, err := os.ReadFile(w.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("make the node's configuration: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(a.Dir, "ca.pem"), ca, 0o644); err != nil {
+		return nil, fmt.Errorf("make the node's configuration: %w", err)
+	}
+	return a, a.Configure(uci)
+}
+
+// Configure writes the node's wguplink file.
+func (a *Agent) Configure(uci string) error {
+	if err := os.WriteFile(filepath.Join(a.Dir, "wguplink"), []byte(uci), 0o600); err != nil {
+		return fmt.Errorf("make the node's configuration: %w", err)
+	}
+	return nil
+}
+
+// Start starts the agent and the timeline.
+func (a *Agent) Start() error {
+	a.w.timeline.Start(time.Now())
+	p, err := a.w.Node.Start(netlab.Command{Path: a.Binary, Args: append([]string{"run"}, a.Args...), Config: a.Dir, Stdout: a.Output, Stderr: a.Output})
+	if err != nil {
+		return err
+	}
+	a.Process = p
+	return nil
+}
+
+// Run runs another command of the program on the node, and gives its output and exit code.
+func (a *Agent) Run(ctx context.Context, args ...string) (out string, code int, err error) {
+	p, err := a.w.Node.Start(netlab.Command{Path: a.Binary, Args: args, Config: a.Dir})
+	if err != nil {
+		return "", 0, err
+	}
+	p.Wait(ctx)
+	if p.State() == nil {
+		return "", 0, fmt.Errorf("wguplink %s did not end: %w", strings.Join(args, " "), context.Cause(ctx))
+	}
+	return strings.Join(p.Lines(), "\n"), p.State().ExitCode(), nil
+}
+
+// Key is the node's public key; ok is false while it has none.
+func (a *Agent) Key(ctx context.Context) (k peerselector.Key, ok bool) {
+	out, code, err := a.Run(ctx, "key", "show")
+	if err != nil || code != 0 || k.UnmarshalText([]byte(strings.TrimSpace(out))) != nil {
+		return k, false
+	}
+	return k, true
+}
+
+// AwaitHandshake waits until a gateway has shaken hands with anybody, and gives its name. It looks every few milliseconds:
+// WireGuard has no event for it.
+func (w *World) AwaitHandshake(ctx context.Context, not ...string) (string, time.Time, error) {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		for _, g := range w.Gateways {
+			stats, err := g.Stats()
+			if err != nil || contains(not, g.Name) {
+				continue
+			}
+			for _, s := range stats {
+				if !s.LastHandshake.IsZero() {
+					return g.Name, time.Now(), nil
+				}
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return "", time.Time{}, fmt.Errorf("no handshake at any gateway: %w", context.Cause(ctx))
+		}
+	}
+}
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,229 @@
+package world
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Layer2 sends Ethernet frames from the node into the mesh, one ARP request each interval, and keeps the replies. ARP needs
+// no address on the node, and a request is a broadcast: it takes the VXLAN's all-zero forwarding entry.
+type Layer2 struct {
+	w    *World
+	dev  string
+	stop context.CancelFunc
+	done sync.WaitGroup
+
+	mu      sync.Mutex
+	sent    map[uint16]time.Time
+	n       int
+	replies []Reply
+	news    chan struct{} // closed and made anew with each reply
+}
+
+// Reply is one answer to a frame.
+type Reply struct {
+	Sent, At time.Time
+	Gateway  string // whose MAC address it came from
+}
+
+const arpSize = 14 + 28
+
+// Layer2 starts sending frames on a device of the node. The device may come and go.
+func (w *World) Layer2(dev string, every time.Duration) *Layer2 {
+	ctx, cancel := context.WithCancel(w.ctx)
+	l := &Layer2{w: w, dev: dev, stop: cancel, sent: map[uint16]time.Time{}, news: make(chan struct{})}
+	l.done.Add(1)
+	go func() {
+		defer l.done.Done()
+		l.run(ctx, every)
+	}()
+	return l
+}
+
+// Close ends the sending.
+func (l *Layer2) Close() {
+	l.stop()
+	l.done.Wait()
+}
+
+// Await gives the first reply to a frame sent after a moment that a filter takes; nil takes any.
+func (l *Layer2) Await(ctx context.Context, after time.Time, filter func(Reply) bool) (Reply, error) {
+	for {
+		l.mu.Lock()
+		news := l.news
+		for _, r := range l.replies {
+			if r.Sent.After(after) && (filter == nil || filter(r)) {
+				l.mu.Unlock()
+				return r, nil
+			}
+		}
+		l.mu.Unlock()
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return Reply{}, fmt.Errorf("no Ethernet reply on %s: %w", l.dev, context.Cause(ctx))
+		}
+	}
+}
+
+// Count says how many frames went out between two moments, and how many of them were answered.
+func (l *Layer2) Count(from, to time.Time) (sent, answered int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, at := range l.sent {
+		if at.After(from) && at.Before(to) {
+			sent++
+		}
+	}
+	for _, r := range l.replies {
+		if r.Sent.After(from) && r.Sent.Before(to) {
+			answered++
+		}
+	}
+	return sent, answered
+}
+
+func (l *Layer2) run(ctx context.Context, every time.Duration) {
+	// The instrument looks at fixed times; it is what is measured that must not wait.
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	var s *packetSocket
+	defer func() { s.close() }()
+	for seq := uint16(0); ; seq++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		link := l.w.NodeLink(l.dev)
+		if link == nil || link.Attrs().Flags&net.FlagUp == 0 {
+			continue
+		}
+		if s == nil || s.index != link.Attrs().Index {
+			s.close()
+			var err error
+			if s, err = l.open(link); err != nil {
+				s = nil
+				continue // it went away again
+			}
+		}
+		l.mu.Lock()
+		l.sent[seq] = time.Now()
+		l.mu.Unlock()
+		if err := s.send(request(link.Attrs().HardwareAddr, seq)); err != nil {
+			l.mu.Lock()
+			delete(l.sent, seq)
+			l.mu.Unlock()
+		}
+	}
+}
+
+// packetSocket is a raw socket on one device.
+type packetSocket struct {
+	index int
+	fd    int
+	done  chan struct{}
+}
+
+func (l *Layer2) open(link netlink.Link) (*packetSocket, error) {
+	s := &packetSocket{index: link.Attrs().Index, done: make(chan struct{})}
+	err := l.w.Node.Do(func() (err error) {
+		if s.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(swap(unix.ETH_P_ARP))); err != nil {
+			return err
+		}
+		return unix.Bind(s.fd, &unix.SockaddrLinklayer{Protocol: swap(unix.ETH_P_ARP), Ifindex: s.index})
+	})
+	if err != nil {
+		return nil, err
+	}
+	// So that the receiver notices the end.
+	if err := unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 100_000}); err != nil {
+		return nil, err
+	}
+	l.done.Add(1)
+	go func() {
+		defer l.done.Done()
+		l.receive(s)
+	}()
+	return s, nil
+}
+
+func (s *packetSocket) send(frame []byte) error {
+	return unix.Sendto(s.fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: s.index, Halen: 6})
+}
+
+func (s *packetSocket) close() {
+	if s != nil {
+		close(s.done)
+	}
+}
+
+func (l *Layer2) receive(s *packetSocket) {
+	defer unix.Close(s.fd)
+	buf := make([]byte, 256)
+	for {
+		select {
+		case <-s.done:
+			return
+		default:
+		}
+		n, _, err := unix.Recvfrom(s.fd, buf, 0)
+		at := time.Now()
+		if err != nil {
+			if errors.Is(err, unix.ENETDOWN) || errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
+				continue
+			}
+			return
+		}
+		if n < arpSize || binary.BigEndian.Uint16(buf[20:22]) != 2 {
+			continue
+		}
+		seq := binary.BigEndian.Uint16(buf[40:42])
+		gw := l.w.byMAC(net.HardwareAddr(buf[22:28]))
+		l.mu.Lock()
+		if sent, ok := l.sent[seq]; ok {
+			l.replies = append(l.replies, Reply{Sent: sent, At: at, Gateway: gw})
+			close(l.news)
+			l.news = make(chan struct{})
+		}
+		l.mu.Unlock()
+	}
+}
+
+// request asks who has 10.77.0.254, in the name of 10.77.x.y with the sequence number as x.y (RFC 826).
+func request(mac net.HardwareAddr, seq uint16) []byte {
+	f := make([]byte, 0, arpSize)
+	f = append(f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
+	f = append(f, mac...)
+	f = append(f, 0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1)
+	f = append(f, mac...)
+	f = append(f, 10, 77, byte(seq>>8), byte(seq))
+	f = append(f, 0, 0, 0, 0, 0, 0, 10, 77, 0, 254)
+	return f
+}
+
+func swap(v uint16) uint16 { return v<<8 | v>>8 }
+
+// byMAC names the gateway whose VXLAN device has that address.
+func (w *World) byMAC(mac net.HardwareAddr) string {
+	for _, g := range w.Gateways {
+		links, err := g.Host.Netlink().LinkList()
+		if err != nil {
+			continue
+		}
+		for _, l := range links {
+			if l.Type() == "vxlan" && l.Attrs().HardwareAddr.String() == mac.String() {
+				return g.Name
+			}
+		}
+	}
+	return mac.String()
+}

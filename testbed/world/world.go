@@ -1,0 +1,293 @@
+// Package world is the lab's usual internet: a node behind a WAN, gateways, and the services that a node needs.
+//
+//	                          ┌── gw1   203.0.113.6/30    2001:db8:101::2/64
+//	node ──── router ─────────┼── gw2   203.0.113.10/30   2001:db8:102::2/64
+//	  192.0.2.10/24           ├── …
+//	  2001:db8:1::10/64       └── services 198.51.100.2/30, 2001:db8:53::2/64: DNS, NTP, broker
+//
+// Each host is a network namespace; the wires are veth pairs. The servers are real and listen on the services host. All
+// gateways have the address 10.77.0.254/16 on their VXLAN device, so that an ARP request of the node reaches whichever is
+// at the other end, and the MAC address in the reply tells which one that is.
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"wguplink/agent/derive"
+	"wguplink/peerselector"
+	"wguplink/testbed/dnsd"
+	"wguplink/testbed/gateway"
+	"wguplink/testbed/netlab"
+	"wguplink/testbed/ntpd"
+	"wguplink/testbed/vclock"
+	"wguplink/testbed/wgkex"
+)
+
+// Fixed names and numbers of the world.
+const (
+	Domain    = "ffxx_city"
+	VXLANID   = 1906606
+	VXLANPort = 8472
+
+	BrokerName  = "broker.example.org"
+	BrokerDelay = 100 * time.Millisecond // from a broker's answer to the gateways; measured at a real one: 70 to 1050 ms
+	gatewayPort = 51820
+	gatewayL2   = "10.77.0.254/16"
+)
+
+// Addresses of the world.
+var (
+	NodeV4     = netip.MustParsePrefix("192.0.2.10/24")
+	NodeV6     = netip.MustParsePrefix("2001:db8:1::10/64")
+	RouterV4   = netip.MustParsePrefix("192.0.2.1/24")
+	RouterV6   = netip.MustParsePrefix("2001:db8:1::1/64")
+	ServicesV4 = netip.MustParsePrefix("198.51.100.2/30")
+	ServicesV6 = netip.MustParsePrefix("2001:db8:53::2/64")
+)
+
+// Options of a World.
+type Options struct {
+	Gateways int // default 3
+	// NoV4 and NoV6 leave one family out of the node's WAN.
+	NoV4, NoV6 bool
+	// NoRoute leaves the node without default routes; see World.RouteUp.
+	NoRoute bool
+	// NTPServers is how many there are, at ntp1.example.org and so on; default 3.
+	NTPServers int
+	// BrokerDelay replaces the constant of that name; negative is none.
+	BrokerDelay time.Duration
+	// Locations turns the broker's location list on.
+	Locations bool
+}
+
+// World is the lab's internet with one node in it. Its exported fields are set by New and not changed afterwards.
+type World struct {
+	Lab                    *netlab.Lab
+	Node, Router, Services *netlab.Host
+	Gateways               []*Gateway
+	DNS                    *dnsd.Server
+	NTP                    []*ntpd.Server
+	Broker                 *wgkex.Broker
+	CA                     *wgkex.CA
+	CAFile                 string // PEM, as the lab sees it
+
+	o        Options
+	ctx      context.Context
+	cancel   context.CancelFunc
+	servers  sync.WaitGroup
+	mu       sync.Mutex
+	broken   error // of a server that ended by itself
+	timeline Timeline
+	extra    int // brokers with addresses of their own
+}
+
+// Gateway is one gateway host.
+type Gateway struct {
+	*gateway.Gateway
+	Name   string
+	Host   *netlab.Host
+	V4, V6 netip.Addr
+	Link   netip.Addr
+	DNS    string // its name
+}
+
+// New makes a world in the namespaces that netlab.Main has made. dir keeps its files. Close it after use.
+func New(o Options, dir string) (w *World, err error) {
+	if o.Gateways == 0 {
+		o.Gateways = 3
+	}
+	if o.NTPServers == 0 {
+		o.NTPServers = 3
+	}
+	if o.BrokerDelay == 0 {
+		o.BrokerDelay = BrokerDelay
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	w = &World{Lab: netlab.New(), o: o, ctx: ctx, cancel: cancel, CAFile: dir + "/ca.pem"}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.Close())
+		}
+	}()
+	if err := w.hosts(); err != nil {
+		return w, err
+	}
+	for i := 1; i <= o.Gateways; i++ {
+		if err := w.addGateway(i); err != nil {
+			return w, err
+		}
+	}
+	if err := w.services(); err != nil {
+		return w, err
+	}
+	if !o.NoRoute {
+		return w, w.RouteUp()
+	}
+	return w, nil
+}
+
+// Close ends everything.
+func (w *World) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	errs := []error{w.Lab.Close(ctx)}
+	w.cancel()
+	w.servers.Wait()
+	if w.Broker != nil {
+		w.Broker.Close()
+	}
+	for _, g := range w.Gateways {
+		if err := g.Kill(); !errors.Is(err, gateway.ErrDown) {
+			errs = append(errs, err)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return errors.Join(append(errs, w.broken)...)
+}
+
+func (w *World) hosts() (err error) {
+	for _, h := range []struct {
+		to   **netlab.Host
+		name string
+	}{{&w.Node, "node"}, {&w.Router, "router"}, {&w.Services, "services"}} {
+		if *h.to, err = w.Lab.Host(h.name); err != nil {
+			return err
+		}
+	}
+	if err := w.Router.Forward(); err != nil {
+		return err
+	}
+	if err := w.Lab.Wire(w.Node, "wan", w.Router, "node"); err != nil {
+		return err
+	}
+	if !w.o.NoV4 {
+		err = errors.Join(w.Node.Addr("wan", NodeV4), w.Router.Addr("node", RouterV4))
+	}
+	if !w.o.NoV6 {
+		err = errors.Join(err, w.Node.Addr("wan", NodeV6), w.Router.Addr("node", RouterV6))
+	}
+	return errors.Join(err, w.attach(w.Services, "services", ServicesV4, ServicesV6))
+}
+
+// attach wires a host to the router, which has the address before the host's in each network.
+func (w *World) attach(h *netlab.Host, dev string, v4, v6 netip.Prefix) error {
+	if err := w.Lab.Wire(h, "eth0", w.Router, dev); err != nil {
+		return err
+	}
+	for _, p := range []netip.Prefix{v4, v6} {
+		via := p.Addr().Prev()
+		if err := errors.Join(h.Addr("eth0", p), w.Router.Addr(dev, netip.PrefixFrom(via, p.Bits())), h.Route(netlab.Route{Via: via})); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RouteUp gives the node its default routes; RouteDown takes them away.
+func (w *World) RouteUp() error { return w.routes(w.Node.Route) }
+
+// RouteDown takes the node's default routes away.
+func (w *World) RouteDown() error { return w.routes(w.Node.DelRoute) }
+
+func (w *World) routes(do func(netlab.Route) error) error {
+	var errs []error
+	if !w.o.NoV4 {
+		errs = append(errs, do(netlab.Route{Via: RouterV4.Addr()}))
+	}
+	if !w.o.NoV6 {
+		errs = append(errs, do(netlab.Route{Via: RouterV6.Addr()}))
+	}
+	return errors.Join(errs...)
+}
+
+func (w *World) addGateway(i int) error {
+	name := fmt.Sprintf("gw%d", i)
+	h, err := w.Lab.Host(name)
+	if err != nil {
+		return err
+	}
+	v4 := netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(4*i + 2)}), 30)
+	v6 := netip.MustParsePrefix(fmt.Sprintf("2001:db8:%d::2/64", 100+i))
+	if err := w.attach(h, name, v4, v6); err != nil {
+		return err
+	}
+	key, err := wgtypes.GeneratePrivateKey()
+	if err != nil {
+		return fmt.Errorf("gateway %s: %w", name, err)
+	}
+	link := derive.LinkLocal(peerselector.Key(key.PublicKey()), true)
+	g, err := gateway.New(gateway.Config{
+		Name: name, Do: h.Do, PrivateKey: key, ListenPort: gatewayPort, LinkAddress: link,
+		VXLAN: gateway.VXLAN{ID: VXLANID, Port: VXLANPort, Addrs: []netip.Prefix{netip.MustParsePrefix(gatewayL2)}},
+	})
+	if err != nil {
+		return err
+	}
+	if err := g.Start(); err != nil {
+		return err
+	}
+	w.Gateways = append(w.Gateways, &Gateway{Gateway: g, Name: name, Host: h, V4: v4.Addr(), V6: v6.Addr(), Link: link, DNS: name + ".example.org"})
+	return nil
+}
+
+// Named gives the gateway of that name.
+func (w *World) Named(name string) *Gateway {
+	for _, g := range w.Gateways {
+		if g.Name == name {
+			return g
+		}
+	}
+	return nil
+}
+
+// Forget lets every gateway forget all keys, and the broker's clock of peers with them.
+func (w *World) Forget() error {
+	var errs []error
+	for _, g := range w.Gateways {
+		if err := g.ForgetKeys(); !errors.Is(err, gateway.ErrDown) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// serve runs one server of the services host until the world closes.
+func (w *World) serve(what string, f func() error) {
+	w.servers.Add(1)
+	go func() {
+		defer w.servers.Done()
+		if err := f(); err != nil && w.ctx.Err() == nil {
+			w.mu.Lock()
+			w.broken = errors.Join(w.broken, fmt.Errorf("%s: %w", what, err))
+			w.mu.Unlock()
+		}
+	}()
+}
+
+// BlackHole makes the router drop everything from and to a gateway.
+func (w *World) BlackHole(g *Gateway) (undo func() error, err error) {
+	return w.Router.Drop(append(netlab.DropAddr(g.V4), netlab.DropAddr(g.V6)...)...)
+}
+
+// NodeLink is a device on the node; nil when there is none.
+func (w *World) NodeLink(name string) netlink.Link {
+	l, err := w.Node.Netlink().LinkByName(name)
+	if err != nil {
+		return nil
+	}
+	return l
+}
+
+// Clock is the node's wall clock.
+func (w *World) Clock() *vclock.Clock { return w.Node.Clock() }
+
+func route(dst netip.Prefix, via netip.Addr) netlab.Route { return netlab.Route{Dst: dst, Via: via} }
