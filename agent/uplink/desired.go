@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"wguplink/agent/config"
 	"wguplink/agent/derive"
 	"wguplink/agent/tunnel"
+	"wguplink/agent/userspace"
 	"wguplink/peerselector"
 )
 
@@ -88,6 +90,9 @@ func (u *Uplink) apply() {
 	r, err := u.tun.Apply(ctx, d)
 	if err == nil {
 		u.applyErr, u.applyWait = nil, 0
+		if r.Backend == tunnel.Userspace && d.MTU > userspace.MaxMTU {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("mtu %d: userspace WireGuard drops packets over %d bytes", d.MTU, userspace.MaxMTU))
+		}
 		u.report, u.applied = r, d
 		return
 	}

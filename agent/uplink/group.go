@@ -24,6 +24,7 @@ type Group struct {
 type member struct {
 	up     *Uplink
 	cfg    config.Uplink
+	ctx    context.Context // ends with Run
 	cancel context.CancelCauseFunc
 	done   chan struct{}
 }
@@ -83,7 +84,7 @@ func (g *Group) follow(ctx context.Context, uplinks []config.Uplink) {
 			g.start(ctx, c)
 		} else if !reflect.DeepEqual(m.cfg, c) {
 			m.cfg = c
-			m.up.Reload(ctx, c)
+			m.up.Reload(m.ctx, c)
 		}
 	}
 }
@@ -92,12 +93,13 @@ func (g *Group) start(ctx context.Context, c config.Uplink) {
 	o := g.base
 	o.Config = c
 	ctx, cancel := context.WithCancelCause(ctx)
-	m := &member{up: New(o), cfg: c, cancel: cancel, done: make(chan struct{})}
+	m := &member{up: New(o), cfg: c, ctx: ctx, cancel: cancel, done: make(chan struct{})}
 	g.running[c.Name] = m
 	g.wg.Add(1)
 	go func() {
 		defer g.wg.Done()
 		err := m.up.Run(ctx)
+		cancel(err)
 		close(m.done)
 		if err != nil {
 			select {

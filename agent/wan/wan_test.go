@@ -1,0 +1,262 @@
+package wan
+
+import (
+	"context"
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// link makes a device that is up, with an address, and takes it away in the end.
+func link(t *testing.T, name string, mtu int, addrs ...string) netlink.Link {
+	t.Helper()
+	l := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name, MTU: mtu}}
+	ok(t, netlink.LinkAdd(l))
+	t.Cleanup(func() { netlink.LinkDel(l) })
+	ok(t, netlink.LinkSetUp(l))
+	for _, a := range addrs {
+		addr, err := netlink.ParseAddr(a)
+		ok(t, err)
+		addr.Flags = unix.IFA_F_NODAD
+		ok(t, netlink.AddrAdd(l, addr))
+	}
+	return l
+}
+
+func ok(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func defaultRoute(l netlink.Link, family, table, metric int) *netlink.Route {
+	dst := &net.IPNet{IP: net.IPv4zero.To4(), Mask: net.CIDRMask(0, 32)}
+	if family == netlink.FAMILY_V6 {
+		dst = &net.IPNet{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}
+	}
+	return &netlink.Route{LinkIndex: l.Attrs().Index, Dst: dst, Table: table, Priority: metric, Family: family, Scope: netlink.SCOPE_LINK}
+}
+
+func add(t *testing.T, r *netlink.Route) {
+	t.Helper()
+	ok(t, netlink.RouteAdd(r))
+	t.Cleanup(func() { netlink.RouteDel(r) })
+}
+
+func rule(t *testing.T, family int, mark uint32, table int) {
+	t.Helper()
+	r := netlink.NewRule()
+	r.Family, r.Mark, r.Table = family, mark, table
+	ok(t, netlink.RuleAdd(r))
+	t.Cleanup(func() { netlink.RuleDel(r) })
+}
+
+func TestState(t *testing.T) {
+	const v4, v6 = netlink.FAMILY_V4, netlink.FAMILY_V6
+	p := Path{Mark: 1, Own: []string{"ours"}}
+	for _, tt := range []struct {
+		name string
+		set  func(t *testing.T, wan, other, ours netlink.Link)
+		want State
+	}{
+		{"nothing", func(*testing.T, netlink.Link, netlink.Link, netlink.Link) {}, State{Table4: 254, Table6: 254}},
+		{"main table without a rule", func(t *testing.T, wan, _, _ netlink.Link) {
+			add(t, defaultRoute(wan, v4, 254, 0))
+			add(t, defaultRoute(wan, v6, 254, 10))
+		}, State{V4: true, V6: true, Dev4: "uplink", Dev6: "uplink", MTU: 1492, Table4: 254, Table6: 254}},
+		{"as Gluon: a rule for IPv6 only, the mesh's default in the main table", func(t *testing.T, wan, other, _ netlink.Link) {
+			rule(t, v6, 1, 1)
+			add(t, defaultRoute(wan, v6, 1, 10))
+			add(t, defaultRoute(other, v6, 254, 10))
+			add(t, defaultRoute(wan, v4, 254, 0))
+		}, State{V4: true, V6: true, Dev4: "uplink", Dev6: "uplink", MTU: 1492, Table4: 254, Table6: 1}},
+		{"the selected table is empty", func(t *testing.T, _, other, _ netlink.Link) {
+			rule(t, v6, 1, 1)
+			rule(t, v4, 1, 1)
+			add(t, defaultRoute(other, v6, 254, 10))
+			add(t, defaultRoute(other, v4, 254, 0))
+		}, State{Table4: 1, Table6: 1}},
+		{"a rule for another mark", func(t *testing.T, wan, other, _ netlink.Link) {
+			rule(t, v4, 2, 1)
+			add(t, defaultRoute(other, v4, 1, 0))
+			add(t, defaultRoute(wan, v4, 254, 0))
+		}, State{V4: true, Dev4: "uplink", MTU: 1492, Table4: 254, Table6: 254}},
+		{"lowest metric counts", func(t *testing.T, wan, other, _ netlink.Link) {
+			add(t, defaultRoute(other, v4, 254, 20))
+			add(t, defaultRoute(wan, v4, 254, 10))
+		}, State{V4: true, Dev4: "uplink", MTU: 1492, Table4: 254, Table6: 254}},
+		{"our own tunnel is no way out", func(t *testing.T, _, _, ours netlink.Link) {
+			add(t, defaultRoute(ours, v4, 254, 0))
+		}, State{Table4: 254, Table6: 254}},
+		{"unreachable is no way out", func(t *testing.T, wan, _, _ netlink.Link) {
+			r := defaultRoute(wan, v6, 254, 10)
+			r.LinkIndex, r.Type = 0, unix.RTN_UNREACHABLE
+			add(t, r)
+		}, State{Table4: 254, Table6: 254}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.set(t, link(t, "uplink", 1492, "192.0.2.1/24", "2001:db8::1/64"), link(t, "mesh", 1500, "10.0.0.1/8"), link(t, "ours", 1420, "10.9.0.1/24"))
+			got, err := p.State()
+			ok(t, err)
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if !got.Up() && !strings.Contains(got.String(), "no default route in table") {
+				t.Errorf("says %q", got)
+			}
+		})
+	}
+}
+
+func TestWatch(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	states := make(chan State)
+	done := make(chan error)
+	go func() { done <- Path{Mark: 1}.Watch(ctx, states) }()
+	next := func() State {
+		select {
+		case s := <-states:
+			return s
+		case <-time.After(20 * time.Second):
+			t.Fatal("no news")
+			return State{}
+		}
+	}
+	if s := next(); s.Up() {
+		t.Fatalf("first state %v", s)
+	}
+	l := link(t, "late", 1500, "192.0.2.1/24", "2001:db8::1/64")
+	add(t, defaultRoute(l, netlink.FAMILY_V4, 254, 0))
+	if s := next(); !s.V4 || s.V6 {
+		t.Errorf("after the route came: %v", s)
+	}
+	rule(t, netlink.FAMILY_V4, 1, 7)
+	if s := next(); s.Up() || s.Table4 != 7 {
+		t.Errorf("after the rule came: %v", s)
+	}
+	add(t, defaultRoute(l, netlink.FAMILY_V4, 7, 0))
+	if s := next(); !s.V4 {
+		t.Errorf("after the route came into its table: %v", s)
+	}
+	ok(t, netlink.LinkDel(l))
+	if s := next(); s.Up() {
+		t.Errorf("after the device went: %v", s)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMark(t *testing.T) {
+	lo, err := netlink.LinkByName("lo")
+	ok(t, err)
+	ok(t, netlink.LinkSetUp(lo))
+	c, err := Path{Mark: 0x2a}.DialContext(context.Background(), "udp", "127.0.0.1:9")
+	ok(t, err)
+	defer c.Close()
+	raw, err := c.(*net.UDPConn).SyscallConn()
+	ok(t, err)
+	var mark int
+	ok(t, raw.Control(func(fd uintptr) { mark, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK) }))
+	ok(t, err)
+	if mark != 0x2a {
+		t.Errorf("mark %#x", mark)
+	}
+}
+
+func TestOrder(t *testing.T) {
+	a := func(s ...string) (out []netip.AddrPort) {
+		for _, x := range s {
+			out = append(out, netip.MustParseAddrPort(x))
+		}
+		return out
+	}
+	all := a("192.0.2.1:1", "192.0.2.2:1", "[2001:db8::1]:1")
+	both := State{V4: true, V6: true}
+	for _, tt := range []struct {
+		name string
+		p    Preference
+		s    State
+		want []netip.AddrPort
+	}{
+		{"six first, in turns", Preference{V4: true, V6: true, First6: true}, both, a("[2001:db8::1]:1", "192.0.2.1:1", "192.0.2.2:1")},
+		{"four first, in turns", Preference{V4: true, V6: true}, both, a("192.0.2.1:1", "[2001:db8::1]:1", "192.0.2.2:1")},
+		{"no way out for six", Preference{V4: true, V6: true, First6: true}, State{V4: true}, a("192.0.2.1:1", "192.0.2.2:1", "[2001:db8::1]:1")},
+		{"no way out for four", Preference{V4: true, V6: true}, State{V6: true}, a("[2001:db8::1]:1", "192.0.2.1:1", "192.0.2.2:1")},
+		{"only six", Preference{V6: true}, both, a("[2001:db8::1]:1")},
+		{"only four", Preference{V4: true, First6: true}, both, a("192.0.2.1:1", "192.0.2.2:1")},
+	} {
+		if diff := cmp.Diff(tt.want, Order(all, tt.p, tt.s), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}
+
+// nameServer answers A with 192.0.2.7, and AAAA with 2001:db8::7 or not at all.
+func nameServer(t *testing.T, six bool) netip.AddrPort {
+	t.Helper()
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	ok(t, err)
+	t.Cleanup(func() { pc.Close() })
+	go func() {
+		buf := make([]byte, 512)
+		for {
+			n, from, err := pc.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			q := buf[:n]
+			end := 12
+			for q[end] != 0 {
+				end += int(q[end]) + 1
+			}
+			end += 5
+			data := []byte{192, 0, 2, 7}
+			if binary.BigEndian.Uint16(q[end-4:]) == 28 {
+				if !six {
+					continue
+				}
+				data = netip.MustParseAddr("2001:db8::7").AsSlice()
+			}
+			m := append([]byte{q[0], q[1], 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0}, q[12:end]...)
+			m = append(m, 0xc0, 12, q[end-4], q[end-3], 0, 1, 0, 0, 0, 60, 0, byte(len(data)))
+			pc.WriteTo(append(m, data...), from)
+		}
+	}()
+	return pc.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
+func TestResolve(t *testing.T) {
+	lo, err := netlink.LinkByName("lo")
+	ok(t, err)
+	ok(t, netlink.LinkSetUp(lo))
+	for _, six := range []bool{true, false} {
+		p := Path{DNS: []netip.AddrPort{nameServer(t, six)}}
+		got, err := p.Resolve(context.Background(), "gw.example.org")
+		ok(t, err)
+		want := 1
+		if six {
+			want = 2
+		}
+		if len(got) != want {
+			t.Errorf("IPv6 answered: %v; got %v", six, got)
+		}
+	}
+	if got, err := (Path{}).Resolve(context.Background(), "2001:db8::9"); err != nil || len(got) != 1 {
+		t.Errorf("literal: %v, %v", got, err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := (Path{DNS: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}}).Resolve(ctx, "gw.example.org"); err == nil || !strings.Contains(err.Error(), "gw.example.org") {
+		t.Errorf("error %v", err)
+	}
+}
