@@ -1,0 +1,56 @@
+# wguplink: see README.md
+#
+#   make          build the program for this machine: build/wguplink, and build/wguplink-userspace for the lab
+#   make test     all tests: unit tests for each set of build tags, then the lab (as root)
+#   make demo     install what is needed, then show a node coming up in the lab (as root)
+#   make lint     gofmt, go vet, staticcheck, shellcheck
+#   make cross    static binaries for routers: build/<variant>/wguplink-<arch>
+#   make size     what they take in flash; fails when over budget
+#   make clean    remove all of it
+
+# Where scripts/setup has put Go, if the system's is too old.
+export PATH := $(CURDIR)/build/go/bin:$(PATH)
+
+# The binary under test has the same code as the router's, by the newer compiler of the tests.
+export CGO_ENABLED := 0
+BUILD = go build -trimpath -buildvcs=false -ldflags "-s -w $$(scripts/version)"
+
+.PHONY: build lab test test-unit test-lab demo setup lint cross size clean
+
+build:
+	$(BUILD) -tags nethttpomithttp2,netgo,osusergo -o build/wguplink ./agent
+	$(BUILD) -tags nethttpomithttp2,userspace,netgo,osusergo -o build/wguplink-userspace ./agent
+
+lab: build
+	cd testbed && go build -o ../build/lab ./cmd/lab
+
+test: test-unit test-lab
+
+# The module list (agent/modules.txt) is compared by a test in ./agent.
+test-unit:
+	go test -tags nethttpomithttp2 ./...
+	go test -tags nethttpomithttp2,userspace ./...
+	go test -tags nobroker ./...
+
+test-lab: lab
+	cd testbed && go test -count=1 -timeout 20m ./...
+
+demo: setup
+	$(MAKE) lab
+	build/lab demo
+
+setup:
+	scripts/setup
+
+lint:
+	scripts/lint
+
+cross:
+	scripts/cross
+
+size: cross
+	scripts/size
+
+# build/go is only a pointer into Go's module cache, and tedious to get back.
+clean:
+	if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name go -exec rm -rf {} +; fi
