@@ -23,7 +23,6 @@ type Layer2 struct {
 
 	mu      sync.Mutex
 	sent    map[uint16]time.Time
-	n       int
 	replies []Reply
 	news    chan struct{} // closed and made anew with each reply
 }

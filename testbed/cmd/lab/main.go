@@ -18,7 +18,7 @@ func main() { netlab.Main(run) }
 
 func run() int {
 	flags := flag.NewFlagSet("lab", flag.ContinueOnError)
-	binary := flags.String("binary", "build/wguplink", "the agent, userspace variant")
+	binary := flags.String("binary", "build/wguplink-userspace", "the agent, userspace variant")
 	out := flags.String("out", "build", "folder for the report")
 	runs := flags.Int("runs", 10, "figures: how often to measure")
 	flags.Usage = func() {
