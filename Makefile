@@ -1,8 +1,9 @@
 # wguplink: see README.md
 #
 #   make          build the program for this machine: build/wguplink, and build/wguplink-userspace for the lab
-#   make test     all tests: unit tests for each set of build tags, then the lab (as root)
+#   make test     install what is needed, then all tests: unit tests for each set of build tags, then the lab (as root)
 #   make demo     install what is needed, then show a node coming up in the lab (as root)
+#   make figures  measure the start, the failover and the memory, ten times over, in the lab (as root)
 #   make lint     gofmt, go vet, staticcheck, shellcheck
 #   make cross    static binaries for routers: build/<variant>/wguplink-<arch>
 #   make size     what they take in flash; fails when over budget
@@ -15,7 +16,7 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 export CGO_ENABLED := 0
 BUILD = go build -trimpath -buildvcs=false -ldflags "-s -w $$(scripts/version)"
 
-.PHONY: build lab test test-unit test-lab demo setup lint cross size clean
+.PHONY: build lab test test-unit test-lab demo figures setup lint cross size clean
 
 build:
 	$(BUILD) -tags nethttpomithttp2,netgo,osusergo -o build/wguplink ./agent
@@ -24,7 +25,7 @@ build:
 lab: build
 	cd testbed && go build -o ../build/lab ./cmd/lab
 
-test: test-unit test-lab
+test: setup test-unit test-lab
 
 # The module list (agent/modules.txt) is compared by a test in ./agent.
 test-unit:
@@ -38,6 +39,11 @@ test-lab: lab
 demo: setup
 	$(MAKE) lab
 	build/lab demo
+
+RUNS ?= 10
+figures: setup
+	$(MAKE) lab
+	build/lab -runs $(RUNS) figures
 
 setup:
 	scripts/setup

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -28,7 +29,9 @@ func runAgent(o options, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "make the run directory:", err)
 		return exitFailed
 	}
-	log := newLogger(stderr, cfg.LogLevel)
+	var level slog.LevelVar
+	level.Set(cfg.LogLevel)
+	log := newLogger(stderr, &level)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	hup := make(chan os.Signal, 1)
@@ -59,6 +62,7 @@ func runAgent(o options, stderr io.Writer) int {
 				log.Error("the new configuration is broken; the old one stays in force", "err", err)
 				continue
 			}
+			level.Set(next.LogLevel)
 			select {
 			case changes <- next.Uplinks:
 			case <-done:

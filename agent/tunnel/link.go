@@ -52,8 +52,8 @@ func (t *Tunnel) addresses(link netlink.Link, d Desired) error {
 			found = true
 			continue
 		}
-		// Our key has changed, or another program put it there; on our own device there is one address only.
-		if owned(link, d.Name) {
+		// Of another key of ours, or the kernel's own. Others may be a layer-3 mesh's.
+		if owned(link, d.Name) && addr.IsLinkLocalUnicast() {
 			if err := t.change(func() error { return t.h.AddrDel(link, &a) }); err != nil {
 				return fmt.Errorf("remove address %s from %s: %w", a.IPNet, d.Interface, err)
 			}

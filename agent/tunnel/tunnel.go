@@ -115,8 +115,19 @@ func (t *Tunnel) Close() {
 
 // Apply makes the kernel's state what d says. It may be called again with the same value: that changes nothing. After an
 // error what was there before is still there as far as it was not in the way; calling Apply again goes on.
-func (t *Tunnel) Apply(ctx context.Context, d Desired) (Report, error) {
+func (t *Tunnel) Apply(ctx context.Context, d Desired) (r Report, err error) {
 	before := t.count
+	for range 10 {
+		// The kernel says so when its lists change while they are being read; what was read may then have gaps.
+		if r, err = t.apply(ctx, d); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	r.Changes = t.count - before
+	return r, err
+}
+
+func (t *Tunnel) apply(ctx context.Context, d Desired) (Report, error) {
 	if t.last != nil {
 		if err := t.dropRenamed(*t.last, d); err != nil {
 			return Report{}, err
@@ -144,11 +155,7 @@ func (t *Tunnel) Apply(ctx context.Context, d Desired) (Report, error) {
 		}
 	}
 	// Last: until the VXLAN points at the new gateway, the old one still carries the frames.
-	if err := t.removePeers(d.Interface, obsolete); err != nil {
-		return r, err
-	}
-	r.Changes = t.count - before
-	return r, nil
+	return r, t.removePeers(d.Interface, obsolete)
 }
 
 // Remove takes away what carries our mark. On a WireGuard device of somebody else it takes our peers off.

@@ -1,13 +1,6 @@
 package wan
 
-import (
-	"errors"
-	"net/netip"
-
-	"golang.org/x/sys/unix"
-)
-
-func isOverrun(err error) bool { return errors.Is(err, unix.ENOBUFS) }
+import "net/netip"
 
 // Preference says which address families may be used, and which comes first.
 type Preference struct {

@@ -2,6 +2,7 @@ package wan
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/vishvananda/netlink"
@@ -44,7 +45,17 @@ func (p Path) State() (State, error) {
 	return p.state(h)
 }
 
-func (p Path) state(h *netlink.Handle) (State, error) {
+// state reads until the kernel gives a consistent list: it says so when the tables change while they are being read.
+func (p Path) state(h *netlink.Handle) (s State, err error) {
+	for range 10 {
+		if s, err = p.read(h); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return s, err
+}
+
+func (p Path) read(h *netlink.Handle) (State, error) {
 	var s State
 	var err error
 	if s.Table4, s.Dev4, err = p.defaultRoute(h, netlink.FAMILY_V4, &s.MTU); err != nil {
@@ -170,7 +181,7 @@ func (p Path) Watch(ctx context.Context, out chan<- State) error {
 		// A lost message (ENOBUFS) is also a reason to look again; only a dead socket ends the loop.
 		if _, _, err := sub.Receive(); err != nil && ctx.Err() != nil {
 			return nil
-		} else if err != nil && !isOverrun(err) {
+		} else if err != nil && !errors.Is(err, unix.ENOBUFS) {
 			return fmt.Errorf("receive route changes: %w", err)
 		}
 	}

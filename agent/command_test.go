@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+)
+
+const goodConfig = `config uplink 'mesh'
+	option protocol 'static'
+	option vxlan_id '1906606'
+
+config gateway 'gw1'
+	option public_key 'o52Ge+Rpj4CUSitVag9mS7pSXUesNM0ESnvj/wwehkg='
+	list endpoint 'gw1.example.org:51820'
+	option link_address 'fe80::1'
+`
+
+// folders makes a configuration and gives the options that point at it.
+func folders(t *testing.T, uci string) (dir string, flags []string) {
+	t.Helper()
+	dir = t.TempDir()
+	if uci != "" {
+		if err := os.WriteFile(filepath.Join(dir, "wguplink"), []byte(uci), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir, []string{"--config", dir, "--staged", filepath.Join(dir, "staged"), "--run", filepath.Join(dir, "run"), "--state=" + filepath.Join(dir, "state")}
+}
+
+// run runs a command in this process.
+func run(args ...string) (code int, stdout, stderr string) {
+	var out, err bytes.Buffer
+	code = command(args, &out, &err)
+	return code, out.String(), err.String()
+}
+
+func TestCommandLine(t *testing.T) {
+	_, flags := folders(t, goodConfig)
+	for _, tt := range []struct {
+		args   []string
+		code   int
+		stdout string // part of it
+		stderr string
+	}{
+		{nil, exitUsage, "", "Usage:"},
+		{[]string{"--help"}, exitOK, "Usage:", ""},
+		{[]string{"help"}, exitOK, "Usage:", ""},
+		{[]string{"run", "--help"}, exitOK, "Usage:", ""},
+		{[]string{"status", "-h"}, exitOK, "Usage:", ""},
+		{[]string{"config", "check", "--help"}, exitOK, "Usage:", ""},
+		{[]string{"dance"}, exitUsage, "", `no command "dance"`},
+		{[]string{"config"}, exitUsage, "", `no command "config"`},
+		{[]string{"key", "steal"}, exitUsage, "", `no command "key steal"`},
+		{[]string{"run", "--fast"}, exitUsage, "", `no option "--fast"`},
+		{[]string{"run", "--config"}, exitUsage, "", "option --config needs a folder"},
+		{[]string{"run", "--config="}, exitUsage, "", "option --config needs a folder"},
+		{[]string{"run", "mesh"}, exitUsage, "", `unexpected argument "mesh"`},
+		{[]string{"status", "a", "b"}, exitUsage, "", `unexpected argument "b"`},
+		{[]string{"wireguard-go"}, exitUsage, "", "one interface name is needed"},
+		{[]string{"version"}, exitOK, "wguplink unknown (", ""},
+		{append([]string{"config", "check"}, flags...), exitOK, "1 uplinks, no problem", ""},
+		{append([]string{"key", "show"}, flags...), exitFailed, "", "has no key yet"},
+		{append([]string{"key", "show", "other"}, flags...), exitFailed, "", `no uplink "other"`},
+		{append([]string{"status"}, flags...), exitStopped, "mesh: stopped", ""},
+		{append([]string{"status", "--json", "mesh"}, flags...), exitStopped, `"state": "stopped"`, ""},
+	} {
+		code, stdout, stderr := run(tt.args...)
+		if code != tt.code || !strings.Contains(stdout, tt.stdout) || !strings.Contains(stderr, tt.stderr) || tt.stderr == "" && stderr != "" {
+			t.Errorf("%q: exit code %d, want %d\n%s%s", tt.args, code, tt.code, stdout, stderr)
+		}
+	}
+}
+
+func TestConfigCheckNamesEverything(t *testing.T) {
+	dir, flags := folders(t, strings.Replace(goodConfig, "1906606", "16777216", 1)+"\toption colour 'red'\n")
+	code, _, stderr := run(append([]string{"config", "check"}, flags...)...)
+	if code != exitFailed {
+		t.Errorf("exit code %d", code)
+	}
+	lines := strings.Split(strings.TrimSpace(stderr), "\n")
+	if len(lines) != 2 {
+		t.Fatalf("%d problems:\n%s", len(lines), stderr)
+	}
+	for i, words := range [][]string{
+		{filepath.Join(dir, "wguplink"), `"mesh"`, `"vxlan_id"`, `"16777216"`, "16777215"},
+		{filepath.Join(dir, "wguplink"), `"gw1"`, `"colour"`},
+	} {
+		for _, w := range words {
+			if !strings.Contains(lines[i], w) {
+				t.Errorf("problem %d does not name %s: %s", i, w, lines[i])
+			}
+		}
+	}
+	if code, _, stderr := run(append([]string{"run"}, flags...)...); code != exitFailed || !strings.Contains(stderr, "vxlan_id") {
+		t.Errorf("run: exit code %d\n%s", code, stderr)
+	}
+}
+
+func TestNoConfig(t *testing.T) {
+	_, flags := folders(t, "")
+	for _, verb := range [][]string{{"run"}, {"status"}, {"config", "check"}, {"key", "show"}} {
+		code, _, stderr := run(append(verb, flags...)...)
+		if code != exitFailed || !strings.Contains(stderr, "wguplink") {
+			t.Errorf("%q: exit code %d, %s", verb, code, stderr)
+		}
+	}
+}
+
+func TestKeys(t *testing.T) {
+	private, err := wgtypes.GeneratePrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, flags := folders(t, strings.Replace(goodConfig, "\n\n", "\n\toption private_key '"+private.String()+"'\n\n", 1))
+	code, stdout, stderr := run(append([]string{"key", "show"}, flags...)...)
+	if code != exitOK || strings.TrimSpace(stdout) != private.PublicKey().String() {
+		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
+	}
+	broken := private.String()[:43]
+	_, flags = folders(t, strings.Replace(goodConfig, "\n\n", "\n\toption private_key '"+broken+"'\n\n", 1))
+	for _, verb := range [][]string{{"key", "show"}, {"config", "check"}} {
+		code, stdout, stderr = run(append(verb, flags...)...)
+		if code != exitFailed || !strings.Contains(stderr, "wguplink.mesh.private_key") || strings.Contains(stdout+stderr, broken) {
+			t.Errorf("%q: exit code %d: %s%s", verb, code, stdout, stderr)
+		}
+	}
+}
