@@ -156,6 +156,9 @@ func (e *Engine) Handle(ev Event, now time.Time) []Action {
 		acts = e.registered(ev.Peers, now)
 	case BrokerFailed:
 		e.told(ev.RetryAfter, now)
+	case BrokerChanged:
+		e.notAsk, e.asks = time.Time{}, 0
+		e.askAgain = e.cfg.Broker && e.current == nil && !e.asking // a question under way is asked anew by the caller
 	case Adopted:
 		acts = e.adopt(ev.Peer, now)
 	case Handshake:

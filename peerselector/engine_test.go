@@ -130,6 +130,22 @@ func TestRetryAfterIsHonoured(t *testing.T) {
 	}
 }
 
+func TestOtherBrokerIsAskedAtOnce(t *testing.T) {
+	s := newSim(t, 5, true, 1)
+	s.broker = func(s *sim) { s.send(BrokerFailed{RetryAfter: time.Hour}) }
+	s.send(WANUp{})
+	s.run(time.Minute, nil)
+	s.broker = func(s *sim) { s.send(BrokerAnswered{peers(1)}) }
+	s.send(BrokerChanged{})
+	s.run(2*time.Minute, s.connected)
+	if !s.connected() || s.now.Sub(epoch) > 61*time.Second {
+		t.Errorf("connected=%v after %v", s.connected(), s.now.Sub(epoch))
+	}
+	s.broker = func(*sim) { t.Error("asked for no reason") }
+	s.send(BrokerChanged{})
+	s.run(time.Hour, nil)
+}
+
 // No gateway answers: the broker is asked again, seldom, and a gateway that comes back is found.
 func TestAllDeadThenBack(t *testing.T) {
 	s := newSim(t, 7, true, 3)

@@ -22,6 +22,9 @@ type (
 	// BrokerFailed says that no broker could be used. RetryAfter is how long it asked us to stay away, 0 if it did not.
 	BrokerFailed struct{ RetryAfter time.Duration }
 
+	// BrokerChanged says that the brokers are others now: what earlier ones answered, or did not, counts no more.
+	BrokerChanged struct{}
+
 	// Adopted says that this peer was found at work when the agent started; it stays in use without a race.
 	Adopted struct{ Peer Peer }
 
@@ -45,6 +48,7 @@ func (WANDown) event()        {}
 func (Static) event()         {}
 func (BrokerAnswered) event() {}
 func (BrokerFailed) event()   {}
+func (BrokerChanged) event()  {}
 func (Adopted) event()        {}
 func (Handshake) event()      {}
 func (Failed) event()         {}

@@ -55,7 +55,7 @@ type Snapshot struct {
 	KeyOrigin string   `json:"key_origin,omitempty"`
 	WAN       string   `json:"wan,omitempty"`
 	Clock     string   `json:"clock,omitempty"`
-	Broker    string   `json:"broker,omitempty"` // last answer of a broker
+	Broker    string   `json:"broker,omitempty"` // last answer of a broker, or what went wrong
 	Interface string   `json:"interface"`
 	Backend   string   `json:"backend,omitempty"`
 	MTU       int      `json:"mtu,omitempty"` // of the WireGuard device, bytes

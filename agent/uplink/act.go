@@ -21,6 +21,10 @@ const resolveTimeout = 5 * time.Second
 func (u *Uplink) handle(ev peerselector.Event) {
 	changed := false
 	for _, a := range u.engine.Handle(ev, time.Now()) {
+		if _, ok := a.(peerselector.Probe); ok && changed {
+			u.apply() // without the allowed IPs of a new gateway the probe would be lost
+			changed = false
+		}
 		changed = u.do(a) || changed
 	}
 	if changed {
@@ -36,7 +40,10 @@ func (u *Uplink) do(a peerselector.Action) bool {
 	case peerselector.Promote:
 		return u.promote(a.Peer)
 	case peerselector.Remove:
-		_, there := u.peers[a.Peer.PublicKey]
+		in, there := u.peers[a.Peer.PublicKey]
+		if there && !in.promoted && len(in.addrs) == 0 && u.engine.State() != peerselector.Connected {
+			u.resolveErr = fmt.Errorf("%v not resolved in time", in.peer.Endpoints)
+		}
 		delete(u.peers, a.Peer.PublicKey)
 		return there
 	case peerselector.Probe:

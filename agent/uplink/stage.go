@@ -129,6 +129,9 @@ func (u *Uplink) asked(a broker.Answer, err error) {
 	u.brokerErr = err
 	if err == nil {
 		u.brokerSays = a.Broker + " (" + a.API + ")"
+		if len(a.Peers) == 0 && len(u.cfg.Gateways) == 0 {
+			u.brokerErr = nobody(a)
+		}
 		if a.Fallback != nil {
 			u.log.Warn("not the first choice of broker", "why", a.Fallback)
 		}
@@ -140,6 +143,16 @@ func (u *Uplink) asked(a broker.Answer, err error) {
 	if e := (*broker.Error)(nil); errors.As(err, &e) {
 		ev.RetryAfter = e.RetryAfter
 	}
+	u.brokerSays = err.Error()
 	u.log.Warn("registration failed", "err", err)
 	u.handle(ev)
+}
+
+// nobody says that a broker took the key, and that there is nobody to connect to all the same.
+func nobody(a broker.Answer) error {
+	const text = "broker %s took the key, but names no gateway (%s), and there is no section `config gateway`"
+	if a.Fallback == nil {
+		return fmt.Errorf(text, a.Broker, a.API)
+	}
+	return fmt.Errorf(text+": %w", a.Broker, a.API, a.Fallback)
 }

@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"os"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -302,7 +303,11 @@ func (u *Uplink) reconfigure(cfg config.Uplink) {
 		u.loadKey()
 	}
 	u.path = u.wayOut()
-	u.registrar = nil // made anew when it is needed
+	others := !sameBrokers(old, cfg)
+	if others {
+		u.registrar = nil // made anew when it is needed
+		u.brokerErr, u.brokerSays = nil, ""
+	}
 	if old.Protocol != cfg.Protocol || old.Domain != cfg.Domain {
 		// Another network: nothing of the old one may be kept.
 		clear(u.peers)
@@ -312,6 +317,9 @@ func (u *Uplink) reconfigure(cfg config.Uplink) {
 		u.handle(peerselector.Static{Peers: cfg.Gateways})
 		u.refreshPeers()
 	}
+	if others {
+		u.handle(peerselector.BrokerChanged{})
+	}
 	if old.FwMark != cfg.FwMark || old.Interface != cfg.Interface {
 		u.watchWAN()
 	}
@@ -320,6 +328,13 @@ func (u *Uplink) reconfigure(cfg config.Uplink) {
 	}
 	u.apply()
 	u.proceed()
+}
+
+// sameBrokers says that a registration would go the same way.
+func sameBrokers(a, b config.Uplink) bool {
+	return reflect.DeepEqual(a.Brokers, b.Brokers) && a.BrokerCA == b.BrokerCA && slices.Equal(a.BrokerPins, b.BrokerPins) &&
+		a.BrokerTimeout == b.BrokerTimeout && a.Domain == b.Domain && a.Location == b.Location && a.LinkLocal == b.LinkLocal &&
+		a.FwMark == b.FwMark && slices.Equal(a.DNSServers, b.DNSServers)
 }
 
 // refreshPeers gives the peers on the device what the configuration says of them now.
@@ -396,6 +411,18 @@ func (u *Uplink) look() {
 	if err != nil {
 		u.apply() // it went away; the link watcher will have seen it, too
 		return
+	}
+	if cur, ok := u.engine.Current(); ok {
+		// When all come back at once, the one in use is heard first, so that nothing is switched.
+		slices.SortStableFunc(dev.Peers, func(a, b wgtypes.Peer) int {
+			switch wgtypes.Key(cur.PublicKey) {
+			case a.PublicKey:
+				return -1
+			case b.PublicKey:
+				return 1
+			}
+			return 0
+		})
 	}
 	for _, ev := range u.counter.Observe(dev.Peers) {
 		if h, ok := ev.(peerselector.Handshake); ok {

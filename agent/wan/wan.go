@@ -8,9 +8,11 @@ package wan
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"syscall"
 	"time"
 
@@ -60,6 +62,9 @@ func (p Path) resolver() *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if len(p.DNS) == 0 {
 			return d.DialContext(ctx, network, addr)
+		}
+		if strings.HasPrefix(network, "udp") && len(p.DNS) > 1 {
+			return askAll(ctx, d, p.DNS)
 		}
 		var err error
 		for _, s := range p.DNS {
@@ -118,7 +123,24 @@ func (p Path) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 		}
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("resolve %s through the WAN: %w", host, first)
+		return nil, fmt.Errorf("resolve %s through the WAN: %w", host, p.explain(first))
 	}
 	return all, nil
+}
+
+// explain names the servers that were asked. Package net names the first of resolv.conf, whoever was asked.
+func (p Path) explain(err error) error {
+	var dns *net.DNSError
+	if len(p.DNS) == 0 || !errors.As(err, &dns) {
+		return err
+	}
+	asked := *dns
+	asked.Server = ""
+	for i, s := range p.DNS {
+		if i > 0 {
+			asked.Server += ", "
+		}
+		asked.Server += s.String()
+	}
+	return &asked
 }

@@ -256,7 +256,7 @@ func TestResolve(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := (Path{DNS: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}}).Resolve(ctx, "gw.example.org"); err == nil || !strings.Contains(err.Error(), "gw.example.org") {
+	if _, err := (Path{DNS: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}}).Resolve(ctx, "gw.example.org"); err == nil || !strings.Contains(err.Error(), "gw.example.org") || !strings.Contains(err.Error(), "127.0.0.1:1") {
 		t.Errorf("error %v", err)
 	}
 }
