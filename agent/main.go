@@ -36,6 +36,7 @@ Usage:
                                what each uplink does, and why
   wguplink config check        print every problem of the configuration
   wguplink key show [UPLINK]   print the public key
+  wguplink locations [UPLINK]  print what the broker allows as option location
   wguplink wireguard-go IF     userspace WireGuard for one interface (started by the agent itself)
   wguplink version             print version and variant
 
@@ -80,6 +81,12 @@ func command(args []string, stdout, stderr io.Writer) int {
 		run = func() int { return checkConfig(o, stdout, stderr) }
 	case "key show":
 		most, run = 1, func() int { return showKey(o, rest, stdout, stderr) }
+	case "locations":
+		if listLocations == nil {
+			fmt.Fprintln(stderr, "wguplink locations: this build has no broker support")
+			return exitFailed
+		}
+		most, run = 1, func() int { return showLocations(o, rest, stdout, stderr) }
 	case "wireguard-go":
 		if len(rest) != 1 {
 			fmt.Fprintln(stderr, "wguplink wireguard-go: one interface name is needed")

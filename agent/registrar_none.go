@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"net/netip"
 
 	"wguplink/agent/config"
@@ -10,4 +11,7 @@ import (
 	"wguplink/agent/wan"
 )
 
-var newRegistrar func(config.Uplink, wan.Path, netip.Addr) (uplink.Registrar, error)
+var (
+	newRegistrar  func(config.Uplink, wan.Path, netip.Addr) (uplink.Registrar, error)
+	listLocations func(context.Context, config.Uplink) ([]string, error)
+)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -110,6 +111,33 @@ func checkConfig(o options, stdout, stderr io.Writer) int {
 	}
 	if code == exitOK {
 		fmt.Fprintf(stdout, "%s/%s: %d uplinks, no problem\n", o.config, config.Package, len(cfg.Uplinks))
+	}
+	return code
+}
+
+// showLocations prints what option location may say, one a line. Most brokers know no locations.
+func showLocations(o options, args []string, stdout, stderr io.Writer) int {
+	uplinks, err := o.pick(args)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return exitFailed
+	}
+	code := exitOK
+	for _, u := range uplinks {
+		if u.Protocol != config.WGKex {
+			continue
+		}
+		names, err := listLocations(context.Background(), u)
+		switch {
+		case err != nil:
+			fmt.Fprintf(stderr, "uplink %s: %v\n", u.Name, err)
+			code = exitFailed
+		case len(names) == 0:
+			fmt.Fprintf(stderr, "uplink %s: the broker knows no locations\n", u.Name)
+		}
+		for _, n := range names {
+			fmt.Fprintln(stdout, n)
+		}
 	}
 	return code
 }
