@@ -76,11 +76,16 @@ func (u *Uplink) mtu() int {
 	return max(minMTU, min(defaultMTU, u.wan.MTU-wireguardOverhead))
 }
 
+// applyEvery is how often the kernel's state is compared with the desired one although nothing has told of a change: a
+// forwarding entry that somebody deletes is not worth waking up for each neighbour that the node hears of.
+const applyEvery = time.Minute
+
 // applyTimeout bounds one Apply; only the start of a userspace process takes noticeable time.
 const applyTimeout = 30 * time.Second
 
 // apply brings the kernel to the desired state; on an error it is tried again later, ever more seldom.
 func (u *Uplink) apply() {
+	u.applyAt = time.Now().Add(applyEvery)
 	if u.keyErr != nil {
 		return
 	}

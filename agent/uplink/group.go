@@ -3,7 +3,6 @@ package uplink
 import (
 	"context"
 	"errors"
-	"reflect"
 	"sync"
 
 	"wguplink/agent/config"
@@ -23,7 +22,6 @@ type Group struct {
 
 type member struct {
 	up     *Uplink
-	cfg    config.Uplink
 	ctx    context.Context // ends with Run
 	cancel context.CancelCauseFunc
 	done   chan struct{}
@@ -82,8 +80,7 @@ func (g *Group) follow(ctx context.Context, uplinks []config.Uplink) {
 		m := g.running[name]
 		if m == nil {
 			g.start(ctx, c)
-		} else if !reflect.DeepEqual(m.cfg, c) {
-			m.cfg = c
+		} else {
 			m.up.Reload(m.ctx, c)
 		}
 	}
@@ -93,7 +90,7 @@ func (g *Group) start(ctx context.Context, c config.Uplink) {
 	o := g.base
 	o.Config = c
 	ctx, cancel := context.WithCancelCause(ctx)
-	m := &member{up: New(o), cfg: c, ctx: ctx, cancel: cancel, done: make(chan struct{})}
+	m := &member{up: New(o), ctx: ctx, cancel: cancel, done: make(chan struct{})}
 	g.running[c.Name] = m
 	g.wg.Add(1)
 	go func() {

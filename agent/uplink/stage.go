@@ -24,6 +24,26 @@ func (u *Uplink) loadKey() {
 	u.log.Info("key ready", "public_key", id.Public, "origin", id.Origin)
 }
 
+// reloadKey looks whether there is another key now. A stored key that cannot be used any more does not take the old one's
+// place: the tunnel works, and the file may be the operator's slip.
+func (u *Uplink) reloadKey() (changed bool) {
+	id, err := u.o.LoadKey(u.cfg)
+	if err != nil {
+		if u.keyErr == nil {
+			u.log.Error("the stored key cannot be used; going on with the one in use", "err", err)
+		} else {
+			u.keyErr = err
+		}
+		return false
+	}
+	if u.keyErr == nil && id.Public == u.key.Public {
+		return false
+	}
+	u.key, u.keyErr = id, nil
+	u.log.Info("key ready", "public_key", id.Public, "origin", id.Origin)
+	return true
+}
+
 // askClock sees to the clock in a worker, once.
 func (u *Uplink) askClock() {
 	if u.clockStop != nil {

@@ -82,7 +82,7 @@ type Uplink struct {
 	brokerSays string
 
 	applyErr   error
-	applyAt    time.Time // when to try again after applyErr
+	applyAt    time.Time // when to look after the kernel's state again
 	applyWait  time.Duration
 	report     tunnel.Report
 	applied    tunnel.Desired
@@ -294,22 +294,20 @@ func (u *Uplink) proceed() {
 // reconfigure takes a new configuration over. Devices and peers are left alone as far as they are wanted still.
 func (u *Uplink) reconfigure(cfg config.Uplink) {
 	old := u.cfg
-	if reflect.DeepEqual(old, cfg) {
+	u.cfg = cfg
+	rekeyed := u.reloadKey()
+	if reflect.DeepEqual(old, cfg) && !rekeyed {
 		return
 	}
-	u.cfg = cfg
 	u.log.Info("configuration changed")
-	if old.KeyFile != cfg.KeyFile || u.keyErr != nil {
-		u.loadKey()
-	}
 	u.path = u.wayOut()
-	others := !sameBrokers(old, cfg)
+	others := rekeyed || !sameBrokers(old, cfg)
 	if others {
 		u.registrar = nil // made anew when it is needed
 		u.brokerErr, u.brokerSays = nil, ""
 	}
-	if old.Protocol != cfg.Protocol || old.Domain != cfg.Domain {
-		// Another network: nothing of the old one may be kept.
+	if old.Protocol != cfg.Protocol || old.Domain != cfg.Domain || rekeyed {
+		// Another network, or another node to it: nothing of the old one may be kept.
 		clear(u.peers)
 		u.forgetGateway()
 		u.newEngine()
@@ -364,7 +362,7 @@ func (u *Uplink) untilNext() time.Duration {
 	if t, ok := u.engine.Next(); ok && t.Before(at) {
 		at = t
 	}
-	if u.applyErr != nil && u.applyAt.Before(at) {
+	if u.applyAt.Before(at) {
 		at = u.applyAt
 	}
 	if _, ok := u.engine.Current(); ok && u.wan.Up() {
@@ -394,7 +392,7 @@ func pollEvery(age time.Duration) time.Duration {
 
 // tick looks at the device, then lets the engine know that time has passed.
 func (u *Uplink) tick() {
-	if u.applyErr != nil && !time.Now().Before(u.applyAt) {
+	if !time.Now().Before(u.applyAt) {
 		u.apply()
 	}
 	u.look()

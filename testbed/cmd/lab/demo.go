@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,6 +45,12 @@ func demo(ctx context.Context, binary, out string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
+	// As in the field the gateways are unevenly busy, and the broker names the least busy one.
+	for _, g := range w.Gateways {
+		if err := w.Broker.SetPeers(world.Domain, g.Name, rand.IntN(100)); err != nil {
+			return err
+		}
+	}
 	say := func(format string, args ...any) { fmt.Printf(format+"\n", args...) }
 	say("A node behind a WAN, three gateways, a broker, NTP and DNS: all real, each in a network namespace.")
 	say("The node's clock says 1970, and it has no key. The agent starts now.\n")

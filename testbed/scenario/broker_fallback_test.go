@@ -1,0 +1,125 @@
+package scenario
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"wguplink/testbed/netlab"
+	"wguplink/testbed/wgkex"
+	"wguplink/testbed/world"
+)
+
+// v2 fails: the node registers by v1 and takes a gateway of its own list.
+func TestBrokerV2Down(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []wgkex.Fault{wgkex.Status(500), wgkex.NotFound(), wgkex.Hangup()} {
+		t.Run(fault.String(), func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t, world.Options{}, withBroker)
+			s.Broker.SetFault(wgkex.V2, fault)
+			l2 := s.frames()
+			st := brokerConnected(s, l2, s.start())
+			if want := "https://" + world.BrokerName + " (v1)"; st.Broker != want {
+				t.Errorf("status names the broker %q, want %q", st.Broker, want)
+			}
+			if c := s.Broker.Counts(); c.V1 == 0 || c.V1 != c.V2 {
+				t.Errorf("requests %+v, want as many of each version", c)
+			}
+		})
+	}
+}
+
+// No broker can be used, but the gateways know the key: the static list is enough, and the status still tells of the
+// broker.
+func TestBrokerDown(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		broker string // "" for the usual one
+		spoil  func(*scene)
+		says   []string // any of these
+	}{
+		{"status 500", "", func(s *scene) { brokerBoth(s, wgkex.Status(500), wgkex.Status(500)) }, []string{"status 500"}},
+		{"silence", "", func(s *scene) { brokerBoth(s, wgkex.Hang(), wgkex.Hang()) }, []string{"no complete answer within 1s"}},
+		{"blackhole", "", brokerBlackhole, []string{"no connection within 1s", "i/o timeout"}},
+		{"closed port", "https://" + world.BrokerName + ":4443", func(*scene) {}, []string{"connection refused"}},
+		{"unknown name", "https://nowhere.example.org", func(*scene) {}, []string{"no such host"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			url := c.broker
+			if url == "" {
+				url = "https://" + world.BrokerName
+			}
+			s := brokerScene(t, world.Options{}, nil)
+			c.spoil(s)
+			s.must(s.agent.Configure(brokerConfig(s.World, brokerOptions{
+				"broker": {url}, "broker_timeout": {"1"}, "private_key": {brokerKnownKey(s).String()},
+			}, s.Sections())))
+			l2 := s.frames()
+			began := s.start()
+			s.line("registration failed")
+			st := brokerConnected(s, l2, began)
+			says := func(text string) bool { return strings.Contains(st.Broker, text) }
+			if !says(url) || !slices.ContainsFunc(c.says, says) {
+				t.Errorf("status says of the broker %q, want it to name %s and %q", st.Broker, url, c.says)
+			}
+		})
+	}
+}
+
+// brokerBlackhole drops what goes to the broker's HTTPS port.
+func brokerBlackhole(s *scene) {
+	s.t.Helper()
+	for _, a := range []netip.Addr{world.ServicesV4.Addr(), world.ServicesV6.Addr()} {
+		_, err := s.Router.Drop(netlab.Drop{To: netip.PrefixFrom(a, a.BitLen()), Proto: unix.IPPROTO_TCP, ToPort: 443})
+		s.must(err)
+	}
+}
+
+// A broker that never answers holds a node with known gateways up for two seconds, not for the whole timeout.
+func TestBrokerSlowDoesNotHoldUp(t *testing.T) {
+	t.Parallel()
+	s := brokerScene(t, world.Options{}, nil)
+	brokerBoth(s, wgkex.Hang(), wgkex.Hang())
+	s.must(s.agent.Configure(brokerConfig(s.World, brokerOptions{"broker_timeout": {"50"}, "private_key": {brokerKnownKey(s).String()}}, s.Sections())))
+	l2 := s.frames()
+	began := s.start()
+	if took := s.reply(l2, began).At.Sub(began); took > 20*time.Second {
+		t.Errorf("connected after %v", took)
+	}
+}
+
+// v1 is good for the key only. Without a list there is nobody to connect to, and the status says so.
+func TestBrokerV1WithoutList(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, world.Options{}, brokerOnly)
+	s.Broker.SetFault(wgkex.V2, wgkex.Status(500))
+	l2 := s.frames()
+	s.start()
+	brokerTrouble(s, "broker_unreachable", world.BrokerName, "names no gateway", "config gateway", "status 500")
+	mended := time.Now()
+	s.Broker.SetFault(wgkex.V2, wgkex.Fault{})
+	brokerConnected(s, l2, mended)
+}
+
+// Of several brokers any one that works is enough, whatever is wrong with the others.
+func TestBrokerSeveral(t *testing.T) {
+	t.Parallel()
+	const good = "https://second.example.org"
+	s := brokerScene(t, world.Options{}, brokerOptions{"broker_timeout": {"1"}, "broker": {
+		"https://" + world.BrokerName + ":4443", "https://nowhere.example.org", "https://" + world.BrokerName, good}})
+	cert, err := s.CA.Server(time.Now(), "second.example.org")
+	s.must(err)
+	s.must(s.ServeBroker(cert, "second.example.org"))
+	brokerBlackhole(s)
+	l2 := s.frames()
+	if st := brokerConnected(s, l2, s.start()); st.Broker != good+" (v2)" {
+		t.Errorf("status names the broker %q, want %q", st.Broker, good+" (v2)")
+	}
+}

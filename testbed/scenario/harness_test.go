@@ -1,0 +1,159 @@
+// Package scenario holds the lab's tests: the real agent against real servers, one world of namespaces a test.
+package scenario
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"wguplink/testbed/netlab"
+	"wguplink/testbed/vclock"
+	"wguplink/testbed/world"
+)
+
+// binaryEnv hands the agent's path from the outer process, which has the network's package cache, to the inner one.
+const binaryEnv = "WGUPLINK_LAB_BINARY"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(binaryEnv) == "" {
+		dir, err := os.MkdirTemp("", "wguplink-scenario-")
+		if err == nil {
+			err = build(dir)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "build the agent for the lab:", err)
+			os.Exit(1)
+		}
+		os.Setenv(binaryEnv, filepath.Join(dir, "wguplink"))
+	}
+	netlab.Main(func() int {
+		defer os.RemoveAll(filepath.Dir(os.Getenv(binaryEnv)))
+		return m.Run()
+	})
+}
+
+// build makes the userspace variant, able to run under a clock of its own.
+func build(dir string) error {
+	plain := filepath.Join(dir, "plain")
+	cmd := exec.Command("go", "build", "-trimpath", "-tags", "netgo,osusergo,nethttpomithttp2,userspace", "-o", plain, "./agent")
+	cmd.Dir = "../.."
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return vclock.Prepare(plain, filepath.Join(dir, "wguplink"))
+}
+
+// scene is a world with an agent that is not started yet.
+type scene struct {
+	*world.World
+	t     *testing.T
+	ctx   context.Context
+	agent *world.Agent
+	dir   string
+}
+
+// limit bounds one scenario; every wait in it ends with it.
+const limit = 60 * time.Second
+
+// newScene makes a world; uci gives the node's configuration once the world is known.
+func newScene(t *testing.T, o world.Options, uci func(*world.World) string) *scene {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, fmt.Errorf("the scenario took longer than %v", limit))
+	dir := t.TempDir()
+	w, err := world.New(o, dir)
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	s := &scene{World: w, t: t, ctx: ctx, dir: dir}
+	t.Cleanup(func() {
+		if t.Failed() && s.agent != nil && s.agent.Process != nil {
+			t.Logf("the agent said:\n%s", strings.Join(s.agent.Lines(), "\n"))
+		}
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+		cancel()
+	})
+	s.Clock().SetSynchronised(true)
+	if s.agent, err = w.NewAgent(os.Getenv(binaryEnv), dir, uci(w)); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// withBroker is the usual configuration: a broker, and the static list as fallback.
+func withBroker(w *world.World) string { return world.UCI(w.BrokerOptions(), w.Sections()) }
+
+// brokerOnly has no static gateways.
+func brokerOnly(w *world.World) string { return world.UCI(w.BrokerOptions()) }
+
+// start starts the agent and gives the moment.
+func (s *scene) start() time.Time {
+	s.t.Helper()
+	at := time.Now()
+	if err := s.agent.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	return at
+}
+
+// must ends the test on an error.
+func (s *scene) must(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// frames starts sending frames into the mesh, one each 20 ms.
+func (s *scene) frames() *world.Layer2 {
+	l := s.Layer2("mesh-vpn", 20*time.Millisecond)
+	s.t.Cleanup(l.Close)
+	return l
+}
+
+// reply waits for the first answer to a frame sent after a moment.
+func (s *scene) reply(l *world.Layer2, after time.Time) world.Reply {
+	s.t.Helper()
+	r, err := l.Await(s.ctx, after, nil)
+	s.must(err)
+	return r
+}
+
+// status is the agent's, as `wguplink status --json` prints it.
+type status struct {
+	Uplink, State, Cause, Reason, Backend, WAN, Clock, Broker string
+	PublicKey                                                 string `json:"public_key"`
+	Gateway                                                   *struct{ Name, Endpoint string }
+	MTU                                                       int
+	VXLANMTU                                                  int `json:"vxlan_mtu"`
+	Switches                                                  int
+	Warnings                                                  []string
+}
+
+func (s *scene) status() status {
+	s.t.Helper()
+	out, code, err := s.agent.Run(s.ctx, "status", "--json")
+	s.must(err)
+	var all []status
+	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all) != 1 {
+		s.t.Fatalf("wguplink status: exit code %d, %v: %s", code, err, out)
+	}
+	return all[0]
+}
+
+// line waits for a line of the agent's output with that text.
+func (s *scene) line(text string) string {
+	s.t.Helper()
+	l, err := s.agent.WaitLine(s.ctx, text)
+	s.must(err)
+	return l
+}

@@ -1,0 +1,53 @@
+package scenario
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"wguplink/peerselector"
+	"wguplink/testbed/world"
+)
+
+// A new key in the configuration makes the node another one to its gateways; a broken one changes nothing.
+func TestKeyReload(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, world.Options{}, withBroker)
+	l2 := s.frames()
+	s.reply(l2, s.start())
+	file := filepath.Join(s.agent.Dir, "wguplink")
+	setKey := func(value string) {
+		text, err := os.ReadFile(file)
+		s.must(err)
+		stored := regexp.MustCompile(`option private_key '[^']*'`)
+		if !stored.Match(text) {
+			t.Fatalf("no key stored in\n%s", text)
+		}
+		s.must(os.WriteFile(file, stored.ReplaceAll(text, []byte("option private_key '"+value+"'")), 0o600))
+		s.must(s.agent.Signal(syscall.SIGHUP))
+	}
+	private, err := wgtypes.GeneratePrivateKey()
+	s.must(err)
+	public := peerselector.Key(private.PublicKey())
+	setKey(private.String())
+	s.line(public.String())
+	s.reply(l2, time.Now())
+	if st := s.status(); st.PublicKey != public.String() {
+		t.Errorf("status tells of the key %s, want %s", st.PublicKey, public)
+	}
+	if k, ok := s.agent.Key(s.ctx); !ok || k != public {
+		t.Errorf("key show gives %v", k)
+	}
+
+	setKey(private.String()[1:])
+	s.line("going on with the one in use")
+	s.reply(l2, time.Now())
+	if st := s.status(); st.PublicKey != public.String() || st.State != "connected" {
+		t.Errorf("after a broken key: %+v", st)
+	}
+}
