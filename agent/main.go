@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"wguplink/agent/config"
 	"wguplink/agent/userspace"
 )
 
@@ -72,21 +73,32 @@ func command(args []string, stdout, stderr io.Writer) int {
 	}
 	most := 0
 	var run func() int
+	// about makes a command out of one that is about the uplink named, or all.
+	about := func(f func([]config.Uplink) int) {
+		most, run = 1, func() int {
+			uplinks, err := o.pick(rest)
+			if err != nil {
+				fmt.Fprintln(stderr, err)
+				return exitFailed
+			}
+			return f(uplinks)
+		}
+	}
 	switch verb {
 	case "run":
 		run = func() int { return runAgent(o, stderr) }
 	case "status":
-		most, run = 1, func() int { return showStatus(o, rest, stdout, stderr) }
+		about(func(u []config.Uplink) int { return showStatus(o, u, stdout, stderr) })
 	case "config check":
 		run = func() int { return checkConfig(o, stdout, stderr) }
 	case "key show":
-		most, run = 1, func() int { return showKey(o, rest, stdout, stderr) }
+		about(func(u []config.Uplink) int { return showKey(o, u, stdout, stderr) })
 	case "locations":
 		if listLocations == nil {
 			fmt.Fprintln(stderr, "wguplink locations: this build has no broker support")
 			return exitFailed
 		}
-		most, run = 1, func() int { return showLocations(o, rest, stdout, stderr) }
+		about(func(u []config.Uplink) int { return showLocations(u, stdout, stderr) })
 	case "wireguard-go":
 		if len(rest) != 1 {
 			fmt.Fprintln(stderr, "wguplink wireguard-go: one interface name is needed")

@@ -34,12 +34,7 @@ func (o options) pick(args []string) ([]config.Uplink, error) {
 }
 
 // showStatus prints what the agent last said of itself, with WireGuard's counters of this moment.
-func showStatus(o options, args []string, stdout, stderr io.Writer) int {
-	uplinks, err := o.pick(args)
-	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return exitFailed
-	}
+func showStatus(o options, uplinks []config.Uplink, stdout, stderr io.Writer) int {
 	code := exitOK
 	var all []status.Snapshot
 	for _, u := range uplinks {
@@ -116,12 +111,7 @@ func checkConfig(o options, stdout, stderr io.Writer) int {
 }
 
 // showLocations prints what option location may say, one a line. Most brokers know no locations.
-func showLocations(o options, args []string, stdout, stderr io.Writer) int {
-	uplinks, err := o.pick(args)
-	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return exitFailed
-	}
+func showLocations(uplinks []config.Uplink, stdout, stderr io.Writer) int {
 	code := exitOK
 	for _, u := range uplinks {
 		if u.Protocol != config.WGKex {
@@ -143,12 +133,7 @@ func showLocations(o options, args []string, stdout, stderr io.Writer) int {
 }
 
 // showKey prints public keys, one a line; with several uplinks their names in front.
-func showKey(o options, args []string, stdout, stderr io.Writer) int {
-	uplinks, err := o.pick(args)
-	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return exitFailed
-	}
+func showKey(o options, uplinks []config.Uplink, stdout, stderr io.Writer) int {
 	code := exitOK
 	for _, u := range uplinks {
 		key, err := identity.Public(o.tree(), o.keyOptions(u))

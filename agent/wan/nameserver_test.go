@@ -14,6 +14,15 @@ import (
 
 // refuser answers every question with that response code.
 func refuser(t *testing.T, code byte) netip.AddrPort {
+	return serveDNS(t, func(m []byte, _ uint16) []byte {
+		m[2], m[3] = 0x81, 0x80|code
+		return m
+	})
+}
+
+// serveDNS answers questions with what a function makes of them: it gets header and question alone, and the type asked for.
+// nil is no answer.
+func serveDNS(t *testing.T, answer func(m []byte, kind uint16) []byte) netip.AddrPort {
 	t.Helper()
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
 	ok(t, err)
@@ -26,20 +35,18 @@ func refuser(t *testing.T, code byte) netip.AddrPort {
 				return
 			}
 			m := append([]byte(nil), buf[:n]...)
-			m[2], m[3] = 0x81, 0x80|code
+			end := 12
+			for m[end] != 0 {
+				end += int(m[end]) + 1
+			}
+			end += 5
 			binary.BigEndian.PutUint16(m[10:], 0) // no EDNS record
-			pc.WriteTo(m[:questionEnd(m)], from)
+			if m = answer(m[:end], binary.BigEndian.Uint16(m[end-4:])); m != nil {
+				pc.WriteTo(m, from)
+			}
 		}
 	}()
 	return pc.LocalAddr().(*net.UDPAddr).AddrPort()
-}
-
-func questionEnd(m []byte) int {
-	end := 12
-	for m[end] != 0 {
-		end += int(m[end]) + 1
-	}
-	return end + 5
 }
 
 // Whoever of several name servers knows the answer gives it, at once.

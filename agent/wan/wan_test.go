@@ -203,36 +203,22 @@ func TestOrder(t *testing.T) {
 
 // nameServer answers A with 192.0.2.7, and AAAA with 2001:db8::7 or not at all.
 func nameServer(t *testing.T, six bool) netip.AddrPort {
-	t.Helper()
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	ok(t, err)
-	t.Cleanup(func() { pc.Close() })
-	go func() {
-		buf := make([]byte, 512)
-		for {
-			n, from, err := pc.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			q := buf[:n]
-			end := 12
-			for q[end] != 0 {
-				end += int(q[end]) + 1
-			}
-			end += 5
-			data := []byte{192, 0, 2, 7}
-			if binary.BigEndian.Uint16(q[end-4:]) == 28 {
-				if !six {
-					continue
-				}
-				data = netip.MustParseAddr("2001:db8::7").AsSlice()
-			}
-			m := append([]byte{q[0], q[1], 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0}, q[12:end]...)
-			m = append(m, 0xc0, 12, q[end-4], q[end-3], 0, 1, 0, 0, 0, 60, 0, byte(len(data)))
-			pc.WriteTo(append(m, data...), from)
+	const typeA, typeAAAA = 1, 28 // RFC 1035, RFC 3596
+	data := map[uint16][]byte{typeA: {192, 0, 2, 7}}
+	if six {
+		data[typeAAAA] = netip.MustParseAddr("2001:db8::7").AsSlice()
+	}
+	return serveDNS(t, func(m []byte, kind uint16) []byte {
+		d := data[kind]
+		if d == nil {
+			return nil
 		}
-	}()
-	return pc.LocalAddr().(*net.UDPAddr).AddrPort()
+		m[2], m[3], m[7] = 0x81, 0x80, 1
+		m = append(m, 0xc0, 12)
+		m = binary.BigEndian.AppendUint16(m, kind)
+		m = append(m, 0, 1, 0, 0, 0, 60, 0, byte(len(d)))
+		return append(m, d...)
+	})
 }
 
 func TestResolve(t *testing.T) {
