@@ -8,20 +8,15 @@ package uplink
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/big"
+	"net/netip"
 	"os"
-	"reflect"
-	"slices"
 	"sync"
 	"time"
-
-	cryptorand "crypto/rand"
-	"net/netip"
-
-	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"wguplink/agent/broker"
 	"wguplink/agent/clock"
@@ -252,7 +247,7 @@ func (u *Uplink) newEngine() {
 }
 
 func intn(n int64) int64 {
-	v, err := cryptorand.Int(cryptorand.Reader, big.NewInt(n))
+	v, err := rand.Int(rand.Reader, big.NewInt(n))
 	if err != nil {
 		return 0 // no randomness is no reason to stay offline
 	}
@@ -291,59 +286,6 @@ func (u *Uplink) proceed() {
 	u.handle(peerselector.WANUp{})
 }
 
-// reconfigure takes a new configuration over. Devices and peers are left alone as far as they are wanted still.
-func (u *Uplink) reconfigure(cfg config.Uplink) {
-	old := u.cfg
-	u.cfg = cfg
-	rekeyed := u.reloadKey()
-	if reflect.DeepEqual(old, cfg) && !rekeyed {
-		return
-	}
-	u.log.Info("configuration changed")
-	u.path = u.wayOut()
-	others := rekeyed || !sameBrokers(old, cfg)
-	if others {
-		u.registrar = nil // made anew when it is needed
-		u.brokerErr, u.brokerSays = nil, ""
-	}
-	if old.Protocol != cfg.Protocol || old.Domain != cfg.Domain || rekeyed {
-		// Another network, or another node to it: nothing of the old one may be kept.
-		clear(u.peers)
-		u.forgetGateway()
-		u.newEngine()
-	} else if !reflect.DeepEqual(old.Gateways, cfg.Gateways) {
-		u.handle(peerselector.Static{Peers: cfg.Gateways})
-		u.refreshPeers()
-	}
-	if others {
-		u.handle(peerselector.BrokerChanged{})
-	}
-	if old.FwMark != cfg.FwMark || old.Interface != cfg.Interface {
-		u.watchWAN()
-	}
-	if old.Interface != cfg.Interface || old.VXLAN.Name != cfg.VXLAN.Name || old.Mode != cfg.Mode || old.Batman != cfg.Batman {
-		u.watchLinks()
-	}
-	u.apply()
-	u.proceed()
-}
-
-// sameBrokers says that a registration would go the same way.
-func sameBrokers(a, b config.Uplink) bool {
-	return reflect.DeepEqual(a.Brokers, b.Brokers) && a.BrokerCA == b.BrokerCA && slices.Equal(a.BrokerPins, b.BrokerPins) &&
-		a.BrokerTimeout == b.BrokerTimeout && a.Domain == b.Domain && a.Location == b.Location && a.LinkLocal == b.LinkLocal &&
-		a.FwMark == b.FwMark && slices.Equal(a.DNSServers, b.DNSServers)
-}
-
-// refreshPeers gives the peers on the device what the configuration says of them now.
-func (u *Uplink) refreshPeers() {
-	for _, p := range u.cfg.Gateways {
-		if in := u.peers[p.PublicKey]; in != nil {
-			in.peer = p
-		}
-	}
-}
-
 // shutdown takes down what we made.
 func (u *Uplink) shutdown() error {
 	u.forgetGateway()
@@ -353,106 +295,6 @@ func (u *Uplink) shutdown() error {
 	}
 	u.log.Info("stopped")
 	return nil
-}
-
-// untilNext is how long the loop may sleep.
-func (u *Uplink) untilNext() time.Duration {
-	now := time.Now()
-	at := now.Add(time.Hour)
-	if t, ok := u.engine.Next(); ok && t.Before(at) {
-		at = t
-	}
-	if u.applyAt.Before(at) {
-		at = u.applyAt
-	}
-	if _, ok := u.engine.Current(); ok && u.wan.Up() {
-		if t := u.looked.Add(lookEvery); t.Before(at) {
-			at = t
-		}
-	}
-	if since, ok := u.engine.Racing(); ok {
-		if t := now.Add(pollEvery(now.Sub(since))); t.Before(at) {
-			at = t
-		}
-	}
-	return max(0, at.Sub(now))
-}
-
-// lookEvery is how often to read the counters of a gateway in use. What was received since counts as received at that
-// moment: so this is also by how much the death of a gateway may be noticed late.
-const lookEvery = 1500 * time.Millisecond
-
-// pollEvery is how often to look for handshakes during a race of that age. WireGuard has no event for them.
-func pollEvery(age time.Duration) time.Duration {
-	if age < 3*time.Second {
-		return 20 * time.Millisecond
-	}
-	return 100 * time.Millisecond
-}
-
-// tick looks at the device, then lets the engine know that time has passed.
-func (u *Uplink) tick() {
-	if !time.Now().Before(u.applyAt) {
-		u.apply()
-	}
-	u.look()
-	u.handle(peerselector.Tick{})
-}
-
-// look reads WireGuard's counters and tells the engine what they mean.
-func (u *Uplink) look() {
-	u.looked = time.Now()
-	if u.applyErr != nil || len(u.peers) == 0 {
-		return
-	}
-	dev, err := u.tun.Status(u.cfg.Interface)
-	if err != nil {
-		u.apply() // it went away; the link watcher will have seen it, too
-		return
-	}
-	if cur, ok := u.engine.Current(); ok {
-		// When all come back at once, the one in use is heard first, so that nothing is switched.
-		slices.SortStableFunc(dev.Peers, func(a, b wgtypes.Peer) int {
-			switch wgtypes.Key(cur.PublicKey) {
-			case a.PublicKey:
-				return -1
-			case b.PublicKey:
-				return 1
-			}
-			return 0
-		})
-	}
-	for _, ev := range u.counter.Observe(dev.Peers) {
-		if h, ok := ev.(peerselector.Handshake); ok {
-			u.shook(h.Key, dev)
-		}
-		u.handle(ev)
-	}
-}
-
-// shook keeps what a handshake tells beyond the event itself.
-func (u *Uplink) shook(k peerselector.Key, dev *wgtypes.Device) {
-	for _, p := range dev.Peers {
-		if peerselector.Key(p.PublicKey) != k || p.Endpoint == nil {
-			continue
-		}
-		if in := u.peers[k]; in != nil {
-			in.endpoint = unmap(p.Endpoint.AddrPort())
-			u.prefer6 = in.endpoint.Addr().Is6()
-		}
-	}
-	if cur, ok := u.engine.Current(); !ok || cur.PublicKey == k {
-		u.handshake = status.Now()
-	}
-}
-
-func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
-
-// replied is called for each answer to a probe.
-func (u *Uplink) replied(from netip.Addr) {
-	if cur, ok := u.engine.Current(); ok && cur.LinkAddress == from {
-		u.handle(peerselector.Alive{Key: cur.PublicKey, Reply: true})
-	}
 }
 
 // ErrLocked says that another process runs the uplink.

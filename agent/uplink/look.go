@@ -1,0 +1,112 @@
+package uplink
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"wguplink/agent/status"
+	"wguplink/peerselector"
+)
+
+// untilNext is how long the loop may sleep.
+func (u *Uplink) untilNext() time.Duration {
+	now := time.Now()
+	at := now.Add(time.Hour)
+	if t, ok := u.engine.Next(); ok && t.Before(at) {
+		at = t
+	}
+	if u.applyAt.Before(at) {
+		at = u.applyAt
+	}
+	if _, ok := u.engine.Current(); ok && u.wan.Up() {
+		if t := u.looked.Add(lookEvery); t.Before(at) {
+			at = t
+		}
+	}
+	if since, ok := u.engine.Racing(); ok {
+		if t := now.Add(pollEvery(now.Sub(since))); t.Before(at) {
+			at = t
+		}
+	}
+	return max(0, at.Sub(now))
+}
+
+// lookEvery is how often to read the counters of a gateway in use. What was received since counts as received at that
+// moment: so this is also by how much the death of a gateway may be noticed late.
+const lookEvery = 1500 * time.Millisecond
+
+// pollEvery is how often to look for handshakes during a race of that age. WireGuard has no event for them.
+func pollEvery(age time.Duration) time.Duration {
+	if age < 3*time.Second {
+		return 20 * time.Millisecond
+	}
+	return 100 * time.Millisecond
+}
+
+// tick looks at the device, then lets the engine know that time has passed.
+func (u *Uplink) tick() {
+	if !time.Now().Before(u.applyAt) {
+		u.apply()
+	}
+	u.look()
+	u.handle(peerselector.Tick{})
+}
+
+// look reads WireGuard's counters and tells the engine what they mean.
+func (u *Uplink) look() {
+	u.looked = time.Now()
+	if u.applyErr != nil || len(u.peers) == 0 {
+		return
+	}
+	dev, err := u.tun.Status(u.cfg.Interface)
+	if err != nil {
+		u.apply() // it went away; the link watcher will have seen it, too
+		return
+	}
+	if cur, ok := u.engine.Current(); ok {
+		// When all come back at once, the one in use is heard first, so that nothing is switched.
+		slices.SortStableFunc(dev.Peers, func(a, b wgtypes.Peer) int {
+			switch wgtypes.Key(cur.PublicKey) {
+			case a.PublicKey:
+				return -1
+			case b.PublicKey:
+				return 1
+			}
+			return 0
+		})
+	}
+	for _, ev := range u.counter.Observe(dev.Peers) {
+		if h, ok := ev.(peerselector.Handshake); ok {
+			u.shook(h.Key, dev)
+		}
+		u.handle(ev)
+	}
+}
+
+// shook keeps what a handshake tells beyond the event itself.
+func (u *Uplink) shook(k peerselector.Key, dev *wgtypes.Device) {
+	for _, p := range dev.Peers {
+		if peerselector.Key(p.PublicKey) != k || p.Endpoint == nil {
+			continue
+		}
+		if in := u.peers[k]; in != nil {
+			in.endpoint = unmap(p.Endpoint.AddrPort())
+			u.prefer6 = in.endpoint.Addr().Is6()
+		}
+	}
+	if cur, ok := u.engine.Current(); !ok || cur.PublicKey == k {
+		u.handshake = status.Now()
+	}
+}
+
+func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
+
+// replied is called for each answer to a probe.
+func (u *Uplink) replied(from netip.Addr) {
+	if cur, ok := u.engine.Current(); ok && cur.LinkAddress == from {
+		u.handle(peerselector.Alive{Key: cur.PublicKey, Reply: true})
+	}
+}

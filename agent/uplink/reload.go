@@ -1,0 +1,62 @@
+package uplink
+
+import (
+	"reflect"
+	"slices"
+
+	"wguplink/agent/config"
+	"wguplink/peerselector"
+)
+
+// reconfigure takes a new configuration over. Devices and peers are left alone as far as they are wanted still.
+func (u *Uplink) reconfigure(cfg config.Uplink) {
+	old := u.cfg
+	u.cfg = cfg
+	rekeyed := u.reloadKey()
+	if reflect.DeepEqual(old, cfg) && !rekeyed {
+		return
+	}
+	u.log.Info("configuration changed")
+	u.path = u.wayOut()
+	others := rekeyed || !sameBrokers(old, cfg)
+	if others {
+		u.registrar = nil // made anew when it is needed
+		u.brokerErr, u.brokerSays = nil, ""
+	}
+	if old.Protocol != cfg.Protocol || old.Domain != cfg.Domain || rekeyed {
+		// Another network, or another node to it: nothing of the old one may be kept.
+		clear(u.peers)
+		u.forgetGateway()
+		u.newEngine()
+	} else if !reflect.DeepEqual(old.Gateways, cfg.Gateways) {
+		u.handle(peerselector.Static{Peers: cfg.Gateways})
+		u.refreshPeers()
+	}
+	if others {
+		u.handle(peerselector.BrokerChanged{})
+	}
+	if old.FwMark != cfg.FwMark || old.Interface != cfg.Interface {
+		u.watchWAN()
+	}
+	if old.Interface != cfg.Interface || old.VXLAN.Name != cfg.VXLAN.Name || old.Mode != cfg.Mode || old.Batman != cfg.Batman {
+		u.watchLinks()
+	}
+	u.apply()
+	u.proceed()
+}
+
+// sameBrokers says that a registration would go the same way.
+func sameBrokers(a, b config.Uplink) bool {
+	return reflect.DeepEqual(a.Brokers, b.Brokers) && a.BrokerCA == b.BrokerCA && slices.Equal(a.BrokerPins, b.BrokerPins) &&
+		a.BrokerTimeout == b.BrokerTimeout && a.Domain == b.Domain && a.Location == b.Location && a.LinkLocal == b.LinkLocal &&
+		a.FwMark == b.FwMark && slices.Equal(a.DNSServers, b.DNSServers)
+}
+
+// refreshPeers gives the peers on the device what the configuration says of them now.
+func (u *Uplink) refreshPeers() {
+	for _, p := range u.cfg.Gateways {
+		if in := u.peers[p.PublicKey]; in != nil {
+			in.peer = p
+		}
+	}
+}
