@@ -47,7 +47,7 @@ func (e *Engine) watch(now time.Time) []Action {
 	if e.running || !e.wait.IsZero() {
 		return acts
 	}
-	if silent >= e.suspicion() || c.mute && e.better() {
+	if e.silent(now) || c.mute && e.better() {
 		e.startRound(now)
 	}
 	return acts
@@ -123,6 +123,9 @@ func (e *Engine) race(now time.Time) []Action {
 		acts = append(acts, Install{c.peer, 0})
 	}
 	if active == 0 && left == 0 && !(e.asking && len(e.cands) == 0) {
+		if e.current != nil && e.silent(now) {
+			acts = append(acts, Reaim{e.current.peer})
+		}
 		e.running = false
 		e.round++
 		e.wait = now.Add(e.backoff(e.round, e.t.BackoffMax))

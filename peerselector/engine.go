@@ -208,6 +208,9 @@ func (e *Engine) registered(peers []Peer, now time.Time) []Action {
 		e.broker = append(e.broker[:len(e.broker):len(e.broker)], c.peer)
 	}
 	acts := e.merge(now)
+	if e.current != nil && e.silent(now) {
+		acts = append(acts, Renew{e.current.peer})
+	}
 	if e.current == nil && e.running {
 		// Whatever was tried before was tried with a key that nobody knew.
 		for _, c := range e.cands {
@@ -278,8 +281,11 @@ func (e *Engine) handshake(k Key, now time.Time) []Action {
 
 // deserted says that the gateway in use gives reason to leave it.
 func (e *Engine) deserted(now time.Time) bool {
-	return e.current.mute || now.Sub(e.lastAlive) >= e.suspicion()
+	return e.current.mute || e.silent(now)
 }
+
+// silent says that nothing at all came from the gateway in use for too long.
+func (e *Engine) silent(now time.Time) bool { return now.Sub(e.lastAlive) >= e.suspicion() }
 
 func (e *Engine) suspicion() time.Duration {
 	if e.answered {

@@ -257,6 +257,32 @@ func TestMuteGateway(t *testing.T) {
 	}
 }
 
+// The only gateway falls silent: its other addresses are tried, its session is kept, and the key is registered again.
+func TestOnlyGatewaySilent(t *testing.T) {
+	s := newSim(t, 1, true, 1)
+	s.broker = func(s *sim) { s.after(10*time.Millisecond, func() { s.send(BrokerAnswered{}) }) }
+	s.send(Static{peers(1)})
+	s.send(WANUp{})
+	s.run(time.Minute, nil)
+	g := s.gws[key(1)]
+	g.alive = false
+	died, asks := s.now, s.asks
+	s.run(s.now.Sub(epoch)+time.Minute, func() bool { return g.aim > 0 })
+	if took := s.now.Sub(died); took > 10*time.Second {
+		t.Errorf("its other address was tried after %v", took)
+	}
+	s.run(s.now.Sub(epoch)+10*time.Second, func() bool { return s.asks > asks })
+	if s.asks == asks {
+		t.Fatal("the key was not registered again")
+	}
+	// It lost the key, and has it back now: the next registration brings it to life.
+	g.alive = true
+	s.run(s.now.Sub(epoch)+time.Minute, func() bool { return s.e.State() == Connected })
+	if s.e.State() != Connected || len(s.promotes) != 1 {
+		t.Errorf("state %v, promotions %d", s.e.State(), len(s.promotes))
+	}
+}
+
 func TestAdoptedStays(t *testing.T) {
 	s := newSim(t, 1, true, 3)
 	s.broker = func(*sim) { t.Error("asked the broker with a working gateway in hand") }

@@ -69,6 +69,13 @@ type (
 	// Promote gives the peer its allowed IPs and points the tunnel at it. The one promoted before follows in a Remove.
 	Promote struct{ Peer Peer }
 
+	// Reaim points the gateway in use at the next of its addresses, looked up anew; its session stays. The address family in
+	// use may have died, or the gateway moved.
+	Reaim struct{ Peer Peer }
+
+	// Renew creates the gateway in use anew, with its allowed IPs: its session is void, because it had forgotten our key.
+	Renew struct{ Peer Peer }
+
 	// Remove takes the peer off the device.
 	Remove struct{ Peer Peer }
 
@@ -81,6 +88,8 @@ type (
 
 func (Install) action()   {}
 func (Promote) action()   {}
+func (Reaim) action()     {}
+func (Renew) action()     {}
 func (Remove) action()    {}
 func (Probe) action()     {}
 func (AskBroker) action() {}

@@ -14,6 +14,7 @@ type gateway struct {
 	rtt   time.Duration
 	known time.Time // when it learned our key
 	mute  bool      // shakes hands, but answers nothing inside the tunnel
+	aim   int       // how often the node was pointed at another of its addresses
 }
 
 // sim carries an Engine's actions out in virtual time and holds it to its promises after every step.
@@ -132,6 +133,17 @@ func (s *sim) do(a Action) {
 		}
 		s.promotes = append(s.promotes, k)
 		s.current = &k
+	case Reaim:
+		s.holds("points", a.Peer)
+		if g := s.gws[a.Peer.PublicKey]; g != nil {
+			g.aim++
+		}
+	case Renew:
+		s.holds("renews", a.Peer)
+		k := a.Peer.PublicKey
+		if g := s.gws[k]; g != nil && g.alive && !s.now.Before(g.known) {
+			s.after(g.rtt, func() { s.send(Handshake{k}) })
+		}
 	case Remove:
 		k := a.Peer.PublicKey
 		if _, ok := s.installed[k]; !ok {
@@ -153,6 +165,13 @@ func (s *sim) do(a Action) {
 	case AskBroker:
 		s.asks++
 		s.broker(s)
+	}
+}
+
+// holds checks that an action is about the gateway in use.
+func (s *sim) holds(what string, p Peer) {
+	if s.current == nil || *s.current != p.PublicKey {
+		s.t.Fatalf("%v: %s %s, which is not in use", s.now.Sub(epoch), what, p.Name)
 	}
 }
 

@@ -40,9 +40,11 @@ type Peer struct {
 	Endpoint   netip.AddrPort
 	AllowedIPs []netip.Prefix // none while the peer is only tried
 	Keepalive  time.Duration  // whole seconds
-	// Generation changes when the peer shall be created anew, that is, start a fresh handshake at Endpoint. While it stays
-	// the same the endpoint is left alone, because WireGuard follows a gateway that roams.
+	// Generation changes when the peer shall be created anew, that is, start a fresh handshake at Endpoint.
 	Generation int
+	// Move changes when the endpoint alone shall be set, and the session kept. While both stay the same the endpoint is
+	// left alone, because WireGuard follows a gateway that roams.
+	Move int
 }
 
 // VXLAN is the layer-2 link over the WireGuard device.
@@ -55,6 +57,9 @@ type VXLAN struct {
 	Checksum bool       // send UDP checksums; both kinds are always accepted
 	Master   string     // batman-adv device (or bridge) that takes it as a port; "" for none
 }
+
+// version is what of a Peer cannot be read back from the device.
+type version struct{ generation, move int }
 
 // Report is what Apply found and did.
 type Report struct {
@@ -88,7 +93,7 @@ type Tunnel struct {
 	spawn Spawner // nil: this build has no userspace WireGuard
 	h     *netlink.Handle
 	wg    *wgctrl.Client
-	gens  map[wgtypes.Key]int // generations of the peers that we put on the device
+	put   map[wgtypes.Key]version // the peers that we put on the device
 	count int
 	last  *Desired // as far as it was applied
 }
@@ -104,7 +109,7 @@ func Open(spawn Spawner) (*Tunnel, error) {
 		h.Close()
 		return nil, fmt.Errorf("open WireGuard control: %w", err)
 	}
-	return &Tunnel{spawn: spawn, h: h, wg: wg, gens: map[wgtypes.Key]int{}}, nil
+	return &Tunnel{spawn: spawn, h: h, wg: wg, put: map[wgtypes.Key]version{}}, nil
 }
 
 // Close gives the sockets back.
@@ -174,12 +179,12 @@ func (t *Tunnel) Remove(d Desired) error {
 		errs = append(errs, t.removeLink(d.Interface, d.Name))
 	default:
 		var ours []wgtypes.Key
-		for k := range t.gens {
+		for k := range t.put {
 			ours = append(ours, k)
 		}
 		errs = append(errs, t.removePeers(d.Interface, ours))
 	}
-	clear(t.gens)
+	clear(t.put)
 	return errors.Join(errs...)
 }
 
@@ -199,7 +204,7 @@ func (t *Tunnel) dropRenamed(old, d Desired) error {
 		}
 	}
 	if old.Interface != d.Interface {
-		clear(t.gens)
+		clear(t.put)
 		return t.removeLink(old.Interface, old.Name)
 	}
 	return nil

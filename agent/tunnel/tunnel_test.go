@@ -256,7 +256,7 @@ func TestSwitchMakesBeforeBreak(t *testing.T) {
 	}
 }
 
-func TestGenerationCreatesPeerAnew(t *testing.T) {
+func TestMoveAndGeneration(t *testing.T) {
 	d := desired(t)
 	tun := open(t, wireguardGo(t))
 	apply(t, tun, d)
@@ -264,9 +264,17 @@ func TestGenerationCreatesPeerAnew(t *testing.T) {
 	if r := apply(t, tun, d); r.Changes != 0 {
 		t.Errorf("an endpoint alone was changed: the gateway may have roamed")
 	}
+	d.Peers[0].Move++
+	if r := apply(t, tun, d); r.Changes != 1 {
+		t.Errorf("%d changes for a moved endpoint", r.Changes)
+	}
+	if dev, _ := tun.Status("wg_mesh"); dev.Peers[0].Endpoint.String() != "[2001:db8::1]:51820" || len(dev.Peers[0].AllowedIPs) != 1 {
+		t.Errorf("after the move: %+v", dev.Peers[0])
+	}
+	d.Peers[0].Endpoint = netip.MustParseAddrPort("192.0.2.9:51820")
 	d.Peers[0].Generation++
 	apply(t, tun, d)
-	if dev, _ := tun.Status("wg_mesh"); len(dev.Peers) != 1 || dev.Peers[0].Endpoint.String() != "[2001:db8::1]:51820" {
+	if dev, _ := tun.Status("wg_mesh"); len(dev.Peers) != 1 || dev.Peers[0].Endpoint.String() != "192.0.2.9:51820" {
 		t.Errorf("peers %+v", dev.Peers)
 	}
 }

@@ -18,7 +18,7 @@ import (
 func (t *Tunnel) device(ctx context.Context, d Desired) (netlink.Link, Backend, error) {
 	link, err := t.h.LinkByName(d.Interface)
 	if isNotFound(err) {
-		clear(t.gens)
+		clear(t.put)
 		if err = t.create(ctx, d); err == nil {
 			link, err = t.h.LinkByName(d.Interface)
 		}
@@ -106,7 +106,7 @@ func (t *Tunnel) configure(d Desired, ours bool) (obsolete []wgtypes.Key, err er
 	}
 	for k := range present {
 		// On our own device a peer that nobody wants is a leftover; on somebody else's it is theirs.
-		if _, put := t.gens[k]; !wanted[k] && (ours || put) {
+		if _, put := t.put[k]; !wanted[k] && (ours || put) {
 			obsolete = append(obsolete, k)
 		}
 	}
@@ -117,7 +117,7 @@ func (t *Tunnel) configure(d Desired, ours bool) (obsolete []wgtypes.Key, err er
 		return nil, fmt.Errorf("configure WireGuard device %s: %w", d.Interface, err)
 	}
 	for _, p := range d.Peers {
-		t.gens[p.PublicKey] = p.Generation
+		t.put[p.PublicKey] = version{p.Generation, p.Move}
 	}
 	return obsolete, nil
 }
@@ -125,18 +125,18 @@ func (t *Tunnel) configure(d Desired, ours bool) (obsolete []wgtypes.Key, err er
 // peer gives what has to be sent to make one peer as wanted; nothing when it is.
 func (t *Tunnel) peer(p Peer, present map[wgtypes.Key]wgtypes.Peer) []wgtypes.PeerConfig {
 	is, there := present[p.PublicKey]
-	gen, known := t.gens[p.PublicKey]
+	was, known := t.put[p.PublicKey]
 	if there && !known {
 		// Left by an agent before us: taken as it is.
-		t.gens[p.PublicKey] = p.Generation
-		gen = p.Generation
+		was = version{p.Generation, p.Move}
+		t.put[p.PublicKey] = was
 	}
 	allowed := make([]net.IPNet, 0, len(p.AllowedIPs))
 	for _, a := range p.AllowedIPs {
 		allowed = append(allowed, *ipNet(a))
 	}
 	keepalive := p.Keepalive
-	if !there || gen != p.Generation {
+	if !there || was.generation != p.Generation {
 		set := wgtypes.PeerConfig{
 			PublicKey:                   p.PublicKey,
 			Endpoint:                    net.UDPAddrFromAddrPort(p.Endpoint),
@@ -151,6 +151,9 @@ func (t *Tunnel) peer(p Peer, present map[wgtypes.Key]wgtypes.Peer) []wgtypes.Pe
 	}
 	set := wgtypes.PeerConfig{PublicKey: p.PublicKey, UpdateOnly: true}
 	dirty := false
+	if was.move != p.Move {
+		set.Endpoint, dirty = net.UDPAddrFromAddrPort(p.Endpoint), true
+	}
 	if is.PersistentKeepaliveInterval.Round(time.Second) != keepalive.Round(time.Second) {
 		set.PersistentKeepaliveInterval, dirty = &keepalive, true
 	}
@@ -175,7 +178,7 @@ func (t *Tunnel) removePeers(ifname string, keys []wgtypes.Key) error {
 		return fmt.Errorf("remove %d peers from %s: %w", len(keys), ifname, err)
 	}
 	for _, k := range keys {
-		delete(t.gens, k)
+		delete(t.put, k)
 	}
 	return nil
 }

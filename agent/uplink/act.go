@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -39,6 +40,14 @@ func (u *Uplink) do(a peerselector.Action) bool {
 		return u.install(a.Peer, a.Attempt)
 	case peerselector.Promote:
 		return u.promote(a.Peer)
+	case peerselector.Reaim:
+		u.reaim(a.Peer)
+	case peerselector.Renew:
+		if in := u.peers[a.Peer.PublicKey]; in != nil {
+			u.gen++
+			in.gen = u.gen
+			return true
+		}
 	case peerselector.Remove:
 		in, there := u.peers[a.Peer.PublicKey]
 		if there && !in.promoted && len(in.addrs) == 0 && u.engine.State() != peerselector.Connected {
@@ -107,6 +116,37 @@ func (u *Uplink) resolve(in *installed) {
 		addrs, err := lookup(ctx, path, endpoints)
 		return func() { u.resolved(in, addrs, err) }
 	})
+}
+
+// reaim looks the addresses of the gateway in use up anew, and points it at the next one after the present.
+func (u *Uplink) reaim(p peerselector.Peer) {
+	in := u.peers[p.PublicKey]
+	if in == nil || in.reaiming {
+		return
+	}
+	in.reaiming = true
+	path := u.path
+	u.work(u.ctx, func(ctx context.Context) func() {
+		ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+		defer cancel()
+		addrs, err := lookup(ctx, path, p.Endpoints)
+		return func() { u.reaimed(in, addrs, err) }
+	})
+}
+
+func (u *Uplink) reaimed(in *installed, addrs []netip.AddrPort, err error) {
+	in.reaiming = false
+	addrs = u.order(addrs)
+	if err != nil || len(addrs) == 0 || u.peers[in.peer.PublicKey] != in {
+		return // what we have is as good
+	}
+	next := addrs[(slices.Index(addrs, in.endpoint)+1)%len(addrs)]
+	if next == in.endpoint {
+		return
+	}
+	in.addrs, in.endpoint = addrs, next
+	in.move++
+	u.apply()
 }
 
 // lookup resolves all endpoints, in their order. The error is that of the last one, when none could be resolved.

@@ -40,7 +40,7 @@ func (u *Uplink) desired() tunnel.Desired {
 		if !in.endpoint.IsValid() {
 			continue
 		}
-		p := tunnel.Peer{PublicKey: wgtypes.Key(in.peer.PublicKey), Endpoint: in.endpoint, Keepalive: u.cfg.Keepalive, Generation: in.gen}
+		p := tunnel.Peer{PublicKey: wgtypes.Key(in.peer.PublicKey), Endpoint: in.endpoint, Keepalive: u.cfg.Keepalive, Generation: in.gen, Move: in.move}
 		if in.promoted {
 			p.AllowedIPs = in.peer.AllowedIPs
 		}

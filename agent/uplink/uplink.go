@@ -103,8 +103,10 @@ type installed struct {
 	addrs    []netip.AddrPort // where to try; nil while names are being resolved
 	attempt  int
 	gen      int
+	move     int
 	endpoint netip.AddrPort
 	promoted bool
+	reaiming bool // names are being looked up for another address
 }
 
 // New makes an Uplink; Run starts it.
