@@ -146,6 +146,7 @@ func (u *Uplink) newRegistrar() (Registrar, error) {
 }
 
 func (u *Uplink) asked(a broker.Answer, err error) {
+	before := u.brokerErr
 	u.brokerErr = err
 	if err == nil {
 		u.brokerSays = a.Broker + " (" + a.API + ")"
@@ -164,7 +165,9 @@ func (u *Uplink) asked(a broker.Answer, err error) {
 		ev.RetryAfter = e.RetryAfter
 	}
 	u.brokerSays = err.Error()
-	u.log.Warn("registration failed", "err", err)
+	if before == nil || before.Error() != err.Error() {
+		u.log.Warn("registration failed; trying again, ever more seldom", "err", err)
+	}
 	u.handle(ev)
 }
 
