@@ -3,9 +3,10 @@ package world
 import (
 	"context"
 	"fmt"
-	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,8 +19,6 @@ type Agent struct {
 	w      *World
 	Binary string // the userspace variant; from vclock.Prepare when the node's clock is not the machine's
 	Dir    string // its /etc/config
-	Output io.Writer
-	Args   []string // after "run"
 	*netlab.Process
 }
 
@@ -27,7 +26,8 @@ type Agent struct {
 func UCI(options map[string][]string, more ...string) string {
 	var b strings.Builder
 	b.WriteString("config uplink 'mesh'\n")
-	for name, values := range options {
+	for _, name := range slices.Sorted(maps.Keys(options)) {
+		values := options[name]
 		for _, v := range values {
 			kind := "option"
 			if len(values) > 1 || name == "broker" || name == "ntp_server" || name == "dns" {
@@ -42,7 +42,7 @@ func UCI(options map[string][]string, more ...string) string {
 	return b.String()
 }
 
-// Broker gives the options of an uplink that registers with the world's broker by HTTPS. caFile is as the node sees it.
+// BrokerOptions gives the options of an uplink that registers with the world's broker by HTTPS.
 func (w *World) BrokerOptions() map[string][]string {
 	o := w.baseOptions()
 	o["protocol"] = []string{"wgkex"}
@@ -115,7 +115,7 @@ func (a *Agent) Configure(uci string) error {
 // Start starts the agent and the timeline.
 func (a *Agent) Start() error {
 	a.w.timeline.Start(time.Now())
-	p, err := a.w.Node.Start(netlab.Command{Path: a.Binary, Args: append([]string{"run"}, a.Args...), Config: a.Dir, Stdout: a.Output, Stderr: a.Output})
+	p, err := a.w.Node.Start(netlab.Command{Path: a.Binary, Args: []string{"run"}, Config: a.Dir})
 	if err != nil {
 		return err
 	}
@@ -145,16 +145,16 @@ func (a *Agent) Key(ctx context.Context) (k peerselector.Key, ok bool) {
 	return k, true
 }
 
-// AwaitHandshake waits until a gateway has shaken hands with anybody, and gives its name. It looks every few milliseconds:
+// AwaitHandshake waits until any gateway has shaken hands with the node, and gives its name. It looks every few milliseconds:
 // WireGuard has no event for it.
-func (w *World) AwaitHandshake(ctx context.Context, not ...string) (string, time.Time, error) {
+func (w *World) AwaitHandshake(ctx context.Context) (string, time.Time, error) {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		for _, g := range w.Gateways {
 			stats, err := g.Stats()
-			if err != nil || contains(not, g.Name) {
-				continue
+			if err != nil {
+				continue // it is down
 			}
 			for _, s := range stats {
 				if !s.LastHandshake.IsZero() {
@@ -168,13 +168,4 @@ func (w *World) AwaitHandshake(ctx context.Context, not ...string) (string, time
 			return "", time.Time{}, fmt.Errorf("no handshake at any gateway: %w", context.Cause(ctx))
 		}
 	}
-}
-
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
 }

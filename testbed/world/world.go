@@ -249,7 +249,7 @@ func (w *World) Named(name string) *Gateway {
 	return nil
 }
 
-// Forget lets every gateway forget all keys, and the broker's clock of peers with them.
+// Forget lets every gateway forget all keys.
 func (w *World) Forget() error {
 	var errs []error
 	for _, g := range w.Gateways {
