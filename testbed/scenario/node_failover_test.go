@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"wguplink/testbed/netlab"
 	"wguplink/testbed/world"
 )
 
@@ -32,10 +33,12 @@ func TestFailoverBlackHole(t *testing.T) {
 	}
 }
 
-// When nobody can be reached it is the WAN that is gone: the node stays with its gateway until it is back.
-func TestAllGatewaysGoneAndBack(t *testing.T) {
+// When nobody can be reached, the broker neither, it is the line that is gone: the node stays with its gateway until it is
+// back, although its default route says nothing.
+func TestLineGoneAndBack(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{}, withBroker)
+	// Without names, so that the others can be tried without DNS.
+	s := newScene(t, world.Options{}, func(w *world.World) string { return world.UCI(w.BrokerOptions(), nodeLiteral(w)) })
 	l2 := s.frames()
 	first := s.reply(l2, s.start())
 	nodeConnected(s)
@@ -46,7 +49,8 @@ func TestAllGatewaysGoneAndBack(t *testing.T) {
 		}
 	}
 	tries := nodeInitiations(s)
-	undo := nodeDrop(s, all...)
+	undo, err := s.Router.Drop(append(netlab.DropAddr(world.NodeV4.Addr()), netlab.DropAddr(world.NodeV6.Addr())...)...)
+	s.must(err)
 	if st := nodeAwait(s, "suspect", func(st status) bool { return st.State == "suspect" }); st.Cause != "no_answer" {
 		t.Errorf("status %+v", st)
 	}
@@ -55,7 +59,7 @@ func TestAllGatewaysGoneAndBack(t *testing.T) {
 		tries.await(g, 5)
 	}
 	back := time.Now()
-	undo()
+	s.must(undo())
 	if r := s.reply(l2, back); r.Gateway != first.Gateway {
 		t.Errorf("%s, then %s", first.Gateway, r.Gateway)
 	}

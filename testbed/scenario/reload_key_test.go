@@ -35,11 +35,8 @@ func TestKeyReload(t *testing.T) {
 	s.must(err)
 	public := peerselector.Key(private.PublicKey())
 	setKey(private.String())
-	s.line(public.String())
+	nodeAwait(s, "connected with the new key", func(st status) bool { return st.PublicKey == public.String() && st.State == "connected" })
 	s.reply(l2, time.Now())
-	if st := s.status(); st.PublicKey != public.String() {
-		t.Errorf("status tells of the key %s, want %s", st.PublicKey, public)
-	}
 	if k, ok := s.agent.Key(s.ctx); !ok || k != public {
 		t.Errorf("key show gives %v", k)
 	}
