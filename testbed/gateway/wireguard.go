@@ -98,11 +98,8 @@ func (d kernelDevice) stats() (map[peerselector.Key]PeerStats, error) {
 	}
 	stats := make(map[peerselector.Key]PeerStats, len(dev.Peers))
 	for _, p := range dev.Peers {
-		s := PeerStats{RX: p.ReceiveBytes, TX: p.TransmitBytes}
-		// wgctrl gives the Unix epoch, not the zero time, for a peer without a handshake.
-		if p.LastHandshakeTime.UnixNano() > 0 {
-			s.LastHandshake = p.LastHandshakeTime
-		}
+		// wgctrl gives the zero time for a peer without a handshake.
+		s := PeerStats{LastHandshake: p.LastHandshakeTime, RX: p.ReceiveBytes, TX: p.TransmitBytes}
 		if p.Endpoint != nil {
 			a := p.Endpoint.AddrPort()
 			s.Endpoint = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())

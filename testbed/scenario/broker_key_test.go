@@ -71,7 +71,7 @@ func TestBrokerPrivateKeyNeverShown(t *testing.T) {
 	debug := "config global\n\toption log_level 'debug'\n\n" +
 		"config gateway 'nowhere'\n\toption uplink 'mesh'\n\toption public_key 'bm9ib2R5IGhhcyB0aGlzIGtleSwgdHJ1c3QgbWUgOi0='\n" +
 		"\tlist endpoint 'nowhere.example.org:51820'\n\toption link_address 'fe80::bad'\n"
-	s := newScene(t, world.Options{}, func(w *world.World) string { return brokerConfig(w, nil, debug, w.Sections()) })
+	s := newScene(t, world.Options{}, func(w *world.World) string { return brokerConfig(w, brokerOptions{"backend": {"userspace"}}, debug, w.Sections()) })
 	var said []string // with its origin in front
 	say := func(where, what string) { said = append(said, where+": "+what) }
 	collect := func() {
@@ -107,7 +107,7 @@ func TestBrokerPrivateKeyNeverShown(t *testing.T) {
 	}
 	collect()
 
-	good := brokerConfig(s.World, brokerOptions{"keepalive": {"20"}, "private_key": {private}}, debug, s.Sections())
+	good := brokerConfig(s.World, brokerOptions{"keepalive": {"20"}, "private_key": {private}, "backend": {"userspace"}}, debug, s.Sections())
 	s.must(s.agent.Configure(strings.Replace(good, "option private_key", "option keepalive 'never'\n\toption privatekey", 1)))
 	s.must(s.agent.Signal(unix.SIGHUP))
 	s.line("the new configuration is broken")

@@ -17,8 +17,12 @@ import (
 	"wguplink/testbed/world"
 )
 
-// binaryEnv hands the agent's path from the outer process, which has the network's package cache, to the inner one.
-const binaryEnv = "WGUPLINK_LAB_BINARY"
+// The outer process, which has the machine's package cache, builds the agent and hands its path to the inner one. A caller
+// may name one instead: the userspace variant, from vclock.Prepare.
+const (
+	binaryEnv = "WGUPLINK_LAB_BINARY"
+	madeEnv   = "WGUPLINK_LAB_MADE" // the folder to remove in the end
+)
 
 func TestMain(m *testing.M) {
 	if os.Getenv(binaryEnv) == "" {
@@ -31,9 +35,12 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Setenv(binaryEnv, filepath.Join(dir, "wguplink"))
+		os.Setenv(madeEnv, dir)
 	}
 	netlab.Main(func() int {
-		defer os.RemoveAll(filepath.Dir(os.Getenv(binaryEnv)))
+		if dir := os.Getenv(madeEnv); dir != "" {
+			defer os.RemoveAll(dir)
+		}
 		return m.Run()
 	})
 }

@@ -138,16 +138,16 @@ func New(o Options, dir string) (w *World, err error) {
 func (w *World) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	errs := []error{w.Lab.Close(ctx)}
+	var errs []error
+	// Before their hosts: the kernel's WireGuard devices are deleted from inside.
+	for _, g := range w.Gateways {
+		errs = append(errs, g.Kill())
+	}
+	errs = append(errs, w.Lab.Close(ctx))
 	w.cancel()
 	w.servers.Wait()
 	if w.Broker != nil {
 		w.Broker.Close()
-	}
-	for _, g := range w.Gateways {
-		if err := g.Kill(); !errors.Is(err, gateway.ErrDown) {
-			errs = append(errs, err)
-		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
