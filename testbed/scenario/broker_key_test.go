@@ -71,7 +71,9 @@ func TestBrokerPrivateKeyNeverShown(t *testing.T) {
 	debug := "config global\n\toption log_level 'debug'\n\n" +
 		"config gateway 'nowhere'\n\toption uplink 'mesh'\n\toption public_key 'bm9ib2R5IGhhcyB0aGlzIGtleSwgdHJ1c3QgbWUgOi0='\n" +
 		"\tlist endpoint 'nowhere.example.org:51820'\n\toption link_address 'fe80::bad'\n"
-	s := newScene(t, world.Options{}, func(w *world.World) string { return brokerConfig(w, brokerOptions{"backend": {"userspace"}}, debug, w.Sections()) })
+	s := newScene(t, world.Options{}, func(w *world.World) string {
+		return brokerConfig(w, brokerOptions{"backend": {"userspace"}}, debug, w.Sections())
+	})
 	var said []string // with its origin in front
 	say := func(where, what string) { said = append(said, where+": "+what) }
 	collect := func() {
