@@ -80,6 +80,21 @@ func (u *Uplink) mtu() int {
 // forwarding entry that somebody deletes is not worth waking up for each neighbour that the node hears of.
 const applyEvery = time.Minute
 
+// applyGap keeps us from a race with another program that wants a device otherwise: each change of ours is news to it, and
+// each of its to us.
+const applyGap = 50 * time.Millisecond
+
+// applySoon answers a change of links or addresses.
+func (u *Uplink) applySoon() {
+	if at := u.appliedAt.Add(applyGap); time.Now().Before(at) {
+		if at.Before(u.applyAt) {
+			u.applyAt = at
+		}
+		return
+	}
+	u.apply()
+}
+
 // applyTimeout bounds one Apply; only the start of a userspace process takes noticeable time.
 const applyTimeout = 30 * time.Second
 
@@ -93,6 +108,7 @@ func (u *Uplink) apply() {
 	defer cancel()
 	d := u.desired()
 	r, err := u.tun.Apply(ctx, d)
+	u.appliedAt = time.Now()
 	if err == nil {
 		u.applyErr, u.applyWait = nil, 0
 		if r.Backend == tunnel.Userspace && d.MTU > userspace.MaxMTU {

@@ -77,6 +77,7 @@ type Uplink struct {
 	brokerSays string
 
 	applyErr   error
+	appliedAt  time.Time
 	applyAt    time.Time // when to look after the kernel's state again
 	applyWait  time.Duration
 	report     tunnel.Report
@@ -178,7 +179,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 		case s := <-u.wanStates:
 			u.wanChanged(s)
 		case <-u.links:
-			u.apply()
+			u.applySoon()
 		case <-timer.C:
 			u.tick()
 		}
