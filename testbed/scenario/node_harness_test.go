@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -191,6 +192,21 @@ func nodeWireGuard(s *scene) (pids []int) {
 		}
 	}
 	return pids
+}
+
+// nodeLastWireGuard waits until only the youngest WireGuard process of the node is left, and gives it.
+func nodeLastWireGuard(s *scene) int {
+	s.t.Helper()
+	pids := nodeWireGuard(s)
+	slices.Sort(pids)
+	if len(pids) == 0 {
+		s.t.Fatal("no WireGuard process")
+	}
+	last := len(pids) - 1
+	for _, pid := range pids[:last] {
+		s.must(nodeEnded(s.ctx, pid))
+	}
+	return pids[last]
 }
 
 // nodeEnded waits for the end of a process on the node that may not be our child.
