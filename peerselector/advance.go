@@ -15,8 +15,12 @@ func (e *Engine) advance(now time.Time) []Action {
 		e.startRound(now)
 	}
 	if !e.wait.IsZero() && !now.Before(e.wait) {
-		e.startRound(now)
-		e.askAgain = e.cfg.Broker
+		e.wait = time.Time{}
+		// Beside a gateway that is only mute there may be nobody left to try; and it knows our key.
+		if needed := e.current == nil || e.silent(now); needed || e.better(now) {
+			e.startRound(now)
+			e.askAgain = e.cfg.Broker && needed
+		}
 	}
 	acts = append(acts, e.ask(now)...)
 	if e.running {
@@ -47,16 +51,16 @@ func (e *Engine) watch(now time.Time) []Action {
 	if e.running || !e.wait.IsZero() {
 		return acts
 	}
-	if e.silent(now) || c.mute && e.better() {
+	if e.silent(now) || c.mute && e.better(now) {
 		e.startRound(now)
 	}
 	return acts
 }
 
-// better says that there is a peer which has not proved as mute as the one in use.
-func (e *Engine) better() bool {
+// better says that there is a peer which has proved neither as mute as the one in use nor, lately, dead.
+func (e *Engine) better(now time.Time) bool {
 	for _, c := range e.cands {
-		if c != e.current && !c.mute && c.failed.IsZero() {
+		if c != e.current && !c.mute && !e.failedLately(c, now) {
 			return true
 		}
 	}

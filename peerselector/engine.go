@@ -377,7 +377,7 @@ func (e *Engine) shuffle(now time.Time) {
 	}
 	rank := func(c *candidate) int {
 		r := 0
-		if !c.failed.IsZero() && now.Sub(c.failed) < e.t.FailMemory {
+		if e.failedLately(c, now) {
 			r += 2
 		}
 		if !c.peer.Preferred {
@@ -391,6 +391,10 @@ func (e *Engine) shuffle(now time.Time) {
 			e.cands[j], e.cands[j-1] = e.cands[j-1], e.cands[j]
 		}
 	}
+}
+
+func (e *Engine) failedLately(c *candidate, now time.Time) bool {
+	return !c.failed.IsZero() && now.Sub(c.failed) < e.t.FailMemory
 }
 
 func (e *Engine) startRound(now time.Time) {

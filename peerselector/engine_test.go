@@ -283,6 +283,27 @@ func TestOnlyGatewaySilent(t *testing.T) {
 	}
 }
 
+// The gateway in use is mute, the other one dead: the dead one is tried now and then, and the broker is left alone.
+func TestMuteBesideDead(t *testing.T) {
+	for seed := int64(0); seed < 20; seed++ {
+		s := newSim(t, seed, true, 2)
+		s.gws[key(1)].mute, s.gws[key(2)].alive = true, false
+		s.broker = func(s *sim) { s.after(10*time.Millisecond, func() { s.send(BrokerAnswered{peers(2)}) }) }
+		s.send(WANUp{})
+		s.run(5*time.Minute, nil)
+		asks := s.asks
+		s.run(2*time.Hour, nil)
+		if s.asks != asks || s.e.State() == Racing || *s.current != key(1) {
+			t.Errorf("seed %d: %d more questions to the broker, state %v", seed, s.asks-asks, s.e.State())
+		}
+		s.gws[key(2)].alive = true
+		s.run(2*time.Hour+11*time.Minute, nil)
+		if *s.current != key(2) || s.e.Mute() {
+			t.Errorf("seed %d: still with the mute one", seed)
+		}
+	}
+}
+
 func TestAdoptedStays(t *testing.T) {
 	s := newSim(t, 1, true, 3)
 	s.broker = func(*sim) { t.Error("asked the broker with a working gateway in hand") }
