@@ -80,6 +80,9 @@ func (u *Uplink) mtu() int {
 // forwarding entry that somebody deletes is not worth waking up for each neighbour that the node hears of.
 const applyEvery = time.Minute
 
+// keyEvery is how often to look for a private key that could not be loaded or stored.
+const keyEvery = 20 * time.Second
+
 // applyGap keeps us from a race with another program that wants a device otherwise: each change of ours is news to it, and
 // each of its to us.
 const applyGap = 50 * time.Millisecond
@@ -102,6 +105,7 @@ const applyTimeout = 30 * time.Second
 func (u *Uplink) apply() {
 	u.applyAt = time.Now().Add(applyEvery)
 	if u.keyErr != nil {
+		u.applyAt = time.Now().Add(keyEvery)
 		return
 	}
 	ctx, cancel := context.WithTimeout(u.ctx, applyTimeout)

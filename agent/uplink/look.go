@@ -49,7 +49,12 @@ func pollEvery(age time.Duration) time.Duration {
 // tick looks at the device, then lets the engine know that time has passed.
 func (u *Uplink) tick() {
 	if !time.Now().Before(u.applyAt) {
+		// A key that could not be stored, on a full disk for instance, may be by now.
+		rekeyed := u.keyErr != nil && u.reloadKey()
 		u.apply()
+		if rekeyed {
+			u.proceed()
+		}
 	}
 	u.look()
 	u.handle(peerselector.Tick{})

@@ -261,8 +261,8 @@ func (u *Uplink) wanChanged(s wan.State) {
 	was := u.wan
 	u.wan = s
 	if !s.Up() {
-		if u.clockStop != nil {
-			u.clockStop()
+		if u.clockStop != nil && !u.clockDone {
+			u.clockStop() // the grace period begins anew with the next way out
 			u.clockStop = nil
 		}
 		u.handle(peerselector.WANDown{})

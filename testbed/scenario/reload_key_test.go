@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -47,4 +48,20 @@ func TestKeyReload(t *testing.T) {
 	if st := s.status(); st.PublicKey != public.String() || st.State != "connected" {
 		t.Errorf("after a broken key: %+v", st)
 	}
+}
+
+// A node whose key cannot be used gets going by itself when it can.
+func TestKeyMended(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, world.Options{}, nil)
+	good := n.options["private_key"][0]
+	n.set("private_key", good[1:])
+	l2 := n.frames()
+	began := n.start()
+	if st := nodeAwait(n.scene, "without a key", func(st status) bool { return st.Cause == "key" }); !strings.Contains(st.Reason, "wguplink.mesh.private_key") {
+		t.Errorf("status %+v", st)
+	}
+	n.set("private_key", good)
+	n.reply(l2, began)
+	nodeConnected(n.scene)
 }
