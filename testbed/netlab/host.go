@@ -32,9 +32,6 @@ type Host struct {
 	bound map[string]fs.FileInfo // folders mounted by Bind, by target
 }
 
-// Name returns the name given to Lab.Host.
-func (h *Host) Name() string { return h.name }
-
 // Clock returns the clock of programs that are started without one: at first
 // the machine's time, not synchronised.
 func (h *Host) Clock() *vclock.Clock { return h.clock }

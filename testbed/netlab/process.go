@@ -33,13 +33,6 @@ func newProcess(cmd *exec.Cmd, out *output) *Process {
 // PID returns the process id, in the lab's pid namespace.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Started returns when the program began to execute, the launcher's work done.
-func (p *Process) Started() time.Time { return p.started }
-
-// Exited returns a channel that is closed when the program has ended and all
-// its output is in.
-func (p *Process) Exited() <-chan struct{} { return p.exited }
-
 // State returns the result of the program, nil while it runs.
 func (p *Process) State() *os.ProcessState {
 	select {

@@ -273,11 +273,6 @@ func (w *World) serve(what string, f func() error) {
 	}()
 }
 
-// BlackHole makes the router drop everything from and to a gateway.
-func (w *World) BlackHole(g *Gateway) (undo func() error, err error) {
-	return w.Router.Drop(append(netlab.DropAddr(g.V4), netlab.DropAddr(g.V6)...)...)
-}
-
 // NodeLink is a device on the node; nil when there is none.
 func (w *World) NodeLink(name string) netlink.Link {
 	l, err := w.Node.Netlink().LinkByName(name)
