@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/netip"
+	"time"
 )
 
 // Key is a WireGuard public key: 32 bytes of Curve25519.
@@ -32,10 +33,13 @@ type Peer struct {
 	PublicKey Key
 	// Endpoints are "host:port" or "[v6]:port", in order of preference. Names are resolved anew for each attempt.
 	Endpoints []string
-	// LinkAddress is the gateway's own address inside the tunnel; it is the VXLAN remote and is probed.
+	// LinkAddress is the gateway's own address inside the tunnel; it is the VXLAN remote and is probed. A peer without one
+	// cannot be probed: only its handshakes and its traffic tell whether it is alive.
 	LinkAddress netip.Addr
 	// AllowedIPs are what the peer may send and receive once it is promoted.
 	AllowedIPs []netip.Prefix
+	// Keepalive is the persistent keepalive once the peer is promoted, in whole seconds; 0 means the uplink's.
+	Keepalive time.Duration
 	// Preferred peers are tried before the others: the broker's choice, or one in the preferred location.
 	Preferred bool
 }
