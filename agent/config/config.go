@@ -54,7 +54,7 @@ type Uplink struct {
 	// Borrowed says that the device is somebody else's, as netifd's for the drop-in wgpeerselector: the agent waits for it,
 	// and touches nothing on it but its own peers and their routes. No option sets it.
 	Borrowed bool
-	Backend   Backend
+	Backend  Backend
 	// FwMark is on every packet that leaves through the WAN, ours and WireGuard's; 0 means none.
 	FwMark uint32
 	// ListenPort is the UDP port of the WireGuard device; 0 means any.
