@@ -19,9 +19,11 @@ func (e *Engine) advance(now time.Time) []Action {
 		// Beside a gateway that is only mute there may be nobody left to try; and it knows our key.
 		if needed := e.current == nil || e.silent(now); needed || e.better(now) {
 			e.startRound(now)
-			e.askAgain = e.cfg.Broker && needed
+			// Not while the last question, or what its answer has brought about, is still under way.
+			e.askAgain = e.cfg.Broker && needed && !e.asking && !e.renewing()
 		}
 	}
+	e.suspectKey(now)
 	acts = append(acts, e.ask(now)...)
 	if e.running {
 		acts = append(acts, e.race(now)...)
@@ -37,17 +39,30 @@ func (e *Engine) watch(now time.Time) []Action {
 	if silent >= e.t.GiveUp {
 		c.failed = now
 		c.tried = false
-		e.current = nil
-		return append(e.stopRound(), Remove{c.peer})
+		acts = append(e.stopRound(), Remove{c.peer})
+		e.leave()
+		return acts
 	}
-	if !e.answered && !c.mute && now.Sub(e.promoted) >= e.t.Mute {
-		c.mute = true
+	if e.rival != nil && !now.Before(e.rivalUntil) {
+		acts = e.take(e.rival, now)
+		return append(acts, e.watch(now)...)
 	}
-	quiet := silent >= e.t.Quiet || !e.answered && !c.mute
-	if quiet && now.Sub(e.lastProbe) >= e.t.ProbeEvery {
-		e.lastProbe = now
-		acts = append(acts, Probe{c.peer})
+	if e.probed() {
+		if !e.answered && !c.mute && now.Sub(e.promoted) >= e.t.Mute {
+			c.mute = true
+		}
+		quiet := silent >= e.t.Quiet || !e.answered && !c.mute
+		if quiet && now.Sub(e.lastProbe) >= e.t.ProbeEvery {
+			e.lastProbe = now
+			acts = append(acts, Probe{c.peer})
+		}
 	}
+	if e.renewing() && !now.Before(e.retry(e.renewed, e.renewSent, e.renewals)) {
+		e.renewals++
+		e.renewSent = now
+		acts = append(acts, Renew{c.peer})
+	}
+	acts = append(acts, e.balance(now)...)
 	if e.running || !e.wait.IsZero() {
 		return acts
 	}
@@ -57,17 +72,51 @@ func (e *Engine) watch(now time.Time) []Action {
 	return acts
 }
 
-// better says that there is a peer which has proved neither as mute as the one in use nor, lately, dead.
-func (e *Engine) better(now time.Time) bool {
-	for _, c := range e.cands {
-		if c != e.current && !c.mute && !e.failedLately(c, now) {
-			return true
-		}
-	}
-	return false
+// renewing says that the gateway in use was created anew and has not answered yet.
+func (e *Engine) renewing() bool { return !e.renewed.IsZero() && e.renewals < len(e.t.Retries) }
+
+// retry is when to create a peer anew, after the attempts that it had. A caller that comes late must not make two of them
+// one.
+func (e *Engine) retry(began, sent time.Time, attempts int) time.Time {
+	return latest(began.Add(e.t.Retries[attempts]), sent.Add(e.t.Retries[0]))
 }
 
-// ask registers when that is due: before the first race, and after each empty round.
+// rested is when a candidate may be tried again, if it was in an earlier round.
+func (e *Engine) rested(c *candidate) time.Time { return c.sent.Add(e.t.Retries[0]) }
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// probed says that the gateway in use has an address that can be probed.
+func (e *Engine) probed() bool { return e.current.peer.LinkAddress.IsValid() }
+
+// suspectKey counts the gateways that leave our handshakes unanswered. When several do, they may have lost our key: it is
+// registered again, without waiting for the rest of them.
+func (e *Engine) suspectKey(now time.Time) {
+	lost, others := 0, 0
+	for _, c := range e.cands {
+		if c == e.current {
+			continue
+		}
+		others++
+		if c.active && c != e.rival && now.Sub(c.started) >= e.t.Lost {
+			c.lost = true
+		}
+		if c.lost {
+			lost++
+		}
+	}
+	if !e.running || e.wish != nil || lost < min(others, 2) || lost == 0 || e.current != nil && !e.silent(now) || now.Sub(e.keyTaken) < e.t.KeyMemory {
+		return
+	}
+	e.askAgain = e.cfg.Broker && !e.asking
+}
+
+// ask registers when that is due: before the first race, when nobody answers, and to spread the load.
 func (e *Engine) ask(now time.Time) []Action {
 	if !e.cfg.Broker || e.asking || now.Before(e.notAsk) {
 		return nil
@@ -89,60 +138,80 @@ func (e *Engine) held(now time.Time) bool {
 
 // race starts handshakes, repeats them, and ends those that ran out of patience.
 func (e *Engine) race(now time.Time) []Action {
-	if e.held(now) {
-		return nil
-	}
 	var acts []Action
 	active, left := 0, 0
 	for _, c := range e.cands {
 		switch {
+		case c.active && c == e.rival:
+			active++ // it has answered; nothing is wanted of it but patience
 		case c.active && now.Sub(c.started) >= e.patience():
-			c.active = false
-			c.failed = now
+			e.drop(c, now)
 			acts = append(acts, Remove{c.peer})
 		case c.active:
 			active++
-			if c.attempt < len(e.t.Retries) && now.Sub(c.started) >= e.t.Retries[c.attempt] {
+			if c.attempt < len(e.t.Retries) && !now.Before(e.retry(c.started, c.sent, c.attempt)) {
 				c.attempt++
+				c.sent = now
 				acts = append(acts, Install{c.peer, c.attempt})
 			}
 		case e.startable(c):
 			left++
 		}
 	}
+	held := e.held(now)
 	for _, c := range e.cands {
 		if active >= e.t.Parallel || now.Before(e.nextStart) {
 			break
 		}
-		if !e.startable(c) {
+		if !e.startable(c) || held && !c.last || now.Before(e.rested(c)) {
 			continue
 		}
-		c.tried, c.active, c.started, c.attempt = true, true, now, 0
+		c.tried, c.active, c.started, c.sent, c.attempt, c.lost = true, true, now, now, 0, false
 		active++
 		left--
 		e.nextStart = now.Add(e.t.Stagger)
-		if c.peer.Preferred {
+		if c.peer.Preferred || c.last {
 			e.nextStart = now.Add(e.t.HeadStart)
 		}
 		acts = append(acts, Install{c.peer, 0})
 	}
-	if active == 0 && left == 0 && !(e.asking && len(e.cands) == 0) {
-		if e.current != nil && e.silent(now) {
-			acts = append(acts, Reaim{e.current.peer})
+	if active == 0 && left == 0 && !(e.asking && len(e.cands) == 0) && !held {
+		acts = append(acts, e.endRound(now)...)
+	}
+	return acts
+}
+
+// endRound is for a round in which nobody has answered.
+func (e *Engine) endRound(now time.Time) []Action {
+	var acts []Action
+	e.running = false
+	if e.wish != nil {
+		if e.wish = nil; e.silent(now) {
+			e.startRound(now) // it fell silent meanwhile
+			return e.race(now)
 		}
-		e.running = false
-		e.round++
-		e.wait = now.Add(e.backoff(e.round, e.t.BackoffMax))
-		if e.cfg.Broker && e.wait.Before(e.notAsk) && len(e.cands) == 0 {
-			e.wait = e.notAsk
-		}
+		return nil
+	}
+	e.round++
+	if e.current != nil && e.silent(now) {
+		acts = append(acts, Reaim{e.current.peer})
+	}
+	if e.round%e.t.RotateRounds == 0 && (e.current == nil || e.silent(now)) {
+		acts = append(acts, RotatePort{})
+	}
+	e.wait = now.Add(e.backoff(e.round, e.t.BackoffMax))
+	if e.cfg.Broker && e.wait.Before(e.notAsk) && len(e.cands) == 0 {
+		e.wait = e.notAsk
 	}
 	return acts
 }
 
 func (e *Engine) startable(c *candidate) bool {
-	if c.tried || c.active || c == e.current {
+	switch {
+	case c.tried || c.active || c == e.current:
 		return false
+	case e.wish != nil && e.current != nil:
+		return e.wish.key == (Key{}) || e.wish.key == c.peer.PublicKey
 	}
 	// Beside a mute gateway only one that is not known to be mute is worth a try.
 	return e.current == nil || !e.current.mute || !c.mute
@@ -167,43 +236,62 @@ func (e *Engine) Next() (at time.Time, ok bool) {
 	if e.current != nil {
 		e.nextWatch(next)
 	}
-	if !e.running {
-		return at, ok
-	}
-	start := e.nextStart
-	if e.asking && !e.asked {
-		if hold := e.askedAt.Add(e.t.AskPatience); hold.After(start) {
-			start = hold
-		}
-	}
-	active, left := 0, false
-	for _, c := range e.cands {
-		if c.active {
-			active++
-			next(c.started.Add(e.patience()))
-			if c.attempt < len(e.t.Retries) {
-				next(c.started.Add(e.t.Retries[c.attempt]))
-			}
-		}
-		left = left || e.startable(c)
-	}
-	if left && active < e.t.Parallel {
-		next(start)
+	if e.running {
+		e.nextRace(next)
 	}
 	return at, ok
 }
 
+func (e *Engine) nextRace(next func(time.Time)) {
+	active := 0
+	for _, c := range e.cands {
+		if c.active {
+			active++
+		}
+		if c.active && c != e.rival {
+			next(c.started.Add(e.patience()))
+			if c.attempt < len(e.t.Retries) {
+				next(e.retry(c.started, c.sent, c.attempt))
+			}
+			if !c.lost {
+				next(c.started.Add(e.t.Lost))
+			}
+		}
+	}
+	if active >= e.t.Parallel {
+		return
+	}
+	for _, c := range e.cands {
+		if !e.startable(c) {
+			continue
+		}
+		start := latest(e.nextStart, e.rested(c))
+		if e.asking && !e.asked && !c.last {
+			start = latest(start, e.askedAt.Add(e.t.AskPatience))
+		}
+		next(start)
+	}
+}
+
 func (e *Engine) nextWatch(next func(time.Time)) {
-	probe := e.lastAlive.Add(e.t.Quiet)
-	if !e.answered && !e.current.mute {
-		probe = e.promoted
-		next(e.promoted.Add(e.t.Mute))
-	}
-	if p := e.lastProbe.Add(e.t.ProbeEvery); p.After(probe) {
-		probe = p
-	}
-	next(probe)
 	next(e.lastAlive.Add(e.t.GiveUp))
+	if e.probed() {
+		probe := e.lastAlive.Add(e.t.Quiet)
+		if !e.answered && !e.current.mute {
+			probe = e.promoted
+			next(e.promoted.Add(e.t.Mute))
+		}
+		next(latest(probe, e.lastProbe.Add(e.t.ProbeEvery)))
+	}
+	if e.rival != nil {
+		next(e.rivalUntil)
+	}
+	if e.renewing() {
+		next(e.retry(e.renewed, e.renewSent, e.renewals))
+	}
+	if !e.rebalance.IsZero() {
+		next(e.rebalance)
+	}
 	if !e.running && e.wait.IsZero() {
 		next(e.lastAlive.Add(e.suspicion()))
 	}

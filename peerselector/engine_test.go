@@ -1,7 +1,7 @@
 package peerselector
 
 import (
-	"math/rand"
+	"math/rand/v2"
 	"testing"
 	"time"
 )
@@ -307,10 +307,10 @@ func TestMuteBesideDead(t *testing.T) {
 func TestAdoptedStays(t *testing.T) {
 	s := newSim(t, 1, true, 3)
 	s.broker = func(*sim) { t.Error("asked the broker with a working gateway in hand") }
+	s.send(Static{peers(1)})
 	s.installed[key(2)] = 1
 	k := key(2)
 	s.current = &k
-	s.send(Static{peers(1)})
 	s.send(Adopted{peer(2)})
 	s.send(WANUp{})
 	s.run(time.Hour, nil)
@@ -376,36 +376,36 @@ func TestWANFlap(t *testing.T) {
 // end a gateway lives for good, and the node must use it, with a bounded number of actions.
 func TestRandomWorlds(t *testing.T) {
 	for seed := int64(0); seed < 300; seed++ {
-		r := rand.New(rand.NewSource(seed))
-		n := 1 + r.Intn(6)
-		broker := r.Intn(2) == 0
+		r := rand.New(rand.NewPCG(uint64(seed), 1))
+		n := 1 + r.IntN(6)
+		broker := r.IntN(2) == 0
 		s := newSim(t, seed, broker, n)
 		s.broker = func(s *sim) {
-			switch r.Intn(4) {
+			switch r.IntN(4) {
 			case 0:
-				s.after(time.Duration(r.Intn(20))*time.Second, func() { s.send(BrokerFailed{time.Duration(r.Intn(30)) * time.Second}) })
+				s.after(time.Duration(r.IntN(20))*time.Second, func() { s.send(BrokerFailed{time.Duration(r.IntN(30)) * time.Second}) })
 			default:
-				p := peer(1 + r.Intn(n))
+				p := peer(1 + r.IntN(n))
 				p.Preferred = true
-				s.after(time.Duration(r.Intn(3000))*time.Millisecond, func() { s.send(BrokerAnswered{[]Peer{p}}) })
+				s.after(time.Duration(r.IntN(3000))*time.Millisecond, func() { s.send(BrokerAnswered{[]Peer{p}}) })
 			}
 		}
-		s.send(Static{peers(1 + r.Intn(n))})
+		s.send(Static{peers(1 + r.IntN(n))})
 		s.send(WANUp{})
-		for at := time.Duration(0); at < 30*time.Minute; at += time.Duration(r.Intn(40000)) * time.Millisecond {
+		for at := time.Duration(0); at < 30*time.Minute; at += time.Duration(r.IntN(40000)) * time.Millisecond {
 			s.run(at, nil)
-			switch r.Intn(10) {
+			switch r.IntN(10) {
 			case 0:
 				s.send(WANDown{})
 			case 1, 2:
 				s.send(WANUp{})
 			case 3:
-				s.send(Static{peers(1 + r.Intn(n))})
+				s.send(Static{peers(1 + r.IntN(n))})
 			default:
-				g := s.gws[key(1+r.Intn(n))]
+				g := s.gws[key(1+r.IntN(n))]
 				g.alive = !g.alive
-				g.rtt = time.Duration(10+r.Intn(3000)) * time.Millisecond
-				g.mute = r.Intn(5) == 0
+				g.rtt = time.Duration(10+r.IntN(3000)) * time.Millisecond
+				g.mute = r.IntN(5) == 0
 			}
 		}
 		s.send(WANUp{})

@@ -28,6 +28,13 @@ type (
 	// Adopted says that this peer was found at work when the agent started; it stays in use without a race.
 	Adopted struct{ Peer Peer }
 
+	// Remembered says that an agent before us, since the last boot, was connected to this peer: it is tried first, once.
+	Remembered struct{ Peer Peer }
+
+	// Reconnect asks for a switch although nothing is wrong: to the gateway with that key, or, with the zero Key, to any
+	// other. The present one is kept until the new one has answered, and for good if it does not.
+	Reconnect struct{ Key Key }
+
 	// Handshake says that the peer's latest handshake changed.
 	Handshake struct{ Key Key }
 
@@ -39,6 +46,7 @@ type (
 	Alive struct {
 		Key   Key
 		Reply bool
+		RTT   time.Duration // how long the answer took; 0 when that is not known
 	}
 )
 
@@ -50,6 +58,8 @@ func (BrokerAnswered) event() {}
 func (BrokerFailed) event()   {}
 func (BrokerChanged) event()  {}
 func (Adopted) event()        {}
+func (Remembered) event()     {}
+func (Reconnect) event()      {}
 func (Handshake) event()      {}
 func (Failed) event()         {}
 func (Alive) event()          {}
@@ -82,14 +92,18 @@ type (
 	// Probe sends one small packet through the tunnel that the peer will answer.
 	Probe struct{ Peer Peer }
 
+	// RotatePort has WireGuard send from another port: there are NATs, and DS-Lite lines, that lose one for good.
+	RotatePort struct{}
+
 	// AskBroker registers the key again and asks for gateways; BrokerAnswered or BrokerFailed must follow.
 	AskBroker struct{}
 )
 
-func (Install) action()   {}
-func (Promote) action()   {}
-func (Reaim) action()     {}
-func (Renew) action()     {}
-func (Remove) action()    {}
-func (Probe) action()     {}
-func (AskBroker) action() {}
+func (Install) action()    {}
+func (Promote) action()    {}
+func (Reaim) action()      {}
+func (Renew) action()      {}
+func (Remove) action()     {}
+func (Probe) action()      {}
+func (RotatePort) action() {}
+func (AskBroker) action()  {}

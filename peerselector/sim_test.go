@@ -2,7 +2,7 @@ package peerselector
 
 import (
 	"fmt"
-	"math/rand"
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 	"time"
@@ -15,6 +15,7 @@ type gateway struct {
 	known time.Time // when it learned our key
 	mute  bool      // shakes hands, but answers nothing inside the tunnel
 	aim   int       // how often the node was pointed at another of its addresses
+	port  int       // the node's source port that a stuck NAT lets through; 0: any
 }
 
 // sim carries an Engine's actions out in virtual time and holds it to its promises after every step.
@@ -28,8 +29,13 @@ type sim struct {
 	gen       int
 	lastInit  map[Key]time.Time
 	current   *Key
+	promoted  map[Key]bool // who has allowed IPs
+	rotated   int          // how often the source port changed
+	loss      float64      // of packets, each way
+	rand      *rand.Rand
 	tried     map[Key]int // starts in this round
 	installs  int
+	probes    int
 	promotes  []Key
 	asks      int
 	broker    func(*sim) // what happens when the broker is asked
@@ -63,9 +69,9 @@ func peers(n int) []Peer {
 }
 
 func newSim(t *testing.T, seed int64, broker bool, gws int) *sim {
-	r := rand.New(rand.NewSource(seed))
-	s := &sim{t: t, now: epoch, gws: map[Key]*gateway{}, installed: map[Key]int{}, lastInit: map[Key]time.Time{}, tried: map[Key]int{}}
-	s.e = New(Config{Timing: Default(), Broker: broker, Intn: r.Int63n})
+	r := rand.New(rand.NewPCG(uint64(seed), 0))
+	s := &sim{t: t, now: epoch, rand: r, promoted: map[Key]bool{}, gws: map[Key]*gateway{}, installed: map[Key]int{}, lastInit: map[Key]time.Time{}, tried: map[Key]int{}}
+	s.e = New(Config{Timing: Default(), Broker: broker, Intn: r.Int64N})
 	for i := 1; i <= gws; i++ {
 		s.gws[key(i)] = &gateway{alive: true, rtt: 20 * time.Millisecond}
 	}
@@ -87,8 +93,14 @@ func (s *sim) send(ev Event) {
 		s.acts++
 		s.do(a)
 	}
+	if len(s.promoted) > 1 {
+		s.t.Fatalf("%v: %d peers have allowed IPs", s.now.Sub(epoch), len(s.promoted))
+	}
+	if cur, ok := s.e.Current(); ok != (s.current != nil) || ok && cur.PublicKey != *s.current {
+		s.t.Fatalf("%v: the engine says that %s is in use, its actions %v", s.now.Sub(epoch), cur.Name, s.current)
+	}
 	if again := s.e.Handle(Tick{}, s.now); len(again) != 0 {
-		s.t.Fatalf("%v: a second look at the same instant gave %v", s.now.Sub(epoch), again)
+		s.t.Fatalf("%v after %T: a second look at the same instant gave %T %+v (state %v)", s.now.Sub(epoch), ev, again[0], again, s.e.State())
 	}
 	if at, ok := s.e.Next(); ok && !at.After(s.now) {
 		s.t.Fatalf("%v: Next is %v, in the past: the caller would spin (state %v)", s.now.Sub(epoch), at.Sub(epoch), s.e.State())
@@ -119,7 +131,7 @@ func (s *sim) do(a Action) {
 			s.t.Fatalf("%v: %d peers on the device", s.now.Sub(epoch), len(s.installed))
 		}
 		g := s.gws[k]
-		if g != nil && g.alive && !s.now.Before(g.known) {
+		if s.passes(g) && !s.now.Before(g.known) {
 			s.after(g.rtt, func() {
 				if s.installed[k] == gen && g.alive {
 					s.send(Handshake{k})
@@ -133,6 +145,7 @@ func (s *sim) do(a Action) {
 		}
 		s.promotes = append(s.promotes, k)
 		s.current = &k
+		s.promoted[k] = true
 	case Reaim:
 		s.holds("points", a.Peer)
 		if g := s.gws[a.Peer.PublicKey]; g != nil {
@@ -141,7 +154,7 @@ func (s *sim) do(a Action) {
 	case Renew:
 		s.holds("renews", a.Peer)
 		k := a.Peer.PublicKey
-		if g := s.gws[k]; g != nil && g.alive && !s.now.Before(g.known) {
+		if g := s.gws[k]; s.passes(g) && !s.now.Before(g.known) {
 			s.after(g.rtt, func() { s.send(Handshake{k}) })
 		}
 	case Remove:
@@ -150,22 +163,35 @@ func (s *sim) do(a Action) {
 			s.t.Fatalf("%v: removes %s, which is not on the device", s.now.Sub(epoch), a.Peer.Name)
 		}
 		delete(s.installed, k)
+		delete(s.promoted, k)
 		if s.current != nil && *s.current == k {
 			s.current = nil
 		}
 	case Probe:
 		k := a.Peer.PublicKey
-		if g := s.gws[k]; g != nil && g.alive {
+		if !a.Peer.LinkAddress.IsValid() {
+			s.t.Fatalf("%v: probes %s, which has no address to probe", s.now.Sub(epoch), a.Peer.Name)
+		}
+		s.probes++
+		if g := s.gws[k]; s.passes(g) && !s.now.Before(g.known) {
 			if g.mute {
 				s.after(10*time.Second, func() { s.send(Alive{Key: k}) })
 			} else {
-				s.after(g.rtt, func() { s.send(Alive{Key: k, Reply: true}) })
+				s.after(g.rtt, func() { s.send(Alive{Key: k, Reply: true, RTT: g.rtt}) })
 			}
 		}
+	case RotatePort:
+		s.rotated++
 	case AskBroker:
 		s.asks++
 		s.broker(s)
 	}
+}
+
+// passes says that a packet gets to a gateway, and its answer back.
+func (s *sim) passes(g *gateway) bool {
+	return g != nil && g.alive && (g.port == 0 || g.port == s.rotated) &&
+		s.rand.Float64() >= s.loss && s.rand.Float64() >= s.loss
 }
 
 // holds checks that an action is about the gateway in use.
