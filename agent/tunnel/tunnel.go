@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -24,14 +25,20 @@ import (
 type Desired struct {
 	Name       string // of the uplink; goes into the mark of ownership
 	Interface  string // WireGuard device
+	// Borrowed says that the device is somebody else's, who makes it and configures it. Only Peers, Leftovers and the peers'
+	// routes are looked after; VXLAN must be nil.
+	Borrowed bool
 	Backend    Backend
 	PrivateKey wgtypes.Key
 	FwMark     uint32
 	ListenPort uint16       // 0: leave it to the kernel
+	PortTurn   int          // changes when the kernel shall choose another port; without effect beside ListenPort
 	MTU        int          // bytes
 	Address    netip.Prefix // own link address
 	Peers      []Peer
-	VXLAN      *VXLAN // nil: layer 3 only
+	// Leftovers are peers that an earlier run may have left on a device of somebody else. They go, unless they are in Peers.
+	Leftovers []wgtypes.Key
+	VXLAN     *VXLAN // nil: layer 3 only
 }
 
 // Peer is one gateway on the WireGuard device.
@@ -94,6 +101,7 @@ type Tunnel struct {
 	h     *netlink.Handle
 	wg    *wgctrl.Client
 	put   map[wgtypes.Key]version // the peers that we put on the device
+	turn  int                    // the PortTurn that was applied
 	count int
 	last  *Desired // as far as it was applied
 }
@@ -148,8 +156,10 @@ func (t *Tunnel) apply(ctx context.Context, d Desired) (Report, error) {
 	if err != nil {
 		return r, err
 	}
-	if err := t.addresses(link, d); err != nil {
-		return r, err
+	if !d.Borrowed {
+		if err := t.addresses(link, d); err != nil {
+			return r, err
+		}
 	}
 	if err := t.routes(link, d); err != nil {
 		return r, err
@@ -178,7 +188,9 @@ func (t *Tunnel) Remove(d Desired) error {
 	case owned(link, d.Name):
 		errs = append(errs, t.removeLink(d.Interface, d.Name))
 	default:
-		var ours []wgtypes.Key
+		d.Peers = nil
+		errs = append(errs, t.routes(link, d))
+		ours := slices.Clone(d.Leftovers)
 		for k := range t.put {
 			ours = append(ours, k)
 		}

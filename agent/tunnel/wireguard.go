@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"slices"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -17,6 +19,10 @@ import (
 // device finds the WireGuard device or makes it, marks it, and brings it up.
 func (t *Tunnel) device(ctx context.Context, d Desired) (netlink.Link, Backend, error) {
 	link, err := t.h.LinkByName(d.Interface)
+	if isNotFound(err) && d.Borrowed {
+		clear(t.put)
+		return nil, 0, fmt.Errorf("wait for the interface %s, which is to be made by its owner: %w", d.Interface, os.ErrNotExist)
+	}
 	if isNotFound(err) {
 		clear(t.put)
 		if err = t.create(ctx, d); err == nil {
@@ -85,16 +91,7 @@ func (t *Tunnel) configure(d Desired, ours bool) (obsolete []wgtypes.Key, err er
 		return nil, err
 	}
 	var cfg wgtypes.Config
-	dirty := false
-	if dev.PrivateKey != d.PrivateKey {
-		cfg.PrivateKey, dirty = &d.PrivateKey, true
-	}
-	if m := int(d.FwMark); dev.FirewallMark != m {
-		cfg.FirewallMark, dirty = &m, true
-	}
-	if p := int(d.ListenPort); p != 0 && dev.ListenPort != p {
-		cfg.ListenPort, dirty = &p, true
-	}
+	dirty := !d.Borrowed && t.settings(dev, d, &cfg)
 	present := map[wgtypes.Key]wgtypes.Peer{}
 	for _, p := range dev.Peers {
 		present[p.PublicKey] = p
@@ -105,8 +102,8 @@ func (t *Tunnel) configure(d Desired, ours bool) (obsolete []wgtypes.Key, err er
 		cfg.Peers = append(cfg.Peers, t.peer(p, present)...)
 	}
 	for k := range present {
-		// On our own device a peer that nobody wants is a leftover; on somebody else's it is theirs.
-		if _, put := t.put[k]; !wanted[k] && (ours || put) {
+		// On our own device a peer that nobody wants is a leftover; on somebody else's it is theirs, unless we know it.
+		if _, put := t.put[k]; !wanted[k] && (ours || put || slices.Contains(d.Leftovers, k)) {
 			obsolete = append(obsolete, k)
 		}
 	}
@@ -116,10 +113,27 @@ func (t *Tunnel) configure(d Desired, ours bool) (obsolete []wgtypes.Key, err er
 	if err := t.change(func() error { return t.wg.ConfigureDevice(d.Interface, cfg) }); err != nil {
 		return nil, fmt.Errorf("configure WireGuard device %s: %w", d.Interface, err)
 	}
+	t.turn = d.PortTurn
 	for _, p := range d.Peers {
 		t.put[p.PublicKey] = version{p.Generation, p.Move}
 	}
 	return obsolete, nil
+}
+
+// settings puts into cfg what of the device itself is not as wanted.
+func (t *Tunnel) settings(dev *wgtypes.Device, d Desired, cfg *wgtypes.Config) (dirty bool) {
+	if dev.PrivateKey != d.PrivateKey {
+		cfg.PrivateKey, dirty = &d.PrivateKey, true
+	}
+	if m := int(d.FwMark); dev.FirewallMark != m {
+		cfg.FirewallMark, dirty = &m, true
+	}
+	// Port 0 has the kernel choose another one.
+	p := int(d.ListenPort)
+	if p != 0 && dev.ListenPort != p || p == 0 && t.turn != d.PortTurn {
+		cfg.ListenPort, dirty = &p, true
+	}
+	return dirty
 }
 
 // peer gives what has to be sent to make one peer as wanted; nothing when it is.

@@ -1,0 +1,148 @@
+package tunnel
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+)
+
+// lend makes a WireGuard device as its owner would: with a key, an address and a peer of its own.
+func lend(t *testing.T, tun *Tunnel, private wgtypes.Key, peers ...wgtypes.Key) netlink.Link {
+	t.Helper()
+	if err := wireguardGo(t)(context.Background(), "wg_mesh"); err != nil {
+		t.Fatal(err)
+	}
+	cfg := wgtypes.Config{PrivateKey: &private}
+	for _, p := range peers {
+		cfg.Peers = append(cfg.Peers, wgtypes.PeerConfig{PublicKey: p})
+	}
+	if err := tun.wg.ConfigureDevice("wg_mesh", cfg); err != nil {
+		t.Fatal(err)
+	}
+	link, err := netlink.LinkByName("wg_mesh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := &netlink.Addr{IPNet: ipNet(netip.MustParsePrefix("fe80::5/128"))}
+	if err := errors.Join(netlink.AddrReplace(link, own), netlink.LinkSetMTU(link, 1406), netlink.LinkSetUp(link)); err != nil {
+		t.Fatal(err)
+	}
+	return link
+}
+
+func ourRoutes(t *testing.T, link netlink.Link) (dst []string) {
+	t.Helper()
+	routes, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{LinkIndex: link.Attrs().Index, Protocol: routeProtocol},
+		netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range routes {
+		dst = append(dst, r.Dst.String())
+	}
+	return dst
+}
+
+// On a device of somebody else nothing but our peers and their routes changes, whatever befalls the device.
+func TestBorrowed(t *testing.T) {
+	private, theirs, leftover := newKey(t), newKey(t).PublicKey(), newKey(t).PublicKey()
+	ours := Peer{PublicKey: newKey(t).PublicKey(), Endpoint: netip.MustParseAddrPort("192.0.2.1:51820"),
+		AllowedIPs: []netip.Prefix{netip.MustParsePrefix("fe80::1/128")}, Keepalive: 25 * time.Second, Generation: 1}
+	d := Desired{Name: "wgpeerselector.wg_mesh", Interface: "wg_mesh", Borrowed: true, FwMark: 7, MTU: 1280,
+		Address: netip.MustParsePrefix("fe80::a:b/64"), PortTurn: 3, Peers: []Peer{ours}, Leftovers: []wgtypes.Key{leftover, ours.PublicKey}}
+	tun := open(t, wireguardGo(t))
+	if _, err := tun.Apply(context.Background(), d); !errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("no device yet: %v", err)
+	}
+	if _, err := netlink.LinkByName("wg_mesh"); err == nil {
+		t.Fatal("made a device that is somebody else's to make")
+	}
+	for range 2 { // as when netifd makes its interface anew
+		link := lend(t, tun, private, theirs, leftover)
+		before, err := tun.Status("wg_mesh")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tun.Apply(context.Background(), d); err != nil {
+			t.Fatal(err)
+		}
+		dev, err := tun.Status("wg_mesh")
+		if err != nil {
+			t.Fatal(err)
+		}
+		have := map[wgtypes.Key]int{}
+		for _, p := range dev.Peers {
+			have[p.PublicKey] = len(p.AllowedIPs)
+		}
+		if diff := cmp.Diff(map[wgtypes.Key]int{theirs: 0, ours.PublicKey: 1}, have); diff != "" {
+			t.Errorf("peers and their allowed IPs (-want +got):\n%s", diff)
+		}
+		if dev.PrivateKey != private || dev.ListenPort != before.ListenPort || dev.FirewallMark != before.FirewallMark {
+			t.Error("the device itself was changed")
+		}
+		now, _ := netlink.LinkByName("wg_mesh")
+		addrs, _ := netlink.AddrList(now, netlink.FAMILY_V6)
+		found := false
+		for _, a := range addrs {
+			found = found || a.IPNet.String() == "fe80::5/128"
+			if a.IP.Equal(d.Address.Addr().AsSlice()) {
+				t.Error("added an address")
+			}
+		}
+		if !found || now.Attrs().MTU != 1406 || now.Attrs().Alias != "" {
+			t.Errorf("addresses %v, link %+v", addrs, now.Attrs())
+		}
+		if diff := cmp.Diff([]string{"fe80::1/128"}, ourRoutes(t, link)); diff != "" {
+			t.Errorf("routes (-want +got):\n%s", diff)
+		}
+		if r, err := tun.Apply(context.Background(), d); err != nil || r.Changes != 0 {
+			t.Errorf("a second Apply: %d changes, %v", r.Changes, err)
+		}
+		if err := tun.Remove(d); err != nil {
+			t.Fatal(err)
+		}
+		dev, err = tun.Status("wg_mesh")
+		if err != nil || len(dev.Peers) != 1 || dev.Peers[0].PublicKey != theirs {
+			t.Errorf("after Remove: %v, %+v", err, dev)
+		}
+		if left := ourRoutes(t, link); len(left) != 0 {
+			t.Errorf("routes left behind: %v", left)
+		}
+		if err := netlink.LinkDel(link); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A turn of the port chooses another one, and keeps everything else.
+func TestPortTurn(t *testing.T) {
+	d := desired(t)
+	tun := open(t, wireguardGo(t))
+	apply(t, tun, d)
+	before, err := tun.Status("wg_mesh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.PortTurn++
+	apply(t, tun, d)
+	after, err := tun.Status("wg_mesh")
+	if err != nil || after.ListenPort == before.ListenPort || after.ListenPort == 0 || len(after.Peers) != 1 {
+		t.Errorf("%v: port %d, then %d, %d peers", err, before.ListenPort, after.ListenPort, len(after.Peers))
+	}
+	if r, err := tun.Apply(context.Background(), d); err != nil || r.Changes != 0 {
+		t.Errorf("a second Apply: %d changes, %v", r.Changes, err)
+	}
+	d.ListenPort = 45678
+	apply(t, tun, d)
+	d.PortTurn++
+	if r := apply(t, tun, d); r.Changes != 0 {
+		t.Error("a configured port was given up")
+	}
+}
