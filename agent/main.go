@@ -7,11 +7,13 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
 	"wguplink/agent/config"
 	"wguplink/agent/userspace"
+	"wguplink/agent/wgpeerselector"
 )
 
 // Set by the build: -ldflags "-X main.version=… -X main.buildDate=<unix seconds>".
@@ -35,29 +37,43 @@ Usage:
   wguplink run                 run the uplinks of /etc/config/wguplink until SIGTERM; SIGHUP reads it again
   wguplink status [--json] [UPLINK]
                                what each uplink does, and why
+  wguplink reconnect [GATEWAY] switch to that gateway, or to any other, without a gap
+  wguplink doctor [UPLINK]     try each stage in the foreground, and say what is wrong and what helps
   wguplink config check        print every problem of the configuration
   wguplink key show [UPLINK]   print the public key
   wguplink locations [UPLINK]  print what the broker allows as option location
   wguplink wireguard-go IF     userspace WireGuard for one interface (started by the agent itself)
+  wguplink wgpeerselector …    the drop-in for Gluon's wgpeerselector, also by that name; see its --help
   wguplink version             print version and variant
 
 Options, after the command:
   --config DIR    UCI files (default /etc/config)
   --staged DIR    UCI's staged changes (default /tmp/.uci)
   --run DIR       lock and status files (default /var/run/wguplink)
+  --ubus PATH     socket of ubusd (default: where OpenWrt has it)
+  --uplink NAME   reconnect: of which uplink, where there are several
   --state DIR     what outlives a reboot (default /etc/wguplink)
   --help          this text
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 another wguplink runs the uplink, 4 no agent runs (status).
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 another wguplink runs the uplink, 4 no agent runs (status); doctor: 10 to
+19, the first stage that failed.
 `
 
-func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	if filepath.Base(os.Args[0]) == wgpeerselector.Package {
+		os.Exit(runDropIn(os.Args[1:], os.Stdout, os.Stderr))
+	}
+	os.Exit(command(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 func command(args []string, stdout, stderr io.Writer) int {
 	// The command may have two words.
 	verb := ""
 	if len(args) > 0 {
 		verb, args = args[0], args[1:]
+	}
+	if verb == wgpeerselector.Package { // its arguments are the original's, not ours
+		return runDropIn(args, stdout, stderr)
 	}
 	if (verb == "config" || verb == "key") && len(args) > 0 && args[0] != "" && args[0][0] != '-' {
 		verb, args = verb+" "+args[0], args[1:]
@@ -89,6 +105,10 @@ func command(args []string, stdout, stderr io.Writer) int {
 		run = func() int { return runAgent(o, stderr) }
 	case "status":
 		about(func(u []config.Uplink) int { return showStatus(o, u, stdout, stderr) })
+	case "reconnect":
+		most, run = 1, func() int { return reconnect(o, rest, stdout, stderr) }
+	case "doctor":
+		about(func(u []config.Uplink) int { return runDoctor(o, u, stdout, stderr) })
 	case "config check":
 		run = func() int { return checkConfig(o, stdout, stderr) }
 	case "key show":

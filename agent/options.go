@@ -13,12 +13,16 @@ import (
 // options are the flags that every command takes.
 type options struct {
 	config, staged, run, state string
+	ubus                       string // socket; "" means the usual ones
+	uplink                     string // reconnect: which one; "" means the only one
 	json, help                 bool
 }
 
+const defaultState = "/etc/wguplink"
+
 // parseOptions takes the options out of args, wherever they stand, as --name VALUE or --name=VALUE.
 func parseOptions(args []string) (o options, rest []string, err error) {
-	o = options{config: "/etc/config", staged: "/tmp/.uci", run: "/var/run/wguplink", state: "/etc/wguplink"}
+	o = options{config: "/etc/config", staged: "/tmp/.uci", run: "/var/run/wguplink", state: defaultState}
 	for i := 0; i < len(args); i++ {
 		name, value, given := strings.Cut(args[i], "=")
 		var dir *string
@@ -31,6 +35,10 @@ func parseOptions(args []string) (o options, rest []string, err error) {
 			dir = &o.run
 		case "--state":
 			dir = &o.state
+		case "--ubus":
+			dir = &o.ubus
+		case "--uplink":
+			dir = &o.uplink
 		case "--json":
 			o.json = true
 			continue
@@ -46,12 +54,12 @@ func parseOptions(args []string) (o options, rest []string, err error) {
 		}
 		if !given {
 			if i++; i == len(args) {
-				return o, nil, fmt.Errorf("option %s needs a folder", name)
+				return o, nil, fmt.Errorf("option %s needs a value", name)
 			}
 			value = args[i]
 		}
 		if *dir = value; value == "" {
-			return o, nil, fmt.Errorf("option %s needs a folder", name)
+			return o, nil, fmt.Errorf("option %s needs a value", name)
 		}
 	}
 	return o, rest, nil

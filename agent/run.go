@@ -11,35 +11,77 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"wguplink/agent/api"
 	"wguplink/agent/clock"
 	"wguplink/agent/config"
 	"wguplink/agent/identity"
+	"wguplink/agent/status"
+	"wguplink/agent/ubus"
 	"wguplink/agent/uplink"
 	"wguplink/agent/userspace"
 )
 
 // runAgent runs all enabled uplinks until SIGTERM or SIGINT.
 func runAgent(o options, stderr io.Writer) int {
-	cfg, err := o.load()
+	s := service{stderr: stderr, run: o.run, state: o.state, ubus: o.ubus}
+	s.load = func() ([]config.Uplink, error) {
+		cfg, err := o.load()
+		if err != nil {
+			return nil, err
+		}
+		s.level.Set(cfg.LogLevel)
+		return cfg.Uplinks, nil
+	}
+	s.log = newLogger(stderr, &s.level)
+	s.objects = func(a *agent) []ubus.Object { return []ubus.Object{api.Object(a)} }
+	s.loadKey = func(u config.Uplink) (identity.Identity, error) { return identity.Load(o.tree(), o.keyOptions(u)) }
+	return s.serve()
+}
+
+// service is a process that keeps uplinks up, whatever file they stand in.
+type service struct {
+	log        *slog.Logger
+	level      slog.LevelVar
+	stderr     io.Writer
+	run, state string // folders
+	ubus       string // socket
+	load       func() ([]config.Uplink, error)
+	loadKey    func(config.Uplink) (identity.Identity, error)
+	objects    func(*agent) []ubus.Object
+	prepare    func() (undo func(), err error) // when the configuration is good; may be nil
+}
+
+// serve returns the exit code.
+func (s *service) serve() int {
+	first, err := s.load()
 	if err != nil {
-		fmt.Fprintln(stderr, err)
+		fmt.Fprintln(s.stderr, err)
 		return exitFailed
 	}
-	if err := os.MkdirAll(o.run, 0o755); err != nil {
-		fmt.Fprintln(stderr, "make the run directory:", err)
+	if s.prepare != nil {
+		undo, err := s.prepare()
+		if err != nil {
+			fmt.Fprintln(s.stderr, err)
+			return exitFailed
+		}
+		defer undo()
+	}
+	if err := os.MkdirAll(s.run, 0o755); err != nil {
+		fmt.Fprintln(s.stderr, "make the run directory:", err)
 		return exitFailed
 	}
-	var level slog.LevelVar
-	level.Set(cfg.LogLevel)
-	log := newLogger(stderr, &level)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 
+	a := &agent{load: s.load, log: s.log, changes: make(chan []config.Uplink), done: make(chan struct{})}
+	bus := ubus.NewServer(s.ubus, s.objects(a)...)
+	bus.OnError = func(err error) { s.log.Warn("ubus", "err", err) }
 	base := uplink.Options{
-		Log: log, RunDir: o.run, FloorFile: filepath.Join(o.state, "last-time"), Build: built(), System: clock.Kernel{},
-		LoadKey: func(u config.Uplink) (identity.Identity, error) { return identity.Load(o.tree(), o.keyOptions(u)) },
+		Log: s.log, RunDir: s.run, FloorFile: filepath.Join(s.state, "last-time"), Build: built(), System: clock.Kernel{},
+		LoadKey: s.loadKey,
+		Changed: func(st status.Snapshot) { bus.Send(api.EventName, api.Event(st)) },
 	}
 	if newRegistrar != nil {
 		base.NewRegistrar = newRegistrar
@@ -47,33 +89,29 @@ func runAgent(o options, stderr io.Writer) int {
 	if userspace.Supported {
 		base.Spawn = func(_ context.Context, ifname string) error { _, err := userspace.Spawn(ifname, nil); return err }
 	}
-	changes := make(chan []config.Uplink)
-	done := make(chan struct{})
-	defer close(done)
+	a.group = uplink.NewGroup(base)
+	defer close(a.done)
+	go func() {
+		if err := bus.Run(ctx); err != nil {
+			s.log.Error("not on ubus", "err", err) // the tunnel does not need it
+		}
+	}()
 	go func() {
 		for {
 			select {
 			case <-hup:
-			case <-done:
-				return
-			}
-			next, err := o.load()
-			if err != nil {
-				log.Error("the new configuration is broken; the old one stays in force", "err", err)
-				continue
-			}
-			level.Set(next.LogLevel)
-			select {
-			case changes <- next.Uplinks:
-			case <-done:
+				if err := a.Reload(ctx); err != nil {
+					s.log.Error("the new configuration is broken; the old one stays in force", "err", err)
+				}
+			case <-a.done:
 				return
 			}
 		}
 	}()
-	log.Info("wguplink starts", "version", version, "variant", variant())
-	err = uplink.NewGroup(base).Run(ctx, cfg.Uplinks, changes)
+	s.log.Info("wguplink starts", "version", version, "variant", variant())
+	err = a.group.Run(ctx, first, a.changes)
 	if err != nil {
-		log.Error("stopped", "err", err)
+		s.log.Error("stopped", "err", err)
 	}
 	switch {
 	case errors.Is(err, uplink.ErrLocked):
@@ -82,4 +120,44 @@ func runAgent(o options, stderr io.Writer) int {
 		return exitFailed
 	}
 	return exitOK
+}
+
+// agent is what ubus and signals can ask of the process.
+type agent struct {
+	group   *uplink.Group
+	load    func() ([]config.Uplink, error)
+	log     *slog.Logger
+	changes chan []config.Uplink
+	done    chan struct{} // closed at the end
+}
+
+// Status implements api.Agent.
+func (a *agent) Status() []status.Snapshot {
+	all := a.group.Snapshots()
+	for i := range all {
+		all[i] = all[i].At(status.Now())
+		count(&all[i])
+	}
+	return all
+}
+
+// Reconnect implements api.Agent.
+func (a *agent) Reconnect(ctx context.Context, name, gateway string) (uplink.Outcome, error) {
+	return a.group.Reconnect(ctx, name, gateway)
+}
+
+// Reload implements api.Agent.
+func (a *agent) Reload(ctx context.Context) error {
+	next, err := a.load()
+	if err != nil {
+		return err
+	}
+	select {
+	case a.changes <- next:
+		return nil
+	case <-a.done:
+		return errors.New("the agent is about to end")
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }

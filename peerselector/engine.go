@@ -134,6 +134,15 @@ func (e *Engine) Current() (p Peer, ok bool) {
 	return e.current.peer, true
 }
 
+// Peers are all gateways that are known now, in no particular order.
+func (e *Engine) Peers() []Peer {
+	var ps []Peer
+	for _, c := range e.cands {
+		ps = append(ps, c.peer)
+	}
+	return ps
+}
+
 // Mute says that the gateway in use shook hands but has answered nothing inside the tunnel for longer than Timing.Mute.
 func (e *Engine) Mute() bool { return e.current != nil && e.current.mute }
 

@@ -78,6 +78,9 @@ type Uplink struct {
 	// KeyImport are places "package.section.option" to take a private key from when there is none yet.
 	KeyImport []string
 
+	// Rebalance is how often, on average, to choose the gateway anew although the present one works; 0 means never.
+	Rebalance time.Duration
+
 	// Gateways are the enabled static ones, in the order of the file.
 	Gateways []peerselector.Peer
 }

@@ -136,6 +136,11 @@ var uplinkOptions = []option{
 		return choice(familyWords, v, &d.uplink.AddressFamily)
 	}},
 
+	{"rebalance", false, "off", strings.Join(rebalanceWords, ", "), func(d *draft, v string) bool {
+		var i uint8
+		return choice(rebalanceWords, v, &i) && store(true, rebalanceEvery[i], &d.uplink.Rebalance)
+	}},
+
 	{"mode", false, "vxlan", strings.Join(modeWords, ", "), func(d *draft, v string) bool {
 		return choice(modeWords, v, &d.uplink.Mode)
 	}},

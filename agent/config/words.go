@@ -1,6 +1,9 @@
 package config
 
-import "log/slog"
+import (
+	"log/slog"
+	"time"
+)
 
 // Protocol says where the gateways come from.
 type Protocol uint8
@@ -65,11 +68,14 @@ var (
 	familyWords    = []string{"auto", "prefer6", "only6", "only4"}
 	linkLocalWords = []string{"key_newline", "key"}
 	modeWords      = []string{"vxlan", "layer3"}
+	rebalanceWords = []string{"off", "daily"}
+	rebalanceEvery = []time.Duration{0, 24 * time.Hour}
 	logLevelWords  = []string{"error", "warn", "info", "debug"}
 	logLevels      = []slog.Level{slog.LevelError, slog.LevelWarn, slog.LevelInfo, slog.LevelDebug}
 )
 
 // String returns the word that UCI has for it.
+
 func (p Protocol) String() string { return word(protocolWords, uint8(p)) }
 
 // String returns the word that UCI has for it.

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,11 +24,12 @@ const (
 // Echo sends echo requests out of one device and reports the addresses that answer. Its methods may be called from
 // several goroutines.
 type Echo struct {
-	replied func(netip.Addr)
+	replied func(from netip.Addr, rtt time.Duration)
 	cookie  [8]byte // tells our requests from those of a ping command beside us
 	mu      sync.Mutex
 	socks   map[sockKey]*net.IPConn
 	seq     uint16
+	sent    [outstanding]time.Time // of the latest requests, by sequence number
 	wg      sync.WaitGroup
 	closed  bool
 }
@@ -37,8 +39,11 @@ type sockKey struct {
 	v6    bool
 }
 
-// NewEcho makes an Echo. replied is called from another goroutine for each answer.
-func NewEcho(replied func(netip.Addr)) *Echo {
+// outstanding is how many requests can be waiting for an answer at a time, more than anybody sends within a minute's round trip.
+const outstanding = 64
+
+// NewEcho makes an Echo. replied is called from another goroutine for each answer, with the time that it took.
+func NewEcho(replied func(from netip.Addr, rtt time.Duration)) *Echo {
 	e := &Echo{replied: replied, socks: map[sockKey]*net.IPConn{}}
 	rand.Read(e.cookie[:])
 	return e
@@ -66,11 +71,10 @@ func (e *Echo) Send(device string, addr netip.Addr) error {
 	if err != nil {
 		return fmt.Errorf("open a socket to probe %s by %s (needs CAP_NET_RAW): %w", addr, device, err)
 	}
+	// The socket is bound to the device, so a link-local address needs no zone. Package net remembers the zones of names for
+	// a minute, and would take a new device for the old one.
 	dst := &net.IPAddr{IP: addr.AsSlice()}
-	if addr.Is6() && addr.IsLinkLocalUnicast() {
-		dst.Zone = device
-	}
-	if _, err := c.WriteToIP(e.request(addr.Is6(), seq), dst); err != nil {
+	if _, err := c.WriteToIP(request(e.cookie, addr.Is6(), seq, minMessage), dst); err != nil {
 		return fmt.Errorf("probe %s by %s: %w", addr, device, err)
 	}
 	return nil
@@ -83,6 +87,7 @@ func (e *Echo) socket(k sockKey, device string) (*net.IPConn, uint16, error) {
 		return nil, 0, net.ErrClosed
 	}
 	e.seq++
+	e.sent[e.seq%outstanding] = time.Now()
 	if c := e.socks[k]; c != nil {
 		return c, e.seq, nil
 	}
@@ -92,26 +97,34 @@ func (e *Echo) socket(k sockKey, device string) (*net.IPConn, uint16, error) {
 			delete(e.socks, old)
 		}
 	}
+	c, err := listen(k.v6, func(fd int) error { return restrict(fd, device, k.v6) })
+	if err != nil {
+		return nil, 0, err
+	}
+	e.socks[k] = c
+	e.wg.Add(1)
+	go e.receive(c, k.v6)
+	return c, e.seq, nil
+}
+
+// listen opens an ICMP socket, with options set before it hears anything.
+func listen(v6 bool, options func(fd int) error) (*net.IPConn, error) {
 	network := "ip4:1"
-	if k.v6 {
+	if v6 {
 		network = "ip6:58"
 	}
 	lc := net.ListenConfig{Control: func(_, _ string, rc syscall.RawConn) error {
 		var serr error
-		if err := rc.Control(func(fd uintptr) { serr = restrict(int(fd), device, k.v6) }); err != nil {
+		if err := rc.Control(func(fd uintptr) { serr = options(int(fd)) }); err != nil {
 			return err
 		}
 		return serr
 	}}
 	pc, err := lc.ListenPacket(context.Background(), network, "")
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	c := pc.(*net.IPConn)
-	e.socks[k] = c
-	e.wg.Add(1)
-	go e.receive(c, k.v6)
-	return c, e.seq, nil
+	return pc.(*net.IPConn), nil
 }
 
 // restrict binds the socket to the device and, for IPv6, lets only echo replies wake us.
@@ -130,28 +143,34 @@ func restrict(fd int, device string, v6 bool) error {
 	return unix.SetsockoptICMPv6Filter(fd, unix.IPPROTO_ICMPV6, unix.ICMPV6_FILTER, &f)
 }
 
-// request is type, code, checksum, identifier, sequence number, then the cookie. The kernel fills in the IPv6 checksum,
-// and knows none for IPv4 on a raw socket.
-func (e *Echo) request(v6 bool, seq uint16) []byte {
-	m := make([]byte, 8, 16)
+// minMessage is the shortest request in bytes: the ICMP header and the cookie.
+const minMessage = 16
+
+// request is type, code, checksum, identifier, sequence number, then the cookie, then zeros up to the length in bytes. The
+// kernel fills in the IPv6 checksum, and knows none for IPv4 on a raw socket.
+func request(cookie [8]byte, v6 bool, seq uint16, length int) []byte {
+	m := make([]byte, length)
 	m[0] = echoRequest6
 	if !v6 {
 		m[0] = echoRequest4
 	}
-	copy(m[4:6], e.cookie[:2])
+	copy(m[4:6], cookie[:2])
 	binary.BigEndian.PutUint16(m[6:8], seq)
-	m = append(m, e.cookie[:]...)
+	copy(m[8:16], cookie[:])
 	if !v6 {
 		binary.BigEndian.PutUint16(m[2:4], checksum(m))
 	}
 	return m
 }
 
-// checksum is that of RFC 1071 over an even number of bytes.
+// checksum is that of RFC 1071.
 func checksum(m []byte) uint16 {
 	var sum uint32
-	for i := 0; i < len(m); i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(m[i:]))
+	for ; len(m) > 1; m = m[2:] {
+		sum += uint32(binary.BigEndian.Uint16(m))
+	}
+	if len(m) == 1 {
+		sum += uint32(m[0]) << 8
 	}
 	for sum > 0xffff {
 		sum = sum>>16 + sum&0xffff
@@ -177,13 +196,20 @@ func (e *Echo) receive(c *net.IPConn, v6 bool) {
 			return
 		}
 		m := buf[:n]
-		if n < 16 || m[0] != want || string(m[8:16]) != string(e.cookie[:]) {
+		if n < minMessage || m[0] != want || string(m[8:16]) != string(e.cookie[:]) {
 			continue
 		}
 		if a, ok := netip.AddrFromSlice(from.IP); ok {
-			e.replied(a.Unmap())
+			e.replied(a.Unmap(), e.since(binary.BigEndian.Uint16(m[6:8])))
 		}
 	}
+}
+
+// since is how long ago a request was sent.
+func (e *Echo) since(seq uint16) time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return time.Since(e.sent[seq%outstanding])
 }
 
 func (e *Echo) drop(c *net.IPConn) {

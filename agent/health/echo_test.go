@@ -14,7 +14,13 @@ func TestEcho(t *testing.T) {
 	for _, addr := range []string{"127.0.0.1", "::1"} {
 		a := netip.MustParseAddr(addr)
 		got := make(chan netip.Addr, 1)
-		e := NewEcho(func(a netip.Addr) { got <- a })
+		began := time.Now()
+		e := NewEcho(func(a netip.Addr, rtt time.Duration) {
+			if rtt <= 0 || rtt > time.Since(began) {
+				t.Errorf("answer from %s after %v", a, rtt)
+			}
+			got <- a
+		})
 		for range 2 {
 			if err := e.Send("lo", a); err != nil {
 				t.Fatal(err)
@@ -37,9 +43,9 @@ func TestEcho(t *testing.T) {
 
 func TestEchoIgnoresOthers(t *testing.T) {
 	got := make(chan netip.Addr, 10)
-	mine := NewEcho(func(a netip.Addr) { got <- a })
+	mine := NewEcho(func(a netip.Addr, _ time.Duration) { got <- a })
 	defer mine.Close()
-	other := NewEcho(func(netip.Addr) {})
+	other := NewEcho(func(netip.Addr, time.Duration) {})
 	defer other.Close()
 	lo := netip.MustParseAddr("::1")
 	// Opens mine's socket, so that it sees the answers to other's requests too.
@@ -62,7 +68,7 @@ func TestEchoIgnoresOthers(t *testing.T) {
 }
 
 func TestNoSuchDevice(t *testing.T) {
-	e := NewEcho(func(netip.Addr) {})
+	e := NewEcho(func(netip.Addr, time.Duration) {})
 	defer e.Close()
 	if err := e.Send("nonesuch", netip.MustParseAddr("fe80::1")); err == nil {
 		t.Error("no error")

@@ -126,9 +126,18 @@ func Read(runDir, uplink string, now Uptime) (Snapshot, error) {
 	if err := json.Unmarshal(b, &s); err != nil {
 		return s, fmt.Errorf("read status %s: %w", File(runDir, uplink), err)
 	}
+	return s.At(now), nil
+}
+
+// At gives the snapshot with the ages filled in as they are at that moment.
+func (s Snapshot) At(now Uptime) Snapshot {
 	s.Seconds = s.Since.Age(now)
-	if g := s.Gateway; g != nil && g.HandshakeAt != 0 {
-		g.HandshakeAge = g.HandshakeAt.Age(now)
+	if s.Gateway != nil {
+		g := *s.Gateway
+		if g.HandshakeAt != 0 {
+			g.HandshakeAge = g.HandshakeAt.Age(now)
+		}
+		s.Gateway = &g
 	}
-	return s, nil
+	return s
 }

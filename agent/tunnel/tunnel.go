@@ -23,11 +23,11 @@ import (
 
 // Desired is the whole kernel state of one uplink.
 type Desired struct {
-	Name       string // of the uplink; goes into the mark of ownership
-	Interface  string // WireGuard device
+	Name      string // of the uplink; goes into the mark of ownership
+	Interface string // WireGuard device
 	// Borrowed says that the device is somebody else's, who makes it and configures it. Only Peers, Leftovers and the peers'
 	// routes are looked after; VXLAN must be nil.
-	Borrowed bool
+	Borrowed   bool
 	Backend    Backend
 	PrivateKey wgtypes.Key
 	FwMark     uint32
@@ -101,7 +101,7 @@ type Tunnel struct {
 	h     *netlink.Handle
 	wg    *wgctrl.Client
 	put   map[wgtypes.Key]version // the peers that we put on the device
-	turn  int                    // the PortTurn that was applied
+	turn  int                     // the PortTurn that was applied
 	count int
 	last  *Desired // as far as it was applied
 }

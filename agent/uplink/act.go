@@ -31,6 +31,7 @@ func (u *Uplink) handle(ev peerselector.Event) {
 	if changed {
 		u.apply()
 	}
+	u.answerWaiting()
 }
 
 // do carries one action out; true means that the tunnel has to be applied.
@@ -61,6 +62,9 @@ func (u *Uplink) do(a peerselector.Action) bool {
 		}
 	case peerselector.AskBroker:
 		u.ask()
+	case peerselector.RotatePort:
+		u.portTurn++
+		return u.cfg.ListenPort == 0 && !u.cfg.Borrowed
 	}
 	return false
 }
@@ -225,5 +229,6 @@ func (u *Uplink) promote(p peerselector.Peer) bool {
 	u.handshake, u.connected = status.Now(), status.Now()
 	u.resolveErr = nil
 	u.saveGateway(in)
+	u.line.done = false
 	return true
 }

@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"encoding/json"
+	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -10,7 +11,8 @@ import (
 	"wguplink/peerselector"
 )
 
-// saved is the gateway in use, kept in RAM for an agent that starts after a crash.
+// saved is the gateway in use, kept in RAM for the next agent. A reboot forgets it: then the choice is random again, and a
+// whole town that comes back after a power cut spreads evenly.
 type saved struct {
 	Protocol string            `json:"protocol"`
 	Domain   string            `json:"domain"`
@@ -33,9 +35,9 @@ func (u *Uplink) saveGateway(in *installed) {
 	}
 }
 
-// adopt goes on with the gateway that an agent before us used, if the device still holds it. Whether it is alive shows
-// within seconds, as for any other.
-func (u *Uplink) adopt() {
+// goOn takes up the work of an agent before us: a gateway that is still at work on the device stays in use, and whether it is
+// alive shows within seconds, as for any other. One whose device is gone is tried first.
+func (u *Uplink) goOn() {
 	var s saved
 	b, err := os.ReadFile(u.gatewayFile())
 	if err != nil || json.Unmarshal(b, &s) != nil || u.keyErr != nil {
@@ -44,19 +46,28 @@ func (u *Uplink) adopt() {
 	if s.Protocol != u.cfg.Protocol.String() || s.Domain != u.cfg.Domain || u.cfg.Protocol == config.Static && !u.configured(s.Peer) {
 		return
 	}
-	dev, err := u.tun.Status(u.cfg.Interface)
-	if err != nil || dev.PrivateKey != u.key.Private.Reveal() {
-		return
-	}
-	for _, p := range dev.Peers {
-		if peerselector.Key(p.PublicKey) != s.Peer.PublicKey || len(p.AllowedIPs) == 0 || p.LastHandshakeTime.IsZero() || p.Endpoint == nil {
-			continue
-		}
-		u.peers[s.Peer.PublicKey] = &installed{peer: s.Peer, endpoint: unmap(p.Endpoint.AddrPort()), promoted: true}
+	if endpoint, ok := u.atWork(s.Peer); ok {
+		u.peers[s.Peer.PublicKey] = &installed{peer: s.Peer, endpoint: endpoint, promoted: true}
 		u.handle(peerselector.Adopted{Peer: s.Peer})
 		u.connected = status.Now()
 		u.log.Info("going on with the gateway in use", "gateway", s.Peer.Name)
+		return
 	}
+	u.handle(peerselector.Remembered{Peer: s.Peer})
+}
+
+// atWork says that the device has the peer, with a session, and where the peer is.
+func (u *Uplink) atWork(gw peerselector.Peer) (endpoint netip.AddrPort, ok bool) {
+	dev, err := u.tun.Status(u.cfg.Interface)
+	if err != nil || !u.cfg.Borrowed && dev.PrivateKey != u.key.Private.Reveal() {
+		return endpoint, false
+	}
+	for _, p := range dev.Peers {
+		if peerselector.Key(p.PublicKey) == gw.PublicKey && len(p.AllowedIPs) > 0 && !p.LastHandshakeTime.IsZero() && p.Endpoint != nil {
+			return unmap(p.Endpoint.AddrPort()), true
+		}
+	}
+	return endpoint, false
 }
 
 func (u *Uplink) configured(p peerselector.Peer) bool {

@@ -15,22 +15,18 @@ import (
 	"wguplink/peerselector"
 )
 
-// MTUs in bytes.
-const (
-	// wireguardOverhead is what WireGuard costs over IPv6: IPv6 40, UDP 8, message header 16, authenticator 16.
-	wireguardOverhead = 80
-	// defaultMTU is that of the WireGuard device over Ethernet, and as long as the WAN is not known.
-	defaultMTU = 1420
-	// minMTU is the smallest that IPv6 works over (RFC 8200, section 5).
-	minMTU = 1280
-)
-
 // desired is the kernel state that we want at this moment.
 func (u *Uplink) desired() tunnel.Desired {
 	d := tunnel.Desired{
 		Name: u.cfg.Name, Interface: u.cfg.Interface, Backend: tunnel.Backend(u.cfg.Backend),
 		FwMark: u.cfg.FwMark, ListenPort: u.cfg.ListenPort, MTU: u.mtu(),
 		Address: netip.PrefixFrom(u.linkAddress(), u.cfg.LinkPrefix),
+	}
+	d.Borrowed, d.PortTurn = u.cfg.Borrowed, u.portTurn
+	if d.Borrowed {
+		for _, g := range u.cfg.Gateways {
+			d.Leftovers = append(d.Leftovers, wgtypes.Key(g.PublicKey))
+		}
 	}
 	if !u.key.Private.IsZero() {
 		d.PrivateKey = u.key.Private.Reveal()
@@ -43,6 +39,9 @@ func (u *Uplink) desired() tunnel.Desired {
 		p := tunnel.Peer{PublicKey: wgtypes.Key(in.peer.PublicKey), Endpoint: in.endpoint, Keepalive: u.cfg.Keepalive, Generation: in.gen, Move: in.move}
 		if in.promoted {
 			p.AllowedIPs = in.peer.AllowedIPs
+			if in.peer.Keepalive != 0 {
+				p.Keepalive = in.peer.Keepalive
+			}
 		}
 		d.Peers = append(d.Peers, p)
 	}
@@ -62,18 +61,6 @@ func (u *Uplink) desired() tunnel.Desired {
 
 func (u *Uplink) linkAddress() netip.Addr {
 	return derive.LinkLocal(peerselector.Key(u.key.Public), u.cfg.LinkLocal == config.KeyNewline)
-}
-
-// mtu of the WireGuard device: the configured one, else what the WAN's device leaves, but never more than over Ethernet:
-// the path beyond the WAN is not known to carry more.
-func (u *Uplink) mtu() int {
-	if u.cfg.MTU != 0 {
-		return u.cfg.MTU
-	}
-	if u.wan.MTU == 0 {
-		return defaultMTU
-	}
-	return max(minMTU, min(defaultMTU, u.wan.MTU-wireguardOverhead))
 }
 
 // applyEvery is how often the kernel's state is compared with the desired one although nothing has told of a change: a
@@ -117,6 +104,9 @@ func (u *Uplink) apply() {
 		u.applyErr, u.applyWait = nil, 0
 		if r.Backend == tunnel.Userspace && d.MTU > userspace.MaxMTU {
 			r.Warnings = append(r.Warnings, fmt.Sprintf("mtu %d: userspace WireGuard drops packets over %d bytes", d.MTU, userspace.MaxMTU))
+		}
+		if w := u.line.warning(u.cfg.MTU); w != "" {
+			r.Warnings = append(r.Warnings, w)
 		}
 		u.report, u.applied = r, d
 		return

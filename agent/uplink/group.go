@@ -3,9 +3,13 @@ package uplink
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	"wguplink/agent/config"
+	"wguplink/agent/status"
 )
 
 // errAbort ends the uplinks beside one that failed, without taking their tunnels down: the process is about to start anew.
@@ -14,7 +18,8 @@ var errAbort = errors.New("another uplink failed")
 // Group runs the enabled uplinks of a configuration, and follows when it changes.
 type Group struct {
 	base    Options // Config is set for each
-	running map[string]*member
+	mu      sync.Mutex
+	running map[string]*member // written by Run only
 	failed  chan error
 	over    chan struct{} // closed when nobody reads failed any more
 	wg      sync.WaitGroup
@@ -73,7 +78,9 @@ func (g *Group) follow(ctx context.Context, uplinks []config.Uplink) {
 		if _, ok := wanted[name]; !ok {
 			m.cancel(context.Canceled)
 			<-m.done
+			g.mu.Lock()
 			delete(g.running, name)
+			g.mu.Unlock()
 		}
 	}
 	for name, c := range wanted {
@@ -91,7 +98,9 @@ func (g *Group) start(ctx context.Context, c config.Uplink) {
 	o.Config = c
 	ctx, cancel := context.WithCancelCause(ctx)
 	m := &member{up: New(o), ctx: ctx, cancel: cancel, done: make(chan struct{})}
+	g.mu.Lock()
 	g.running[c.Name] = m
+	g.mu.Unlock()
 	g.wg.Add(1)
 	go func() {
 		defer g.wg.Done()
@@ -105,4 +114,45 @@ func (g *Group) start(ctx context.Context, c config.Uplink) {
 			}
 		}
 	}()
+}
+
+// Snapshots gives the last published state of each running uplink, by name. It may be called from any goroutine.
+func (g *Group) Snapshots() []status.Snapshot {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var all []status.Snapshot
+	for _, m := range g.running {
+		all = append(all, m.up.Snapshot())
+	}
+	slices.SortFunc(all, func(a, b status.Snapshot) int { return strings.Compare(a.Uplink, b.Uplink) })
+	return all
+}
+
+// ErrUnknownUplink says that no uplink of that name is running, or that a name is needed to tell several apart.
+var ErrUnknownUplink = errors.New("no such uplink")
+
+// Reconnect is Uplink.Reconnect for the uplink of that name; with "", for the only one. It may be called from any goroutine.
+func (g *Group) Reconnect(ctx context.Context, name, gateway string) (Outcome, error) {
+	m, err := g.member(name)
+	if err != nil {
+		return Outcome{}, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(m.ctx, cancel)()
+	return m.up.Reconnect(ctx, gateway)
+}
+
+func (g *Group) member(name string) (*member, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var names []string
+	for n, m := range g.running {
+		if n == name || name == "" && len(g.running) == 1 {
+			return m, nil
+		}
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return nil, fmt.Errorf("%w %.60q; running are: %s", ErrUnknownUplink, name, strings.Join(names, ", "))
 }

@@ -48,6 +48,7 @@ func pollEvery(age time.Duration) time.Duration {
 
 // tick looks at the device, then lets the engine know that time has passed.
 func (u *Uplink) tick() {
+	u.watchClock()
 	if !time.Now().Before(u.applyAt) {
 		// A key that could not be stored, on a full disk for instance, may be by now.
 		rekeyed := u.keyErr != nil && u.reloadKey()
@@ -71,6 +72,9 @@ func (u *Uplink) look() {
 		u.apply() // it went away; the link watcher will have seen it, too
 		return
 	}
+	if u.lacks(dev) {
+		u.apply() // netifd sets its devices up anew without taking them down
+	}
 	if cur, ok := u.engine.Current(); ok {
 		// When all come back at once, the one in use is heard first, so that nothing is switched.
 		slices.SortStableFunc(dev.Peers, func(a, b wgtypes.Peer) int {
@@ -89,6 +93,17 @@ func (u *Uplink) look() {
 		}
 		u.handle(ev)
 	}
+}
+
+// lacks says that somebody has taken a peer of ours off the device.
+func (u *Uplink) lacks(dev *wgtypes.Device) bool {
+	for k, in := range u.peers {
+		there := func(p wgtypes.Peer) bool { return p.PublicKey == wgtypes.Key(k) }
+		if in.endpoint.IsValid() && !slices.ContainsFunc(dev.Peers, there) {
+			return true
+		}
+	}
+	return false
 }
 
 // shook keeps what a handshake tells beyond the event itself.
@@ -110,8 +125,9 @@ func (u *Uplink) shook(k peerselector.Key, dev *wgtypes.Device) {
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
 // replied is called for each answer to a probe.
-func (u *Uplink) replied(from netip.Addr) {
+func (u *Uplink) replied(from netip.Addr, rtt time.Duration) {
 	if cur, ok := u.engine.Current(); ok && cur.LinkAddress == from {
-		u.handle(peerselector.Alive{Key: cur.PublicKey, Reply: true})
+		u.handle(peerselector.Alive{Key: cur.PublicKey, Reply: true, RTT: rtt})
+		u.measure()
 	}
 }

@@ -23,6 +23,7 @@ func (u *Uplink) settle() {
 		return
 	}
 	u.last = s
+	u.shown.Store(&s)
 	if err := status.Write(u.o.RunDir, s); err != nil {
 		u.log.Debug("status not written", "err", err)
 	}
@@ -64,7 +65,7 @@ func (u *Uplink) wayOutSays() string {
 // cause names the first stage that is not through.
 func (u *Uplink) cause() (status.State, status.Cause, string) {
 	state := status.Connecting
-	if u.engine.State() == peerselector.Connected {
+	if st := u.engine.State(); st == peerselector.Connected || st == peerselector.Switching {
 		state = status.Connected
 	} else if u.engine.State() == peerselector.Suspect {
 		state = status.Suspect
@@ -111,17 +112,22 @@ func (u *Uplink) unconnected() (status.State, status.Cause, string) {
 	return status.Connecting, status.NoHandshake, reason
 }
 
-// logState writes one line when the state, its cause or the gateway changed.
+// logState tells the log and whoever wants to know when the state, its cause or the gateway changed.
 func (u *Uplink) logState(s status.Snapshot) {
 	gateway := ""
 	if s.Gateway != nil {
 		gateway = s.Gateway.PublicKey
 	}
 	line := string(s.State) + string(s.Cause) + gateway
-	if line == u.lastLogged {
+	// A silence that is over before all others were tried in vain is nothing to talk about: a slow line has many.
+	doubtful := s.State == status.Suspect && s.Cause == status.NoAnswer && u.engine.EmptyRounds() == 0
+	if line == u.lastLogged || doubtful {
 		return
 	}
 	u.lastLogged = line
+	if u.o.Changed != nil {
+		u.o.Changed(s)
+	}
 	switch {
 	case s.Cause != status.None:
 		u.log.Warn(string(s.State), "cause", s.Cause, "reason", s.Reason)

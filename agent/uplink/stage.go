@@ -15,6 +15,9 @@ import (
 
 // loadKey loads or makes the private key. Without one the uplink waits for a better configuration.
 func (u *Uplink) loadKey() {
+	if u.cfg.Borrowed {
+		return // the key is the device owner's
+	}
 	id, err := u.o.LoadKey(u.cfg)
 	u.keyErr = err
 	if err != nil {
@@ -27,6 +30,9 @@ func (u *Uplink) loadKey() {
 // reloadKey looks whether there is another key now. A stored key that cannot be used any more does not take the old one's
 // place: the tunnel works, and the file may be the operator's slip.
 func (u *Uplink) reloadKey() (changed bool) {
+	if u.cfg.Borrowed {
+		return false
+	}
 	id, err := u.o.LoadKey(u.cfg)
 	if err != nil {
 		if u.keyErr == nil {
@@ -46,13 +52,16 @@ func (u *Uplink) reloadKey() (changed bool) {
 
 // askClock sees to the clock in a worker, once.
 func (u *Uplink) askClock() {
-	if u.clockStop != nil {
-		return
+	if u.clockStop == nil {
+		u.ensureClock(u.o.System)
 	}
+}
+
+func (u *Uplink) ensureClock(system clock.System) {
 	ctx, cancel := context.WithCancel(u.ctx)
 	u.clockStop = cancel
 	gate := clock.New(clock.Options{
-		System: u.o.System, Servers: u.cfg.NTPServers, Grace: u.cfg.NTPGrace, Build: u.o.Build, FloorFile: u.o.FloorFile,
+		System: system, Servers: u.cfg.NTPServers, Grace: u.cfg.NTPGrace, Build: u.o.Build, FloorFile: u.o.FloorFile,
 		Dial: u.path.DialContext, Resolve: u.path.Resolve,
 	})
 	u.work(ctx, func(ctx context.Context) func() {
@@ -64,8 +73,43 @@ func (u *Uplink) askClock() {
 	})
 }
 
+// jump is by how much the wall clock must leave the monotonic one to count as set by somebody.
+const jump = 2 * time.Second
+
+// born is a moment to count from on the monotonic clock.
+var born = time.Now()
+
+// wallClock is how far the wall clock is ahead of a monotonic one.
+func wallClock() time.Duration {
+	now := time.Now()
+	return time.Duration(now.UnixNano()) - now.Sub(born)
+}
+
+// watchClock asks for the time anew when somebody has set the clock. WireGuard puts the wall clock into its handshakes, and
+// a gateway ignores what is older than the last: a step back would cost the tunnel when its keys are renewed. What the kernel
+// says of the clock dates from before the step.
+func (u *Uplink) watchClock() {
+	now := wallClock()
+	by := now - u.wall
+	u.wall = now
+	if by.Abs() < jump || !u.clockDone || !u.wan.Up() {
+		return
+	}
+	u.log.Warn("somebody has set the clock; asking for the time", "by", by.Round(time.Millisecond))
+	if u.clockStop != nil {
+		u.clockStop()
+	}
+	u.ensureClock(doubted{u.o.System})
+}
+
+// doubted is a clock whose word about itself counts for nothing.
+type doubted struct{ clock.System }
+
+func (doubted) Synchronised() (bool, error) { return false, nil }
+
 func (u *Uplink) clockChecked(ctx context.Context, gate *clock.Gate, res clock.Result, err error) {
 	u.clockDone = true
+	u.wall = wallClock() // it may have been set by us
 	u.clockSays = describe(res, err)
 	switch {
 	case err != nil:

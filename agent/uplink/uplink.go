@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"wguplink/agent/broker"
@@ -46,6 +47,8 @@ type Options struct {
 	LoadKey   func(config.Uplink) (identity.Identity, error)
 	// NewRegistrar is nil in a build without brokers.
 	NewRegistrar func(u config.Uplink, p wan.Path, ownLink netip.Addr) (Registrar, error)
+	// Changed is called by the loop with each new state, cause or gateway; it must not block. nil: nobody wants to know.
+	Changed func(status.Snapshot)
 }
 
 // Uplink is one tunnel under the agent's care.
@@ -76,6 +79,11 @@ type Uplink struct {
 	resolveErr error
 	brokerSays string
 
+	wall       time.Duration // what the wall clock was ahead of the monotonic one, when last looked at
+	line       pathMTU
+	portTurn   int // how often another source port was chosen
+	waiting    []waiter
+	shown      atomic.Pointer[status.Snapshot] // the last, for other goroutines
 	applyErr   error
 	appliedAt  time.Time
 	applyAt    time.Time // when to look after the kernel's state again
@@ -150,12 +158,13 @@ func (u *Uplink) Run(ctx context.Context) error {
 	u.ctx = loop
 	defer u.workers.Wait()
 	defer cancel()
-	u.echo = health.NewEcho(func(from netip.Addr) { u.post(loop, func() { u.replied(from) }) })
+	u.echo = health.NewEcho(func(from netip.Addr, rtt time.Duration) { u.post(loop, func() { u.replied(from, rtt) }) })
 	defer u.echo.Close()
 	u.path = u.wayOut()
+	u.wall = wallClock()
 	u.newEngine()
 	u.loadKey()
-	u.adopt()
+	u.goOn()
 	u.apply()
 	u.watchWAN()
 	u.watchLinks()
@@ -245,7 +254,8 @@ func (u *Uplink) wayOut() wan.Path {
 }
 
 func (u *Uplink) newEngine() {
-	u.engine = peerselector.New(peerselector.Config{Timing: peerselector.Default(), Broker: u.cfg.Protocol == config.WGKex, Intn: intn})
+	u.engine = peerselector.New(peerselector.Config{Timing: peerselector.Default(), Broker: u.cfg.Protocol == config.WGKex,
+		Rebalance: u.cfg.Rebalance, Intn: intn})
 	u.handle(peerselector.Static{Peers: u.cfg.Gateways})
 }
 
@@ -268,7 +278,8 @@ func (u *Uplink) wanChanged(s wan.State) {
 		u.handle(peerselector.WANDown{})
 		return
 	}
-	if was.MTU != s.MTU {
+	if was.MTU != s.MTU || was.Dev4 != s.Dev4 || was.Dev6 != s.Dev6 {
+		u.line = pathMTU{} // another line
 		u.apply()
 	}
 	u.proceed()
@@ -291,7 +302,6 @@ func (u *Uplink) proceed() {
 
 // shutdown takes down what we made.
 func (u *Uplink) shutdown() error {
-	u.forgetGateway()
 	os.Remove(status.File(u.o.RunDir, u.cfg.Name))
 	if err := u.tun.Remove(u.desired()); err != nil {
 		return fmt.Errorf("uplink %s: clean up: %w", u.cfg.Name, err)

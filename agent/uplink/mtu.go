@@ -1,0 +1,122 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"wguplink/agent/health"
+	"wguplink/peerselector"
+)
+
+// MTUs in bytes.
+const (
+	// wireguardOverhead is what WireGuard costs over IPv6: IPv6 40, UDP 8, message header 16, authenticator 16.
+	wireguardOverhead = 80
+	// defaultMTU is that of the WireGuard device over Ethernet, and as long as the WAN is not known.
+	defaultMTU = 1420
+	// minMTU is the smallest that IPv6 works over (RFC 8200, section 5).
+	minMTU = 1280
+)
+
+// measureWait is a long usual round trip; see health.Largest.
+const measureWait = time.Second
+
+// pathMTU is what is known of the path to the gateway in use. The zero value: nothing.
+type pathMTU struct {
+	known    int    // by the kernel, to the gateway's endpoint; 0 when it was not asked
+	largest  int    // packet inside the tunnel that the gateway answers, when less than the device's MTU; 0 when not
+	at       int    // the device's MTU when largest was measured
+	gateway  string // by whom
+	done     bool   // measured since the gateway was promoted
+	measures bool   // under way
+}
+
+// mtu of the WireGuard device: the configured one, else what the path leaves, but never more than over Ethernet: what the
+// kernel does not know of the path beyond may not carry more.
+func (u *Uplink) mtu() int {
+	if u.cfg.MTU != 0 {
+		return u.cfg.MTU
+	}
+	path := u.wan.MTU
+	if k := u.line.known; k != 0 {
+		path = min(path, k)
+	}
+	if path == 0 {
+		return defaultMTU
+	}
+	mtu := min(defaultMTU, path-wireguardOverhead)
+	if l := u.line.largest; l != 0 {
+		mtu = min(mtu, l)
+	}
+	return max(minMTU, mtu)
+}
+
+// warning says that the configured MTU is too big; 0 is an MTU of our own, which is lowered instead.
+func (p pathMTU) warning(configured int) string {
+	if configured == 0 || p.largest == 0 || p.at != configured {
+		return ""
+	}
+	return fmt.Sprintf("mtu %d is too big: of the packets to %s the largest that passes has %d bytes; set option mtu '%d', or 'auto'",
+		configured, p.gateway, p.largest, p.largest)
+}
+
+// measure finds out, once for each gateway and line, whether packets as large as the device's MTU get through. It is called
+// when the gateway in use has answered a probe.
+func (u *Uplink) measure() {
+	cur, ok := u.engine.Current()
+	in := u.peers[cur.PublicKey]
+	if !ok || in == nil || u.line.done || u.line.measures || u.cfg.Borrowed || u.applyErr != nil || !u.wan.Up() {
+		return
+	}
+	u.line.done = true
+	if known, err := u.path.MTU(in.endpoint); err != nil {
+		u.log.Debug("path MTU not known", "err", err)
+	} else if known != u.line.known {
+		u.line.known = known
+		u.apply()
+	}
+	hi := u.applied.MTU
+	if hi <= minMTU {
+		return
+	}
+	u.line.measures = true
+	device, addr := u.cfg.Interface, cur.LinkAddress
+	u.work(u.ctx, func(ctx context.Context) func() {
+		n, err := largest(ctx, device, addr, hi)
+		return func() { u.measured(cur, n, hi, err) }
+	})
+}
+
+func largest(ctx context.Context, device string, addr netip.Addr, hi int) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	return health.Largest(ctx, device, addr, minMTU, hi, measureWait)
+}
+
+func (u *Uplink) measured(gw peerselector.Peer, n, hi int, err error) {
+	u.line.measures = false
+	cur, ok := u.engine.Current()
+	if !ok || cur.PublicKey != gw.PublicKey || u.engine.State() != peerselector.Connected || u.applied.MTU != hi {
+		u.line.done = false // measured something else; the next answer to a probe begins anew
+		return
+	}
+	switch {
+	case errors.Is(err, health.ErrSilent):
+		// Small packets pass, and not even the least that IPv6 needs: named, but an MTU below is none.
+		n = minMTU
+	case err != nil:
+		u.log.Debug("MTU not measured", "err", err)
+		return
+	}
+	switch {
+	case n < hi:
+		u.line.largest, u.line.at, u.line.gateway = n, hi, gw.Name
+		u.log.Warn("packets of the present MTU do not pass", "mtu", hi, "largest", n, "gateway", gw.Name)
+	case u.cfg.MTU != 0:
+		u.line.largest = 0
+	}
+	u.apply()
+}
