@@ -103,7 +103,7 @@ func TestSIGTERM(t *testing.T) {
 		if len(procs) != 0 {
 			t.Errorf("%s: processes left: %+v", what, procs)
 		}
-		for _, file := range []string{"/var/run/wguplink/mesh.json", "/var/run/wguplink/mesh.gateway", "/var/run/wireguard/wg_mesh.sock"} {
+		for _, file := range []string{"/var/run/wguplink/mesh.json", "/var/run/wireguard/wg_mesh.sock"} {
 			if _, err := n.Node.ReadFile(file); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("%s: %s is left (%v)", what, file, err)
 			}

@@ -1,0 +1,59 @@
+package world
+
+import (
+	"context"
+	"net"
+	"os"
+	"path"
+
+	"wguplink/agent/ubus"
+	"wguplink/testbed/ubusd"
+)
+
+// UbusUp starts a ubusd on the node, with nobody on it. New does it once.
+func (w *World) UbusUp() error {
+	var ln net.Listener
+	err := w.Node.Inside(func() (err error) {
+		if err := os.MkdirAll(path.Dir(ubus.DefaultPath), 0o755); err != nil {
+			return err
+		}
+		ln, err = ubusd.Listen(ubus.DefaultPath)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(w.ctx)
+	d, done := ubusd.New(), make(chan struct{})
+	w.serve("ubusd", func() error {
+		defer close(done)
+		return d.Serve(ctx, ln)
+	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.Ubus = d
+	w.ubusStop = func() { cancel(); <-done }
+	return nil
+}
+
+// UbusDown ends the node's ubusd, with all its connections.
+func (w *World) UbusDown() {
+	w.mu.Lock()
+	stop := w.ubusStop
+	w.mu.Unlock()
+	stop()
+}
+
+// UbusCall calls a method of an object on the node's ubus.
+func (w *World) UbusCall(ctx context.Context, object, method string, args ubus.Table) (answer ubus.Table, err error) {
+	var c *ubus.Conn
+	err = w.Node.Inside(func() (err error) {
+		c, err = ubus.Dial(ctx, ubus.DefaultPath)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return c.Call(ctx, object, method, args)
+}
