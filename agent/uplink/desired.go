@@ -2,8 +2,10 @@ package uplink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"time"
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
@@ -109,15 +111,25 @@ func (u *Uplink) apply() {
 			r.Warnings = append(r.Warnings, w)
 		}
 		u.report, u.applied = r, d
+		if u.absent {
+			u.absent = false
+			u.proceed()
+		}
 		return
 	}
 	if u.ctx.Err() != nil {
 		return
 	}
-	if u.applyErr == nil || u.applyErr.Error() != err.Error() {
+	waiting := u.cfg.Borrowed && errors.Is(err, os.ErrNotExist)
+	if !waiting && (u.applyErr == nil || u.applyErr.Error() != err.Error()) {
 		u.log.Warn("tunnel not as wanted, trying again", "err", err)
 	}
 	u.applyErr = err
 	u.applyWait = min(max(2*u.applyWait, 50*time.Millisecond), 30*time.Second)
 	u.applyAt = time.Now().Add(u.applyWait)
+	if waiting && !u.absent {
+		// Without the device there is no way out; the race begins when its owner has made it.
+		u.absent = true
+		u.handle(peerselector.WANDown{})
+	}
 }

@@ -45,8 +45,10 @@ func (u *Uplink) snapshot() status.Snapshot {
 		}
 	}
 	if cur, ok := u.engine.Current(); ok {
-		s.Gateway = &status.Gateway{Name: cur.Name, PublicKey: cur.PublicKey.String(), LinkAddress: cur.LinkAddress.String(),
-			Established: u.connected, HandshakeAt: u.handshake}
+		s.Gateway = &status.Gateway{Name: cur.Name, PublicKey: cur.PublicKey.String(), Established: u.connected, HandshakeAt: u.handshake}
+		if cur.LinkAddress.IsValid() {
+			s.Gateway.LinkAddress = cur.LinkAddress.String()
+		}
 		if in := u.peers[cur.PublicKey]; in != nil {
 			s.Gateway.Endpoint = in.endpoint.String()
 		}

@@ -84,6 +84,7 @@ type Uplink struct {
 	portTurn   int // how often another source port was chosen
 	waiting    []waiter
 	shown      atomic.Pointer[status.Snapshot] // the last, for other goroutines
+	absent     bool                            // the device, which is somebody else's, does not exist
 	applyErr   error
 	appliedAt  time.Time
 	applyAt    time.Time // when to look after the kernel's state again
@@ -287,7 +288,7 @@ func (u *Uplink) wanChanged(s wan.State) {
 
 // proceed goes on with the stages in their order as far as they are through.
 func (u *Uplink) proceed() {
-	if !u.wan.Up() || u.keyErr != nil {
+	if !u.wan.Up() || u.keyErr != nil || u.absent {
 		return
 	}
 	if !u.clockDone {
