@@ -49,7 +49,7 @@ func reconnect(o options, args []string, stdout, stderr io.Writer) int {
 // ask calls a method of the running agent.
 func ask(ctx context.Context, socket, method string, args ubus.Table) (ubus.Table, error) {
 	c, err := ubus.Dial(ctx, socket)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
 		return nil, fmt.Errorf("the agent is asked by ubus, and no ubusd runs: %w", err)
 	}
 	if err != nil {

@@ -44,13 +44,18 @@ func (w *World) UbusDown() {
 	stop()
 }
 
-// UbusCall calls a method of an object on the node's ubus.
-func (w *World) UbusCall(ctx context.Context, object, method string, args ubus.Table) (answer ubus.Table, err error) {
-	var c *ubus.Conn
+// UbusConn connects to the node's ubus.
+func (w *World) UbusConn(ctx context.Context) (c *ubus.Conn, err error) {
 	err = w.Node.Inside(func() (err error) {
 		c, err = ubus.Dial(ctx, ubus.DefaultPath)
 		return err
 	})
+	return c, err
+}
+
+// UbusCall calls a method of an object on the node's ubus.
+func (w *World) UbusCall(ctx context.Context, object, method string, args ubus.Table) (ubus.Table, error) {
+	c, err := w.UbusConn(ctx)
 	if err != nil {
 		return nil, err
 	}
