@@ -111,6 +111,7 @@ func (u *Uplink) measured(gw peerselector.Peer, n, hi int, err error) {
 		u.log.Debug("MTU not measured", "err", err)
 		return
 	}
+	u.log.Debug("MTU measured", "mtu", hi, "largest", n, "gateway", gw.Name)
 	switch {
 	case n < hi:
 		u.line.largest, u.line.at, u.line.gateway = n, hi, gw.Name
