@@ -25,8 +25,10 @@ import (
 	"wguplink/peerselector"
 	"wguplink/testbed/dnsd"
 	"wguplink/testbed/gateway"
+	"wguplink/testbed/line"
 	"wguplink/testbed/netlab"
 	"wguplink/testbed/ntpd"
+	"wguplink/testbed/ubusd"
 	"wguplink/testbed/vclock"
 	"wguplink/testbed/wgkex"
 )
@@ -37,6 +39,8 @@ const (
 	VXLANID   = 1906606
 	VXLANPort = 8472
 
+	GluonVXLANPort = 4789 // with Options.Gluon
+
 	BrokerName  = "broker.example.org"
 	BrokerDelay = 100 * time.Millisecond // from a broker's answer to the gateways; measured at a real one: 70 to 1050 ms
 	gatewayPort = 51820
@@ -45,6 +49,7 @@ const (
 
 // Addresses of the world.
 var (
+	GluonLink  = netip.MustParseAddr("fe80::1") // of all gateways, with Options.Gluon
 	NodeV4     = netip.MustParsePrefix("192.0.2.10/24")
 	NodeV6     = netip.MustParsePrefix("2001:db8:1::10/64")
 	RouterV4   = netip.MustParsePrefix("192.0.2.1/24")
@@ -66,6 +71,11 @@ type Options struct {
 	BrokerDelay time.Duration
 	// Locations turns the broker's location list on.
 	Locations bool
+	// Gluon makes the gateways those of Gluon's own WireGuard: all have the link address fe80::1, a node's address follows from
+	// its key alone, and VXLAN has port 4789 and no checksums.
+	Gluon bool
+	// Line puts an access line between the node and its router: World.Line.
+	Line bool
 }
 
 // World is the lab's internet with one node in it. Its exported fields are set by New and not changed afterwards.
@@ -76,8 +86,10 @@ type World struct {
 	DNS                    *dnsd.Server
 	NTP                    []*ntpd.Server
 	Broker                 *wgkex.Broker
+	Ubus                   *ubusd.Daemon // the node's; UbusUp replaces it
 	CA                     *wgkex.CA
-	CAFile                 string // PEM, as the lab sees it
+	CAFile                 string     // PEM, as the lab sees it
+	Line                   *line.Line // nil without Options.Line
 
 	o        Options
 	ctx      context.Context
@@ -87,6 +99,8 @@ type World struct {
 	broken   error // of a server that ended by itself
 	timeline Timeline
 	extra    int // brokers with addresses of their own
+	ubusStop func()
+	floods   []*Flood
 }
 
 // Gateway is one gateway host.
@@ -125,7 +139,7 @@ func New(o Options, dir string) (w *World, err error) {
 			return w, err
 		}
 	}
-	if err := w.services(); err != nil {
+	if err := errors.Join(w.services(), w.UbusUp()); err != nil {
 		return w, err
 	}
 	if !o.NoRoute {
@@ -139,11 +153,20 @@ func (w *World) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	var errs []error
+	w.mu.Lock()
+	floods := w.floods
+	w.mu.Unlock()
+	for _, f := range floods {
+		errs = append(errs, f.Close())
+	}
 	// Before their hosts: the kernel's WireGuard devices are deleted from inside.
 	for _, g := range w.Gateways {
 		errs = append(errs, g.Kill())
 	}
 	errs = append(errs, w.Lab.Close(ctx))
+	if w.Line != nil {
+		errs = append(errs, w.Line.Close())
+	}
 	w.cancel()
 	w.servers.Wait()
 	if w.Broker != nil {
@@ -166,7 +189,7 @@ func (w *World) hosts() (err error) {
 	if err := w.Router.Forward(); err != nil {
 		return err
 	}
-	if err := w.Lab.Wire(w.Node, "wan", w.Router, "node"); err != nil {
+	if err := w.access(); err != nil {
 		return err
 	}
 	if !w.o.NoV4 {
@@ -176,6 +199,15 @@ func (w *World) hosts() (err error) {
 		err = errors.Join(err, w.Node.Addr("wan", NodeV6), w.Router.Addr("node", RouterV6))
 	}
 	return errors.Join(err, w.attach(w.Services, "services", ServicesV4, ServicesV6))
+}
+
+// access joins the node and its router.
+func (w *World) access() error {
+	if !w.o.Line {
+		return w.Lab.Wire(w.Node, "wan", w.Router, "node")
+	}
+	w.Line = line.New(w.Lab, "line", line.End{Host: w.Node, Dev: "wan"}, line.End{Host: w.Router, Dev: "node"})
+	return w.Line.Start()
 }
 
 // attach wires a host to the router, which has the address before the host's in each network.
@@ -225,10 +257,16 @@ func (w *World) addGateway(i int) error {
 		return fmt.Errorf("gateway %s: %w", name, err)
 	}
 	link := derive.LinkLocal(peerselector.Key(key.PublicKey()), true)
-	g, err := gateway.New(gateway.Config{
+	c := gateway.Config{
 		Name: name, Do: h.Do, PrivateKey: key, ListenPort: gatewayPort, LinkAddress: link,
 		VXLAN: gateway.VXLAN{ID: VXLANID, Port: VXLANPort, Addrs: []netip.Prefix{netip.MustParsePrefix(gatewayL2)}},
-	})
+	}
+	if w.o.Gluon {
+		link = GluonLink
+		c.LinkAddress, c.VXLAN.Port, c.VXLAN.ZeroChecksum = link, GluonVXLANPort, true
+		c.LinkLocal = func(k peerselector.Key) netip.Addr { return derive.LinkLocal(k, false) }
+	}
+	g, err := gateway.New(c)
 	if err != nil {
 		return err
 	}
