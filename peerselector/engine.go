@@ -54,8 +54,6 @@ type Config struct {
 	Timing Timing
 	// Broker says that there is a broker to register with; the first race waits for its answer.
 	Broker bool
-	// Rebalance is how often, on average, to draw the gateway anew although the present one works; 0 means never.
-	Rebalance time.Duration
 	// Intn gives a uniform number in [0, n); n > 0. It should draw on crypto/rand: nodes that boot together must differ.
 	Intn func(n int64) int64
 }
@@ -83,8 +81,9 @@ type Engine struct {
 	rival      *candidate // has answered beside the silent current one, which gets a last chance
 	rivalUntil time.Time
 
-	wish      *wish // a switch that somebody wants
-	rebalance time.Time
+	wish      *wish         // a switch that somebody wants
+	every     time.Duration // between draws of the gateway, on average; 0 means never
+	rebalance time.Time     // the next
 	redraw    bool // the broker was asked for the sake of rebalancing
 
 	round     int       // empty rounds in a row
@@ -189,6 +188,9 @@ func (e *Engine) Handle(ev Event, now time.Time) []Action {
 		acts = e.adopt(ev.Peer, now)
 	case Remembered:
 		acts = e.remember(ev.Peer, now)
+	case Rebalance:
+		e.every = ev.Every
+		e.settleRebalance(now)
 	case Reconnect:
 		acts = e.reconnect(ev.Key, now)
 	case Handshake:

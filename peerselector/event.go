@@ -35,6 +35,9 @@ type (
 	// other. The present one is kept until the new one has answered, and for good if it does not.
 	Reconnect struct{ Key Key }
 
+	// Rebalance says how often, on average, to draw the gateway anew although the present one works; 0 means never.
+	Rebalance struct{ Every time.Duration }
+
 	// Handshake says that the peer's latest handshake changed.
 	Handshake struct{ Key Key }
 
@@ -60,6 +63,7 @@ func (BrokerChanged) event()  {}
 func (Adopted) event()        {}
 func (Remembered) event()     {}
 func (Reconnect) event()      {}
+func (Rebalance) event()      {}
 func (Handshake) event()      {}
 func (Failed) event()         {}
 func (Alive) event()          {}

@@ -112,7 +112,7 @@ func TestFleetRebalances(t *testing.T) {
 	f := &fleet{t: t, gws: gws}
 	for i := range nodes {
 		s := newSim(t, int64(i), false, gws)
-		s.e.cfg.Rebalance = period
+		s.send(Rebalance{period})
 		s.gws[key(1)].alive = false
 		s.send(Static{peers(gws)})
 		s.send(WANUp{})

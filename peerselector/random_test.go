@@ -21,7 +21,7 @@ func anyEvent(r *rand.Rand, known int) Event {
 		}
 		return ps
 	}
-	switch r.IntN(16) {
+	switch r.IntN(17) {
 	case 0:
 		return WANDown{}
 	case 1, 2:
@@ -44,6 +44,8 @@ func anyEvent(r *rand.Rand, known int) Event {
 		return Failed{some()}
 	case 13, 14:
 		return Alive{Key: some(), Reply: r.IntN(2) == 0, RTT: time.Duration(r.IntN(6000)) * time.Millisecond}
+	case 15:
+		return Rebalance{time.Duration(r.IntN(3)) * 5 * time.Minute}
 	}
 	return Tick{}
 }
@@ -107,7 +109,7 @@ func TestRandomEvents(t *testing.T) {
 	const known, minutes = 8, 20
 	for seed := uint64(0); seed < 200; seed++ {
 		r := rand.New(rand.NewPCG(seed, 2))
-		e := New(Config{Timing: Default(), Broker: r.IntN(2) == 0, Rebalance: time.Duration(r.IntN(3)) * 5 * time.Minute, Intn: r.Int64N})
+		e := New(Config{Timing: Default(), Broker: r.IntN(2) == 0, Intn: r.Int64N})
 		d := &device{t: t, seed: seed, on: map[Key]bool{}, promoted: map[Key]bool{}, started: map[Key]time.Time{}}
 		now, acts, events := epoch, 0, 0
 		minute := now

@@ -42,8 +42,9 @@ func (e *Engine) wishFor(k Key, now time.Time) []Action {
 
 // settleRebalance says when to draw anew next: a whole fleet must not do it at once.
 func (e *Engine) settleRebalance(now time.Time) {
-	if r := e.cfg.Rebalance; r > 0 {
-		e.rebalance = now.Add(r/2 + time.Duration(e.cfg.Intn(int64(r))))
+	e.rebalance = time.Time{}
+	if e.every > 0 && e.current != nil {
+		e.rebalance = now.Add(e.every/2 + time.Duration(e.cfg.Intn(int64(e.every))))
 	}
 }
 

@@ -35,6 +35,9 @@ func (u *Uplink) reconfigure(cfg config.Uplink) {
 	if others {
 		u.handle(peerselector.BrokerChanged{})
 	}
+	if old.Rebalance != cfg.Rebalance {
+		u.handle(peerselector.Rebalance{Every: cfg.Rebalance})
+	}
 	if old.FwMark != cfg.FwMark || old.Interface != cfg.Interface {
 		u.watchWAN()
 	}

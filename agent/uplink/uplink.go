@@ -255,8 +255,8 @@ func (u *Uplink) wayOut() wan.Path {
 }
 
 func (u *Uplink) newEngine() {
-	u.engine = peerselector.New(peerselector.Config{Timing: peerselector.Default(), Broker: u.cfg.Protocol == config.WGKex,
-		Rebalance: u.cfg.Rebalance, Intn: intn})
+	u.engine = peerselector.New(peerselector.Config{Timing: peerselector.Default(), Broker: u.cfg.Protocol == config.WGKex, Intn: intn})
+	u.handle(peerselector.Rebalance{Every: u.cfg.Rebalance})
 	u.handle(peerselector.Static{Peers: u.cfg.Gateways})
 }
 
