@@ -3,6 +3,8 @@
 #   make          build the program for this machine: build/wguplink, and build/wguplink-userspace for the lab
 #   make test     install what is needed, then all tests: unit tests for each set of build tags, then the lab (as root)
 #   make demo     install what is needed, then show a node coming up in the lab (as root)
+#   make lab      install what is needed, then break things in the lab and measure how long the mesh is gone (as root):
+#                 make lab [ONLY=scenario] [RUNS=5]; the table is in build/lab.json, too
 #   make figures  measure the start, the failover and the memory, ten times over, in the lab (as root)
 #   make lint     gofmt, go vet, staticcheck, shellcheck
 #   make cross    static binaries for routers: build/<variant>/wguplink-<arch>
@@ -16,13 +18,13 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 export CGO_ENABLED := 0
 BUILD = go build -trimpath -buildvcs=false -ldflags "-s -w $$(scripts/version)"
 
-.PHONY: build lab test test-unit test-lab demo figures setup lint cross size clean
+.PHONY: build labtool test test-unit test-lab demo lab figures setup lint cross size clean
 
 build:
 	$(BUILD) -tags nethttpomithttp2,netgo,osusergo -o build/wguplink ./agent
 	$(BUILD) -tags nethttpomithttp2,userspace,netgo,osusergo -o build/wguplink-userspace ./agent
 
-lab: build
+labtool: build
 	cd testbed && go build -o ../build/lab ./cmd/lab
 
 test: setup test-unit test-lab
@@ -34,17 +36,24 @@ test-unit:
 	go test -tags nobroker ./...
 
 # The scenarios mostly wait, so that many can run at once.
-test-lab: lab
+test-lab: labtool
 	cd testbed && go test -count=1 -parallel 12 -timeout 20m ./...
 
 demo: setup
-	$(MAKE) lab
+	$(MAKE) labtool
 	build/lab demo
 
-RUNS ?= 10
+# How often to measure; empty: as often as is usual for each.
+RUNS ?=
+ONLY ?=
+
+lab: setup
+	$(MAKE) labtool
+	build/lab $(if $(RUNS),-runs $(RUNS)) $(if $(ONLY),-only "$(ONLY)") trials
+
 figures: setup
-	$(MAKE) lab
-	build/lab -runs $(RUNS) figures
+	$(MAKE) labtool
+	build/lab $(if $(RUNS),-runs $(RUNS)) figures
 
 setup:
 	scripts/setup

@@ -84,7 +84,7 @@ type Engine struct {
 	wish      *wish         // a switch that somebody wants
 	every     time.Duration // between draws of the gateway, on average; 0 means never
 	rebalance time.Time     // the next
-	redraw    bool // the broker was asked for the sake of rebalancing
+	redraw    bool          // the broker was asked for the sake of rebalancing
 
 	round     int       // empty rounds in a row
 	running   bool      // a round is under way

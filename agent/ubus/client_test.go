@@ -126,7 +126,12 @@ func TestCallFails(t *testing.T) {
 	if got := <-r; !errors.Is(got.err, context.Canceled) {
 		t.Errorf("no answer: %+v", got)
 	}
-	p.status(late, StatusNoData) // nobody waits for it any more
+	c.mu.Lock()
+	if len(c.pending) != 0 {
+		t.Error("it is still waited for")
+	}
+	c.mu.Unlock()
+	p.status(late, StatusNoData)
 
 	ctx = within(t)
 	r = later(call)

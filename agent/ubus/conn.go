@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -17,6 +18,9 @@ const writeTimeout = 5 * time.Second
 
 // errBusy is the answer to more requests at once than anybody can mean.
 var errBusy = errors.New("too many requests at once")
+
+// errHungUp is a connection that ends before it has begun.
+var errHungUp = errors.New("it hung up at once, as ubusd does to users and groups that are not in /etc/passwd and /etc/group")
 
 // Conn is a connection to ubusd. Its methods may be called from any goroutine, except that a function called by Conn must not
 // call its methods.
@@ -76,6 +80,8 @@ func dial(ctx context.Context, path string) (*Conn, error) {
 	switch {
 	case !stop():
 		err = ctx.Err()
+	case errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET):
+		err = errHungUp
 	case err == nil && (hello.Type != MsgHello || hello.Peer == 0):
 		err = fmt.Errorf("its first message has type %d and names client %d: is that ubusd?", hello.Type, hello.Peer)
 	}

@@ -21,6 +21,8 @@ const (
 	// exists a moment before it can be connected to, and nobody says when an object's name becomes free.
 	retryMin = 50 * time.Millisecond
 	retryMax = time.Minute
+	// retryQuiet is how long the time to the next attempt may grow before a failure that goes by itself is reported.
+	retryQuiet = time.Second
 )
 
 // Server keeps objects registered with ubusd: it waits for ubusd to come, registers, answers calls, and starts over when
@@ -66,7 +68,7 @@ func (s *Server) Run(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("ubus: watch for ubusd: %w", err)
 		}
-		served, timer := s.serve(ctx, w)
+		served, timer := s.serve(ctx, w, delay > retryQuiet)
 		if served {
 			delay = retryMin
 		}
@@ -89,14 +91,16 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 // serve serves one connection to its end. It returns whether objects were registered, and whether to try again without
-// having heard of a change.
-func (s *Server) serve(ctx context.Context, w *watch) (served, again bool) {
+// having heard of a change. tried says that it was tried before.
+func (s *Server) serve(ctx context.Context, w *watch, tried bool) (served, again bool) {
 	c, err := s.dial(ctx)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
 		return false, false
 	case err != nil:
-		if !errors.Is(err, syscall.ECONNREFUSED) { // just started, or left over by one that died
+		// Refused is one that has just started, or what a dead one left over. An ubusd that ends hangs up, too.
+		quiet := errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, errHungUp) && !tried
+		if !quiet && ctx.Err() == nil {
 			s.report(err)
 		}
 		return false, true
@@ -222,8 +226,8 @@ func (s *Server) call(ctx context.Context, c *Conn, o *Object, m Message, a Attr
 	go func() {
 		defer s.calls.Done()
 		data, err := method.Handle(ctx, args)
+		<-s.busy // before the caller can call again
 		answer(data, statusOf(err))
-		<-s.busy
 	}()
 }
 

@@ -133,30 +133,12 @@ func TestSlowMethod(t *testing.T) {
 	p.call(100, 7, "quick", nil)
 	p.data(100, 7)
 	p.answer(100, 7, StatusOK)
-	// The place of "quick" may not be free yet, so take it for sure.
-	for seq, full := uint16(101), false; !full; seq++ {
-		p.call(seq, 7, "slow", nil)
-		select {
-		case <-h.called:
-			full = true
-		case <-p.readable():
-			p.answer(seq, 7, StatusTimeout)
-		}
-	}
+	p.call(101, 7, "slow", nil)
+	<-h.called
 	p.call(200, 7, "slow", nil)
 	p.answer(200, 7, StatusTimeout)
 	p.call(201, 7, "nosuch", nil)
 	p.answer(201, 7, StatusMethodNotFound)
-}
-
-// readable is closed when a message is there.
-func (p *peer) readable() <-chan struct{} {
-	ch := make(chan struct{})
-	go func() {
-		_, _ = p.r.Peek(1)
-		close(ch)
-	}()
-	return ch
 }
 
 // The connection's end is the end of its calls; the next one starts afresh.
@@ -244,7 +226,7 @@ func TestNameTaken(t *testing.T) {
 	s := NewServer(f.path, Object{"taken", quick}, Object{"free", quick})
 	errs := make(chan error, 10)
 	s.OnError = func(err error) { errs <- err }
-	timers := make(chan time.Duration)
+	timers := make(chan time.Duration, 100)
 	fire := make(chan time.Time)
 	s.after = func(d time.Duration) <-chan time.Time {
 		timers <- d
@@ -284,6 +266,37 @@ func TestNameTaken(t *testing.T) {
 	p.register(8)
 	p.call(1, 8, "quick", nil)
 	p.answer(1, 8, StatusOK)
+}
+
+// Whoever is hung up on again and again is told so, once.
+func TestHungUp(t *testing.T) {
+	f := newFake(t)
+	s := NewServer(f.path, Object{Name: "x"})
+	timers := make(chan time.Duration, 100)
+	s.after = func(d time.Duration) <-chan time.Time {
+		timers <- d
+		ch := make(chan time.Time, 1)
+		ch <- time.Time{}
+		return ch
+	}
+	errs := make(chan error, 10)
+	s.OnError = func(err error) { errs <- err }
+	start(t, s)
+	for range 5 {
+		f.accept().nc.Close()
+		<-timers
+		if len(errs) != 0 {
+			t.Errorf("reports %v", <-errs)
+		}
+	}
+	for range 5 {
+		f.accept().nc.Close()
+		<-timers
+	}
+	if err := <-errs; !errors.Is(err, errHungUp) || len(errs) != 0 {
+		t.Errorf("%v, and %d more", err, len(errs))
+	}
+	f.greet().register(1)
 }
 
 func TestRunRefuses(t *testing.T) {

@@ -2,17 +2,24 @@
 //
 //	lab demo       show a node becoming part of a mesh, and moving on when its gateway dies
 //	lab figures    measure the start, several times over
+//	lab trials     break things, and measure how long the mesh is gone
 //
 // It needs root, and leaves nothing behind but what it writes below build/.
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 
 	"wguplink/testbed/netlab"
+	"wguplink/testbed/trial"
 )
+
+// figuresRuns is how often figures measures unless it is told.
+const figuresRuns = 10
 
 func main() { netlab.Main(run) }
 
@@ -20,9 +27,10 @@ func run() int {
 	flags := flag.NewFlagSet("lab", flag.ContinueOnError)
 	binary := flags.String("binary", "build/wguplink-userspace", "the agent, userspace variant")
 	out := flags.String("out", "build", "folder for the report")
-	runs := flags.Int("runs", 10, "figures: how often to measure")
+	runs := flags.Int("runs", 0, fmt.Sprintf("how often to measure (default %d for figures, %d for trials)", figuresRuns, trial.DefaultRuns))
+	only := flags.String("only", "", "trials: one scenario of "+strings.Join(trial.Names(), ", "))
 	flags.Usage = func() {
-		fmt.Fprintln(flags.Output(), "usage: lab [options] demo|figures")
+		fmt.Fprintln(flags.Output(), "usage: lab [options] demo|figures|trials")
 		flags.PrintDefaults()
 	}
 	if err := flags.Parse(os.Args[1:]); err != nil {
@@ -35,7 +43,9 @@ func run() int {
 	case "demo":
 		err = demo(ctx, *binary, *out)
 	case "figures":
-		err = figures(ctx, *binary, *out, *runs)
+		err = figures(ctx, *binary, *out, cmp.Or(*runs, figuresRuns))
+	case "trials":
+		err = trials(ctx, *binary, *out, *only, *runs)
 	default:
 		flags.Usage()
 		return 2
