@@ -109,7 +109,8 @@ func TestBadCalls(t *testing.T) {
 	body = Body(nil).Uint32(AttrObjID, 7).Text(AttrMethod, "slow").Bytes(AttrNoReply, []byte{1})
 	p.send(Message{Type: MsgInvoke, Seq: 10, Body: body})
 	<-h.called
-	p.send(Message{Type: MsgInvoke, Seq: 11, Body: Body(nil).Uint32(AttrObjID, 7).Text(AttrMethod, "x").Bytes(AttrNoReply, []byte{1})})
+	body = Body(nil).Uint32(AttrObjID, 7).Text(AttrMethod, "x").Bytes(AttrNoReply, []byte{1})
+	p.send(Message{Type: MsgInvoke, Seq: 11, Body: body})
 
 	// No data at all is no arguments; unknown ones, and any type where any will do, are passed on.
 	p.send(Message{Type: MsgInvoke, Seq: 12, Peer: 0x77, Body: Body(nil).Uint32(AttrObjID, 7).Text(AttrMethod, "quick")})

@@ -108,7 +108,7 @@ func TestWatch(t *testing.T) {
 			{"socket", func(root, _ string) error { return touch(root + "/c/ubus.sock") }, true},
 		}},
 		{"circle", []step{
-			{"link", func(root, _ string) error { return os.Symlink("run", root+"/run") }, true},
+			{"link", func(root, _ string) error { return os.Symlink("run/a", root+"/run") }, true},
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
