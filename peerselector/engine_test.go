@@ -296,6 +296,9 @@ func TestMuteBesideDead(t *testing.T) {
 		if s.asks != asks || s.e.State() == Racing || *s.current != key(1) {
 			t.Errorf("seed %d: %d more questions to the broker, state %v", seed, s.asks-asks, s.e.State())
 		}
+		if s.rotated != 0 {
+			t.Errorf("seed %d: changed its port %d times beside a gateway that it reaches", seed, s.rotated)
+		}
 		s.gws[key(2)].alive = true
 		s.run(2*time.Hour+11*time.Minute, nil)
 		if *s.current != key(2) || s.e.Mute() {

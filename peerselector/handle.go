@@ -206,8 +206,10 @@ func (e *Engine) backoff(n int, most time.Duration) time.Duration {
 	return time.Duration(1 + e.cfg.Intn(int64(min(d, most))))
 }
 
+// patience is how long one peer has in this round.
 func (e *Engine) patience() time.Duration {
-	d := e.t.Patience
+	// On a line that is known to be slow, enough for the last attempt to come back.
+	d := max(e.t.Patience, e.t.Retries[len(e.t.Retries)-1]+2*e.rtt)
 	for i := 0; i < e.round && d < e.t.MaxPatience; i++ {
 		d *= 2
 	}

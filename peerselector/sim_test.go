@@ -26,6 +26,7 @@ type sim struct {
 	gws       map[Key]*gateway
 	queue     []timed
 	installed map[Key]int // generation of the peer on the device; absent: not there
+	shaken    map[Key]int // the generation that has a session
 	gen       int
 	lastInit  map[Key]time.Time
 	current   *Key
@@ -70,7 +71,7 @@ func peers(n int) []Peer {
 
 func newSim(t *testing.T, seed int64, broker bool, gws int) *sim {
 	r := rand.New(rand.NewPCG(uint64(seed), 0))
-	s := &sim{t: t, now: epoch, rand: r, promoted: map[Key]bool{}, gws: map[Key]*gateway{}, installed: map[Key]int{}, lastInit: map[Key]time.Time{}, tried: map[Key]int{}}
+	s := &sim{t: t, now: epoch, rand: r, promoted: map[Key]bool{}, shaken: map[Key]int{}, gws: map[Key]*gateway{}, installed: map[Key]int{}, lastInit: map[Key]time.Time{}, tried: map[Key]int{}}
 	s.e = New(Config{Timing: Default(), Broker: broker, Intn: r.Int64N})
 	for i := 1; i <= gws; i++ {
 		s.gws[key(i)] = &gateway{alive: true, rtt: 20 * time.Millisecond}
@@ -88,6 +89,11 @@ func (s *sim) send(ev Event) {
 	acts := s.e.Handle(ev, s.now)
 	if s.e.began != began {
 		clear(s.tried)
+	}
+	for k := range s.tried {
+		if s.e.find(k) == nil {
+			delete(s.tried, k) // should it be named again, it is a new one
+		}
 	}
 	for _, a := range acts {
 		s.acts++
@@ -134,6 +140,7 @@ func (s *sim) do(a Action) {
 		if s.passes(g) && !s.now.Before(g.known) {
 			s.after(g.rtt, func() {
 				if s.installed[k] == gen && g.alive {
+					s.shaken[k] = gen
 					s.send(Handshake{k})
 				}
 			})
@@ -142,6 +149,9 @@ func (s *sim) do(a Action) {
 		k := a.Peer.PublicKey
 		if _, ok := s.installed[k]; !ok {
 			s.t.Fatalf("promotes %s, which is not on the device", a.Peer.Name)
+		}
+		if s.shaken[k] != s.installed[k] {
+			s.t.Fatalf("%v: promotes %s, whose session is gone", s.now.Sub(epoch), a.Peer.Name)
 		}
 		s.promotes = append(s.promotes, k)
 		s.current = &k

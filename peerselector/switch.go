@@ -15,8 +15,7 @@ func (e *Engine) reconnect(k Key, now time.Time) []Action {
 	if e.current == nil {
 		acts := e.stopRound()
 		e.round = 0
-		if c := e.find(k); c != nil {
-			c.failed, c.mute = time.Time{}, false
+		if e.find(k) != nil {
 			e.wish = &wish{key: k}
 			defer func() { e.wish = nil }() // it comes first; any other is as welcome
 		}

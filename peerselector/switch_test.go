@@ -106,8 +106,11 @@ func TestRemembered(t *testing.T) {
 		for _, dead := range []bool{false, true} {
 			s := newSim(t, seed, true, 4)
 			s.gws[key(4)].alive = !dead
+			for _, g := range s.gws {
+				g.rtt = 600 * time.Millisecond // slower than the broker, and than the stagger
+			}
 			s.broker = func(s *sim) {
-				s.after(500*time.Millisecond, func() {
+				s.after(100*time.Millisecond, func() {
 					p := peer(1)
 					p.Preferred = true
 					s.send(BrokerAnswered{[]Peer{p}})
@@ -117,9 +120,9 @@ func TestRemembered(t *testing.T) {
 			s.send(Remembered{peer(4)}) // only an earlier answer of the broker knew it
 			s.send(WANUp{})
 			s.run(time.Minute, s.connected)
-			want, most := key(4), 20*time.Millisecond // it knows our key, and does not wait for the broker
+			want, most := key(4), 1400*time.Millisecond // it knows our key, and does not wait for the broker
 			if dead {
-				want, most = key(1), 1100*time.Millisecond
+				want, most = key(1), 3*time.Second
 			}
 			if *s.current != want || s.now.Sub(epoch) > most {
 				t.Errorf("seed %d, dead %v: %v after %v", seed, dead, *s.current, s.now.Sub(epoch))
@@ -132,8 +135,188 @@ func TestRemembered(t *testing.T) {
 	}
 }
 
+// Without a broker it is one of the configured ones, and goes before the others; once only.
+func TestRememberedStatic(t *testing.T) {
+	for seed := int64(0); seed < 50; seed++ {
+		s := newSim(t, seed, false, 4)
+		s.send(Static{peers(4)})
+		s.send(Remembered{peer(3)})
+		s.gws[key(3)].rtt = 300 * time.Millisecond // the others would win a fair race
+		s.send(WANUp{})
+		s.rest(time.Second)
+		if *s.current != key(3) {
+			t.Fatalf("seed %d: %v", seed, *s.current)
+		}
+		s.gws[key(3)].alive = false
+		s.rest(20 * time.Second)
+		s.gws[key(3)].alive = true
+		s.gws[*s.current].alive = false
+		s.rest(20 * time.Second)
+		if *s.current == key(3) {
+			t.Errorf("seed %d: the gateway that has just failed was tried first again", seed)
+		}
+	}
+}
+
+// With a broker its choice is followed; one that makes none, or fails, leaves it to chance.
+func TestRebalanceWithBroker(t *testing.T) {
+	choice := func(s *sim) []Peer {
+		p := peer(2)
+		p.Preferred = true
+		return []Peer{p}
+	}
+	for name, tt := range map[string]struct {
+		answer func(*sim) Event
+		sure   bool // to move
+	}{
+		"names one": {func(s *sim) Event { return BrokerAnswered{choice(s)} }, true},
+		"v1":        {func(*sim) Event { return BrokerAnswered{} }, false},
+		"fails":     {func(*sim) Event { return BrokerFailed{} }, false},
+	} {
+		moved := 0
+		for seed := int64(0); seed < 20; seed++ {
+			s := newSim(t, seed, true, 4)
+			s.broker = func(s *sim) { s.after(50*time.Millisecond, func() { s.send(BrokerAnswered{}) }) }
+			s.send(Static{peers(4)})
+			s.send(Rebalance{10 * time.Minute})
+			s.send(WANUp{})
+			s.rest(time.Minute)
+			first := *s.current
+			s.broker = func(s *sim) { s.after(50*time.Millisecond, func() { s.send(tt.answer(s)) }) }
+			s.rest(14*time.Minute + 30*time.Second)
+			if s.asks != 2 && s.asks != 3 {
+				t.Fatalf("%s, seed %d: the broker was asked %d times", name, seed, s.asks)
+			}
+			if *s.current != first {
+				moved++
+			}
+			if tt.sure && *s.current != key(2) {
+				t.Errorf("%s, seed %d: %v, not the broker's choice", name, seed, *s.current)
+			}
+			if s.e.State() != Connected {
+				t.Errorf("%s, seed %d: state %v", name, seed, s.e.State())
+			}
+		}
+		if moved < 8 {
+			t.Errorf("%s: %d of 20 nodes moved", name, moved)
+		}
+	}
+}
+
+// While the gateway is silent nothing is rebalanced; it is a failover then, or the line.
+func TestNoRebalanceInTrouble(t *testing.T) {
+	s := connect(t, 1, 3)
+	s.send(Rebalance{time.Second})
+	for _, g := range s.gws {
+		g.alive = false
+	}
+	s.rest(6500 * time.Millisecond)
+	for range 60 {
+		s.rest(time.Second)
+		if s.e.State() == Switching {
+			t.Fatal("rebalances while nobody answers")
+		}
+	}
+}
+
+// A broker's choice is the broker's of that moment: the one that it named before is an ordinary gateway again.
+func TestOnlyOnePreferred(t *testing.T) {
+	s := newSim(t, 1, true, 2)
+	p := peer(1)
+	p.Preferred = true
+	s.broker = func(s *sim) { s.send(BrokerAnswered{[]Peer{p}}) }
+	s.send(WANUp{})
+	s.rest(time.Second)
+	p = peer(2)
+	p.Preferred = true
+	s.send(BrokerAnswered{[]Peer{p}})
+	for _, have := range s.e.Peers() {
+		if have.Preferred != (have.PublicKey == key(2)) {
+			t.Errorf("%s preferred: %v", have.Name, have.Preferred)
+		}
+	}
+	if len(s.e.Peers()) != 2 || *s.current != key(1) {
+		t.Errorf("peers %v, in use %v", s.e.Peers(), *s.current)
+	}
+}
+
+// On a line with a round trip of two seconds a dead gateway is left as well: its rival has to live through its grace.
+func TestFailoverOnSlowLine(t *testing.T) {
+	for seed := int64(0); seed < 20; seed++ {
+		s := connect(t, seed, 3)
+		for _, g := range s.gws {
+			g.rtt = 2100 * time.Millisecond
+		}
+		s.rest(time.Minute)
+		old := *s.current
+		s.gws[old].alive = false
+		died := s.now
+		s.run(s.now.Sub(epoch)+time.Minute, func() bool { return *s.current != old })
+		if took := s.now.Sub(died); took > 18*time.Second {
+			t.Errorf("seed %d: %v", seed, took)
+		}
+	}
+}
+
+// A switch that was cut short and is wished for again does not start a second handshake at once: gateways limit them.
+func TestReconnectTwice(t *testing.T) {
+	s := connect(t, 1, 2)
+	s.gws[key(1)].rtt, s.gws[key(2)].rtt = 200*time.Millisecond, 200*time.Millisecond
+	old := *s.current
+	s.send(Reconnect{})
+	s.rest(50 * time.Millisecond)
+	s.send(WANDown{})
+	s.send(WANUp{})
+	s.send(Reconnect{}) // the sim ends the test if that is too early
+	s.rest(time.Second)
+	if *s.current == old {
+		t.Error("still with the old one")
+	}
+}
+
+// The present gateway answers a probe while the one wished for still shakes hands.
+func TestReconnectWithTraffic(t *testing.T) {
+	s := connect(t, 1, 2)
+	old, other := *s.current, key(1)
+	if old == other {
+		other = key(2)
+	}
+	s.gws[other].rtt = 200 * time.Millisecond
+	s.send(Reconnect{})
+	for range 10 {
+		s.rest(10 * time.Millisecond)
+		s.send(Alive{Key: old, Reply: true, RTT: time.Millisecond})
+	}
+	s.rest(time.Second)
+	if *s.current != other {
+		t.Error("traffic ended the switch")
+	}
+}
+
+// With the way out back the tunnel is tried at once.
+func TestWANUpProbes(t *testing.T) {
+	s := connect(t, 1, 2)
+	s.send(WANDown{})
+	s.rest(time.Minute)
+	probes := s.probes
+	s.send(WANUp{})
+	if s.probes != probes+1 {
+		t.Errorf("%d probes", s.probes-probes)
+	}
+}
+
 // While the line itself is slow and lossy, the gateway in use and its rivals suffer alike: it stays.
 func TestSlowLossyLine(t *testing.T) {
+	s := connect(t, 1, 4)
+	for _, g := range s.gws {
+		g.rtt = 5 * time.Second
+	}
+	s.rest(time.Minute)
+	installs := s.installs
+	s.rest(10 * time.Minute)
+	if s.installs != installs || len(s.promotes) != 1 {
+		t.Errorf("a slow line without loss: %d handshakes with others, %d promotions", s.installs-installs, len(s.promotes))
+	}
 	switched := 0
 	for seed := int64(0); seed < 40; seed++ {
 		s := connect(t, seed, 4)
@@ -236,6 +419,11 @@ func TestKeyLostEverywhere(t *testing.T) {
 				g.known = s.now.Add(time.Hour)
 			}
 			lost := s.now
+			s.run(s.now.Sub(epoch)+10*time.Minute, func() bool { return s.asks > asks })
+			// Six seconds of silence, a second and a half for the others to answer; or, with no other, a backoff of a second.
+			if took := s.now.Sub(lost); took > 8*time.Second {
+				t.Errorf("%d gateways, seed %d: the broker was asked after %v", gws, seed, took)
+			}
 			s.run(s.now.Sub(epoch)+10*time.Minute, func() bool {
 				return s.asks > asks && s.e.State() == Connected && s.now.Sub(lost) > 6*time.Second
 			})
