@@ -108,7 +108,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 	case "reconnect":
 		most, run = 1, func() int { return reconnect(o, rest, stdout, stderr) }
 	case "doctor":
-		about(func(u []config.Uplink) int { return runDoctor(o, u, stdout, stderr) })
+		most, run = 1, func() int { return runDoctor(o, rest, stdout) }
 	case "config check":
 		run = func() int { return checkConfig(o, stdout, stderr) }
 	case "key show":

@@ -23,6 +23,7 @@ var (
 
 const (
 	lo    = 1280
+	early = 100                    // size of the requests that only show that the device is ready
 	short = 100 * time.Millisecond // a wait that tests do not mind
 	never = time.Hour              // a wait that a test does not live to see
 )
@@ -31,7 +32,7 @@ const (
 type far struct {
 	t      *testing.T
 	file   *os.File
-	answer func(size, nth int, reply []byte) [][]byte
+	answer func(size, nth int, reply []byte) [][]byte // not called for those of size early
 
 	mu   sync.Mutex
 	seen []int // sizes of the requests
@@ -63,7 +64,16 @@ func newFar(t *testing.T, mtu int, answer func(size, nth int, reply []byte) [][]
 	done := make(chan struct{})
 	go func() { defer close(done); f.serve() }()
 	t.Cleanup(func() { f.file.Close(); <-done })
-	return f
+	// A new device drops what is sent before the kernel has noticed that it is ready.
+	for {
+		_, err := measureBetween(t, far6, early, early, short)
+		if err == nil {
+			return f
+		}
+		if !errors.Is(err, ErrSilent) {
+			t.Fatal(err)
+		}
+	}
 }
 
 func (f *far) serve() {
@@ -98,11 +108,15 @@ func (f *far) serve() {
 			continue // multicast reports and the like
 		}
 		fix(p, header)
-		f.mu.Lock()
-		f.seen = append(f.seen, n)
-		f.mu.Unlock()
-		count[n]++
-		for _, reply := range f.answer(n, count[n], p) {
+		replies := [][]byte{p}
+		if n != early {
+			f.mu.Lock()
+			f.seen = append(f.seen, n)
+			f.mu.Unlock()
+			count[n]++
+			replies = f.answer(n, count[n], p)
+		}
+		for _, reply := range replies {
 			if _, err := f.file.Write(reply); err != nil {
 				f.t.Error(err)
 			}
@@ -147,6 +161,11 @@ func upTo(most int) func(size, nth int, reply []byte) [][]byte {
 }
 
 func measure(t *testing.T, addr netip.Addr, hi int, wait time.Duration) (int, error) {
+	t.Helper()
+	return measureBetween(t, addr, lo, hi, wait)
+}
+
+func measureBetween(t *testing.T, addr netip.Addr, lo, hi int, wait time.Duration) (int, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

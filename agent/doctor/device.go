@@ -1,0 +1,137 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"wguplink/agent/config"
+	"wguplink/agent/status"
+	"wguplink/agent/tunnel"
+)
+
+// Names of our own devices, for a time when no agent runs, and the name that marks them as ours, which no uplink can have.
+const (
+	ownDevice = "wgdoctor"
+	ownVXLAN  = "wgdoctor-vx"
+	ownName   = "doctor-device"
+)
+
+// MTUs in bytes, as the agent computes them.
+const (
+	overhead4  = 60 // IPv4 20, UDP 8, WireGuard 32
+	overhead6  = 80 // IPv6 40, UDP 8, WireGuard 32
+	defaultMTU = 1420
+	minMTU     = 1280 // RFC 8200, section 5
+)
+
+// device looks at the agent's devices, or makes one like them.
+func (x *exam) device(ctx context.Context) Finding {
+	if f, skipped := x.needs(Config); skipped {
+		return f
+	}
+	k, err := x.open()
+	if err != nil {
+		return fail(oneLine(err), "run it as root, on Linux with netlink")
+	}
+	x.kern = k
+	if x.agent {
+		return x.agentDevice()
+	}
+	if x.unlock, err = lock(x.o.RunDir); errors.Is(err, errBusy) {
+		return fail(oneLine(err), "wait until it is done")
+	} else if err != nil {
+		return fail(oneLine(err), "run it as root")
+	}
+	d := x.desired()
+	// A doctor that was killed may have left these.
+	if err := k.Remove(d); err != nil {
+		return fail("the device of an earlier doctor cannot be removed: "+oneLine(err), "run it as root")
+	}
+	x.made, x.dev = &d, d.Interface
+	r, err := k.Apply(ctx, d)
+	if err != nil {
+		return explain(oneLine(err))
+	}
+	detail := fmt.Sprintf("%s WireGuard can be made", r.Backend)
+	if d.VXLAN != nil {
+		detail += ", and VXLAN over it"
+	}
+	if _, err := x.linkMTU(x.cfg.Interface); err == nil {
+		detail += "; " + x.cfg.Interface + " is there without an agent, and was not looked at"
+	}
+	return pass(detail)
+}
+
+func (x *exam) agentDevice() Finding {
+	x.dev = x.cfg.Interface
+	if _, err := x.kern.Status(x.dev); err != nil {
+		if x.says.Cause == status.Device {
+			return explain(x.says.Reason)
+		}
+		return fail(fmt.Sprintf("the agent runs, but there is no WireGuard device %s: %s", x.dev, oneLine(err)), "look at the agent's log")
+	}
+	if x.cfg.Mode == config.ModeVXLAN {
+		if _, err := x.linkMTU(x.cfg.VXLAN.Name); err != nil {
+			if x.says.Cause == status.Device {
+				return explain(x.says.Reason)
+			}
+			return fail(fmt.Sprintf("the agent runs, but there is no VXLAN device %s", x.cfg.VXLAN.Name), "look at the agent's log; is kmod-vxlan installed?")
+		}
+	}
+	detail := x.dev
+	if x.says.Backend != "" {
+		detail += " (" + x.says.Backend + ")"
+	}
+	if x.cfg.Mode == config.ModeVXLAN {
+		detail += " and " + x.cfg.VXLAN.Name
+	}
+	return pass(detail + " of the agent are there")
+}
+
+// explain adds the way out to what keeps a device from being made, here or, as its status says, by the agent.
+func explain(cause string) Finding {
+	switch {
+	case strings.Contains(cause, tunnel.ErrNoWireGuard.Error()):
+		return fail("WireGuard is missing in the kernel, and this build has none of its own", "install kmod-wireguard, or the userspace variant of this package")
+	case strings.Contains(cause, "the kernel has no VXLAN"):
+		return fail("VXLAN is missing in the kernel", "install kmod-vxlan")
+	case strings.Contains(cause, "no userspace WireGuard"):
+		return fail("option backend is userspace, and this build has no WireGuard of its own", "option backend 'kernel', or the userspace variant of this package")
+	case strings.Contains(cause, unix.EPERM.Error()):
+		return fail(cause, "run it as root")
+	}
+	return fail(cause, "see to what the message names; `ip -d link` shows the devices, and the system log what the kernel says")
+}
+
+// desired is our own device, without peers.
+func (x *exam) desired() tunnel.Desired {
+	d := tunnel.Desired{
+		Name: ownName, Interface: ownDevice, Backend: tunnel.Backend(x.cfg.Backend), FwMark: x.cfg.FwMark,
+		MTU: x.ownMTU(), Address: netip.PrefixFrom(x.linkAddress(false), x.cfg.LinkPrefix),
+	}
+	if x.outcome[Key] == OK {
+		d.PrivateKey = x.ident.Private.Reveal()
+	}
+	if x.cfg.Mode == config.ModeVXLAN {
+		v := x.cfg.VXLAN
+		// Another id than configured: a device left from an agent may have that.
+		d.VXLAN = &tunnel.VXLAN{Name: ownVXLAN, ID: v.ID%0xffffff + 1, Port: v.Port, Checksum: v.Checksum, MTU: d.MTU - config.VXLANOverhead}
+	}
+	return d
+}
+
+// ownMTU is the configured one, else what the agent would begin with.
+func (x *exam) ownMTU() int {
+	if x.cfg.MTU != 0 {
+		return x.cfg.MTU
+	}
+	if x.way.MTU == 0 {
+		return defaultMTU
+	}
+	return max(minMTU, min(defaultMTU, x.way.MTU-overhead6))
+}

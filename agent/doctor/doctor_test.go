@@ -1,0 +1,440 @@
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"wguplink/agent/broker"
+	"wguplink/agent/clock"
+	"wguplink/agent/config"
+	"wguplink/agent/identity"
+	"wguplink/agent/status"
+	"wguplink/agent/tunnel"
+	"wguplink/agent/wan"
+	"wguplink/peerselector"
+)
+
+// Each row is one cause. The findings of the stages not named pass, but for those that need the one that fails.
+func TestCauses(t *testing.T) {
+	other := func(b *bed) { b.derived = b.linkAddress(true) }
+	for _, tt := range []struct {
+		name    string
+		change  func(b *bed)
+		failed  Stage // "" for none
+		passed  Stage // whose detail is meant, where nothing fails
+		detail  string
+		cause   string
+		remedy  string
+		skipped string // all stages that are, in order
+	}{
+		{name: "all is well", change: func(*bed) {}, passed: Broker, detail: "https://broker.example.org (v2) took the key and names 1 gateway"},
+		{name: "all is well, at the first glance", change: func(*bed) {}, passed: Config, detail: "uplink mesh, protocol wgkex, 1 static gateway, mode vxlan; no agent runs it"},
+
+		{name: "broken configuration", change: func(b *bed) { b.o.ConfigErr = errors.New("section mesh:\noption mtu \"9\"") },
+			failed: Config, cause: `section mesh: option mtu "9"`, remedy: "config check", skipped: "wan clock key names broker device handshake tunnel mtu"},
+		{name: "disabled", change: func(b *bed) { b.cfg.Enabled = false },
+			failed: Config, cause: "enabled is off", remedy: "option enabled '1'", skipped: "wan clock key names broker device handshake tunnel mtu"},
+
+		{name: "no WAN route", change: func(b *bed) { b.state = wan.State{Table4: 254, Table6: 1} },
+			failed: WAN, cause: "no WAN route: no default route in table 254 (IPv4) or 1 (IPv6)", remedy: "ip -6 route show table 1", skipped: "names broker handshake tunnel mtu"},
+		{name: "no WAN route of the family wanted", change: func(b *bed) { b.state.V6, b.state.Dev6, b.cfg.AddressFamily = false, "", config.Only6 },
+			failed: WAN, cause: "address_family is only6, and the WAN has only IPv4 by eth0", remedy: "address_family 'auto'", skipped: "names broker handshake tunnel mtu"},
+		{name: "routes cannot be read", change: func(b *bed) {
+			b.wanState = func() (wan.State, error) { return wan.State{}, errors.New("open netlink: no") }
+		}, failed: WAN, cause: "open netlink: no", remedy: "root", skipped: "names broker handshake tunnel mtu"},
+
+		{name: "clock off, says NTP", change: func(b *bed) {
+			b.time = clock.Result{Source: clock.FromNTP, Server: "ntp.example.org", Offset: -90 * time.Minute}
+		}, failed: Clock, cause: "off by 1h30m0s, NTP says 2026-05-01 10:30:00 UTC (ntp.example.org)", remedy: "start the agent"},
+		{name: "clock right, says NTP", change: func(b *bed) {
+			b.time = clock.Result{Source: clock.FromNTP, Server: "ntp.example.org", Offset: 20 * time.Millisecond}
+		}, passed: Clock, detail: "right within 20ms, says ntp.example.org"},
+		{name: "clock off and no NTP", change: func(b *bed) {
+			b.time = clock.Result{Source: clock.Unverified, Floor: today.AddDate(1, 0, 0), Refused: []clock.Refusal{{From: "ntp.example.org", Reason: "no answer"}}}
+		}, failed: Clock, detail: "ntp.example.org: no answer", cause: "off by 364 days or more, it says 2026-05-01 12:00:00 UTC, and there is no NTP answer", remedy: "UDP port 123"},
+		{name: "clock not verified", change: func(b *bed) { b.time = clock.Result{Source: clock.Unverified} },
+			failed: Clock, cause: "nobody vouches for the clock, which says 2026-05-01 12:00:00 UTC: there is no NTP answer", remedy: "ntp_server"},
+		{name: "clock not verified for want of a WAN", change: func(b *bed) { b.state, b.time = wan.State{}, clock.Result{Source: clock.Unverified} },
+			failed: WAN, cause: "no WAN route", skipped: "clock names broker handshake tunnel mtu"},
+
+		{name: "no key yet", change: func(b *bed) { b.key = wgtypes.Key{} },
+			failed: Key, cause: "no key yet", remedy: "start the agent", skipped: "broker handshake tunnel mtu"},
+		{name: "a broken key", change: func(b *bed) {
+			b.o.PublicKey = func(config.Uplink) (wgtypes.Key, error) { return wgtypes.Key{}, identity.ErrMalformed }
+		}, failed: Key, cause: "malformed private key", remedy: "good key", skipped: "broker handshake tunnel mtu"},
+		{name: "another key than the agent's", change: func(b *bed) { b.withAgent(); b.snap.PublicKey = "old=" },
+			failed: Key, cause: "another one than the agent uses, old=", remedy: "SIGHUP", skipped: "broker handshake tunnel mtu"},
+
+		{name: "the broker's name", change: func(b *bed) { delete(b.names, "broker.example.org"); b.broker.err = errors.New("no name") },
+			failed: Names, cause: "name broker.example.org is not resolvable through the WAN: lookup broker.example.org on 127.0.0.1:54: no such host", remedy: "/etc/resolv.conf"},
+		{name: "no gateway's name", change: func(b *bed) {
+			delete(b.names, "gw1.example.org")
+			b.cfg.DNSServers = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:54")}
+		}, failed: Names, cause: "gw1.example.org is not resolvable", remedy: "`list dns` has 127.0.0.1:54"},
+		{name: "one of two gateways' names", change: func(b *bed) { b.cfg.Gateways = []peerselector.Peer{gateway(1), gateway(9)} },
+			passed: Names, detail: "2 names found; but name gw9.example.org is not resolvable"},
+		{name: "the second broker answers", change: func(b *bed) { b.broker.answer.Fallback = errors.New("broker https://a: unreachable") },
+			passed: Broker, detail: "at first broker https://a: unreachable"},
+		{name: "a leftover of an agent", change: func(b *bed) { b.links["wg_mesh"] = 1420 }, passed: Device, detail: "wg_mesh is there without an agent"},
+
+		{name: "the broker says no", change: func(b *bed) {
+			b.broker = registrar{err: &broker.Error{Kind: broker.Refused, Broker: "https://b", Err: errors.New("Domain not in configuration")}, asked: &b.asked}
+		}, failed: Broker, cause: "broker https://b says no: Domain not in configuration", remedy: "option domain 'ffxx_city'"},
+		{name: "the broker is unreachable", change: func(b *bed) {
+			b.broker = registrar{err: &broker.Error{Kind: broker.Unreachable, Broker: "https://b", Err: errors.New("connection refused")}, asked: &b.asked}
+		}, failed: Broker, cause: "broker https://b is unreachable: connection refused", remedy: "list broker"},
+		{name: "the broker talks nonsense", change: func(b *bed) {
+			b.broker = registrar{err: &broker.Error{Kind: broker.Malformed, Broker: "https://b", Err: errors.New("not JSON")}, asked: &b.asked}
+		}, failed: Broker, cause: "makes no sense: not JSON", remedy: "URL of a broker"},
+		{name: "no broker at all", change: func(b *bed) {
+			b.o.NewRegistrar = func(config.Uplink, wan.Path, netip.Addr) (Registrar, error) {
+				return nil, errors.New("broker: bad URL")
+			}
+		}, failed: Broker, cause: "broker: bad URL", remedy: "config check"},
+		{name: "a build without brokers", change: func(b *bed) { b.o.NewRegistrar = nil }, failed: Broker, cause: "no broker support", remedy: "static"},
+		{name: "nobody to connect to", change: func(b *bed) { b.broker.answer.Peers, b.cfg.Gateways = nil, nil },
+			failed: Broker, cause: "names no gateway", remedy: "config gateway", skipped: "handshake tunnel mtu"},
+		{name: "no broker and no static gateway", change: func(b *bed) {
+			b.broker, b.cfg.Gateways = registrar{err: errors.New("no"), asked: &b.asked}, nil
+		}, failed: Broker, cause: "no", skipped: "handshake tunnel mtu"},
+		{name: "static gateways need no broker", change: func(b *bed) { b.cfg.Protocol = config.Static }, skipped: "broker"},
+
+		{name: "no WireGuard", change: func(b *bed) { b.kernel.applyErr = wrap("create wgdoctor", tunnel.ErrNoWireGuard) },
+			failed: Device, cause: "WireGuard is missing in the kernel", remedy: "kmod-wireguard", skipped: "handshake tunnel mtu"},
+		{name: "no VXLAN", change: func(b *bed) { b.kernel.applyErr = errors.New("create VXLAN x: the kernel has no VXLAN, install") },
+			failed: Device, cause: "VXLAN is missing in the kernel", remedy: "kmod-vxlan", skipped: "handshake tunnel mtu"},
+		{name: "a device in the way", change: func(b *bed) { b.kernel.applyErr = errors.New("wgdoctor exists and is a dummy") },
+			failed: Device, cause: "wgdoctor exists", remedy: "ip -d link", skipped: "handshake tunnel mtu"},
+		{name: "no userspace WireGuard", change: func(b *bed) { b.kernel.applyErr = errors.New("this build has no userspace WireGuard: set") },
+			failed: Device, cause: "option backend is userspace", remedy: "option backend 'kernel'", skipped: "handshake tunnel mtu"},
+		{name: "not root", change: func(b *bed) { b.kernel.applyErr = errors.New("create: operation not permitted") },
+			failed: Device, cause: "not permitted", remedy: "as root", skipped: "handshake tunnel mtu"},
+		{name: "another doctor", change: func(b *bed) {
+			unlock, err := lock(b.o.RunDir)
+			if err != nil {
+				panic(err)
+			}
+			b.after = unlock
+		}, failed: Device, cause: "another wguplink doctor is at work", remedy: "wait", skipped: "handshake tunnel mtu"},
+		{name: "no place for the lock", change: func(b *bed) { b.o.RunDir = "/dev/null/run" },
+			failed: Device, cause: "make the run directory", remedy: "root", skipped: "handshake tunnel mtu"},
+		{name: "no netlink", change: func(b *bed) { b.open = func() (kernel, error) { return nil, errors.New("open netlink: no") } },
+			failed: Device, cause: "open netlink: no", remedy: "root", skipped: "handshake tunnel mtu"},
+		{name: "the agent's device is gone", change: func(b *bed) { b.withAgent(); b.kernel.statErr = errors.New("no such device") },
+			failed: Device, cause: "no WireGuard device wg_mesh: no such device", remedy: "agent's log", skipped: "handshake tunnel mtu"},
+		{name: "the agent cannot make its device", change: func(b *bed) {
+			b.withAgent()
+			b.kernel.statErr = errors.New("no such device")
+			b.snap.Cause, b.snap.Reason = status.Device, wrap("create", tunnel.ErrNoWireGuard).Error()
+		}, failed: Device, cause: "WireGuard is missing", remedy: "kmod-wireguard", skipped: "handshake tunnel mtu"},
+		{name: "the agent's VXLAN is gone", change: func(b *bed) { b.withAgent(); delete(b.links, "mesh-vpn") },
+			failed: Device, cause: "no VXLAN device mesh-vpn", remedy: "agent's log", skipped: "handshake tunnel mtu"},
+
+		{name: "blocked UDP", change: func(b *bed) { b.kernel.shakes = nil },
+			failed: Handshake, cause: "UDP to gw2 (192.0.2.2:51820), gw1 (192.0.2.1:51820) gets no answer, while HTTPS to the broker works: UDP is blocked on the way, or the gateways do not know the key",
+			remedy: "let UDP out", skipped: "tunnel mtu"},
+		{name: "blocked UDP, without a broker", change: func(b *bed) { b.kernel.shakes, b.cfg.Protocol = nil, config.Static },
+			failed: Handshake, cause: "gets no answer: UDP is blocked on the way, the gateways are down, or they do not know the key", remedy: "let UDP out", skipped: "broker tunnel mtu"},
+		{name: "nothing leaves", change: func(b *bed) { b.kernel.shakes, b.kernel.unsent = nil, true },
+			failed: Handshake, cause: "nothing can be sent to gw2", remedy: "ip route get", skipped: "tunnel mtu"},
+		{name: "the broker's gateway has no name", change: func(b *bed) { b.cfg.Gateways = nil; delete(b.names, "gw2.example.org") },
+			failed: Handshake, cause: "no gateway can be tried: lookup gw2.example.org", remedy: "name servers", skipped: "tunnel mtu"},
+		{name: "no address of the family", change: func(b *bed) { b.cfg.AddressFamily = config.Only6 },
+			failed: Handshake, cause: "gw2.example.org:51820 has no address of the families allowed (option address_family is only6)", skipped: "tunnel mtu"},
+		{name: "only one of two gateways", change: func(b *bed) { delete(b.kernel.shakes, wgKey(2)) },
+			passed: Handshake, detail: "gw1 (192.0.2.1:51820) shook hands; no answer from gw2 (192.0.2.2:51820)"},
+		{name: "one gateway without a name", change: func(b *bed) { b.cfg.Gateways = append(b.cfg.Gateways, gateway(9)) },
+			passed: Handshake, detail: "shook hands; lookup gw9.example.org"},
+		{name: "the second round", change: func(b *bed) { b.kernel.shakes = map[wgtypes.Key]int{wgKey(1): 2} }},
+		{name: "the device goes away", change: func(b *bed) { b.kernel.statErr = errors.New("no such device") },
+			failed: Handshake, cause: "no such device", remedy: "took the device away", skipped: "tunnel mtu"},
+		{name: "the agent hears nobody", change: func(b *bed) { b.withAgent(); b.snap.Gateway = nil },
+			failed: Handshake, cause: "UDP to gw1 (192.0.2.1:51820) gets no answer", skipped: "tunnel mtu"},
+		{name: "the agent's last handshake is old", change: func(b *bed) { b.withAgent(); b.snap.Gateway.HandshakeAge = 181 },
+			failed: Handshake, cause: "UDP to gw1 (192.0.2.1:51820) gets no answer", skipped: "tunnel mtu"},
+		{name: "the agent tries nobody", change: func(b *bed) {
+			b.withAgent()
+			b.snap.Gateway, b.snap.Reason = nil, "asking for the time"
+			b.kernel.agents = func(int) []wgtypes.Peer { return nil }
+		}, failed: Handshake, cause: "the agent tries no gateway: asking for the time", skipped: "tunnel mtu"},
+		{name: "a handshake of which nobody knows when", change: func(b *bed) {
+			b.withAgent()
+			b.snap.Gateway = nil
+			b.kernel.agents = func(int) []wgtypes.Peer {
+				return []wgtypes.Peer{{PublicKey: wgKey(1), LastHandshakeTime: today, ReceiveBytes: 92, TransmitBytes: 148}}
+			}
+		}, failed: Handshake, cause: "UDP to gw1 gets no answer", skipped: "tunnel mtu"},
+		{name: "something received while the doctor looks", change: func(b *bed) {
+			b.withAgent()
+			b.snap.Gateway.HandshakeAge = 200
+			b.kernel.agents = func(look int) []wgtypes.Peer {
+				return []wgtypes.Peer{{PublicKey: wgKey(1), LastHandshakeTime: today, ReceiveBytes: int64(look)}}
+			}
+		}, passed: Handshake, detail: "gw1 answers the agent"},
+		{name: "a handshake while the doctor looks", change: func(b *bed) {
+			b.withAgent()
+			b.snap.Gateway = nil
+			b.kernel.agents = func(look int) []wgtypes.Peer {
+				p := wgtypes.Peer{PublicKey: wgKey(1), LastHandshakeTime: today}
+				if look > 5 {
+					p.LastHandshakeTime = today.Add(-time.Hour) // the clock was set
+				}
+				return []wgtypes.Peer{p}
+			}
+		}, passed: Handshake, detail: "gw1 answers the agent", skipped: "tunnel mtu"},
+		{name: "an agent that is well", change: (*bed).withAgent, passed: Handshake, detail: "gw1 (192.0.2.1:51820) shook hands with the agent 35 s ago"},
+
+		{name: "mute gateways", change: func(b *bed) { b.answers = nil },
+			failed: Tunnel, cause: "the handshake with gw2 (192.0.2.2:51820) is fine, but fe80::2 does not answer inside the tunnel: it expects another link address", remedy: "option link_local 'key'", skipped: "mtu"},
+		{name: "the other derivation", change: other,
+			failed: Tunnel, cause: "our link address derived the other way", remedy: "option link_local 'key'", skipped: "mtu"},
+		{name: "the other derivation, the other way round", change: func(b *bed) { b.cfg.LinkLocal = config.KeyOnly; b.ident.Public = b.key.PublicKey(); other(b) },
+			failed: Tunnel, cause: "our link address derived the other way", remedy: "option link_local 'key_newline'", skipped: "mtu"},
+		{name: "the agent's gateway is mute", change: func(b *bed) { b.withAgent(); b.answers = nil },
+			failed: Tunnel, cause: "fe80::1 does not answer inside the tunnel", remedy: "option link_local", skipped: "mtu"},
+		{name: "one mute gateway of two", change: func(b *bed) { delete(b.answers, gateway(2).LinkAddress) },
+			passed: Tunnel, detail: "fe80::1 answers within 2ms; no answer from gw2 (192.0.2.2:51820)"},
+		{name: "no link address", change: func(b *bed) {
+			b.cfg.Gateways, b.answer.Peers = nil, nil
+			p := gateway(2)
+			p.LinkAddress = netip.Addr{}
+			b.broker.answer.Peers = []peerselector.Peer{p}
+		}, skipped: "tunnel mtu"},
+
+		{name: "MTU too big", change: func(b *bed) { b.passes = 1372 },
+			failed: MTU, cause: "the largest packet that passes is 1372 bytes, and the MTU of wgdoctor is 1420", remedy: "option mtu '1372'"},
+		{name: "configured MTU too big", change: func(b *bed) { b.passes, b.cfg.MTU = 1372, 1420 },
+			failed: MTU, cause: "passes is 1372 bytes, and option mtu is 1420", remedy: "option mtu '1372'"},
+		{name: "less than IPv6 needs", change: func(b *bed) { b.passes = 1279 }, failed: MTU, cause: "not even packets of 1280 bytes pass", remedy: "WAN"},
+		{name: "no time to measure", change: func(b *bed) {
+			b.largest = func(context.Context, string, netip.Addr, int, int, time.Duration) (int, error) {
+				return 1300, context.DeadlineExceeded
+			}
+		}, failed: MTU, cause: "packets of 1300 bytes pass, larger ones hardly", remedy: "option mtu '1300'"},
+		{name: "not measured", change: func(b *bed) {
+			b.largest = func(context.Context, string, netip.Addr, int, int, time.Duration) (int, error) {
+				return 0, context.DeadlineExceeded
+			}
+		}, skipped: "mtu"},
+		{name: "device gone before it was measured", change: func(b *bed) { delete(b.links, ownDevice) }, failed: MTU, cause: "no such network interface"},
+		{name: "WireGuard in pieces", change: func(b *bed) { b.pathSize = 1400 },
+			passed: MTU, detail: "packets of 1420 bytes pass; but in pieces: the WAN carries 1400 bytes, for which option mtu '1340' would do"},
+		{name: "WireGuard just fits", change: func(b *bed) { b.pathSize = 1480 }, passed: MTU, detail: "packets of 1420 bytes pass."},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBed(t)
+			b.ident.Public = b.key.PublicKey()
+			tt.change(b)
+			all := b.examine(context.Background(), nil)
+			b.close()
+			var stages, skipped []string
+			for _, f := range all {
+				stages = append(stages, string(f.Stage))
+				switch f.Outcome {
+				case Skipped:
+					skipped = append(skipped, string(f.Stage))
+					if f.Cause == "" {
+						t.Errorf("%s is skipped, and nobody knows why", f.Stage)
+					}
+				case Failed:
+					if f.Cause == "" || f.Remedy == "" || strings.Contains(f.Cause+f.Remedy, "\n") {
+						t.Errorf("%+v", f)
+					}
+				}
+			}
+			if got := strings.Join(stages, " "); got != "config wan clock key names broker device handshake tunnel mtu" {
+				t.Errorf("stages %s", got)
+			}
+			if got := strings.Join(skipped, " "); got != tt.skipped {
+				t.Errorf("skipped %q, want %q", got, tt.skipped)
+			}
+			want := 0
+			if tt.failed != "" {
+				want = tt.failed.Code()
+			}
+			if got := Code(all); got != want {
+				t.Errorf("exit code %d, want %d", got, want)
+			}
+			for _, f := range all {
+				if f.Stage == tt.passed && (f.Outcome != OK || !strings.Contains(f.Detail+".", tt.detail)) {
+					t.Errorf("%+v", f)
+				}
+				if f.Stage != tt.failed {
+					continue
+				}
+				if f.Outcome != Failed || !strings.Contains(f.Detail, tt.detail) || !strings.Contains(f.Cause, tt.cause) || !strings.Contains(f.Remedy, tt.remedy) {
+					t.Errorf("%+v", f)
+				}
+			}
+			if t.Failed() {
+				t.Logf("%+v", all)
+			}
+			if n := len(b.kernel.removed); b.isAgent && (n > 0 || len(b.kernel.applied) > 0) {
+				t.Error("touched a device beside a running agent")
+			} else if want := 2 * min(1, len(b.kernel.applied)); n != want || b.kern != nil && !b.kernel.closed {
+				t.Errorf("removed our device %d times, closed: %v; want %d (an earlier doctor's, and ours)", n, b.kernel.closed, want)
+			}
+			if unlock, err := lock(b.o.RunDir); err == nil {
+				unlock()
+			} else if b.after == nil && b.o.RunDir != "/dev/null/run" {
+				t.Errorf("the lock is still held: %v", err)
+			}
+			if b.after != nil {
+				b.after()
+			}
+		})
+	}
+}
+
+func wrap(text string, err error) error { return errors.Join(errors.New(text), err) }
+
+func TestCodes(t *testing.T) {
+	want := map[Stage]int{Config: 10, WAN: 11, Clock: 12, Key: 13, Names: 14, Broker: 15, Device: 16, Handshake: 17, Tunnel: 18, MTU: 19}
+	got := map[Stage]int{}
+	for _, s := range Stages {
+		got[s] = s.Code()
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Whatever the gateways may send in the agent's hands, here it is their link addresses only: no default route is touched.
+func TestOwnDevice(t *testing.T) {
+	b := newBed(t)
+	b.examine(context.Background(), nil)
+	b.close()
+	last := b.kernel.applied[len(b.kernel.applied)-1]
+	if last.Interface == b.cfg.Interface || last.Name == b.cfg.Name || last.FwMark != 1 || last.ListenPort != 0 || len(last.Peers) != 2 {
+		t.Errorf("%+v", last)
+	}
+	if v := last.VXLAN; v == nil || v.Name == b.cfg.VXLAN.Name || v.ID == b.cfg.VXLAN.ID || v.Port != b.cfg.VXLAN.Port || v.Master != "" {
+		t.Errorf("VXLAN %+v", v)
+	}
+	for _, p := range last.Peers {
+		if len(p.AllowedIPs) != 1 || p.AllowedIPs[0].Bits() != 128 {
+			t.Errorf("peer %+v", p)
+		}
+	}
+}
+
+// Two gateways with the same link address: one of them gets it.
+func TestSharedLinkAddress(t *testing.T) {
+	b := newBed(t)
+	b.broker.answer.Peers[0].LinkAddress = gateway(1).LinkAddress
+	if all := b.examine(context.Background(), nil); Code(all) != 0 {
+		t.Errorf("%+v", all)
+	}
+	n := 0
+	for _, p := range b.kernel.applied[len(b.kernel.applied)-1].Peers {
+		n += len(p.AllowedIPs)
+	}
+	if n != 1 {
+		t.Errorf("%d peers with the address", n)
+	}
+}
+
+// An agent that comes up while the doctor is at work has the device to itself, and the broker is not asked for a changed key.
+func TestAgentStarts(t *testing.T) {
+	b := newBed(t)
+	calls := 0
+	b.running = func() bool { calls++; return calls > 1 }
+	all := b.examine(context.Background(), nil)
+	if f := all[7]; f.Outcome != Skipped || !strings.Contains(f.Cause, "agent has started") || len(b.kernel.applied) != 1 {
+		t.Errorf("%+v; applied %d times", f, len(b.kernel.applied))
+	}
+}
+
+func TestChangedKeyIsNotRegistered(t *testing.T) {
+	b := newBed(t)
+	b.withAgent()
+	b.snap.PublicKey = "other"
+	b.examine(context.Background(), nil)
+	if b.asked != 0 {
+		t.Errorf("registered %d times", b.asked)
+	}
+}
+
+func TestNoKeyIsMade(t *testing.T) {
+	b := newBed(t)
+	b.key = wgtypes.Key{}
+	b.o.LoadKey = func(config.Uplink) (identity.Identity, error) {
+		t.Error("loaded a key, which makes one")
+		return identity.Identity{}, nil
+	}
+	b.examine(context.Background(), nil)
+}
+
+// However far it came, our device goes, and the code says that not all is known.
+func TestInterrupted(t *testing.T) {
+	for name, arrange := range map[string]func(b *bed, cancel func()){
+		"before it began": func(_ *bed, cancel func()) { cancel() },
+		"in the clock stage": func(b *bed, cancel func()) {
+			b.checkClock = func(ctx context.Context) (clock.Result, error) {
+				cancel()
+				return clock.Result{Source: clock.Unverified}, ctx.Err()
+			}
+		},
+		"in the handshake stage": func(b *bed, cancel func()) {
+			b.kernel.shakes, b.pace.rounds[0] = nil, time.Hour
+			b.kernel.looked = func(n int) {
+				if n == 3 {
+					cancel()
+				}
+			}
+		},
+		"in the last stage": func(b *bed, cancel func()) {
+			b.largest = func(ctx context.Context, _ string, _ netip.Addr, _, _ int, _ time.Duration) (int, error) {
+				cancel()
+				return 1300, ctx.Err()
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBed(t)
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			arrange(b, cancel)
+			all := b.examine(ctx, nil)
+			b.close()
+			if code := Code(all); code != ExitInterrupted || len(all) != len(Stages) || all[9].Cause != interrupted {
+				t.Errorf("exit code %d, %+v", code, all)
+			}
+			if n := len(b.kernel.removed); b.kern != nil && n != 2 {
+				t.Errorf("removed our device %d times", n)
+			}
+		})
+	}
+}
+
+func TestPrint(t *testing.T) {
+	var w bytes.Buffer
+	Print(&w, Finding{WAN, OK, "IPv4 by eth0", "", ""})
+	Print(&w, Finding{Clock, Failed, "ntp: no answer", "off by 2h", "look"})
+	Print(&w, Finding{Handshake, Skipped, "", "needs wan", ""})
+	want := `wan        pass  IPv4 by eth0
+clock      FAIL  off by 2h (ntp: no answer)
+                 -> look
+handshake  skip  needs wan
+`
+	if diff := cmp.Diff(want, w.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Every finding is told when it is known, by Run too, which here has no configuration.
+func TestRun(t *testing.T) {
+	var w bytes.Buffer
+	code := Run(context.Background(), Options{ConfigErr: errors.New("there is no /etc/config/wguplink")}, &w)
+	if code != 10 || !strings.HasPrefix(w.String(), "config     FAIL  there is no /etc/config/wguplink\n") || strings.Count(w.String(), "skip") != 9 {
+		t.Errorf("exit code %d:\n%s", code, w.String())
+	}
+}

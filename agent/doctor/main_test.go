@@ -1,0 +1,9 @@
+package doctor
+
+import (
+	"testing"
+
+	"wguplink/agent/testns"
+)
+
+func TestMain(m *testing.M) { testns.Main(m) }
