@@ -36,6 +36,10 @@ func run() int {
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		return 2
 	}
+	if *runs < 0 {
+		fmt.Fprintf(flags.Output(), "lab: -runs %d: give a number from 1 on, or 0 for the default\n", *runs)
+		return 2
+	}
 	ctx, stop := netlab.Context()
 	defer stop()
 	var err error
