@@ -33,7 +33,9 @@ func runDoctor(o options, args []string, stdout io.Writer) int {
 		opts.Spawn = func(_ context.Context, ifname string) error { _, err := userspace.Spawn(ifname, nil); return err }
 	}
 	if newRegistrar != nil {
-		opts.NewRegistrar = func(u config.Uplink, p wan.Path, own netip.Addr) (doctor.Registrar, error) { return newRegistrar(u, p, own) }
+		opts.NewRegistrar = func(u config.Uplink, p wan.Path, own netip.Addr) (doctor.Registrar, error) {
+			return newRegistrar(u, p, own)
+		}
 	}
 	uplinks, err := o.pick(args)
 	if err != nil || len(uplinks) == 0 {

@@ -86,16 +86,25 @@ func wallClock() time.Duration {
 }
 
 // watchClock asks for the time anew when somebody has set the clock. WireGuard puts the wall clock into its handshakes, and
-// a gateway ignores what is older than the last: a step back would cost the tunnel when its keys are renewed. What the kernel
-// says of the clock dates from before the step.
+// a gateway ignores what is older than the last: a step back would cost the tunnel when its keys are renewed.
 func (u *Uplink) watchClock() {
 	now := wallClock()
 	by := now - u.wall
 	u.wall = now
-	if by.Abs() < jump || !u.clockDone || !u.wan.Up() {
+	if by.Abs() >= jump && u.clockDone {
+		u.log.Warn("somebody has set the clock; asking for the time", "by", by.Round(time.Millisecond))
+		u.clockDoubt = true
+	}
+	u.doubtClock()
+}
+
+// doubtClock asks for the time after a step that was not ours, as soon as there is a way out. What the kernel says of its
+// clock dates from before the step.
+func (u *Uplink) doubtClock() {
+	if !u.clockDoubt || !u.wan.Up() {
 		return
 	}
-	u.log.Warn("somebody has set the clock; asking for the time", "by", by.Round(time.Millisecond))
+	u.clockDoubt = false
 	if u.clockStop != nil {
 		u.clockStop()
 	}

@@ -70,9 +70,10 @@ type Uplink struct {
 	peers   map[peerselector.Key]*installed
 	gen     int
 
-	clockDone bool
-	clockStop context.CancelFunc // ends the clock worker; nil when none runs
-	clockSays string
+	clockDone  bool
+	clockStop  context.CancelFunc // ends the clock worker; nil when none runs
+	clockSays  string
+	clockDoubt bool // somebody has set the clock since
 
 	registrar  Registrar
 	brokerErr  error
@@ -298,6 +299,7 @@ func (u *Uplink) proceed() {
 			return
 		}
 	}
+	u.watchClock()
 	u.handle(peerselector.WANUp{})
 }
 

@@ -182,10 +182,10 @@ func (l *Layer2) receive(s *packetSocket) {
 			}
 			return
 		}
-		if n < arpSize || binary.BigEndian.Uint16(buf[20:22]) != 2 {
+		seq, ok := asked(buf[:n])
+		if !ok {
 			continue
 		}
-		seq := binary.BigEndian.Uint16(buf[40:42])
 		gw := l.w.byMAC(net.HardwareAddr(buf[22:28]))
 		l.mu.Lock()
 		if sent, ok := l.sent[seq]; ok {
@@ -197,16 +197,30 @@ func (l *Layer2) receive(s *packetSocket) {
 	}
 }
 
-// request asks who has 10.77.0.254, in the name of 10.77.x.y with the sequence number as x.y (RFC 826).
+// request asks who has 10.77.0.254, in the name of 10.77.0.1 (RFC 826). The sequence number is in the MAC address that it
+// gives as its own: an IP address for each would fill the neighbour table, which all namespaces of the machine share, and a
+// kernel whose table is full answers no request.
 func request(mac net.HardwareAddr, seq uint16) []byte {
 	f := make([]byte, 0, arpSize)
 	f = append(f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
 	f = append(f, mac...)
 	f = append(f, 0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1)
-	f = append(f, mac...)
-	f = append(f, 10, 77, byte(seq>>8), byte(seq))
+	f = append(f, askerMAC[:]...)
+	f = append(f, byte(seq>>8), byte(seq))
+	f = append(f, 10, 77, 0, 1)
 	f = append(f, 0, 0, 0, 0, 0, 0, 10, 77, 0, 254)
 	return f
+}
+
+// askerMAC begins the MAC addresses in requests: locally administered.
+var askerMAC = [4]byte{0x02, 0x41, 0x52, 0x50}
+
+// asked gives the sequence number of the request that an ARP reply answers; ok is false for another one's.
+func asked(reply []byte) (seq uint16, ok bool) {
+	if len(reply) < arpSize || binary.BigEndian.Uint16(reply[20:22]) != 2 || [4]byte(reply[32:36]) != askerMAC {
+		return 0, false
+	}
+	return binary.BigEndian.Uint16(reply[36:38]), true
 }
 
 func swap(v uint16) uint16 { return v<<8 | v>>8 }
