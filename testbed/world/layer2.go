@@ -138,6 +138,11 @@ func (l *Layer2) open(link netlink.Link) (*packetSocket, error) {
 		if s.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(swap(unix.ETH_P_ARP))); err != nil {
 			return err
 		}
+		// The replies go to addresses that are not the device's.
+		if err := unix.SetsockoptPacketMreq(s.fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP,
+			&unix.PacketMreq{Ifindex: int32(s.index), Type: unix.PACKET_MR_PROMISC}); err != nil {
+			return err
+		}
 		return unix.Bind(s.fd, &unix.SockaddrLinklayer{Protocol: swap(unix.ETH_P_ARP), Ifindex: s.index})
 	})
 	if err != nil {
