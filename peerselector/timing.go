@@ -69,8 +69,8 @@ func Default() Timing {
 		BackoffMax:  time.Minute,
 		// A broker that comes back must not meet all its nodes within a minute.
 		AskMax: 2 * time.Minute,
-		// Longer than any handshake that is still worth having.
-		Lost: 1500 * time.Millisecond,
+		// Longer than a handshake on a usual line; a slow one costs a registration more.
+		Lost: time.Second,
 		// Gateways learn a key up to 1.05 s after the broker's answer (measured), and forget it after hours.
 		KeyMemory: 30 * time.Second,
 		// About 20 s after the first try, with the patience of each round and the waits between.

@@ -87,7 +87,11 @@ func (u *Uplink) aim(in *installed) bool {
 	}
 	u.gen++
 	in.gen = u.gen
-	in.endpoint = in.addrs[in.attempt%len(in.addrs)]
+	next := in.attempt
+	if u.cfg.AddressFamily == config.Prefer6 {
+		next /= 2 // the first try is often lost, because the gateway has not heard of us yet
+	}
+	in.endpoint = in.addrs[next%len(in.addrs)]
 	return true
 }
 

@@ -1,0 +1,98 @@
+package trial
+
+import (
+	"fmt"
+	"time"
+
+	"wguplink/testbed/netlab"
+	"wguplink/testbed/world"
+)
+
+var (
+	killed     = Metric{Name: "gateway killed to Ethernet reply", Unit: "s", Target: 10}
+	blackholed = Metric{Name: "gateway unreachable to Ethernet reply", Unit: "s", Target: 10}
+	keyLost    = Metric{Name: "key lost at one gateway to Ethernet reply", Unit: "s", Target: 10}
+	keysLost   = Metric{Name: "key lost at all gateways to Ethernet reply", Unit: "s", Target: 10}
+	rebooted   = Metric{Name: "gateway down to Ethernet reply", Unit: "s", Target: 10}
+)
+
+// death does something to the gateway in use, after which another has to answer.
+func (t *Trial) death(m Metric, how func(*world.Gateway) error) error {
+	first, err := t.connect(world.Options{}, nil)
+	if err != nil {
+		return err
+	}
+	took, err := t.after(func() error { return how(t.Named(first.Gateway)) }, t.other(first.Gateway))
+	if err != nil {
+		return err
+	}
+	t.seconds(m, took)
+	return nil
+}
+
+func killGateway(t *Trial) error { return t.death(killed, (*world.Gateway).Kill) }
+
+func blackholeGateway(t *Trial) error {
+	return t.death(blackholed, func(g *world.Gateway) error {
+		_, err := t.Router.Drop(append(netlab.DropAddr(g.V4), netlab.DropAddr(g.V6)...)...)
+		return err
+	})
+}
+
+func gatewayLosesKey(t *Trial) error {
+	return t.death(keyLost, func(g *world.Gateway) error {
+		if n := len(g.Keys()); n != 1 {
+			return fmt.Errorf("gateway %s knows %d keys, not one", g.Name, n)
+		}
+		return g.RemoveKey(g.Keys()[0])
+	})
+}
+
+// gatewayReboot has a gateway that is back soon, but has to be told of its nodes again. Whoever answers is good.
+func gatewayReboot(t *Trial) error {
+	first, err := t.connect(world.Options{}, nil)
+	if err != nil {
+		return err
+	}
+	g := t.Named(first.Gateway)
+	began := time.Now()
+	if err := g.Kill(); err != nil {
+		return err
+	}
+	dead := time.Now()
+	if err := t.pause(bootTime); err != nil {
+		return err
+	}
+	if err := g.Restart(false); err != nil {
+		return err
+	}
+	r, err := t.frames.Await(t.ctx, dead, nil)
+	if err != nil {
+		return err
+	}
+	t.seconds(rebooted, r.At.Sub(began))
+	return nil
+}
+
+// bootTime is how long a gateway is away in a quick reboot.
+const bootTime = 3 * time.Second
+
+// sinceRegistration is how long a node has been registered when all gateways lose its key. Gateways forget keys after hours
+// of silence, or in a restart; the agent takes none for lost within half a minute of its registration.
+const sinceRegistration = 35 * time.Second
+
+// allLoseKey leaves nobody to go to: the broker has to be asked again.
+func allLoseKey(t *Trial) error {
+	if _, err := t.connect(world.Options{}, nil); err != nil {
+		return err
+	}
+	if err := t.pause(sinceRegistration - rest); err != nil {
+		return err
+	}
+	took, err := t.after(t.Forget, nil)
+	if err != nil {
+		return err
+	}
+	t.seconds(keysLost, took)
+	return nil
+}

@@ -1,0 +1,258 @@
+package trial
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// DefaultRuns is how often each scenario runs unless it is told.
+const DefaultRuns = 5
+
+// worlds is how many there are at a time, beside a part that outlasts all others. The scenarios mostly wait, but what they
+// measure must not wait for the CPU.
+const worlds = 4
+
+// lastLines is how much of the agent's output is shown with a failure.
+const lastLines = 60
+
+// scenario is one row group of the report. Its parts have a world each.
+type scenario struct {
+	name  string
+	most  int // runs of it unless it is asked for by name; 0: as many as of the others
+	parts []part
+}
+
+// part is one course of events, from the making of a world to its end.
+type part struct {
+	name    string
+	lasts   time.Duration // about; it bounds nothing but says what to begin with
+	limit   time.Duration // every wait in it ends then
+	metrics []Metric
+	run     func(*Trial) error
+}
+
+// Config of Run.
+type Config struct {
+	Binary string    // the agent, userspace variant, from vclock.Prepare; absolute
+	Plain  string    // the same as it was built, for a node whose clock is never touched; absolute
+	Dir    string    // for the worlds' files
+	Runs   int       // 0: DefaultRuns
+	Only   string    // one scenario; "": all
+	Log    io.Writer // progress and failures
+}
+
+// job is one run of a part.
+type job struct {
+	scenario *scenario
+	part     *part
+	run      int // from 0
+	runs     int
+}
+
+func (j job) String() string {
+	s := j.scenario.name
+	if j.part.name != "" {
+		s += ", " + j.part.name
+	}
+	return fmt.Sprintf("%s, run %d of %d", s, j.run+1, j.runs)
+}
+
+// Names gives the scenarios in the order of the report.
+func Names() []string {
+	var names []string
+	for _, s := range scenarios {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+// Run runs the scenarios and gives their figures. The error tells that a scenario failed or a target was missed; the rows
+// are good for printing all the same.
+func Run(ctx context.Context, c Config) ([]Row, error) {
+	chosen, jobs, err := plan(scenarios, c.Only, c.Runs)
+	if err != nil {
+		return nil, err
+	}
+	r := newRunner(c)
+	failed := r.all(ctx, jobs)
+	rows, missed := r.report(chosen)
+	switch {
+	case failed > 0:
+		return rows, fmt.Errorf("%d runs failed; %d of %d metrics missed their target", failed, missed, len(rows))
+	case missed > 0:
+		return rows, fmt.Errorf("%d of %d metrics missed their target", missed, len(rows))
+	}
+	return rows, nil
+}
+
+// report makes the rows, and says how many targets were missed.
+func (r *runner) report(chosen []*scenario) (rows []Row, missed int) {
+	for _, s := range chosen {
+		for i := range s.parts {
+			p := &s.parts[i]
+			for k, m := range p.metrics {
+				var values []float64
+				for _, run := range r.values[p] {
+					values = append(values, run[k])
+				}
+				row := row(s.name, m, runsOf(s, r.c.Only, r.c.Runs), values)
+				rows = append(rows, row)
+				if !row.OK && !(m.Informs && row.Runs > 0) {
+					missed++
+				}
+			}
+		}
+	}
+	return rows, missed
+}
+
+// plan says what to run, the longest first.
+func plan(all []scenario, only string, runs int) (chosen []*scenario, jobs []job, err error) {
+	var names []string
+	for i := range all {
+		s := &all[i]
+		names = append(names, s.name)
+		if only != "" && s.name != only {
+			continue
+		}
+		chosen = append(chosen, s)
+		n := runsOf(s, only, runs)
+		for k := range s.parts {
+			for run := range n {
+				jobs = append(jobs, job{s, &s.parts[k], run, n})
+			}
+		}
+	}
+	if len(chosen) == 0 {
+		return nil, nil, fmt.Errorf("no scenario %q; there are %s", only, strings.Join(names, ", "))
+	}
+	slices.SortStableFunc(jobs, func(a, b job) int { return cmp.Compare(b.part.lasts, a.part.lasts) })
+	return chosen, jobs, nil
+}
+
+func runsOf(s *scenario, only string, runs int) int {
+	if runs <= 0 {
+		runs = DefaultRuns
+	}
+	if s.most > 0 && s.name != only {
+		runs = min(runs, s.most)
+	}
+	return runs
+}
+
+// runner runs jobs.
+type runner struct {
+	c        Config
+	starting chan struct{} // held by the one world that is being made, until its node is connected
+
+	mu     sync.Mutex
+	values map[*part][][]float64 // of each run, in the order of the part's metrics
+	failed int
+}
+
+func newRunner(c Config) *runner {
+	return &runner{c: c, starting: make(chan struct{}, 1), values: map[*part][][]float64{}}
+}
+
+// all runs the jobs, several at a time, and says how many failed.
+func (r *runner) all(ctx context.Context, jobs []job) int {
+	queue := make(chan job)
+	var workers sync.WaitGroup
+	for range worlds {
+		workers.Add(1)
+		go func() {
+			defer workers.Done()
+			for j := range queue {
+				r.one(ctx, j)
+			}
+		}()
+	}
+	for _, j := range jobs {
+		if j.part.lasts < outlasting || j.runs > 1 {
+			queue <- j
+			continue
+		}
+		workers.Add(1)
+		go func() {
+			defer workers.Done()
+			r.one(ctx, j)
+		}()
+	}
+	close(queue)
+	workers.Wait()
+	return r.failed
+}
+
+// outlasting parts that run once take no place of others.
+const outlasting = 10 * time.Minute
+
+// one runs a job, and keeps what it measured.
+func (r *runner) one(ctx context.Context, j job) {
+	if ctx.Err() != nil { // somebody has interrupted us, and knows
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.failed++
+		return
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, j.part.limit, fmt.Errorf("the run took longer than %v", j.part.limit))
+	defer cancel()
+	began := time.Now()
+	t := &Trial{Run: j.run, c: r.c, ctx: ctx, starting: r.starting, values: map[string]float64{}}
+	err := t.live(j)
+	values := make([]float64, len(j.part.metrics))
+	var said []string
+	bad := err != nil
+	for i, m := range j.part.metrics {
+		v, ok := t.values[m.Name]
+		if !ok {
+			err = errors.Join(err, fmt.Errorf("%q was not measured", m.Name))
+			continue
+		}
+		values[i] = v
+		missed := ""
+		if !m.good(v) {
+			bad, missed = true, " MISSED"
+		}
+		said = append(said, strings.TrimRight(m.Name+": "+number(v)+" "+m.Unit, " ")+missed)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fmt.Fprintf(r.c.Log, "%s (%.0f s): %s\n", j, time.Since(began).Seconds(), strings.Join(said, "; "))
+	for _, n := range t.notes {
+		fmt.Fprintln(r.c.Log, "   ", n)
+	}
+	if err != nil {
+		r.failed++
+		fmt.Fprintf(r.c.Log, "%s FAILED: %v\n", j, err)
+	} else {
+		r.values[j.part] = append(r.values[j.part], values)
+	}
+	if err != nil || bad {
+		for _, l := range t.last {
+			fmt.Fprintln(r.c.Log, "   ", l)
+		}
+	}
+}
+
+// live is the whole life of a trial.
+func (t *Trial) live(j job) (err error) {
+	if t.dir, err = os.MkdirTemp(t.c.Dir, "world-"); err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, t.close(), os.RemoveAll(t.dir))
+	}()
+	if t.dir, err = filepath.Abs(t.dir); err != nil {
+		return err
+	}
+	return j.part.run(t)
+}
