@@ -57,8 +57,9 @@ func runDropIn(args []string, stdout, stderr io.Writer) int {
 	s.objects = func(ag *agent) []ubus.Object {
 		return []ubus.Object{{Name: wgpeerselector.Name(a.Interface), Methods: []ubus.Method{
 			{Name: "status", Handle: func(context.Context, ubus.Table) (ubus.Table, error) {
-				st := status.Snapshot{}
-				for _, st = range ag.group.Snapshots() { // there is one at most
+				var st status.Snapshot
+				if all := ag.group.Snapshots(); len(all) > 0 { // one at most
+					st = all[0]
 				}
 				return wgpeerselector.Status(*present.Load(), st, status.Now()), nil
 			}},

@@ -75,7 +75,7 @@ func (s *service) serve() int {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 
-	a := &agent{load: s.load, log: s.log, changes: make(chan []config.Uplink), done: make(chan struct{})}
+	a := &agent{load: s.load, changes: make(chan []config.Uplink), done: make(chan struct{})}
 	bus := ubus.NewServer(s.ubus, s.objects(a)...)
 	bus.OnError = func(err error) { s.log.Warn("ubus", "err", err) }
 	base := uplink.Options{
@@ -126,7 +126,6 @@ func (s *service) serve() int {
 type agent struct {
 	group   *uplink.Group
 	load    func() ([]config.Uplink, error)
-	log     *slog.Logger
 	changes chan []config.Uplink
 	done    chan struct{} // closed at the end
 }

@@ -28,6 +28,7 @@ const measureWait = time.Second
 type pathMTU struct {
 	known    int    // by the kernel, to the gateway's endpoint; 0 when it was not asked
 	largest  int    // packet inside the tunnel that the gateway answers, when less than the device's MTU; 0 when not
+	none     bool   // not even that passes, which is the least possible
 	at       int    // the device's MTU when largest was measured
 	gateway  string // by whom
 	done     bool   // measured since the gateway was promoted
@@ -58,6 +59,9 @@ func (u *Uplink) mtu() int {
 func (p pathMTU) warning(configured int) string {
 	if configured == 0 || p.largest == 0 || p.at != configured {
 		return ""
+	}
+	if p.none {
+		return fmt.Sprintf("mtu %d is too big: not even packets of %d bytes pass to %s", configured, p.largest, p.gateway)
 	}
 	return fmt.Sprintf("mtu %d is too big: of the packets to %s the largest that passes has %d bytes; set option mtu '%d', or 'auto'",
 		configured, p.gateway, p.largest, p.largest)
@@ -103,18 +107,17 @@ func (u *Uplink) measured(gw peerselector.Peer, n, hi int, err error) {
 		u.line.done = false // measured something else; the next answer to a probe begins anew
 		return
 	}
-	switch {
-	case errors.Is(err, health.ErrSilent):
-		// Small packets pass, and not even the least that IPv6 needs: named, but an MTU below is none.
+	none := errors.Is(err, health.ErrSilent) // probes pass, but nothing that IPv6 needs: an MTU below is none
+	if none {
 		n = minMTU
-	case err != nil:
+	} else if err != nil {
 		u.log.Debug("MTU not measured", "err", err)
 		return
 	}
 	u.log.Debug("MTU measured", "mtu", hi, "largest", n, "gateway", gw.Name)
 	switch {
 	case n < hi:
-		u.line.largest, u.line.at, u.line.gateway = n, hi, gw.Name
+		u.line.largest, u.line.none, u.line.at, u.line.gateway = n, none, hi, gw.Name
 		u.log.Warn("packets of the present MTU do not pass", "mtu", hi, "largest", n, "gateway", gw.Name)
 	case u.cfg.MTU != 0:
 		u.line.largest = 0

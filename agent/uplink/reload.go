@@ -38,6 +38,9 @@ func (u *Uplink) reconfigure(cfg config.Uplink) {
 	if old.Rebalance != cfg.Rebalance {
 		u.handle(peerselector.Rebalance{Every: cfg.Rebalance})
 	}
+	if old.MTU != cfg.MTU {
+		u.line = pathMTU{} // to be measured anew
+	}
 	if old.FwMark != cfg.FwMark || old.Interface != cfg.Interface {
 		u.watchWAN()
 	}
