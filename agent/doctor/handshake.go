@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -106,21 +105,7 @@ func (x *exam) candidates(ctx context.Context) []*candidate {
 }
 
 func (x *exam) addresses(ctx context.Context, endpoints []string) (found []netip.AddrPort, err error) {
-	for _, e := range endpoints {
-		host, port, serr := net.SplitHostPort(e)
-		n, perr := strconv.ParseUint(port, 10, 16)
-		if serr != nil || perr != nil {
-			err = fmt.Errorf("endpoint %q is not host:port", e)
-			continue
-		}
-		addrs, rerr := x.resolve(ctx, host)
-		if rerr != nil {
-			err = rerr
-		}
-		for _, a := range addrs {
-			found = append(found, netip.AddrPortFrom(a.Unmap(), uint16(n)))
-		}
-	}
+	found, err = wan.Endpoints(ctx, x.resolve, endpoints)
 	family := x.cfg.AddressFamily
 	ordered := wan.Order(found, wan.Preference{V4: family != config.Only6, V6: family != config.Only4, First6: true}, x.way)
 	switch {

@@ -19,7 +19,6 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
-	"golang.zx2c4.com/wireguard/ipc"
 	"golang.zx2c4.com/wireguard/tun"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
@@ -28,6 +27,7 @@ import (
 	"wguplink/agent/derive"
 	"wguplink/agent/identity"
 	"wguplink/agent/status"
+	"wguplink/agent/testns"
 	"wguplink/agent/tunnel"
 	"wguplink/peerselector"
 )
@@ -114,43 +114,6 @@ func ok(t *testing.T, err error) {
 	}
 }
 
-// wireguardGo is a Spawner: wireguard-go inside the test process.
-func wireguardGo(t *testing.T) tunnel.Spawner {
-	return func(_ context.Context, ifname string) error {
-		dev, err := tun.CreateTUN(ifname, 1420)
-		if err != nil {
-			return err
-		}
-		d := device.NewDevice(dev, conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
-		file, err := ipc.UAPIOpen(ifname)
-		if err != nil {
-			return err
-		}
-		l, err := ipc.UAPIListen(ifname, file)
-		if err != nil {
-			return err
-		}
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				go d.IpcHandle(c)
-			}
-		}()
-		ended := make(chan struct{})
-		go func() {
-			<-d.Wait()
-			l.Close()
-			os.Remove("/run/wireguard/" + ifname + ".sock")
-			close(ended)
-		}()
-		t.Cleanup(func() { d.Close(); <-ended })
-		return nil
-	}
-}
-
 // realOptions are those of a router with a WAN, a key, a clock that is right, and one static gateway. link_local is
 // key_newline.
 func realOptions(t *testing.T) Options {
@@ -178,7 +141,7 @@ func realOptions(t *testing.T) Options {
 			Name: "mesh", Enabled: true, Interface: "wg_mesh", FwMark: 1, LinkPrefix: 64, Mode: config.ModeVXLAN,
 			VXLAN: config.VXLAN{Name: "mesh-vpn", ID: 7, Port: 8472},
 		},
-		RunDir: filepath.Join(dir, "run"), System: system, Build: today.AddDate(0, -1, 0), Spawn: wireguardGo(t),
+		RunDir: filepath.Join(dir, "run"), System: system, Build: today.AddDate(0, -1, 0), Spawn: testns.WireGuard(t),
 		PublicKey: func(config.Uplink) (wgtypes.Key, error) { return identity.Public(nil, place) },
 		LoadKey:   func(config.Uplink) (identity.Identity, error) { return identity.Load(nil, place) },
 	}

@@ -11,12 +11,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"wguplink/agent/testns"
 )
 
 // lend makes a WireGuard device as its owner would: with a key, an address and a peer of its own.
 func lend(t *testing.T, tun *Tunnel, private wgtypes.Key, peers ...wgtypes.Key) netlink.Link {
 	t.Helper()
-	if err := wireguardGo(t)(context.Background(), "wg_mesh"); err != nil {
+	if err := testns.WireGuard(t)(context.Background(), "wg_mesh"); err != nil {
 		t.Fatal(err)
 	}
 	cfg := wgtypes.Config{PrivateKey: &private}
@@ -57,7 +59,7 @@ func TestBorrowed(t *testing.T) {
 		AllowedIPs: []netip.Prefix{netip.MustParsePrefix("fe80::1/128")}, Keepalive: 25 * time.Second, Generation: 1}
 	d := Desired{Name: "wgpeerselector.wg_mesh", Interface: "wg_mesh", Borrowed: true, FwMark: 7, MTU: 1280,
 		Address: netip.MustParsePrefix("fe80::a:b/64"), PortTurn: 3, Peers: []Peer{ours}, Leftovers: []wgtypes.Key{leftover, ours.PublicKey}}
-	tun := open(t, wireguardGo(t))
+	tun := open(t, testns.WireGuard(t))
 	if _, err := tun.Apply(context.Background(), d); !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("no device yet: %v", err)
 	}
@@ -124,7 +126,7 @@ func TestBorrowed(t *testing.T) {
 // A turn of the port chooses another one, and keeps everything else.
 func TestPortTurn(t *testing.T) {
 	d := desired(t)
-	tun := open(t, wireguardGo(t))
+	tun := open(t, testns.WireGuard(t))
 	apply(t, tun, d)
 	before, err := tun.Status("wg_mesh")
 	if err != nil {

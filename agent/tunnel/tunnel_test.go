@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,50 +15,10 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
-	"golang.zx2c4.com/wireguard/conn"
-	"golang.zx2c4.com/wireguard/device"
-	"golang.zx2c4.com/wireguard/ipc"
-	"golang.zx2c4.com/wireguard/tun"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
-)
 
-// wireguardGo is the Spawner of the tests: wireguard-go inside the test process.
-func wireguardGo(t *testing.T) Spawner {
-	return func(_ context.Context, ifname string) error {
-		dev, err := tun.CreateTUN(ifname, 1420)
-		if err != nil {
-			return err
-		}
-		d := device.NewDevice(dev, conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
-		file, err := ipc.UAPIOpen(ifname)
-		if err != nil {
-			return err
-		}
-		l, err := ipc.UAPIListen(ifname, file)
-		if err != nil {
-			return err
-		}
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				go d.IpcHandle(c)
-			}
-		}()
-		// As in the real process: the device ends when its link is deleted, and the socket goes with it.
-		done := make(chan struct{})
-		go func() {
-			<-d.Wait()
-			l.Close()
-			os.Remove("/run/wireguard/" + ifname + ".sock")
-			close(done)
-		}()
-		t.Cleanup(func() { d.Close(); <-done })
-		return nil
-	}
-}
+	"wguplink/agent/testns"
+)
 
 func open(t *testing.T, s Spawner) *Tunnel {
 	t.Helper()
@@ -125,7 +84,7 @@ func remotes(t *testing.T, link string) []entry {
 
 func TestApplyMakesAll(t *testing.T) {
 	d := desired(t)
-	tun := open(t, wireguardGo(t))
+	tun := open(t, testns.WireGuard(t))
 	r := apply(t, tun, d)
 	wg, err := netlink.LinkByName("wg_mesh")
 	if err != nil {
@@ -174,7 +133,7 @@ func TestApplyMakesAll(t *testing.T) {
 // The kernel itself is asked whether the second Apply changed anything.
 func TestSecondApplyIsSilent(t *testing.T) {
 	d := desired(t)
-	tun := open(t, wireguardGo(t))
+	tun := open(t, testns.WireGuard(t))
 	made, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_IPV6_IFADDR)
 	if err != nil {
 		t.Fatal(err)
@@ -199,7 +158,7 @@ func TestSecondApplyIsSilent(t *testing.T) {
 		}
 	}
 	// An agent that comes after a crash finds all as it should be, too.
-	again := open(t, wireguardGo(t))
+	again := open(t, testns.WireGuard(t))
 	if r, err := again.Apply(context.Background(), d); err != nil || r.Changes != 0 {
 		t.Fatalf("new agent: %d changes, %v", r.Changes, err)
 	}
@@ -256,7 +215,7 @@ func isOurs(m syscall.NetlinkMessage, wg, vxlan int) bool {
 
 func TestSwitchMakesBeforeBreak(t *testing.T) {
 	d := desired(t)
-	tun := open(t, wireguardGo(t))
+	tun := open(t, testns.WireGuard(t))
 	apply(t, tun, d)
 	before := vxlanOf(t, "mesh-vpn").Index
 	next := Peer{PublicKey: newKey(t).PublicKey(), Endpoint: netip.MustParseAddrPort("192.0.2.2:51820"), Keepalive: 25 * time.Second, Generation: 7}
@@ -287,7 +246,7 @@ func TestSwitchMakesBeforeBreak(t *testing.T) {
 
 func TestMoveAndGeneration(t *testing.T) {
 	d := desired(t)
-	tun := open(t, wireguardGo(t))
+	tun := open(t, testns.WireGuard(t))
 	apply(t, tun, d)
 	d.Peers[0].Endpoint = netip.MustParseAddrPort("[2001:db8::1]:51820")
 	if r := apply(t, tun, d); r.Changes != 0 {
@@ -310,7 +269,7 @@ func TestMoveAndGeneration(t *testing.T) {
 
 func TestRepairsWhatWasChanged(t *testing.T) {
 	d := desired(t)
-	tun := open(t, wireguardGo(t))
+	tun := open(t, testns.WireGuard(t))
 	apply(t, tun, d)
 	wg, _ := netlink.LinkByName("wg_mesh")
 	a, _ := netlink.ParseAddr("fe80::a:b/64")
@@ -339,7 +298,7 @@ func TestRepairsWhatWasChanged(t *testing.T) {
 
 func TestOneIncompatibleChangeRecreates(t *testing.T) {
 	d := desired(t)
-	tun := open(t, wireguardGo(t))
+	tun := open(t, testns.WireGuard(t))
 	apply(t, tun, d)
 	v := *d.VXLAN
 	d.VXLAN = &v
@@ -358,7 +317,7 @@ func TestOneIncompatibleChangeRecreates(t *testing.T) {
 func TestMaster(t *testing.T) {
 	d := desired(t)
 	d.VXLAN.Master = "bat0"
-	tun := open(t, wireguardGo(t))
+	tun := open(t, testns.WireGuard(t))
 	if r := apply(t, tun, d); len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "bat0") {
 		t.Errorf("warnings %q", r.Warnings)
 	}
@@ -378,7 +337,7 @@ func TestForeignDevicesStay(t *testing.T) {
 	if err := netlink.LinkAdd(bridge); err != nil {
 		t.Fatal(err)
 	}
-	tun := open(t, wireguardGo(t))
+	tun := open(t, testns.WireGuard(t))
 	if _, err := tun.Apply(context.Background(), d); err == nil || !strings.Contains(err.Error(), "wg_mesh") {
 		t.Errorf("error %v", err)
 	}
@@ -390,7 +349,7 @@ func TestForeignDevicesStay(t *testing.T) {
 	}
 
 	// A WireGuard device of somebody else is used, and left in the end with its own peers.
-	if err := wireguardGo(t)(context.Background(), "wg_mesh"); err != nil {
+	if err := testns.WireGuard(t)(context.Background(), "wg_mesh"); err != nil {
 		t.Fatal(err)
 	}
 	theirs := newKey(t).PublicKey()
@@ -417,7 +376,7 @@ func TestForeignDevicesStay(t *testing.T) {
 
 func TestRemoveTakesOursOnly(t *testing.T) {
 	d := desired(t)
-	tun := open(t, wireguardGo(t))
+	tun := open(t, testns.WireGuard(t))
 	apply(t, tun, d)
 	if err := tun.Remove(d); err != nil {
 		t.Fatal(err)

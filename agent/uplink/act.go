@@ -3,10 +3,8 @@ package uplink
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"time"
 
 	"wguplink/agent/config"
@@ -121,7 +119,7 @@ func (u *Uplink) resolve(in *installed) {
 	u.work(u.ctx, func(ctx context.Context) func() {
 		ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 		defer cancel()
-		addrs, err := lookup(ctx, path, endpoints)
+		addrs, err := wan.Endpoints(ctx, path.Resolve, endpoints)
 		return func() { u.resolved(in, addrs, err) }
 	})
 }
@@ -137,7 +135,7 @@ func (u *Uplink) reaim(p peerselector.Peer) {
 	u.work(u.ctx, func(ctx context.Context) func() {
 		ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 		defer cancel()
-		addrs, err := lookup(ctx, path, p.Endpoints)
+		addrs, err := wan.Endpoints(ctx, path.Resolve, p.Endpoints)
 		return func() { u.reaimed(in, addrs, err) }
 	})
 }
@@ -155,30 +153,6 @@ func (u *Uplink) reaimed(in *installed, addrs []netip.AddrPort, err error) {
 	in.addrs, in.endpoint = addrs, next
 	in.move++
 	u.apply()
-}
-
-// lookup resolves all endpoints, in their order. The error is that of the last one, when none could be resolved.
-func lookup(ctx context.Context, path wan.Path, endpoints []string) (found []netip.AddrPort, err error) {
-	for _, e := range endpoints {
-		host, port, serr := net.SplitHostPort(e)
-		n, perr := strconv.ParseUint(port, 10, 16)
-		if serr != nil || perr != nil {
-			err = fmt.Errorf("endpoint %q: not host:port", e)
-			continue
-		}
-		addrs, rerr := path.Resolve(ctx, host)
-		if rerr != nil {
-			err = rerr
-			continue
-		}
-		for _, a := range addrs {
-			found = append(found, netip.AddrPortFrom(a, uint16(n)))
-		}
-	}
-	if len(found) > 0 {
-		err = nil
-	}
-	return found, err
 }
 
 // resolved goes on with a peer whose names have been looked up, if it is still wanted.
