@@ -46,7 +46,8 @@ func (u *Uplink) goOn() {
 	if s.Protocol != u.cfg.Protocol.String() || s.Domain != u.cfg.Domain || u.cfg.Protocol == config.Static && !u.configured(s.Peer) {
 		return
 	}
-	if endpoint, ok := u.atWork(s.Peer); ok {
+	// One that is reached over a family which is not allowed any more is only remembered.
+	if endpoint, ok := u.atWork(s.Peer); ok && len(u.order([]netip.AddrPort{endpoint})) > 0 {
 		u.peers[s.Peer.PublicKey] = &installed{peer: s.Peer, endpoint: endpoint, promoted: true}
 		u.handle(peerselector.Adopted{Peer: s.Peer})
 		u.connected = status.Now()

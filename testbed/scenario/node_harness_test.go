@@ -94,6 +94,9 @@ func nodeLiteral(w *world.World) string {
 func nodeStop(s *scene) {
 	s.t.Helper()
 	s.must(s.agent.Stop(s.ctx))
+	if code := s.agent.State().ExitCode(); code != 0 {
+		s.t.Errorf("the agent ended with exit code %d", code)
+	}
 }
 
 // nodeAwait waits until the agent's status is as wanted.
