@@ -148,3 +148,27 @@ func TestPortTurn(t *testing.T) {
 		t.Error("a configured port was given up")
 	}
 }
+
+// A control socket without a device behind it is the end of an earlier process, and tells nothing.
+func TestStatusWithoutDevice(t *testing.T) {
+	tun := open(t, testns.WireGuard(t))
+	lend(t, tun, newKey(t))
+	if _, err := tun.Status("wg_mesh"); err != nil {
+		t.Fatal(err)
+	}
+	// The process goes on under the name that it knows.
+	link, err := netlink.LinkByName("wg_mesh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(netlink.LinkSetDown(link), netlink.LinkSetName(link, "elsewhere")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { netlink.LinkDel(link) })
+	if _, err := tun.wg.Device("wg_mesh"); err != nil {
+		t.Fatalf("the test is worth nothing: the process does not answer: %v", err)
+	}
+	if dev, err := tun.Status("wg_mesh"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%+v, %v", dev, err)
+	}
+}
