@@ -293,6 +293,25 @@ func TestReconnectWithTraffic(t *testing.T) {
 	}
 }
 
+// At rest: one probe per Quiet on an idle link, none on a busy one.
+func TestProbesAtRest(t *testing.T) {
+	s := connect(t, 1, 3)
+	probes := s.probes
+	s.rest(10 * time.Minute)
+	if n := s.probes - probes; n > int(10*time.Minute/s.e.t.Quiet) || n < 100 {
+		t.Errorf("%d probes in ten idle minutes", n)
+	}
+	s.send(Alive{Key: *s.current})
+	probes = s.probes
+	for range 600 {
+		s.rest(time.Second)
+		s.send(Alive{Key: *s.current})
+	}
+	if s.probes != probes {
+		t.Errorf("%d probes in ten busy minutes", s.probes-probes)
+	}
+}
+
 // With the way out back the tunnel is tried at once.
 func TestWANUpProbes(t *testing.T) {
 	s := connect(t, 1, 2)

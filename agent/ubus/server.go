@@ -133,16 +133,16 @@ func (s *Server) session(ctx context.Context, c *Conn) (served bool) {
 	s.setEvents(events)
 	defer s.setEvents(nil)
 
-	todo, delay := s.objects, retryMin
+	missing, delay := s.objects, retryMin
 	var retry <-chan time.Time
 	for {
 		if retry == nil && !served {
 			var err error
-			if todo, err = s.register(ctx, c, todo); err != nil {
+			if missing, err = s.register(ctx, c, missing); err != nil {
 				s.lost(ctx, c, err)
 				return false
 			}
-			if served = len(todo) == 0; !served {
+			if served = len(missing) == 0; !served {
 				retry = s.after(delay)
 				delay = min(2*delay, retryMax)
 			}
