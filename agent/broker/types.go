@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -14,11 +15,45 @@ type Answer struct {
 	Peers []peerselector.Peer
 	// Broker is the base URL of the broker that answered.
 	Broker string
-	// API is "v2" or "v1".
+	// API is "v2" or "v1", "parker" or "ffac".
 	API string
 	// Fallback says what went wrong before this answer came: with v2 at this broker, or with the brokers asked earlier.
 	// It is nil when the first request was answered well. It is of type *Error.
 	Fallback error
+	// Network is what a signed configuration says; nil with all other protocols. Its gateways are the only ones there are.
+	Network *Network
+}
+
+// Network is a verified configuration of a Parker node: what the node is, and its concentrators.
+type Network struct {
+	// ID is the node's, a number or its public key.
+	ID string
+	// Retry is when to ask again.
+	Retry time.Duration
+	// Time is the server's clock when it answered; the zero Time when it did not say.
+	Time time.Time
+	// Keepalive is in whole seconds; 0 is none.
+	Keepalive time.Duration
+	// MTU is that of the WireGuard devices, bytes.
+	MTU int
+	// Address4 and Address6 are the node's own on each of them.
+	Address4, Address6 netip.Addr
+	// Range4 and Range6 are the node's prefixes for its clients; XLATRange6 is that of 464XLAT, the zero Prefix when there is none.
+	Range4, Range6, XLATRange6 netip.Prefix
+	Concentrators              []Concentrator
+	// Config is the signed line of JSON, with its newline, as it came.
+	Config []byte
+	// Saved is what Restore takes, to go on with this configuration after a restart.
+	Saved []byte
+}
+
+// Concentrator is one gateway of a Parker network.
+type Concentrator struct {
+	// ID goes into the name of the device.
+	ID   int
+	Peer peerselector.Peer
+	// Address4 and Address6 are its own inside the tunnel, and the next hops of the default routes.
+	Address4, Address6 netip.Addr
 }
 
 // Kind says what sort of failure an Error is.
