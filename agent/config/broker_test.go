@@ -40,3 +40,53 @@ func TestWGKexProblems(t *testing.T) {
 		}
 	}
 }
+
+const parker = `
+config uplink 'mesh'
+	option protocol 'parker'
+	option config_pubkey '` + signingKey + `'
+`
+
+func TestParker(t *testing.T) {
+	cfg, err := Load(fake(parker + "\tlist broker config.example.org\n\tlist broker 'https://b.example.org/api/v3/config'\n\toption limit_egress 5000"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := cfg.Uplinks[0]
+	if u.Protocol != Parker || u.Brokers[0].String() != "http://config.example.org/config" || u.Brokers[1].String() != "https://b.example.org/api/v3/config" {
+		t.Errorf("%v", u.Brokers)
+	}
+	if u.Interface != "wg_c" || u.KeyFile != "/etc/parker/wg-privkey" || u.Mode != ModeLayer3 || u.VXLAN != (VXLAN{}) || u.ConfigKey != signingKey || u.LimitEgress != 5000 {
+		t.Errorf("%+v", u)
+	}
+}
+
+func TestParkerProblems(t *testing.T) {
+	for _, tt := range []struct{ text, want string }{
+		{"config uplink 'mesh'\n\toption protocol 'parker'", "mesh.broker: missing, but protocol parker needs it\nmesh.config_pubkey: missing, but protocol parker needs it"},
+		{parker + "\toption broker c.example.org\n\toption interface wg_parker", "mesh.interface=wg_parker: too long: the gateway's number is appended with protocol parker"},
+		{parker + "\toption broker c.example.org\n\toption vxlan_id 1\n\toption batman bat0",
+			"mesh.vxlan_id=1: has no meaning with protocol parker, which has one WireGuard device for each gateway, and plain IP inside\n" +
+				"mesh.batman=bat0: has no meaning with protocol parker, which has one WireGuard device for each gateway, and plain IP inside"},
+		{parker + "\toption broker c.example.org" + gatewayA, "mesh.protocol=parker: there are sections of type gateway for it, but the signed configuration names all gateways"},
+		{"config uplink 'mesh'\n\toption protocol 'parker'\n\toption broker c.example.org\n\toption config_pubkey 'abc'", "mesh.config_pubkey=abc: not valid"},
+	} {
+		if got := brief(problemsOf(t, tt.text)); got != tt.want {
+			t.Errorf("got\n%s\nwant\n%s", got, tt.want)
+		}
+	}
+}
+
+func TestFFAC(t *testing.T) {
+	ffac := "config uplink 'mesh'\n\toption protocol 'ffac'\n\toption vxlan_id 1\n\toption broker 'register.example.org/wg/'"
+	cfg, err := Load(fake(ffac + gatewayA))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u := cfg.Uplinks[0]; u.Protocol != FFAC || u.Brokers[0].String() != "https://register.example.org/wg/" || len(u.Gateways) != 1 {
+		t.Errorf("%+v", u)
+	}
+	if got, want := brief(problemsOf(t, ffac)), "mesh.protocol=ffac: there is no enabled gateway for it"; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}

@@ -2,7 +2,7 @@ package config
 
 import (
 	"net/netip"
-	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -133,17 +133,18 @@ func (l *loader) checkUplink(d *draft, static staticPeers) {
 	if !d.bad("protocol") {
 		l.checkProtocol(d, static)
 	}
-	if len(u.BrokerPins) > 0 {
-		values, _ := l.tree.Get(Package, d.name, "broker")
-		for _, v := range values {
-			var b *url.URL
-			if parseBroker(v, &b) && b.Scheme != "https" {
-				l.complain(d.shown, "broker", v, "cannot be checked against broker_pin without encryption", "https:// for every broker")
-			}
+	for i, b := range u.Brokers {
+		u.Brokers[i] = brokerURL(u.Protocol, b)
+		if len(u.BrokerPins) > 0 && u.Brokers[i].Scheme != "https" {
+			l.complain(d.shown, "broker", u.Brokers[i].String(), "cannot be checked against broker_pin without encryption", "https:// for every broker")
 		}
 	}
 	if u.BrokerCA == noCA && len(u.BrokerPins) == 0 {
 		l.complain(d.shown, "broker_ca", noCA, "leaves nothing to know the broker by", "the path of a PEM file, or a broker_pin beside it")
+	}
+	if u.Protocol == Parker {
+		l.checkParker(d)
+		return
 	}
 	if d.bad("mode") {
 		return
@@ -169,15 +170,57 @@ func (l *loader) checkProtocol(d *draft, static staticPeers) {
 				"at least one section of type "+typeGateway+" with option uplink "+quote(d.name))
 		}
 	case WGKex:
-		if !BrokerSupport {
-			l.complain(d.shown, "protocol", "wgkex", "this program was built without support for brokers (tag nobroker)", "static, or a program built with it")
+		l.needs(d, "broker", "domain")
+	case Parker:
+		l.needs(d, "broker", "config_pubkey")
+		if static.enabled > 0 {
+			l.complain(d.shown, "protocol", "parker", "there are sections of type "+typeGateway+" for it, but the signed configuration names all gateways", "no such section")
 		}
-		for _, o := range uplinkOptions {
-			required := o.name == "broker" || o.name == "domain"
-			if _, given := d.given[o.name]; required && !given {
-				l.complain(d.shown, o.name, "", "missing, but protocol wgkex needs it", o.allowed)
-			}
+	case FFAC:
+		l.needs(d, "broker")
+		if static.enabled == 0 {
+			l.complain(d.shown, "protocol", "ffac", "there is no enabled gateway for it", "at least one section of type "+typeGateway+" with option uplink "+quote(d.name))
 		}
+	}
+}
+
+// needs is for a protocol with a server to ask.
+func (l *loader) needs(d *draft, options ...string) {
+	protocol := d.uplink.Protocol.String()
+	if !BrokerSupport {
+		l.complain(d.shown, "protocol", protocol, "this program was built without support for brokers (tag nobroker)", "static, or a program built with it")
+	}
+	for _, o := range uplinkOptions {
+		if _, given := d.given[o.name]; !given && slices.Contains(options, o.name) {
+			l.complain(d.shown, o.name, "", "missing, but protocol "+protocol+" needs it", o.allowed)
+		}
+	}
+}
+
+// Brunswick's names (ffbs-mesh-vpn-parker): a node that changes hands between the two programs keeps its key.
+const (
+	parkerPrefix  = "wg_c" // of each device; the concentrator's number follows
+	parkerKeyFile = "/etc/parker/wg-privkey"
+	// maxPrefix leaves room for a number of eight digits in the name of a link.
+	maxPrefix = 7
+)
+
+// checkParker applies the defaults that are the protocol's own, and refuses what has no meaning with it.
+func (l *loader) checkParker(d *draft) {
+	u := &d.uplink
+	for _, o := range []string{"mode", "vxlan_interface", "vxlan_id", "domain_seed", "vxlan_mtu", "batman", "listen_port"} {
+		if _, given := d.given[o]; given {
+			l.complain(d.shown, o, l.value(d, o), "has no meaning with protocol parker, which has one WireGuard device for each gateway, and plain IP inside", "no such option")
+		}
+	}
+	u.Mode, u.VXLAN = ModeLayer3, VXLAN{}
+	if !d.given["interface"] {
+		u.Interface = parkerPrefix
+	} else if len(u.Interface) > maxPrefix {
+		l.complain(d.shown, "interface", u.Interface, "too long: the gateway's number is appended with protocol parker", "at most "+strconv.Itoa(maxPrefix)+" characters")
+	}
+	if !d.given["key_file"] && !d.bad("key_file") {
+		u.KeyFile = parkerKeyFile
 	}
 }
 

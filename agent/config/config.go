@@ -42,6 +42,11 @@ type Uplink struct {
 	BrokerTimeout    time.Duration
 	Domain, Location string
 
+	// ConfigKey is the key that signs a Parker network's configuration, as signify.ParsePublicKey takes it.
+	ConfigKey string
+	// NodeName is what FFAC's registration calls the node; "" means its host name.
+	NodeName string
+
 	// NTPServers are "host", "host:port", an address, or "[v6]:port". Without an option of ours they are the system's.
 	NTPServers []string
 	// NTPGrace is how long to wait for the time before going on with a plausible clock.
@@ -49,7 +54,12 @@ type Uplink struct {
 	// DNSServers are asked for the names of brokers, gateways and NTP servers; none: those in resolv.conf.
 	DNSServers []netip.AddrPort
 
-	// Interface is the WireGuard device.
+	// WANDevice is the one whose IPv6 MTU a Parker server is told; "" means that of the default route.
+	WANDevice string
+	// LimitIngress and LimitEgress bound what goes through each WireGuard device, seen from the node, in kbit/s; 0 means no limit.
+	LimitIngress, LimitEgress uint32
+
+	// Interface is the WireGuard device; with Parker what the names of the devices begin with.
 	Interface string
 	// Borrowed says that the device is somebody else's, as netifd's for the drop-in wgpeerselector: the agent waits for it,
 	// and touches nothing on it but its own peers and their routes. No option sets it.

@@ -153,28 +153,24 @@ var apiPaths = []string{"/api/v1/wg/key/exchange", "/api/v2/wg/key/exchange"}
 
 const allowedBroker = "[https://]host[:port][/path] or http://host[:port][/path], without user, query or fragment"
 
-// parseBroker takes the base of a broker's URL. Encryption is given up only for those who write http themselves.
+// parseBroker takes a URL. Without a scheme, its own is empty; see brokerURL.
 func parseBroker(v string, to **url.URL) bool {
 	scheme, rest, ok := strings.Cut(v, "://")
 	if !ok {
-		scheme, rest = "https", v
+		scheme, rest = "", v
 	}
 	scheme = strings.ToLower(scheme)
-	if scheme != "https" && scheme != "http" {
+	if ok && scheme != "https" && scheme != "http" {
 		return false
 	}
-	authority, path, _ := strings.Cut(rest, "/")
+	authority, path, slash := strings.Cut(rest, "/")
 	if _, _, ok := splitHost(authority); !ok {
 		return false
 	}
-	path = strings.TrimRight("/"+path, "/")
-	for _, api := range apiPaths {
-		if base, ok := strings.CutSuffix(path, api); ok {
-			path = strings.TrimRight(base, "/")
-			break
-		}
+	if slash {
+		path = "/" + path
 	}
-	for rest := strings.TrimPrefix(path, "/"); rest != ""; {
+	for rest := strings.TrimPrefix(strings.TrimRight(path, "/"), "/"); rest != ""; {
 		var segment string
 		segment, rest, _ = strings.Cut(rest, "/")
 		if segment == "." || segment == ".." || !onlyOf(segment, "-._~") {
@@ -183,4 +179,35 @@ func parseBroker(v string, to **url.URL) bool {
 	}
 	*to = &url.URL{Scheme: scheme, Host: strings.ToLower(authority), Path: path}
 	return true
+}
+
+// parkerPath is where Brunswick's servers have the configuration (ffbs-ansible, etcdconfigweb.py).
+const parkerPath = "/config"
+
+// brokerURL completes what parseBroker has taken, by the customs of the protocol. A wgkex broker is known by its base. A
+// signed configuration is plain HTTP, because the signature is what counts, and is asked for at a complete URL, as FFAC's
+// registration is. Otherwise encryption is given up only for those who write http themselves.
+func brokerURL(p Protocol, given *url.URL) *url.URL {
+	u := *given
+	if u.Scheme == "" && p == Parker {
+		u.Scheme = "http"
+	} else if u.Scheme == "" {
+		u.Scheme = "https"
+	}
+	switch p {
+	case Parker:
+		if strings.Trim(u.Path, "/") == "" {
+			u.Path = parkerPath
+		}
+	case FFAC:
+	default:
+		u.Path = strings.TrimRight(u.Path, "/")
+		for _, api := range apiPaths {
+			if base, ok := strings.CutSuffix(u.Path, api); ok {
+				u.Path = strings.TrimRight(base, "/")
+				break
+			}
+		}
+	}
+	return &u
 }

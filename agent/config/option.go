@@ -94,6 +94,12 @@ var uplinkOptions = []option{
 	{"domain", false, "", "1 to 64 letters, digits, dots, dashes and underscores", func(d *draft, v string) bool {
 		return store(len(v) <= maxText && onlyOf(v, "._-"), v, &d.uplink.Domain)
 	}},
+	{"config_pubkey", false, "", "a signify public key: one line of base64", func(d *draft, v string) bool {
+		return parseSigningKey(v, &d.uplink.ConfigKey)
+	}},
+	{"node_name", false, "", allowedText, func(d *draft, v string) bool {
+		return store(isText(v), v, &d.uplink.NodeName)
+	}},
 	{"location", false, "", allowedText, func(d *draft, v string) bool {
 		return store(isText(v), v, &d.uplink.Location)
 	}},
@@ -106,6 +112,16 @@ var uplinkOptions = []option{
 	}},
 	{"dns", true, "", allowedResolver, func(d *draft, v string) bool {
 		return parseAnother(v, parseResolver, &d.uplink.DNSServers)
+	}},
+
+	{"wan_device", false, "", allowedLink, func(d *draft, v string) bool {
+		return store(isLink(v), v, &d.uplink.WANDevice)
+	}},
+	{"limit_ingress", false, "0", allowedLimit, func(d *draft, v string) bool {
+		return number(v, 0, maxLimit, &d.uplink.LimitIngress)
+	}},
+	{"limit_egress", false, "0", allowedLimit, func(d *draft, v string) bool {
+		return number(v, 0, maxLimit, &d.uplink.LimitEgress)
 	}},
 
 	{"interface", false, "wg_mesh", allowedLink, func(d *draft, v string) bool {
@@ -197,6 +213,12 @@ var gatewayOptions = []option{
 		return parseAnother(v, parsePrefix, &d.gateway.AllowedIPs)
 	}},
 }
+
+// maxLimit is in kbit/s: what the kernel's 32 bits of bytes per second hold.
+const (
+	maxLimit     = 10_000_000
+	allowedLimit = "kbit/s from 1 to 10000000, or 0"
+)
 
 // store stores v if it is good.
 func store[T any](good bool, v T, to *T) bool {

@@ -9,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"wguplink/agent/signify"
 	"wguplink/peerselector"
 )
 
@@ -197,4 +198,10 @@ func isPlace(v string) bool {
 	}
 	var n uint64
 	return parseNumber(strings.TrimPrefix(strings.TrimSuffix(index, "]"), "-"), 0, 1<<16, &n)
+}
+
+// parseSigningKey takes the line of a signify public key: "Ed", 8 bytes of key number and 32 bytes of Ed25519 in base64.
+func parseSigningKey(v string, to *string) bool {
+	_, err := signify.ParsePublicKey(v)
+	return store(err == nil, v, to)
 }

@@ -12,6 +12,8 @@ import (
 
 const hexPin = "0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"
 
+const signingKey = "RWRp8EhHzFU3OyNuDM1ZDIstxX/SRH7HeUiNH8kVWC1qeO6XD0/qD2T7" // as signify makes it
+
 // slashPin is a digest whose base64 begins with slashes.
 const slashPin = "//////////////////////////////////////////8="
 
@@ -23,7 +25,7 @@ var values = []struct {
 	{"global", "log_level", []string{"error", "warn", "info", "debug"}, []string{"Info", "1", "warning"}},
 
 	{"uplink", "enabled", []string{"0", "1", "true", "false", "on", "off", "yes", "no", "enabled", "disabled"}, []string{"2", "True", "ja", " 1", "1 ", "01"}},
-	{"uplink", "protocol", []string{"static", "wgkex"}, []string{"parker", "ffac", "STATIC"}},
+	{"uplink", "protocol", []string{"static", "wgkex", "ffac"}, []string{"Parker", "STATIC", "wgpeerselector"}},
 	{"uplink", "broker",
 		[]string{"a", "a.b", "a.b:1", "http://a", "https://a:65535/x/y-z_~.w/", "192.0.2.1", "[::1]", "[::1]:80", "a/api/v1/wg/key/exchange"},
 		[]string{"://", "https://", "ftp://a", "a:", "a:0", "a:65536", "a:b", "a:+1", "a b", "a/?x", "a#x", "a?", "a#", "u@a", "https://u:p@a", "//a", "a//b",
@@ -34,10 +36,15 @@ var values = []struct {
 		[]string{keyA[:43], keyA + "=", "sha1/" + keyA, "sha256:" + keyA, hexPin[1:], hexPin + "00", "g" + hexPin[1:], keyA[:42] + "h=", keyA[:20] + "\n" + keyA[21:], "sha256/", "sha256//", "sha256/" + hexPin}},
 	{"uplink", "broker_timeout", []string{"0.1", "10", "300", "2.5", "0.123456789", "007"}, []string{"0", "0.09", "301", "300.1", "-1", "+1", "1e1", "inf", "NaN", "10s", ".5", "5.", "1.2.3", "1,5", "0.1234567890", "0x10", "99999999999999999999"}},
 	{"uplink", "domain", []string{"a", "ffxx_city-1.north", strings.Repeat("a", 64)}, []string{"a b", "a/b", "a#", "+", "ü", strings.Repeat("a", 65), "a\n"}},
+	{"uplink", "config_pubkey", []string{signingKey}, []string{signingKey[1:], signingKey + "=", "X" + signingKey[1:], "untrusted comment: x\n" + signingKey, signingKey[:20] + "\n" + signingKey[21:]}},
+	{"uplink", "node_name", []string{"ffxx-node 1"}, []string{"a\nb", strings.Repeat("a", 65)}},
 	{"uplink", "location", []string{"Vienna", "Frankfurt am Main", "Zürich"}, []string{"a\nb", "\x7f", "\xff", strings.Repeat("a", 65)}},
 	{"uplink", "ntp_server", []string{"ntp.example.org", "ntp.example.org:1123", "192.0.2.1", "192.0.2.1:1123", "::1", "[::1]", "[::1]:1123"}, []string{"a b", "a:0", "fe80::1%eth0", "0.0.0.0", "::", "::ffff:192.0.2.1", "256.1.1.1", "https://a"}},
 	{"uplink", "ntp_grace", []string{"0", "3600", "0.5"}, []string{"3601", "-1", "x"}},
 	{"uplink", "dns", []string{"127.0.0.1", "127.0.0.1:54", "::1", "[::1]", "[::1]:54"}, []string{"dns.example.org", "127.0.0.1#54", "127.0.0.1:0", "224.0.0.251", "ff02::fb", "fe80::1%br-wan"}},
+	{"uplink", "wan_device", []string{"br-wan", "eth0.2"}, []string{"br wan", "1234567890123456"}},
+	{"uplink", "limit_ingress", []string{"0", "1", "10000000"}, []string{"-1", "10000001", "5mbit", "auto"}},
+	{"uplink", "limit_egress", []string{"0", "5000"}, []string{"-1", "10000001"}},
 	{"uplink", "interface", []string{"a", "wg0", "wg-mesh.1", "123456789012345"}, []string{"1234567890123456", "a/b", "a b", "a\tb", ".", "..", "a:b", "wg%d", "wü"}},
 	{"uplink", "backend", []string{"auto", "kernel", "userspace"}, []string{"go", "Kernel"}},
 	{"uplink", "fwmark", []string{"0", "1", "0x1", "0XfF", "4294967295", "0xffffffff"}, []string{"4294967296", "0x100000000", "0x", "x1", "-1", "1_0", "0x1_0", "ff", "1/1"}},
@@ -86,7 +93,7 @@ func TestValues(t *testing.T) {
 			s.values[tt.option] = []string{v}
 			_, err := Load(tree)
 			want := slices.Contains(tt.good, v)
-			if !BrokerSupport && v == "wgkex" {
+			if !BrokerSupport && (v == "wgkex" || v == "ffac") {
 				want = false
 			}
 			if (err == nil) != want {
@@ -146,7 +153,7 @@ func TestBrokerForms(t *testing.T) {
 		{"broker.example.org/xapi/v1/wg/key/exchange", "https://broker.example.org/xapi/v1/wg/key/exchange"},
 	} {
 		var u *url.URL
-		if !parseBroker(tt.in, &u) || u.String() != tt.want {
+		if !parseBroker(tt.in, &u) || brokerURL(WGKex, u).String() != tt.want {
 			t.Errorf("%s: %v, want %s", tt.in, u, tt.want)
 		}
 	}

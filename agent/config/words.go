@@ -13,7 +13,14 @@ const (
 	Static Protocol = iota
 	// WGKex gateways are those that a wgkex broker names (freifunkMUC/wgkex).
 	WGKex
+	// Parker gateways, and what the node itself is, stand in a signed configuration (ffbs-mesh-vpn-parker).
+	Parker
+	// FFAC gateways are those of the configuration, once the key is registered (ffac-wg-registration).
+	FFAC
 )
+
+// Registers says that the gateways have to be told our key by somebody else: there is a broker to ask.
+func (p Protocol) Registers() bool { return p != Static }
 
 // Backend says who runs the WireGuard device. Its zero value is Auto.
 type Backend uint8
@@ -63,7 +70,7 @@ const (
 
 // The words of UCI, each at the index of its constant.
 var (
-	protocolWords  = []string{"static", "wgkex"}
+	protocolWords  = []string{"static", "wgkex", "parker", "ffac"}
 	backendWords   = []string{"auto", "kernel", "userspace"}
 	familyWords    = []string{"auto", "prefer6", "only6", "only4"}
 	linkLocalWords = []string{"key_newline", "key"}
