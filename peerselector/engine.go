@@ -133,6 +133,14 @@ func (e *Engine) Current() (p Peer, ok bool) {
 	return e.current.peer, true
 }
 
+// Silence is how long nothing has come from the gateway in use; 0 when there is none.
+func (e *Engine) Silence(now time.Time) time.Duration {
+	if e.current == nil {
+		return 0
+	}
+	return now.Sub(e.lastAlive)
+}
+
 // Peers are all gateways that are known now, in no particular order.
 func (e *Engine) Peers() []Peer {
 	var ps []Peer

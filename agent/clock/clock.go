@@ -59,6 +59,7 @@ type Source string
 const (
 	FromKernel Source = "kernel"     // the kernel says that it is synchronised
 	FromNTP    Source = "ntp"        // a server was asked, and believed
+	FromSigned Source = "signed"     // see Offer
 	Unverified Source = "unverified" // nobody vouches for the clock
 )
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"wguplink/peerselector"
@@ -93,6 +94,15 @@ type Uplink struct {
 
 	// Gateways are the enabled static ones, in the order of the file.
 	Gateways []peerselector.Peer
+}
+
+// Owns tells whether a WireGuard device has a name that the uplink gives.
+func (u *Uplink) Owns(device string) bool {
+	if u.Protocol != Parker {
+		return device == u.Interface
+	}
+	number, ok := strings.CutPrefix(device, u.Interface)
+	return ok && number != "" && strings.Trim(number, "0123456789") == ""
 }
 
 // VXLAN is the layer-2 tunnel inside the WireGuard one.

@@ -52,7 +52,7 @@ func (x *exam) device(ctx context.Context) Finding {
 	if err := k.Remove(d); err != nil {
 		return fail("the device of an earlier doctor cannot be removed: "+oneLine(err), "run it as root")
 	}
-	x.made, x.dev = &d, d.Interface
+	x.made, x.dev = &d, d.Devices[0].Interface
 	r, err := k.Apply(ctx, d)
 	if err != nil {
 		return explain(oneLine(err))
@@ -110,19 +110,27 @@ func explain(cause string) Finding {
 
 // desired is our own device, without peers.
 func (x *exam) desired() tunnel.Desired {
-	d := tunnel.Desired{
-		Name: ownName, Interface: ownDevice, Backend: tunnel.Backend(x.cfg.Backend), FwMark: x.cfg.FwMark,
-		MTU: x.ownMTU(), Address: netip.PrefixFrom(x.linkAddress(false), x.cfg.LinkPrefix),
+	dev := tunnel.Device{
+		Interface: ownDevice, Backend: tunnel.Backend(x.cfg.Backend), FwMark: x.cfg.FwMark, MTU: x.ownMTU(), Addresses: x.addressesOf(false),
 	}
 	if x.outcome[Key] == OK {
-		d.PrivateKey = x.ident.Private.Reveal()
+		dev.PrivateKey = x.ident.Private.Reveal()
 	}
+	d := tunnel.Desired{Name: ownName, Devices: []tunnel.Device{dev}}
 	if x.cfg.Mode == config.ModeVXLAN {
 		v := x.cfg.VXLAN
 		// Another id than configured: a device left from an agent may have that.
-		d.VXLAN = &tunnel.VXLAN{Name: ownVXLAN, ID: v.ID%0xffffff + 1, Port: v.Port, Checksum: v.Checksum, MTU: d.MTU - config.VXLANOverhead}
+		d.VXLAN = &tunnel.VXLAN{Name: ownVXLAN, ID: v.ID%0xffffff + 1, Port: v.Port, Checksum: v.Checksum, MTU: dev.MTU - config.VXLANOverhead}
 	}
 	return d
+}
+
+// addressesOf gives our own address on the device; other is for the one derived the other way.
+func (x *exam) addressesOf(other bool) []tunnel.Address {
+	if n := x.answer.Network; n != nil {
+		return []tunnel.Address{{Prefix: netip.PrefixFrom(n.Address4, 32)}, {Prefix: netip.PrefixFrom(n.Address6, 128)}}
+	}
+	return []tunnel.Address{{Prefix: netip.PrefixFrom(x.linkAddress(other), x.cfg.LinkPrefix)}}
 }
 
 // ownMTU is the configured one, else what the agent would begin with.

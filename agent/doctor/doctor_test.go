@@ -313,13 +313,14 @@ func TestOwnDevice(t *testing.T) {
 	b.examine(context.Background(), nil)
 	b.close()
 	last := b.kernel.applied[len(b.kernel.applied)-1]
-	if last.Interface == b.cfg.Interface || last.Name == b.cfg.Name || last.FwMark != 1 || last.ListenPort != 0 || len(last.Peers) != 2 {
+	dev := last.Devices[0]
+	if dev.Interface == b.cfg.Interface || last.Name == b.cfg.Name || dev.FwMark != 1 || dev.ListenPort != 0 || len(dev.Peers) != 2 {
 		t.Errorf("%+v", last)
 	}
 	if v := last.VXLAN; v == nil || v.Name == b.cfg.VXLAN.Name || v.ID == b.cfg.VXLAN.ID || v.Port != b.cfg.VXLAN.Port || v.Master != "" {
 		t.Errorf("VXLAN %+v", v)
 	}
-	for _, p := range last.Peers {
+	for _, p := range dev.Peers {
 		if len(p.AllowedIPs) != 1 || p.AllowedIPs[0].Bits() != 128 {
 			t.Errorf("peer %+v", p)
 		}
@@ -334,7 +335,7 @@ func TestSharedLinkAddress(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 	n := 0
-	for _, p := range b.kernel.applied[len(b.kernel.applied)-1].Peers {
+	for _, p := range b.kernel.applied[len(b.kernel.applied)-1].Devices[0].Peers {
 		n += len(p.AllowedIPs)
 	}
 	if n != 1 {

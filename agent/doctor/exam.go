@@ -116,7 +116,7 @@ func (x *exam) close() {
 }
 
 func (x *exam) path() wan.Path {
-	return wan.Path{Mark: x.cfg.FwMark, DNS: x.cfg.DNSServers, Own: []string{x.cfg.Interface, ownDevice}}
+	return wan.Path{Mark: x.cfg.FwMark, DNS: x.cfg.DNSServers, Own: func(name string) bool { return x.cfg.Owns(name) || name == ownDevice }}
 }
 
 // linkAddress is our own one, derived as configured, or the other way.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -47,7 +48,8 @@ type fakeKernel struct {
 func (k *fakeKernel) Apply(_ context.Context, d tunnel.Desired) (tunnel.Report, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	d.Peers = append([]tunnel.Peer(nil), d.Peers...)
+	d.Devices = slices.Clone(d.Devices)
+	d.Devices[0].Peers = slices.Clone(d.Devices[0].Peers)
 	k.applied = append(k.applied, d)
 	return tunnel.Report{Backend: tunnel.Kernel}, k.applyErr
 }
@@ -69,7 +71,7 @@ func (k *fakeKernel) Status(string) (*wgtypes.Device, error) {
 	if k.agents != nil {
 		dev.Peers = k.agents(k.looks)
 	} else if n := len(k.applied); n > 0 {
-		for _, p := range k.applied[n-1].Peers {
+		for _, p := range k.applied[n-1].Devices[0].Peers {
 			is := wgtypes.Peer{PublicKey: p.PublicKey}
 			if !k.unsent {
 				is.TransmitBytes = 148
@@ -187,7 +189,7 @@ func newBed(t *testing.T) *bed {
 		got := map[netip.Addr]time.Duration{}
 		for _, a := range addrs {
 			rtt, ok := b.answers[a]
-			if ok && (!b.derived.IsValid() || b.derived == x.made.Address.Addr()) {
+			if ok && (!b.derived.IsValid() || b.derived == x.made.Devices[0].Addresses[0].Prefix.Addr()) {
 				got[a] = rtt
 			}
 		}

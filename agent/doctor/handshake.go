@@ -119,16 +119,16 @@ func (x *exam) addresses(ctx context.Context, endpoints []string) (found []netip
 
 // race tries all candidates at once on our own device, at their next address in each round.
 func (x *exam) race(ctx context.Context, all []*candidate) (silent []*candidate, err error) {
-	d := x.made
+	dev := &x.made.Devices[0]
 	seen := map[wgtypes.Key]bool{}
 	rounds := x.pace.rounds
 	for i := 0; i < len(rounds) && len(seen) == 0 && ctx.Err() == nil; i++ {
-		d.Peers = nil
+		dev.Peers = nil
 		for _, c := range all {
 			c.at = c.addrs[i%len(c.addrs)]
-			d.Peers = append(d.Peers, tunnel.Peer{PublicKey: wgtypes.Key(c.peer.PublicKey), Endpoint: c.at, Keepalive: keepalive, Generation: i + 1})
+			dev.Peers = append(dev.Peers, tunnel.Peer{PublicKey: wgtypes.Key(c.peer.PublicKey), Endpoint: c.at, Keepalive: keepalive, Generation: i + 1})
 		}
-		if _, err := x.kern.Apply(ctx, *d); err != nil {
+		if _, err := x.kern.Apply(ctx, *x.made); err != nil {
 			return nil, err
 		}
 		err := x.look(ctx, rounds[i], func(dev *wgtypes.Device) time.Duration {

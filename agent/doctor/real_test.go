@@ -218,8 +218,10 @@ func TestRealBesideAgent(t *testing.T) {
 	ok(t, err)
 	at := netip.MustParseAddrPort(gw.Endpoints[0])
 	d := tunnel.Desired{
-		Name: "mesh", Interface: "wg_mesh", PrivateKey: id.Private.Reveal(), FwMark: 1, MTU: 1400, Address: netip.PrefixFrom(link(node, true), 64),
-		Peers: []tunnel.Peer{{PublicKey: wgtypes.Key(gw.PublicKey), Endpoint: at, AllowedIPs: []netip.Prefix{netip.PrefixFrom(gw.LinkAddress, 128)}, Keepalive: keepalive}},
+		Name: "mesh",
+		Devices: []tunnel.Device{{Interface: "wg_mesh", PrivateKey: id.Private.Reveal(), FwMark: 1, MTU: 1400,
+			Addresses: []tunnel.Address{{Prefix: netip.PrefixFrom(link(node, true), 64)}},
+			Peers:     []tunnel.Peer{{PublicKey: wgtypes.Key(gw.PublicKey), Endpoint: at, AllowedIPs: []netip.Prefix{netip.PrefixFrom(gw.LinkAddress, 128)}, Keepalive: keepalive}}}},
 		VXLAN: &tunnel.VXLAN{Name: "mesh-vpn", ID: 7, Port: 8472, Remote: gw.LinkAddress, MTU: 1330},
 	}
 	tun, err := tunnel.Open(o.Spawn)

@@ -64,8 +64,8 @@ func (x *exam) promote(ctx context.Context, all []*candidate, other bool) error 
 	if x.agent {
 		return nil
 	}
-	d := x.made
-	d.Address = netip.PrefixFrom(x.linkAddress(other), x.cfg.LinkPrefix)
+	d := &x.made.Devices[0]
+	d.Addresses = x.addressesOf(other)
 	taken := map[netip.Addr]bool{}
 	for i := range d.Peers {
 		d.Peers[i].AllowedIPs = nil
@@ -77,7 +77,7 @@ func (x *exam) promote(ctx context.Context, all []*candidate, other bool) error 
 			}
 		}
 	}
-	_, err := x.kern.Apply(ctx, *d)
+	_, err := x.kern.Apply(ctx, *x.made)
 	return err
 }
 

@@ -35,6 +35,22 @@ func Print(w io.Writer, s Snapshot) {
 	if s.VXLAN != "" {
 		line("vxlan", fmt.Sprintf("%s, MTU %d", s.VXLAN, s.VXLANMTU))
 	}
+	if n := s.Network; n != nil {
+		line("node", fmt.Sprintf("id %s, %s, %s", n.ID, n.Address4, n.Address6))
+		line("clients", strings.TrimSuffix(n.Range4+", "+n.Range6+", "+n.XLATRange6, ", "))
+		out := "none: no tunnel is alive"
+		if n.Exit != "" {
+			out = "by " + n.Exit
+		}
+		line("routes", out)
+		for _, t := range n.Tunnels {
+			age := "no handshake"
+			if t.HandshakeAt != 0 {
+				age = fmt.Sprintf("handshake %ds ago", t.HandshakeAge)
+			}
+			line("tunnel", join(t.Interface, t.Endpoint, age))
+		}
+	}
 	line("wan", s.WAN)
 	line("clock", s.Clock)
 	line("broker", s.Broker)

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -62,6 +63,7 @@ type Snapshot struct {
 	VXLAN     string   `json:"vxlan,omitempty"`
 	VXLANMTU  int      `json:"vxlan_mtu,omitempty"`
 	Gateway   *Gateway `json:"gateway,omitempty"`
+	Network   *Network `json:"network,omitempty"` // with a signed configuration
 	Warnings  []string `json:"warnings,omitempty"`
 	Switches  int      `json:"switches"` // gateways promoted since the start, the first included
 }
@@ -77,6 +79,27 @@ type Gateway struct {
 	HandshakeAge int64  `json:"handshake_age"` // seconds; filled in when the snapshot is read
 	RxBytes      int64  `json:"rx_bytes"`      // filled in when the snapshot is read
 	TxBytes      int64  `json:"tx_bytes"`
+}
+
+// Network is what a signed configuration says of the node, and the tunnels that follow from it.
+type Network struct {
+	ID         string   `json:"id"`
+	Address4   string   `json:"address4"`
+	Address6   string   `json:"address6"`
+	Range4     string   `json:"range4"`
+	Range6     string   `json:"range6"`
+	XLATRange6 string   `json:"xlat_range6,omitempty"`
+	Exit       string   `json:"exit,omitempty"` // the device of the default routes; "" when there are none
+	Tunnels    []Tunnel `json:"tunnels"`
+}
+
+// Tunnel is one concentrator's.
+type Tunnel struct {
+	Interface    string `json:"interface"`
+	Gateway      string `json:"gateway"`
+	Endpoint     string `json:"endpoint,omitempty"`
+	HandshakeAt  Uptime `json:"handshake_uptime_ms,omitempty"` // 0: none yet
+	HandshakeAge int64  `json:"handshake_age"`                 // seconds; filled in when the snapshot is read
 }
 
 // Uptime is a moment as milliseconds since boot, suspend included (CLOCK_BOOTTIME).
@@ -138,6 +161,16 @@ func (s Snapshot) At(now Uptime) Snapshot {
 			g.HandshakeAge = g.HandshakeAt.Age(now)
 		}
 		s.Gateway = &g
+	}
+	if s.Network != nil {
+		n := *s.Network
+		n.Tunnels = slices.Clone(n.Tunnels)
+		for i, t := range n.Tunnels {
+			if t.HandshakeAt != 0 {
+				n.Tunnels[i].HandshakeAge = t.HandshakeAt.Age(now)
+			}
+		}
+		s.Network = &n
 	}
 	return s
 }

@@ -57,8 +57,8 @@ func TestBorrowed(t *testing.T) {
 	private, theirs, leftover := newKey(t), newKey(t).PublicKey(), newKey(t).PublicKey()
 	ours := Peer{PublicKey: newKey(t).PublicKey(), Endpoint: netip.MustParseAddrPort("192.0.2.1:51820"),
 		AllowedIPs: []netip.Prefix{netip.MustParsePrefix("fe80::1/128")}, Keepalive: 25 * time.Second, Generation: 1}
-	d := Desired{Name: "wgpeerselector.wg_mesh", Interface: "wg_mesh", Borrowed: true, FwMark: 7, MTU: 1280,
-		Address: netip.MustParsePrefix("fe80::a:b/64"), PortTurn: 3, Peers: []Peer{ours}, Leftovers: []wgtypes.Key{leftover, ours.PublicKey}}
+	d := Desired{Name: "wgpeerselector.wg_mesh", Devices: []Device{{Interface: "wg_mesh", Borrowed: true, FwMark: 7, MTU: 1280,
+		Addresses: []Address{{Prefix: netip.MustParsePrefix("fe80::a:b/64")}}, PortTurn: 3, Peers: []Peer{ours}, Leftovers: []wgtypes.Key{leftover, ours.PublicKey}}}}
 	tun := open(t, testns.WireGuard(t))
 	if _, err := tun.Apply(context.Background(), d); !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("no device yet: %v", err)
@@ -94,7 +94,7 @@ func TestBorrowed(t *testing.T) {
 		found := false
 		for _, a := range addrs {
 			found = found || a.IPNet.String() == "fe80::5/128"
-			if a.IP.Equal(d.Address.Addr().AsSlice()) {
+			if a.IP.Equal(d.Devices[0].Addresses[0].Prefix.Addr().AsSlice()) {
 				t.Error("added an address")
 			}
 		}
@@ -132,7 +132,7 @@ func TestPortTurn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.PortTurn++
+	d.Devices[0].PortTurn++
 	apply(t, tun, d)
 	after, err := tun.Status("wg_mesh")
 	if err != nil || after.ListenPort == before.ListenPort || after.ListenPort == 0 || len(after.Peers) != 1 {
@@ -141,9 +141,9 @@ func TestPortTurn(t *testing.T) {
 	if r, err := tun.Apply(context.Background(), d); err != nil || r.Changes != 0 {
 		t.Errorf("a second Apply: %d changes, %v", r.Changes, err)
 	}
-	d.ListenPort = 45678
+	d.Devices[0].ListenPort = 45678
 	apply(t, tun, d)
-	d.PortTurn++
+	d.Devices[0].PortTurn++
 	if r := apply(t, tun, d); r.Changes != 0 {
 		t.Error("a configured port was given up")
 	}

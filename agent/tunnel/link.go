@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// routeProtocol marks our routes in the routing table (rtm_protocol; 64 and up are free for programs, rtnetlink(7)).
+// routeProtocol marks the routes to the peers' allowed IPs (rtm_protocol; 64 and up are free for programs, rtnetlink(7)).
 const routeProtocol = 119
 
 // removeLink deletes a device that carries our mark. One that is gone, or is not ours, is left as it is.
@@ -31,8 +32,10 @@ func (t *Tunnel) removeLink(ifname, uplink string) error {
 	return nil
 }
 
-// addresses brings the WireGuard device up with its MTU and link address.
-func (t *Tunnel) addresses(link netlink.Link, d Desired) error {
+// addresses brings the WireGuard device up with its MTU and its addresses. On a device of ours every other link-local or
+// point-to-point address goes: it is the kernel's own, or of another key or configuration. What else there is may be a
+// layer-3 mesh's.
+func (t *Tunnel) addresses(link netlink.Link, d Device, ours bool) error {
 	// The kernel gives a tun device a random link-local address of its own; gateways know only the derived one.
 	if err := t.sysctl("net/ipv6/conf/"+d.Interface+"/addr_gen_mode", "1"); err != nil {
 		return err
@@ -44,32 +47,47 @@ func (t *Tunnel) addresses(link netlink.Link, d Desired) error {
 	if err != nil {
 		return fmt.Errorf("list addresses of %s: %w", d.Interface, err)
 	}
-	found := false
+	missing := slices.Clone(d.Addresses)
 	for _, a := range have {
-		p, ok := prefix(*a.IPNet)
-		addr, _ := netip.AddrFromSlice(a.IP)
-		if ok && p == d.Address.Masked() && addr.Unmap() == d.Address.Addr() {
-			found = true
+		is := address(a)
+		if i := slices.Index(missing, is); i >= 0 {
+			missing = slices.Delete(missing, i, i+1)
 			continue
 		}
-		// Of another key of ours, or the kernel's own. Others may be a layer-3 mesh's.
-		if owned(link, d.Name) && addr.IsLinkLocalUnicast() {
+		if ours && (is.Prefix.Addr().IsLinkLocalUnicast() || is.Peer.IsValid()) {
 			if err := t.change(func() error { return t.h.AddrDel(link, &a) }); err != nil {
 				return fmt.Errorf("remove address %s from %s: %w", a.IPNet, d.Interface, err)
 			}
 		}
 	}
-	if found {
-		return nil
-	}
-	addr := &netlink.Addr{IPNet: ipNet(d.Address)}
-	if d.Address.Addr().Is6() {
-		addr.Flags = unix.IFA_F_NODAD
-	}
-	if err := t.change(func() error { return t.h.AddrReplace(link, addr) }); err != nil {
-		return fmt.Errorf("add address %s to %s: %w", d.Address, d.Interface, err)
+	for _, want := range missing {
+		addr := &netlink.Addr{IPNet: ipNet(want.Prefix)}
+		if want.Peer.IsValid() {
+			addr.Peer = ipNet(netip.PrefixFrom(want.Peer, want.Peer.BitLen()))
+		}
+		if want.Prefix.Addr().Is6() {
+			addr.Flags = unix.IFA_F_NODAD
+		}
+		if err := t.change(func() error { return t.h.AddrReplace(link, addr) }); err != nil {
+			return fmt.Errorf("add address %s to %s: %w", want.Prefix, d.Interface, err)
+		}
 	}
 	return nil
+}
+
+// address is what the kernel has, in our terms. It names an address without another end as its own other end.
+func address(a netlink.Addr) (is Address) {
+	own, _ := netip.AddrFromSlice(a.IP)
+	ones, _ := a.Mask.Size()
+	is.Prefix = netip.PrefixFrom(own.Unmap(), ones)
+	if a.Peer == nil {
+		return is
+	}
+	if peer, ok := netip.AddrFromSlice(a.Peer.IP); ok && peer.Unmap() != own.Unmap() {
+		is.Peer = peer.Unmap()
+		is.Prefix = netip.PrefixFrom(own.Unmap(), own.Unmap().BitLen())
+	}
+	return is
 }
 
 // up sets the MTU and brings the link up, where it is not so yet.
@@ -104,7 +122,10 @@ func (t *Tunnel) sysctl(name, value string) error {
 }
 
 // routes points the allowed IPs of the promoted peers at the device.
-func (t *Tunnel) routes(link netlink.Link, d Desired) error {
+func (t *Tunnel) routes(link netlink.Link, d Device) error {
+	if d.Unrouted {
+		return nil
+	}
 	want := map[netip.Prefix]bool{}
 	for _, p := range d.Peers {
 		for _, a := range p.AllowedIPs {

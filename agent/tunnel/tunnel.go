@@ -1,5 +1,6 @@
-// Package tunnel makes the kernel's state what an uplink wants: a WireGuard device with its peers, the link address, routes,
-// and over it a VXLAN that a mesh protocol such as batman-adv can use as its hard-interface.
+// Package tunnel makes the kernel's state what an uplink wants: WireGuard devices with their peers, addresses and routes,
+// and either a VXLAN over the one device, which a mesh protocol such as batman-adv can use as its hard-interface, or default
+// routes by one of several.
 //
 // Apply is declarative: it reads what is there, and changes only what differs. What the agent made carries its mark (the
 // interface alias "wguplink NAME"); only that is ever deleted or made anew. So a second agent after a crash goes on with
@@ -23,22 +24,38 @@ import (
 
 // Desired is the whole kernel state of one uplink.
 type Desired struct {
-	Name      string // of the uplink; goes into the mark of ownership
-	Interface string // WireGuard device
+	Name    string   // of the uplink; goes into the mark of ownership
+	Devices []Device // what carries our mark and is not here goes
+	VXLAN   *VXLAN   // over the first device; nil: layer 3 only
+	Exit    *Exit    // nil: default routes are nobody's business
+}
+
+// Device is one WireGuard device.
+type Device struct {
+	Interface string
 	// Borrowed says that the device is somebody else's, who makes it and configures it. Only Peers, Leftovers and the peers'
 	// routes are looked after; VXLAN must be nil.
 	Borrowed   bool
 	Backend    Backend
 	PrivateKey wgtypes.Key
 	FwMark     uint32
-	ListenPort uint16       // 0: leave it to the kernel
-	PortTurn   int          // changes when the kernel shall choose another port; without effect beside ListenPort
-	MTU        int          // bytes
-	Address    netip.Prefix // own link address
+	ListenPort uint16 // 0: leave it to the kernel
+	PortTurn   int    // changes when the kernel shall choose another port; without effect beside ListenPort
+	MTU        int    // bytes
+	Addresses  []Address
 	Peers      []Peer
+	// Unrouted says that no routes follow from the peers' allowed IPs: Exit decides what goes by the device.
+	Unrouted bool
+	Limit    Limit
 	// Leftovers are peers that an earlier run may have left on a device of somebody else. They go, unless they are in Peers.
 	Leftovers []wgtypes.Key
-	VXLAN     *VXLAN // nil: layer 3 only
+}
+
+// Address is one of our own on a WireGuard device.
+type Address struct {
+	Prefix netip.Prefix
+	// Peer is the other end of a point-to-point address, whose Prefix is a single address; the zero Addr for any other.
+	Peer netip.Addr
 }
 
 // Peer is one gateway on the WireGuard device.
@@ -97,13 +114,28 @@ type Spawner func(ctx context.Context, ifname string) error
 
 // Tunnel applies Desired values of one uplink. It is not safe for concurrent use.
 type Tunnel struct {
-	spawn Spawner // nil: this build has no userspace WireGuard
-	h     *netlink.Handle
-	wg    *wgctrl.Client
-	put   map[wgtypes.Key]version // the peers that we put on the device
-	turn  int                     // the PortTurn that was applied
-	count int
-	last  *Desired // as far as it was applied
+	spawn   Spawner // nil: this build has no userspace WireGuard
+	h       *netlink.Handle
+	wg      *wgctrl.Client
+	devices map[string]*applied // by interface
+	count   int
+	swept   []string // the links that were wanted when those of ours that are not were last looked for
+}
+
+// applied is what of a device cannot be read back.
+type applied struct {
+	put  map[wgtypes.Key]version // the peers that we put on it
+	turn int                     // the PortTurn
+}
+
+// memory of a device; empty for one that is new.
+func (t *Tunnel) memory(ifname string) *applied {
+	m := t.devices[ifname]
+	if m == nil {
+		m = &applied{put: map[wgtypes.Key]version{}}
+		t.devices[ifname] = m
+	}
+	return m
 }
 
 // Open connects to the kernel. spawn may be nil. Close the Tunnel after use; that changes nothing in the kernel.
@@ -117,7 +149,7 @@ func Open(spawn Spawner) (*Tunnel, error) {
 		h.Close()
 		return nil, fmt.Errorf("open WireGuard control: %w", err)
 	}
-	return &Tunnel{spawn: spawn, h: h, wg: wg, put: map[wgtypes.Key]version{}}, nil
+	return &Tunnel{spawn: spawn, h: h, wg: wg, devices: map[string]*applied{}}, nil
 }
 
 // Close gives the sockets back.
@@ -140,85 +172,130 @@ func (t *Tunnel) Apply(ctx context.Context, d Desired) (r Report, err error) {
 	return r, err
 }
 
-func (t *Tunnel) apply(ctx context.Context, d Desired) (Report, error) {
-	if t.last != nil {
-		if err := t.dropRenamed(*t.last, d); err != nil {
-			return Report{}, err
-		}
-	}
-	t.remember(d)
-	link, backend, err := t.device(ctx, d)
-	if err != nil {
-		return Report{}, err
-	}
-	r := Report{Backend: backend}
-	obsolete, err := t.configure(d, owned(link, d.Name))
-	if err != nil {
+func (t *Tunnel) apply(ctx context.Context, d Desired) (r Report, err error) {
+	if err := t.sweep(d); err != nil {
 		return r, err
 	}
-	if !d.Borrowed {
-		if err := t.addresses(link, d); err != nil {
+	var obsolete [][]wgtypes.Key
+	var first netlink.Link
+	for i, dev := range d.Devices {
+		link, backend, err := t.device(ctx, d.Name, dev)
+		if err != nil {
 			return r, err
 		}
-	}
-	if err := t.routes(link, d); err != nil {
-		return r, err
+		if i == 0 {
+			first, r.Backend = link, backend
+		}
+		old, warnings, err := t.settle(link, d.Name, dev)
+		if err != nil {
+			return r, err
+		}
+		obsolete, r.Warnings = append(obsolete, old), append(r.Warnings, warnings...)
 	}
 	if d.VXLAN != nil {
-		if r.Warnings, err = t.vxlan(link, d); err != nil {
+		warnings, err := t.vxlan(first, d)
+		if err != nil {
+			return r, err
+		}
+		r.Warnings = append(r.Warnings, warnings...)
+	}
+	if d.Exit != nil {
+		warnings, err := t.exit(*d.Exit)
+		if err != nil {
+			return r, err
+		}
+		r.Warnings = append(r.Warnings, warnings...)
+	}
+	// Last: until the VXLAN points at the new gateway, the old one still carries the frames.
+	for i, dev := range d.Devices {
+		if err := t.removePeers(dev.Interface, obsolete[i]); err != nil {
 			return r, err
 		}
 	}
-	// Last: until the VXLAN points at the new gateway, the old one still carries the frames.
-	return r, t.removePeers(d.Interface, obsolete)
+	return r, nil
+}
+
+// settle brings a device that exists to its desired state, but for the peers that it gives back: they go at the end.
+func (t *Tunnel) settle(link netlink.Link, uplink string, d Device) (obsolete []wgtypes.Key, warnings []string, err error) {
+	if obsolete, err = t.configure(d, owned(link, uplink)); err != nil {
+		return nil, nil, err
+	}
+	if !d.Borrowed {
+		if err := t.addresses(link, d, owned(link, uplink)); err != nil {
+			return nil, nil, err
+		}
+		if warnings, err = t.limit(link, d.Limit); err != nil {
+			return nil, nil, err
+		}
+	}
+	return obsolete, warnings, t.routes(link, d)
 }
 
 // Remove takes away what carries our mark. On a WireGuard device of somebody else it takes our peers off.
 func (t *Tunnel) Remove(d Desired) error {
-	t.last = nil
 	var errs []error
-	if d.VXLAN != nil {
-		errs = append(errs, t.removeLink(d.VXLAN.Name, d.Name))
+	if d.Exit != nil {
+		_, err := t.exit(Exit{})
+		errs = append(errs, err)
 	}
-	link, err := t.h.LinkByName(d.Interface)
-	switch {
-	case isNotFound(err):
-	case err != nil:
-		errs = append(errs, fmt.Errorf("look up %s: %w", d.Interface, err))
-	case owned(link, d.Name):
-		errs = append(errs, t.removeLink(d.Interface, d.Name))
-	default:
-		d.Peers = nil
-		errs = append(errs, t.routes(link, d))
-		ours := slices.Clone(d.Leftovers)
-		for k := range t.put {
-			ours = append(ours, k)
-		}
-		errs = append(errs, t.removePeers(d.Interface, ours))
+	for _, dev := range d.Devices {
+		errs = append(errs, t.giveBack(dev, d.Name))
 	}
-	clear(t.put)
+	errs = append(errs, t.sweep(Desired{Name: d.Name}))
+	clear(t.devices)
+	t.swept = nil
 	return errors.Join(errs...)
 }
 
-func (t *Tunnel) remember(d Desired) {
-	if d.VXLAN != nil {
-		v := *d.VXLAN
-		d.VXLAN = &v
+// giveBack takes our peers and their routes off a device that is not ours.
+func (t *Tunnel) giveBack(d Device, uplink string) error {
+	link, err := t.h.LinkByName(d.Interface)
+	switch {
+	case isNotFound(err) || err == nil && owned(link, uplink):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look up %s: %w", d.Interface, err)
 	}
-	t.last = &d
+	d.Peers = nil
+	ours := slices.Clone(d.Leftovers)
+	for k := range t.memory(d.Interface).put {
+		ours = append(ours, k)
+	}
+	return errors.Join(t.routes(link, d), t.removePeers(d.Interface, ours))
 }
 
-// dropRenamed takes away the devices that a changed configuration calls otherwise now.
-func (t *Tunnel) dropRenamed(old, d Desired) error {
-	if old.VXLAN != nil && (d.VXLAN == nil || d.VXLAN.Name != old.VXLAN.Name) {
-		if err := t.removeLink(old.VXLAN.Name, old.Name); err != nil {
+// sweep takes away the links with our mark that nobody wants any more: a changed configuration calls them otherwise, or an
+// agent before us made them. They go first, because two VXLANs cannot have one id, nor two devices one port.
+func (t *Tunnel) sweep(d Desired) error {
+	var want []string
+	for _, dev := range d.Devices {
+		want = append(want, dev.Interface)
+	}
+	if d.VXLAN != nil {
+		want = append(want, d.VXLAN.Name)
+	}
+	if t.swept != nil && slices.Equal(t.swept, want) {
+		return nil
+	}
+	links, err := t.h.LinkList()
+	if err != nil {
+		return fmt.Errorf("list links: %w", err)
+	}
+	for _, l := range links {
+		name := l.Attrs().Name
+		if !owned(l, d.Name) || slices.Contains(want, name) {
+			continue
+		}
+		if err := t.removeLink(name, d.Name); err != nil {
 			return err
 		}
 	}
-	if old.Interface != d.Interface {
-		clear(t.put)
-		return t.removeLink(old.Interface, old.Name)
+	for name := range t.devices {
+		if !slices.Contains(want, name) {
+			delete(t.devices, name)
+		}
 	}
+	t.swept = append([]string{}, want...)
 	return nil
 }
 

@@ -41,10 +41,11 @@ func newKey(t *testing.T) wgtypes.Key {
 
 func desired(t *testing.T) Desired {
 	return Desired{
-		Name: "mesh", Interface: "wg_mesh", PrivateKey: newKey(t), FwMark: 1, MTU: 1420,
-		Address: netip.MustParsePrefix("fe80::a:b/64"),
-		Peers: []Peer{{PublicKey: newKey(t).PublicKey(), Endpoint: netip.MustParseAddrPort("192.0.2.1:51820"),
-			AllowedIPs: []netip.Prefix{netip.MustParsePrefix("fe80::1/128")}, Keepalive: 25 * time.Second, Generation: 1}},
+		Name: "mesh",
+		Devices: []Device{{Interface: "wg_mesh", PrivateKey: newKey(t), FwMark: 1, MTU: 1420,
+			Addresses: []Address{{Prefix: netip.MustParsePrefix("fe80::a:b/64")}},
+			Peers: []Peer{{PublicKey: newKey(t).PublicKey(), Endpoint: netip.MustParseAddrPort("192.0.2.1:51820"),
+				AllowedIPs: []netip.Prefix{netip.MustParsePrefix("fe80::1/128")}, Keepalive: 25 * time.Second, Generation: 1}}}},
 		VXLAN: &VXLAN{Name: "mesh-vpn", ID: 1906606, Port: 8472, Remote: netip.MustParseAddr("fe80::1"), MTU: 1350, Checksum: true},
 	}
 }
@@ -101,8 +102,8 @@ func TestApplyMakesAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if dev.PrivateKey != d.PrivateKey || dev.FirewallMark != 1 || len(dev.Peers) != 1 {
-		t.Fatalf("mark %d, %d peers, key as wanted: %v", dev.FirewallMark, len(dev.Peers), dev.PrivateKey == d.PrivateKey)
+	if dev.PrivateKey != d.Devices[0].PrivateKey || dev.FirewallMark != 1 || len(dev.Peers) != 1 {
+		t.Fatalf("mark %d, %d peers, key as wanted: %v", dev.FirewallMark, len(dev.Peers), dev.PrivateKey == d.Devices[0].PrivateKey)
 	}
 	p := dev.Peers[0]
 	if p.Endpoint.String() != "192.0.2.1:51820" || p.PersistentKeepaliveInterval != 25*time.Second || len(p.AllowedIPs) != 1 {
@@ -219,19 +220,16 @@ func TestSwitchMakesBeforeBreak(t *testing.T) {
 	apply(t, tun, d)
 	before := vxlanOf(t, "mesh-vpn").Index
 	next := Peer{PublicKey: newKey(t).PublicKey(), Endpoint: netip.MustParseAddrPort("192.0.2.2:51820"), Keepalive: 25 * time.Second, Generation: 7}
-	both := d
-	both.Peers = []Peer{d.Peers[0], next}
-	apply(t, tun, both)
+	first := d.Devices[0].Peers[0]
+	d.Devices[0].Peers = []Peer{first, next}
+	apply(t, tun, d)
 	if dev, _ := tun.Status("wg_mesh"); len(dev.Peers) != 2 {
 		t.Fatalf("%d peers", len(dev.Peers))
 	}
 	next.AllowedIPs = []netip.Prefix{netip.MustParsePrefix("fe80::2/128")}
-	moved := d
-	moved.Peers = []Peer{next}
-	moved.VXLAN = &VXLAN{}
-	*moved.VXLAN = *d.VXLAN
-	moved.VXLAN.Remote = netip.MustParseAddr("fe80::2")
-	apply(t, tun, moved)
+	d.Devices[0].Peers = []Peer{next}
+	d.VXLAN.Remote = netip.MustParseAddr("fe80::2")
+	apply(t, tun, d)
 	dev, _ := tun.Status("wg_mesh")
 	if len(dev.Peers) != 1 || dev.Peers[0].PublicKey != next.PublicKey || len(dev.Peers[0].AllowedIPs) != 1 {
 		t.Errorf("peers %+v", dev.Peers)
@@ -248,19 +246,19 @@ func TestMoveAndGeneration(t *testing.T) {
 	d := desired(t)
 	tun := open(t, testns.WireGuard(t))
 	apply(t, tun, d)
-	d.Peers[0].Endpoint = netip.MustParseAddrPort("[2001:db8::1]:51820")
+	d.Devices[0].Peers[0].Endpoint = netip.MustParseAddrPort("[2001:db8::1]:51820")
 	if r := apply(t, tun, d); r.Changes != 0 {
 		t.Errorf("an endpoint alone was changed: the gateway may have roamed")
 	}
-	d.Peers[0].Move++
+	d.Devices[0].Peers[0].Move++
 	if r := apply(t, tun, d); r.Changes != 1 {
 		t.Errorf("%d changes for a moved endpoint", r.Changes)
 	}
 	if dev, _ := tun.Status("wg_mesh"); dev.Peers[0].Endpoint.String() != "[2001:db8::1]:51820" || len(dev.Peers[0].AllowedIPs) != 1 {
 		t.Errorf("after the move: %+v", dev.Peers[0])
 	}
-	d.Peers[0].Endpoint = netip.MustParseAddrPort("192.0.2.9:51820")
-	d.Peers[0].Generation++
+	d.Devices[0].Peers[0].Endpoint = netip.MustParseAddrPort("192.0.2.9:51820")
+	d.Devices[0].Peers[0].Generation++
 	apply(t, tun, d)
 	if dev, _ := tun.Status("wg_mesh"); len(dev.Peers) != 1 || dev.Peers[0].Endpoint.String() != "192.0.2.9:51820" {
 		t.Errorf("peers %+v", dev.Peers)
@@ -400,8 +398,8 @@ func TestNoBackend(t *testing.T) {
 	if err != nil && !errors.Is(err, ErrNoWireGuard) {
 		t.Errorf("error %v", err)
 	}
-	d.Backend = Userspace
-	d.Interface = "wg_user"
+	d.Devices[0].Backend = Userspace
+	d.Devices[0].Interface = "wg_user"
 	if _, err := tun.Apply(context.Background(), d); err == nil || !strings.Contains(err.Error(), "userspace variant") {
 		t.Errorf("error %v", err)
 	}
@@ -411,7 +409,7 @@ func TestWatch(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	changed := make(chan struct{}, 1)
 	done := make(chan error)
-	go func() { done <- Watch(ctx, []string{"watched"}, changed) }()
+	go func() { done <- Watch(ctx, func(name string) bool { return name == "watched" }, false, changed) }()
 	// The subscription may come after a first change; so make changes until one is seen.
 	deadline := time.After(10 * time.Second)
 	for i, seen := 0, false; !seen; i++ {

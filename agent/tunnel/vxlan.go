@@ -16,7 +16,7 @@ func (t *Tunnel) vxlan(lower netlink.Link, d Desired) (warnings []string, err er
 		LinkAttrs:    netlink.LinkAttrs{Name: v.Name, MTU: v.MTU},
 		VxlanId:      int(v.ID),
 		VtepDevIndex: lower.Attrs().Index,
-		SrcAddr:      d.Address.Addr().AsSlice(),
+		SrcAddr:      d.Devices[0].Addresses[0].Prefix.Addr().AsSlice(),
 		Port:         int(v.Port),
 		// A learned multicast source once sent every broadcast to one neighbour only (gluon#3191).
 		Learning: false,

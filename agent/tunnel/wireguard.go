@@ -16,25 +16,25 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 )
 
-// device finds the WireGuard device or makes it, marks it, and brings it up.
-func (t *Tunnel) device(ctx context.Context, d Desired) (netlink.Link, Backend, error) {
+// device finds the WireGuard device or makes it, and marks it.
+func (t *Tunnel) device(ctx context.Context, uplink string, d Device) (netlink.Link, Backend, error) {
 	link, err := t.h.LinkByName(d.Interface)
 	if isNotFound(err) && d.Borrowed {
-		clear(t.put)
+		delete(t.devices, d.Interface)
 		return nil, 0, fmt.Errorf("wait for the interface %s, which is to be made by its owner: %w", d.Interface, os.ErrNotExist)
 	}
 	if isNotFound(err) {
-		clear(t.put)
+		delete(t.devices, d.Interface)
 		if err = t.create(ctx, d); err == nil {
 			link, err = t.h.LinkByName(d.Interface)
 		}
 		if err != nil {
 			return nil, 0, fmt.Errorf("create WireGuard device %s: %w", d.Interface, err)
 		}
-		if err := t.change(func() error { return t.h.LinkSetAlias(link, mark(d.Name)) }); err != nil {
+		if err := t.change(func() error { return t.h.LinkSetAlias(link, mark(uplink)) }); err != nil {
 			return nil, 0, fmt.Errorf("mark %s as ours: %w", d.Interface, err)
 		}
-		link.Attrs().Alias = mark(d.Name)
+		link.Attrs().Alias = mark(uplink)
 	} else if err != nil {
 		return nil, 0, fmt.Errorf("look up %s: %w", d.Interface, err)
 	}
@@ -52,7 +52,7 @@ func (t *Tunnel) device(ctx context.Context, d Desired) (netlink.Link, Backend, 
 	return link, backend, nil
 }
 
-func (t *Tunnel) create(ctx context.Context, d Desired) error {
+func (t *Tunnel) create(ctx context.Context, d Device) error {
 	if d.Backend != Userspace {
 		err := t.change(func() error {
 			return t.h.LinkAdd(&netlink.Wireguard{LinkAttrs: netlink.LinkAttrs{Name: d.Interface}})
@@ -85,13 +85,14 @@ func (t *Tunnel) reopen() error {
 
 // configure sets the key, mark, port and the peers wanted. It gives the peers that are to be removed once nothing points
 // at them any more.
-func (t *Tunnel) configure(d Desired, ours bool) (obsolete []wgtypes.Key, err error) {
+func (t *Tunnel) configure(d Device, ours bool) (obsolete []wgtypes.Key, err error) {
 	dev, err := t.Status(d.Interface)
 	if err != nil {
 		return nil, err
 	}
 	var cfg wgtypes.Config
-	dirty := !d.Borrowed && t.settings(dev, d, &cfg)
+	m := t.memory(d.Interface)
+	dirty := !d.Borrowed && m.settings(dev, d, &cfg)
 	present := map[wgtypes.Key]wgtypes.Peer{}
 	for _, p := range dev.Peers {
 		present[p.PublicKey] = p
@@ -99,11 +100,11 @@ func (t *Tunnel) configure(d Desired, ours bool) (obsolete []wgtypes.Key, err er
 	wanted := map[wgtypes.Key]bool{}
 	for _, p := range d.Peers {
 		wanted[p.PublicKey] = true
-		cfg.Peers = append(cfg.Peers, t.peer(p, present)...)
+		cfg.Peers = append(cfg.Peers, m.peer(p, present)...)
 	}
 	for k := range present {
 		// On our own device a peer that nobody wants is a leftover; on somebody else's it is theirs, unless we know it.
-		if _, put := t.put[k]; !wanted[k] && (ours || put || slices.Contains(d.Leftovers, k)) {
+		if _, put := m.put[k]; !wanted[k] && (ours || put || slices.Contains(d.Leftovers, k)) {
 			obsolete = append(obsolete, k)
 		}
 	}
@@ -113,37 +114,37 @@ func (t *Tunnel) configure(d Desired, ours bool) (obsolete []wgtypes.Key, err er
 	if err := t.change(func() error { return t.wg.ConfigureDevice(d.Interface, cfg) }); err != nil {
 		return nil, fmt.Errorf("configure WireGuard device %s: %w", d.Interface, err)
 	}
-	t.turn = d.PortTurn
+	m.turn = d.PortTurn
 	for _, p := range d.Peers {
-		t.put[p.PublicKey] = version{p.Generation, p.Move}
+		m.put[p.PublicKey] = version{p.Generation, p.Move}
 	}
 	return obsolete, nil
 }
 
 // settings puts into cfg what of the device itself is not as wanted.
-func (t *Tunnel) settings(dev *wgtypes.Device, d Desired, cfg *wgtypes.Config) (dirty bool) {
+func (m *applied) settings(dev *wgtypes.Device, d Device, cfg *wgtypes.Config) (dirty bool) {
 	if dev.PrivateKey != d.PrivateKey {
 		cfg.PrivateKey, dirty = &d.PrivateKey, true
 	}
-	if m := int(d.FwMark); dev.FirewallMark != m {
-		cfg.FirewallMark, dirty = &m, true
+	if mark := int(d.FwMark); dev.FirewallMark != mark {
+		cfg.FirewallMark, dirty = &mark, true
 	}
 	// Port 0 has the kernel choose another one.
 	p := int(d.ListenPort)
-	if p != 0 && dev.ListenPort != p || p == 0 && t.turn != d.PortTurn {
+	if p != 0 && dev.ListenPort != p || p == 0 && m.turn != d.PortTurn {
 		cfg.ListenPort, dirty = &p, true
 	}
 	return dirty
 }
 
 // peer gives what has to be sent to make one peer as wanted; nothing when it is.
-func (t *Tunnel) peer(p Peer, present map[wgtypes.Key]wgtypes.Peer) []wgtypes.PeerConfig {
+func (m *applied) peer(p Peer, present map[wgtypes.Key]wgtypes.Peer) []wgtypes.PeerConfig {
 	is, there := present[p.PublicKey]
-	was, known := t.put[p.PublicKey]
+	was, known := m.put[p.PublicKey]
 	if there && !known {
 		// Left by an agent before us: taken as it is.
 		was = version{p.Generation, p.Move}
-		t.put[p.PublicKey] = was
+		m.put[p.PublicKey] = was
 	}
 	allowed := make([]net.IPNet, 0, len(p.AllowedIPs))
 	for _, a := range p.AllowedIPs {
@@ -192,7 +193,7 @@ func (t *Tunnel) removePeers(ifname string, keys []wgtypes.Key) error {
 		return fmt.Errorf("remove %d peers from %s: %w", len(keys), ifname, err)
 	}
 	for _, k := range keys {
-		delete(t.put, k)
+		delete(t.memory(ifname).put, k)
 	}
 	return nil
 }

@@ -53,9 +53,12 @@ func (u *Uplink) do(a peerselector.Action) bool {
 			u.resolveErr = fmt.Errorf("%v not resolved in time", in.peer.Endpoints)
 		}
 		delete(u.peers, a.Peer.PublicKey)
+		if there && u.cfg.Protocol == config.Parker {
+			u.standBy(in)
+		}
 		return there
 	case peerselector.Probe:
-		if err := u.echo.Send(u.cfg.Interface, a.Peer.LinkAddress); err != nil {
+		if err := u.echo.Send(u.deviceOf(a.Peer.PublicKey), a.Peer.LinkAddress); err != nil {
 			u.log.Debug("probe failed", "err", err)
 		}
 	case peerselector.AskBroker:
@@ -72,6 +75,7 @@ func (u *Uplink) install(p peerselector.Peer, attempt int) bool {
 	if attempt == 0 || in == nil {
 		in = &installed{peer: p}
 		u.peers[p.PublicKey] = in
+		delete(u.standby, p.PublicKey)
 		u.resolve(in)
 	}
 	in.attempt = attempt
@@ -126,7 +130,7 @@ func (u *Uplink) resolve(in *installed) {
 
 // reaim looks the addresses of the gateway in use up anew, and points it at the next one after the present.
 func (u *Uplink) reaim(p peerselector.Peer) {
-	in := u.peers[p.PublicKey]
+	in := u.present(p.PublicKey)
 	if in == nil || in.reaiming {
 		return
 	}
@@ -136,14 +140,18 @@ func (u *Uplink) reaim(p peerselector.Peer) {
 		ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 		defer cancel()
 		addrs, err := wan.Endpoints(ctx, path.Resolve, p.Endpoints)
-		return func() { u.reaimed(in, addrs, err) }
+		return func() { u.reaimed(in, p.Endpoints, addrs, err) }
 	})
 }
 
-func (u *Uplink) reaimed(in *installed, addrs []netip.AddrPort, err error) {
+func (u *Uplink) reaimed(in *installed, endpoints []string, addrs []netip.AddrPort, err error) {
 	in.reaiming = false
+	if !slices.Equal(endpoints, in.peer.Endpoints) {
+		u.reaim(in.peer) // it has moved meanwhile
+		return
+	}
 	addrs = u.order(addrs)
-	if err != nil || len(addrs) == 0 || u.peers[in.peer.PublicKey] != in {
+	if err != nil || len(addrs) == 0 || u.present(in.peer.PublicKey) != in {
 		return // what we have is as good
 	}
 	next := addrs[(slices.Index(addrs, in.endpoint)+1)%len(addrs)]
@@ -157,7 +165,7 @@ func (u *Uplink) reaimed(in *installed, addrs []netip.AddrPort, err error) {
 
 // resolved goes on with a peer whose names have been looked up, if it is still wanted.
 func (u *Uplink) resolved(in *installed, addrs []netip.AddrPort, err error) {
-	if u.peers[in.peer.PublicKey] != in {
+	if u.present(in.peer.PublicKey) != in {
 		return
 	}
 	in.addrs = u.order(addrs)
@@ -174,10 +182,14 @@ func (u *Uplink) resolved(in *installed, addrs []netip.AddrPort, err error) {
 }
 
 func (u *Uplink) unresolved(in *installed, err error) {
-	if u.peers[in.peer.PublicKey] != in {
+	if u.present(in.peer.PublicKey) != in {
 		return
 	}
 	u.log.Debug("gateway cannot be tried", "gateway", in.peer.Name, "err", err)
+	if u.standby[in.peer.PublicKey] == in {
+		delete(u.standby, in.peer.PublicKey) // until the next configuration
+		return
+	}
 	u.resolveErr = err
 	u.handle(peerselector.Failed{Key: in.peer.PublicKey})
 }
@@ -191,6 +203,9 @@ func (u *Uplink) order(addrs []netip.AddrPort) []netip.AddrPort {
 	case config.Only6:
 		p.V4 = false
 	case config.Only4:
+		p.V6 = false
+	}
+	if p.V4 && p.V6 && u.wan.V4 && u.narrow6() && slices.ContainsFunc(addrs, func(a netip.AddrPort) bool { return a.Addr().Unmap().Is4() }) {
 		p.V6 = false
 	}
 	return wan.Order(addrs, p, u.wan)
@@ -208,5 +223,6 @@ func (u *Uplink) promote(p peerselector.Peer) bool {
 	u.resolveErr = nil
 	u.saveGateway(in)
 	u.line.done = false
+	u.standByAll()
 	return true
 }

@@ -38,6 +38,9 @@ func (u *Uplink) saveGateway(in *installed) {
 // goOn takes up the work of an agent before us: a gateway that is still at work on the device stays in use, and whether it is
 // alive shows within seconds, as for any other. One whose device is gone is tried first.
 func (u *Uplink) goOn() {
+	if u.cfg.Protocol == config.Parker && !u.restoreNetwork() {
+		return
+	}
 	var s saved
 	b, err := os.ReadFile(u.gatewayFile())
 	if err != nil || json.Unmarshal(b, &s) != nil || u.keyErr != nil {
@@ -45,6 +48,14 @@ func (u *Uplink) goOn() {
 	}
 	if s.Protocol != u.cfg.Protocol.String() || s.Domain != u.cfg.Domain || u.cfg.Protocol == config.Static && !u.configured(s.Peer) {
 		return
+	}
+	if u.cfg.Protocol == config.Parker {
+		c := u.concentrator(s.Peer.PublicKey)
+		if c == nil {
+			return
+		}
+		s.Peer = c.Peer
+		delete(u.standby, s.Peer.PublicKey)
 	}
 	// One that is reached over a family which is not allowed any more is only remembered.
 	if endpoint, ok := u.atWork(s.Peer); ok && len(u.order([]netip.AddrPort{endpoint})) > 0 {
@@ -59,7 +70,7 @@ func (u *Uplink) goOn() {
 
 // atWork says that the device has the peer, with a session, and where the peer is.
 func (u *Uplink) atWork(gw peerselector.Peer) (endpoint netip.AddrPort, ok bool) {
-	dev, err := u.tun.Status(u.cfg.Interface)
+	dev, err := u.tun.Status(u.deviceOf(gw.PublicKey))
 	if err != nil || !u.cfg.Borrowed && dev.PrivateKey != u.key.Private.Reveal() {
 		return endpoint, false
 	}

@@ -19,34 +19,24 @@ import (
 
 // desired is the kernel state that we want at this moment.
 func (u *Uplink) desired() tunnel.Desired {
-	d := tunnel.Desired{
-		Name: u.cfg.Name, Interface: u.cfg.Interface, Backend: tunnel.Backend(u.cfg.Backend),
-		FwMark: u.cfg.FwMark, ListenPort: u.cfg.ListenPort, MTU: u.mtu(),
-		Address: netip.PrefixFrom(u.linkAddress(), u.cfg.LinkPrefix),
+	if u.cfg.Protocol == config.Parker {
+		return u.desiredNetwork()
 	}
-	d.Borrowed, d.PortTurn = u.cfg.Borrowed, u.portTurn
-	if d.Borrowed {
+	dev := u.device(u.cfg.Interface)
+	dev.Addresses = []tunnel.Address{{Prefix: netip.PrefixFrom(u.linkAddress(), u.cfg.LinkPrefix)}}
+	dev.Borrowed = u.cfg.Borrowed
+	if dev.Borrowed {
 		for _, g := range u.cfg.Gateways {
-			d.Leftovers = append(d.Leftovers, wgtypes.Key(g.PublicKey))
+			dev.Leftovers = append(dev.Leftovers, wgtypes.Key(g.PublicKey))
 		}
-	}
-	if !u.key.Private.IsZero() {
-		d.PrivateKey = u.key.Private.Reveal()
 	}
 	var remote netip.Addr
 	for _, in := range u.peers {
-		if !in.endpoint.IsValid() {
-			continue
+		if in.endpoint.IsValid() {
+			dev.Peers = append(dev.Peers, u.peer(in))
 		}
-		p := tunnel.Peer{PublicKey: wgtypes.Key(in.peer.PublicKey), Endpoint: in.endpoint, Keepalive: u.cfg.Keepalive, Generation: in.gen, Move: in.move}
-		if in.promoted {
-			p.AllowedIPs = in.peer.AllowedIPs
-			if in.peer.Keepalive != 0 {
-				p.Keepalive = in.peer.Keepalive
-			}
-		}
-		d.Peers = append(d.Peers, p)
 	}
+	d := tunnel.Desired{Name: u.cfg.Name, Devices: []tunnel.Device{dev}}
 	// During a switch two are promoted for a moment: the engine names the one that counts.
 	if cur, ok := u.engine.Current(); ok {
 		remote = cur.LinkAddress
@@ -54,11 +44,35 @@ func (u *Uplink) desired() tunnel.Desired {
 	if u.cfg.Mode == config.ModeVXLAN {
 		v := u.cfg.VXLAN
 		if v.MTU == 0 {
-			v.MTU = d.MTU - config.VXLANOverhead
+			v.MTU = dev.MTU - config.VXLANOverhead
 		}
 		d.VXLAN = &tunnel.VXLAN{Name: v.Name, ID: v.ID, Port: v.Port, Remote: remote, MTU: v.MTU, Checksum: v.Checksum, Master: u.cfg.Batman}
 	}
 	return d
+}
+
+// device is what all WireGuard devices of the uplink have in common.
+func (u *Uplink) device(name string) tunnel.Device {
+	dev := tunnel.Device{
+		Interface: name, Backend: tunnel.Backend(u.cfg.Backend), FwMark: u.cfg.FwMark, ListenPort: u.cfg.ListenPort, PortTurn: u.portTurn,
+		MTU: u.mtu(), Limit: tunnel.Limit{Ingress: u.cfg.LimitIngress, Egress: u.cfg.LimitEgress},
+	}
+	if !u.key.Private.IsZero() {
+		dev.PrivateKey = u.key.Private.Reveal()
+	}
+	return dev
+}
+
+// peer is a peer on its device.
+func (u *Uplink) peer(in *installed) tunnel.Peer {
+	p := tunnel.Peer{PublicKey: wgtypes.Key(in.peer.PublicKey), Endpoint: in.endpoint, Keepalive: u.cfg.Keepalive, Generation: in.gen, Move: in.move}
+	if in.promoted {
+		p.AllowedIPs = in.peer.AllowedIPs
+	}
+	if in.peer.Keepalive != 0 && (in.promoted || u.cfg.Protocol == config.Parker) {
+		p.Keepalive = in.peer.Keepalive
+	}
+	return p
 }
 
 func (u *Uplink) linkAddress() netip.Addr {
@@ -97,6 +111,9 @@ func (u *Uplink) apply() {
 		u.applyAt = time.Now().Add(keyEvery)
 		return
 	}
+	if u.cfg.Protocol == config.Parker && u.network == nil && u.appliedAt.IsZero() {
+		return // what an agent before us has left is left at work until somebody says what is wanted
+	}
 	ctx, cancel := context.WithTimeout(u.ctx, applyTimeout)
 	defer cancel()
 	d := u.desired()
@@ -104,10 +121,10 @@ func (u *Uplink) apply() {
 	u.appliedAt = time.Now()
 	if err == nil {
 		u.applyErr, u.applyWait = nil, 0
-		if r.Backend == tunnel.Userspace && d.MTU > userspace.MaxMTU {
-			r.Warnings = append(r.Warnings, fmt.Sprintf("mtu %d: userspace WireGuard drops packets over %d bytes", d.MTU, userspace.MaxMTU))
+		if mtu := mtuOf(d); r.Backend == tunnel.Userspace && mtu > userspace.MaxMTU {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("mtu %d: userspace WireGuard drops packets over %d bytes", mtu, userspace.MaxMTU))
 		}
-		if w := u.line.warning(u.cfg.MTU); w != "" {
+		if w := u.line.warning(u.fixedMTU()); w != "" {
 			r.Warnings = append(r.Warnings, w)
 		}
 		u.report, u.applied = r, d
@@ -132,4 +149,12 @@ func (u *Uplink) apply() {
 		u.absent = true
 		u.handle(peerselector.WANDown{})
 	}
+}
+
+// mtuOf is the MTU of the WireGuard devices, in bytes; 0 when there is none.
+func mtuOf(d tunnel.Desired) int {
+	if len(d.Devices) == 0 {
+		return 0
+	}
+	return d.Devices[0].MTU
 }

@@ -7,6 +7,7 @@ import (
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
+	"wguplink/agent/config"
 	"wguplink/agent/status"
 	"wguplink/peerselector"
 )
@@ -25,6 +26,13 @@ func (u *Uplink) untilNext() time.Duration {
 		if t := u.looked.Add(lookEvery); t.Before(at) {
 			at = t
 		}
+	} else if ok && u.cfg.Protocol == config.Parker && !u.void() {
+		if t := now.Add(voidAfter - u.engine.Silence(now)); t.Before(at) {
+			at = t
+		}
+	}
+	if t, ok := u.fetchDue(); ok && t.Before(at) {
+		at = t
 	}
 	if since, ok := u.engine.Racing(); ok {
 		if t := now.Add(pollEvery(now.Sub(since))); t.Before(at) {
@@ -59,25 +67,33 @@ func (u *Uplink) tick() {
 	}
 	u.look()
 	u.handle(peerselector.Tick{})
+	u.fetch()
+	if e := u.applied.Exit; e != nil && e.Device != "" && u.void() {
+		u.apply()
+	}
 }
 
 // look reads WireGuard's counters and tells the engine what they mean.
 func (u *Uplink) look() {
 	u.looked = time.Now()
-	if u.applyErr != nil || len(u.peers) == 0 {
+	if u.applyErr != nil || len(u.peers)+len(u.standby) == 0 {
 		return
 	}
-	dev, err := u.tun.Status(u.cfg.Interface)
-	if err != nil {
-		u.apply() // it went away; the link watcher will have seen it, too
-		return
+	var peers []wgtypes.Peer
+	for _, name := range u.deviceNames() {
+		dev, err := u.tun.Status(name)
+		if err != nil {
+			u.apply() // it went away; the link watcher will have seen it, too
+			return
+		}
+		peers = append(peers, dev.Peers...)
 	}
-	if u.lacks(dev) {
+	if u.lacks(peers) {
 		u.apply() // netifd sets its devices up anew without taking them down
 	}
 	if cur, ok := u.engine.Current(); ok {
 		// When all come back at once, the one in use is heard first, so that nothing is switched.
-		slices.SortStableFunc(dev.Peers, func(a, b wgtypes.Peer) int {
+		slices.SortStableFunc(peers, func(a, b wgtypes.Peer) int {
 			switch wgtypes.Key(cur.PublicKey) {
 			case a.PublicKey:
 				return -1
@@ -87,19 +103,19 @@ func (u *Uplink) look() {
 			return 0
 		})
 	}
-	for _, ev := range u.counter.Observe(dev.Peers) {
+	for _, ev := range u.counter.Observe(peers) {
 		if h, ok := ev.(peerselector.Handshake); ok {
-			u.shook(h.Key, dev)
+			u.shook(h.Key, peers)
 		}
 		u.handle(ev)
 	}
 }
 
-// lacks says that somebody has taken a peer of ours off the device.
-func (u *Uplink) lacks(dev *wgtypes.Device) bool {
+// lacks says that somebody has taken a peer of ours off its device.
+func (u *Uplink) lacks(peers []wgtypes.Peer) bool {
 	for k, in := range u.peers {
 		there := func(p wgtypes.Peer) bool { return p.PublicKey == wgtypes.Key(k) }
-		if in.endpoint.IsValid() && !slices.ContainsFunc(dev.Peers, there) {
+		if in.endpoint.IsValid() && !slices.ContainsFunc(peers, there) {
 			return true
 		}
 	}
@@ -107,13 +123,13 @@ func (u *Uplink) lacks(dev *wgtypes.Device) bool {
 }
 
 // shook keeps what a handshake tells beyond the event itself.
-func (u *Uplink) shook(k peerselector.Key, dev *wgtypes.Device) {
-	for _, p := range dev.Peers {
+func (u *Uplink) shook(k peerselector.Key, peers []wgtypes.Peer) {
+	for _, p := range peers {
 		if peerselector.Key(p.PublicKey) != k || p.Endpoint == nil {
 			continue
 		}
-		if in := u.peers[k]; in != nil {
-			in.endpoint = unmap(p.Endpoint.AddrPort())
+		if in := u.present(k); in != nil {
+			in.endpoint, in.handshake = unmap(p.Endpoint.AddrPort()), status.Now()
 			u.prefer6 = in.endpoint.Addr().Is6()
 		}
 	}

@@ -38,8 +38,8 @@ type pathMTU struct {
 // mtu of the WireGuard device: the configured one, else what the path leaves, but never more than over Ethernet: what the
 // kernel does not know of the path beyond may not carry more.
 func (u *Uplink) mtu() int {
-	if u.cfg.MTU != 0 {
-		return u.cfg.MTU
+	if fixed := u.fixedMTU(); fixed != 0 {
+		return fixed
 	}
 	path := u.wan.MTU
 	if k := u.line.known; k != 0 {
@@ -53,6 +53,14 @@ func (u *Uplink) mtu() int {
 		mtu = min(mtu, l)
 	}
 	return max(minMTU, mtu)
+}
+
+// fixedMTU is the configured one, here or in a signed configuration; 0 when it is ours to choose.
+func (u *Uplink) fixedMTU() int {
+	if u.cfg.MTU == 0 && u.network != nil {
+		return u.network.MTU
+	}
+	return u.cfg.MTU
 }
 
 // warning says that the configured MTU is too big; 0 is an MTU of our own, which is lowered instead.
@@ -82,12 +90,12 @@ func (u *Uplink) measure() {
 		u.line.known = known
 		u.apply()
 	}
-	hi := u.applied.MTU
+	hi := mtuOf(u.applied)
 	if hi <= minMTU {
 		return
 	}
 	u.line.measures = true
-	device, addr := u.cfg.Interface, cur.LinkAddress
+	device, addr := u.deviceOf(cur.PublicKey), cur.LinkAddress
 	u.work(u.ctx, func(ctx context.Context) func() {
 		n, err := largest(ctx, device, addr, hi)
 		return func() { u.measured(cur, n, hi, err) }
@@ -103,7 +111,7 @@ func largest(ctx context.Context, device string, addr netip.Addr, hi int) (int, 
 func (u *Uplink) measured(gw peerselector.Peer, n, hi int, err error) {
 	u.line.measures = false
 	cur, ok := u.engine.Current()
-	if !ok || cur.PublicKey != gw.PublicKey || u.engine.State() != peerselector.Connected || u.applied.MTU != hi {
+	if !ok || cur.PublicKey != gw.PublicKey || u.engine.State() != peerselector.Connected || mtuOf(u.applied) != hi {
 		u.line.done = false // measured something else; the next answer to a probe begins anew
 		return
 	}
@@ -119,7 +127,7 @@ func (u *Uplink) measured(gw peerselector.Peer, n, hi int, err error) {
 	case n < hi:
 		u.line.largest, u.line.none, u.line.at, u.line.gateway = n, none, hi, gw.Name
 		u.log.Warn("packets of the present MTU do not pass", "mtu", hi, "largest", n, "gateway", gw.Name)
-	case u.cfg.MTU != 0:
+	case u.fixedMTU() != 0:
 		u.line.largest = 0
 	}
 	u.apply()

@@ -3,6 +3,7 @@ package uplink
 import (
 	"reflect"
 	"slices"
+	"time"
 
 	"wguplink/agent/config"
 	"wguplink/peerselector"
@@ -26,6 +27,8 @@ func (u *Uplink) reconfigure(cfg config.Uplink) {
 	if old.Protocol != cfg.Protocol || old.Domain != cfg.Domain || rekeyed {
 		// Another network, or another node to it: nothing of the old one may be kept.
 		clear(u.peers)
+		clear(u.standby)
+		u.network = nil
 		u.forgetGateway()
 		u.newEngine()
 	} else if !reflect.DeepEqual(old.Gateways, cfg.Gateways) {
@@ -33,6 +36,7 @@ func (u *Uplink) reconfigure(cfg config.Uplink) {
 		u.refreshPeers()
 	}
 	if others {
+		u.fetchAt, u.fetchFails = time.Time{}, 0
 		u.handle(peerselector.BrokerChanged{})
 	}
 	if old.Rebalance != cfg.Rebalance {
@@ -44,7 +48,7 @@ func (u *Uplink) reconfigure(cfg config.Uplink) {
 	if old.FwMark != cfg.FwMark || old.Interface != cfg.Interface {
 		u.watchWAN()
 	}
-	if old.Interface != cfg.Interface || old.VXLAN.Name != cfg.VXLAN.Name || old.Mode != cfg.Mode || old.Batman != cfg.Batman {
+	if old.Protocol != cfg.Protocol || old.Interface != cfg.Interface || old.VXLAN.Name != cfg.VXLAN.Name || old.Mode != cfg.Mode || old.Batman != cfg.Batman {
 		u.watchLinks()
 	}
 	u.apply()
@@ -55,7 +59,8 @@ func (u *Uplink) reconfigure(cfg config.Uplink) {
 func sameBrokers(a, b config.Uplink) bool {
 	return reflect.DeepEqual(a.Brokers, b.Brokers) && a.BrokerCA == b.BrokerCA && slices.Equal(a.BrokerPins, b.BrokerPins) &&
 		a.BrokerTimeout == b.BrokerTimeout && a.Domain == b.Domain && a.Location == b.Location && a.LinkLocal == b.LinkLocal &&
-		a.FwMark == b.FwMark && slices.Equal(a.DNSServers, b.DNSServers)
+		a.FwMark == b.FwMark && slices.Equal(a.DNSServers, b.DNSServers) && a.ConfigKey == b.ConfigKey && a.NodeName == b.NodeName &&
+		a.WANDevice == b.WANDevice && a.LimitIngress == b.LimitIngress && a.LimitEgress == b.LimitEgress
 }
 
 // refreshPeers gives the peers on the device what the configuration says of them now.

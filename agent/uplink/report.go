@@ -6,7 +6,6 @@ import (
 	"reflect"
 
 	"wguplink/agent/broker"
-	"wguplink/agent/config"
 	"wguplink/agent/status"
 	"wguplink/agent/wan"
 	"wguplink/peerselector"
@@ -38,8 +37,12 @@ func (u *Uplink) snapshot() status.Snapshot {
 	if u.keyErr == nil {
 		s.PublicKey, s.KeyOrigin = u.key.Public.String(), u.key.Origin
 	}
-	if u.applyErr == nil && u.applied.Interface != "" {
-		s.Backend, s.MTU, s.Warnings = u.report.Backend.String(), u.applied.MTU, u.report.Warnings
+	s.Network = u.networkSays()
+	if s.Network != nil && s.Network.Exit != "" {
+		s.Interface = s.Network.Exit
+	}
+	if u.applyErr == nil && len(u.applied.Devices) > 0 {
+		s.Backend, s.MTU, s.Warnings = u.report.Backend.String(), mtuOf(u.applied), u.report.Warnings
 		if v := u.applied.VXLAN; v != nil {
 			s.VXLAN, s.VXLANMTU = v.Name, v.MTU
 		}
@@ -97,7 +100,7 @@ func (u *Uplink) cause() (status.State, status.Cause, string) {
 
 // unconnected tells brokers that fail from gateways that do not answer.
 func (u *Uplink) unconnected() (status.State, status.Cause, string) {
-	if u.brokerErr != nil && u.cfg.Protocol == config.WGKex {
+	if u.brokerErr != nil && u.cfg.Protocol.Registers() {
 		var e *broker.Error
 		if errors.As(u.brokerErr, &e) && e.Kind == broker.Refused {
 			return status.Connecting, status.BrokerRefused, u.brokerErr.Error()

@@ -60,16 +60,20 @@ func (u *Uplink) askClock() {
 func (u *Uplink) ensureClock(system clock.System) {
 	ctx, cancel := context.WithCancel(u.ctx)
 	u.clockStop = cancel
-	gate := clock.New(clock.Options{
-		System: system, Servers: u.cfg.NTPServers, Grace: u.cfg.NTPGrace, Build: u.o.Build, FloorFile: u.o.FloorFile,
-		Dial: u.path.DialContext, Resolve: u.path.Resolve,
-	})
+	gate := u.gate(system)
 	u.work(ctx, func(ctx context.Context) func() {
 		res, err := gate.Ensure(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
 		return func() { u.clockChecked(ctx, gate, res, err) }
+	})
+}
+
+func (u *Uplink) gate(system clock.System) *clock.Gate {
+	return clock.New(clock.Options{
+		System: system, Servers: u.cfg.NTPServers, Grace: u.cfg.NTPGrace, Build: u.o.Build, FloorFile: u.o.FloorFile,
+		Dial: u.path.DialContext, Resolve: u.path.Resolve,
 	})
 }
 
@@ -116,8 +120,33 @@ type doubted struct{ clock.System }
 
 func (doubted) Synchronised() (bool, error) { return false, nil }
 
+// signedTime offers the time of a signed configuration, for want of a better one.
+func (u *Uplink) signedTime(t time.Time, server string) {
+	if t.IsZero() || u.clockGood {
+		return
+	}
+	res, err := u.gate(u.o.System).Offer(t, server)
+	if err != nil || res.Source == clock.Unverified {
+		u.log.Warn("the time of the signed configuration is not used", "why", describe(res, err))
+		return
+	}
+	u.clockDone, u.clockGood = true, true
+	u.wall = wallClock()
+	u.clockSays = describe(res, nil)
+	u.log.Info("clock checked", "source", res.Source, "server", res.Server, "offset", res.Offset.Round(time.Millisecond), "stepped", res.Stepped)
+	if res.FloorErr != nil {
+		u.log.Warn("the time cannot be kept for the next start", "err", res.FloorErr)
+	}
+}
+
 func (u *Uplink) clockChecked(ctx context.Context, gate *clock.Gate, res clock.Result, err error) {
+	if u.clockGood && res.Source == clock.Unverified {
+		// A signed configuration has told the time meanwhile; those that are more exact are still asked.
+		u.retryClock(ctx, gate)
+		return
+	}
 	u.clockDone = true
+	u.clockGood = err == nil && res.Source != clock.Unverified
 	u.wall = wallClock() // it may have been set by us
 	u.clockSays = describe(res, err)
 	switch {
@@ -135,15 +164,20 @@ func (u *Uplink) clockChecked(ctx context.Context, gate *clock.Gate, res clock.R
 		u.log.Warn("the time cannot be kept for the next start", "err", res.FloorErr)
 	}
 	if res.Source == clock.Unverified {
-		u.work(ctx, func(ctx context.Context) func() {
-			res, err := gate.Retry(ctx)
-			if ctx.Err() != nil {
-				return nil
-			}
-			return func() { u.clockChecked(ctx, gate, res, err) }
-		})
+		u.retryClock(ctx, gate)
 	}
 	u.proceed()
+}
+
+// retryClock goes on asking in a worker.
+func (u *Uplink) retryClock(ctx context.Context, gate *clock.Gate) {
+	u.work(ctx, func(ctx context.Context) func() {
+		res, err := gate.Retry(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		return func() { u.clockChecked(ctx, gate, res, err) }
+	})
 }
 
 func describe(res clock.Result, err error) string {
@@ -156,6 +190,10 @@ func describe(res clock.Result, err error) string {
 		return fmt.Sprintf("right within %v, says %s", res.Offset.Abs().Round(time.Millisecond), res.Server)
 	case res.Source == clock.FromKernel:
 		return "synchronised, says the kernel"
+	case res.Source == clock.FromSigned && res.Stepped:
+		return fmt.Sprintf("set by %v, from the signed configuration of %s", res.Offset.Round(time.Second), res.Server)
+	case res.Source == clock.FromSigned:
+		return "right within a minute, says the signed configuration of " + res.Server
 	}
 	why := "no NTP server configured"
 	if len(res.Refused) > 0 {
@@ -164,12 +202,16 @@ func describe(res clock.Result, err error) string {
 	return "not verified: " + why
 }
 
-// ask registers with the broker in a worker.
+// ask registers with the broker in a worker. When one is at work already, its answer is for whoever asked.
 func (u *Uplink) ask() {
+	if u.asking {
+		return
+	}
+	u.asking = true
 	if u.registrar == nil {
 		r, err := u.newRegistrar()
 		if err != nil {
-			u.work(u.ctx, func(context.Context) func() { return func() { u.asked(broker.Answer{}, err) } })
+			u.work(u.ctx, func(context.Context) func() { return func() { u.asking = false; u.asked(broker.Answer{}, err) } })
 			return
 		}
 		u.registrar = r
@@ -181,6 +223,7 @@ func (u *Uplink) ask() {
 			return nil
 		}
 		return func() {
+			u.asking = false
 			switch {
 			case u.registrar == r:
 				u.asked(a, err)
@@ -203,20 +246,32 @@ func (u *Uplink) asked(a broker.Answer, err error) {
 	u.brokerErr = err
 	if err == nil {
 		u.brokerSays = a.Broker + " (" + a.API + ")"
-		if len(a.Peers) == 0 && len(u.cfg.Gateways) == 0 {
-			u.brokerErr = nobody(a)
-		}
 		if a.Fallback != nil {
 			u.log.Warn("not the first choice of broker", "why", a.Fallback)
 		}
-		u.log.Info("registered", "broker", a.Broker, "api", a.API, "gateways", len(a.Peers))
+		gateways := len(a.Peers)
+		if n := a.Network; n != nil {
+			gateways = len(n.Concentrators)
+			u.signedTime(n.Time, a.Broker)
+			u.takeNetwork(n)
+			u.saveNetwork()
+		} else {
+			u.log.Info("registered", "broker", a.Broker, "api", a.API, "gateways", gateways)
+		}
+		if gateways+len(u.cfg.Gateways) == 0 {
+			u.brokerErr = nobody(a)
+		}
 		u.handle(peerselector.BrokerAnswered{Peers: a.Peers})
+		if a.Network != nil {
+			u.proceed() // its time may be what was waited for
+		}
 		return
 	}
 	ev := peerselector.BrokerFailed{}
 	if e := (*broker.Error)(nil); errors.As(err, &e) {
 		ev.RetryAfter = e.RetryAfter
 	}
+	u.fetchLater(ev.RetryAfter)
 	u.brokerSays = err.Error()
 	if before == nil || before.Error() != err.Error() {
 		u.log.Warn("registration failed; trying again, ever more seldom", "err", err)
@@ -226,6 +281,9 @@ func (u *Uplink) asked(a broker.Answer, err error) {
 
 // nobody says that a broker took the key, and that there is nobody to connect to all the same.
 func nobody(a broker.Answer) error {
+	if a.Network != nil {
+		return fmt.Errorf("the configuration from %s names no concentrator", a.Broker)
+	}
 	const text = "broker %s took the key, but names no gateway (%s), and there is no section `config gateway`"
 	if a.Fallback == nil {
 		return fmt.Errorf(text, a.Broker, a.API)

@@ -73,12 +73,19 @@ type Uplink struct {
 	clockDone  bool
 	clockStop  context.CancelFunc // ends the clock worker; nil when none runs
 	clockSays  string
+	clockGood  bool // somebody vouches for it
 	clockDoubt bool // somebody has set the clock since
 
 	registrar  Registrar
+	asking     bool // a registrar is at work
 	brokerErr  error
 	resolveErr error
 	brokerSays string
+
+	network    *broker.Network                 // Parker only; nil until there is one
+	standby    map[peerselector.Key]*installed // Parker only: with a session, but not in use
+	fetchAt    time.Time                       // when to ask for the configuration again
+	fetchFails int                             // in a row
 
 	wall       time.Duration // what the wall clock was ahead of the monotonic one, when last looked at
 	line       pathMTU
@@ -117,7 +124,9 @@ type installed struct {
 	move     int
 	endpoint netip.AddrPort
 	promoted bool
-	reaiming bool // names are being looked up for another address
+	// handshake is when the latest was seen.
+	handshake status.Uptime
+	reaiming  bool // names are being looked up for another address
 }
 
 // New makes an Uplink; Run starts it.
@@ -125,7 +134,7 @@ func New(o Options) *Uplink {
 	return &Uplink{
 		o: o, log: o.Log.With("uplink", o.Config.Name),
 		posts: make(chan func()),
-		cfg:   o.Config, peers: map[peerselector.Key]*installed{}, prefer6: true,
+		cfg:   o.Config, peers: map[peerselector.Key]*installed{}, standby: map[peerselector.Key]*installed{}, prefer6: true,
 		wanStates: make(chan wan.State), links: make(chan struct{}, 1), fatal: make(chan error, 1),
 	}
 }
@@ -229,15 +238,12 @@ func (u *Uplink) watchLinks() {
 	}
 	ctx, cancel := context.WithCancel(u.ctx)
 	u.linksStop = cancel
-	names := []string{u.cfg.Interface}
-	if u.cfg.Mode == config.ModeVXLAN {
-		names = append(names, u.cfg.VXLAN.Name)
-	}
-	if u.cfg.Batman != "" {
-		names = append(names, u.cfg.Batman)
+	cfg := u.cfg
+	mine := func(name string) bool {
+		return cfg.Owns(name) || cfg.Mode == config.ModeVXLAN && name == cfg.VXLAN.Name || name == cfg.Batman
 	}
 	u.work(ctx, func(ctx context.Context) func() {
-		if err := tunnel.Watch(ctx, names, u.links); err != nil {
+		if err := tunnel.Watch(ctx, mine, cfg.Protocol == config.Parker, u.links); err != nil {
 			u.fail(err)
 		}
 		return nil
@@ -252,11 +258,12 @@ func (u *Uplink) fail(err error) {
 }
 
 func (u *Uplink) wayOut() wan.Path {
-	return wan.Path{Mark: u.cfg.FwMark, DNS: u.cfg.DNSServers, Own: []string{u.cfg.Interface}}
+	cfg := u.cfg
+	return wan.Path{Mark: cfg.FwMark, DNS: cfg.DNSServers, Own: cfg.Owns}
 }
 
 func (u *Uplink) newEngine() {
-	u.engine = peerselector.New(peerselector.Config{Timing: peerselector.Default(), Broker: u.cfg.Protocol == config.WGKex, Intn: intn})
+	u.engine = peerselector.New(peerselector.Config{Timing: peerselector.Default(), Broker: u.cfg.Protocol.Registers(), Intn: intn})
 	u.handle(peerselector.Rebalance{Every: u.cfg.Rebalance})
 	u.handle(peerselector.Static{Peers: u.cfg.Gateways})
 }
@@ -294,6 +301,7 @@ func (u *Uplink) proceed() {
 	}
 	if !u.clockDone {
 		u.askClock()
+		u.fetch() // a signed configuration needs no clock, and brings one
 		// A gateway that was found at work has accepted our time already.
 		if _, ok := u.engine.Current(); !ok {
 			return

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,4 +40,18 @@ func (p Path) MTU(to netip.AddrPort) (int, error) {
 		return 0, fmt.Errorf("read the MTU to %s from a socket: %w", to.Addr(), err)
 	}
 	return mtu, nil
+}
+
+// MTU6 gives what the kernel takes for IPv6 as the MTU of a device, in bytes: a router advertisement can make it smaller than
+// the device's own (net.ipv6.conf.DEVICE.mtu).
+func MTU6(device string) (int, error) {
+	b, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + device + "/mtu")
+	if err != nil {
+		return 0, fmt.Errorf("read the IPv6 MTU of %s: %w", device, err)
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 0, fmt.Errorf("read the IPv6 MTU of %s: %w", device, err)
+	}
+	return n, nil
 }

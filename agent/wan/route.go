@@ -139,14 +139,7 @@ func isDefault(r netlink.Route) bool {
 	return ones == 0
 }
 
-func (p Path) own(dev string) bool {
-	for _, o := range p.Own {
-		if o == dev {
-			return true
-		}
-	}
-	return false
-}
+func (p Path) own(dev string) bool { return p.Own != nil && p.Own(dev) }
 
 // Watch sends the present state, then each new one, until ctx ends; the caller must keep reading. It waits for netlink
 // events and polls nothing. The error is nil when ctx ended.

@@ -25,8 +25,8 @@ type Path struct {
 	Mark uint32
 	// DNS are the servers to ask; empty for those of resolv.conf.
 	DNS []netip.AddrPort
-	// Own are the names of our own tunnel devices: a default route through them is not a way out.
-	Own []string
+	// Own tells the names of our own tunnel devices: a default route through them is not a way out. nil: there are none.
+	Own func(device string) bool
 }
 
 // Dialer gives a dialer whose sockets take the way out.

@@ -61,7 +61,7 @@ func rule(t *testing.T, family int, mark uint32, table int) {
 
 func TestState(t *testing.T) {
 	const v4, v6 = netlink.FAMILY_V4, netlink.FAMILY_V6
-	p := Path{Mark: 1, Own: []string{"ours"}}
+	p := Path{Mark: 1, Own: func(name string) bool { return name == "ours" }}
 	for _, tt := range []struct {
 		name string
 		set  func(t *testing.T, wan, other, ours netlink.Link)
