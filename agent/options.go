@@ -20,6 +20,9 @@ type options struct {
 
 const defaultState = "/etc/wguplink"
 
+// parkerPublic is the file beside the private key that the original's scripts and provider read (ffbs-mesh-vpn-parker).
+const parkerPublic = "wg-pubkey"
+
 // parseOptions takes the options out of args, wherever they stand, as --name VALUE or --name=VALUE.
 func parseOptions(args []string) (o options, rest []string, err error) {
 	o = options{config: "/etc/config", staged: "/tmp/.uci", run: "/var/run/wguplink", state: defaultState}
@@ -74,8 +77,12 @@ func (o options) load() (*config.Config, error) {
 
 // keyOptions says where the private key of an uplink lives.
 func (o options) keyOptions(u config.Uplink) identity.Options {
-	return identity.Options{
+	k := identity.Options{
 		Package: config.Package, Section: u.Name, Option: "private_key",
 		KeyFile: u.KeyFile, Import: u.KeyImport, LockFile: filepath.Join(o.run, "key.lock"),
 	}
+	if u.Protocol == config.Parker && u.KeyFile != "" {
+		k.PublicFile = filepath.Join(filepath.Dir(u.KeyFile), parkerPublic)
+	}
+	return k
 }

@@ -84,6 +84,38 @@ func writeKeyFile(path string, key wgtypes.Key) (err error) {
 	return syncFolder(filepath.Dir(path))
 }
 
+// publish makes the file hold the public key, where it does not yet: flash wears.
+func publish(path string, key wgtypes.Key) error {
+	want := key.String() + "\n"
+	if have, err := os.ReadFile(path); err == nil && string(have) == want {
+		return nil
+	}
+	unlock, err := lockFolder(path)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	tmp := tmpName(path)
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o644)
+	if err == nil {
+		_, err = io.WriteString(f, want)
+		if serr := f.Sync(); err == nil {
+			err = serr
+		}
+		if cerr := f.Close(); err == nil {
+			err = cerr
+		}
+	}
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		os.Remove(tmp)
+		return fmt.Errorf("file %s: cannot write the public key: %w", path, err)
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
 func tmpName(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp")
 }

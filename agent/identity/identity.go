@@ -36,6 +36,8 @@ type Options struct {
 	Package, Section, Option string
 	// KeyFile is an absolute path; empty means that the key lives in UCI.
 	KeyFile string
+	// PublicFile, if set, is the absolute path of a file that is to hold the public key for others to read.
+	PublicFile string
 	// Import lists places "package.section.option" of keys to take over when none is stored: a WireGuard private key,
 	// or the secret of fastd as 64 hex digits. The first one that holds a key is used, and is left where it is.
 	Import []string
@@ -65,6 +67,8 @@ type Identity struct {
 	Public  wgtypes.Key
 	// Origin is where the key came from this time: "uci P.S.O", "file F", "imported from P.S.O" or "generated".
 	Origin string
+	// PublicFileErr says why the public key could not be written to its file. The key is good nevertheless.
+	PublicFileErr error
 }
 
 // LogValue gives the public half only.
@@ -83,6 +87,14 @@ var loading sync.Mutex
 func Load(tree Tree, o Options) (Identity, error) {
 	loading.Lock()
 	defer loading.Unlock()
+	id, err := load(tree, o)
+	if err == nil && o.PublicFile != "" {
+		id.PublicFileErr = publish(o.PublicFile, id.Public)
+	}
+	return id, err
+}
+
+func load(tree Tree, o Options) (Identity, error) {
 
 	// The usual case needs neither a lock nor a writable disk.
 	key, err := stored(tree, o, false)

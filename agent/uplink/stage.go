@@ -10,6 +10,7 @@ import (
 	"wguplink/agent/clock"
 	"wguplink/agent/config"
 	"wguplink/agent/derive"
+	"wguplink/agent/identity"
 	"wguplink/peerselector"
 )
 
@@ -24,7 +25,14 @@ func (u *Uplink) loadKey() {
 		return
 	}
 	u.key = id
+	u.keyReady(id)
+}
+
+func (u *Uplink) keyReady(id identity.Identity) {
 	u.log.Info("key ready", "public_key", id.Public, "origin", id.Origin)
+	if id.PublicFileErr != nil {
+		u.log.Warn("the key is good, but others cannot read its public half", "err", id.PublicFileErr)
+	}
 }
 
 // reloadKey looks whether there is another key now. A stored key that cannot be used any more does not take the old one's
@@ -46,7 +54,7 @@ func (u *Uplink) reloadKey() (changed bool) {
 		return false
 	}
 	u.key, u.keyErr = id, nil
-	u.log.Info("key ready", "public_key", id.Public, "origin", id.Origin)
+	u.keyReady(id)
 	return true
 }
 
