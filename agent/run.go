@@ -14,6 +14,7 @@ import (
 	"wguplink/agent/api"
 	"wguplink/agent/clock"
 	"wguplink/agent/config"
+	"wguplink/agent/hooks"
 	"wguplink/agent/identity"
 	"wguplink/agent/status"
 	"wguplink/agent/ubus"
@@ -33,6 +34,7 @@ func runAgent(o options, stderr io.Writer) int {
 		return cfg.Uplinks, nil
 	}
 	s.log = newLogger(stderr, &s.level)
+	s.hooks = true
 	s.objects = func(a *agent) []ubus.Object { return []ubus.Object{api.Object(a)} }
 	s.loadKey = func(u config.Uplink) (identity.Identity, error) { return identity.Load(o.tree(), o.keyOptions(u)) }
 	return s.serve()
@@ -48,6 +50,7 @@ type service struct {
 	load       func() ([]config.Uplink, error)
 	loadKey    func(config.Uplink) (identity.Identity, error)
 	objects    func(*agent) []ubus.Object
+	hooks      bool                            // whether hooks are run
 	prepare    func() (undo func(), err error) // when the configuration is good; may be nil
 }
 
@@ -89,6 +92,10 @@ func (s *service) serve() int {
 	if userspace.Supported {
 		base.Spawn = func(_ context.Context, ifname string) error { _, err := userspace.Spawn(ifname, nil); return err }
 	}
+	stopHooks := func() {}
+	if s.hooks {
+		base.Hook, stopHooks = s.startHooks()
+	}
 	a.group = uplink.NewGroup(base)
 	defer close(a.done)
 	go func() {
@@ -110,6 +117,7 @@ func (s *service) serve() int {
 	}()
 	s.log.Info("wguplink starts", "version", version, "variant", variant())
 	err = a.group.Run(ctx, first, a.changes)
+	stopHooks()
 	if err != nil {
 		s.log.Error("stopped", "err", err)
 	}
@@ -120,6 +128,18 @@ func (s *service) serve() int {
 		return exitFailed
 	}
 	return exitOK
+}
+
+// startHooks runs the hooks of the state folder. stop waits for those that are to hear of the end.
+func (s *service) startHooks() (post func(hooks.Event), stop func()) {
+	runner := hooks.New(hooks.Options{Dir: filepath.Join(s.state, "hooks.d"), Log: s.log})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		runner.Run(ctx)
+	}()
+	return runner.Post, func() { cancel(); <-ended }
 }
 
 // agent is what ubus and signals can ask of the process.

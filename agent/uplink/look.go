@@ -34,6 +34,9 @@ func (u *Uplink) untilNext() time.Duration {
 	if t, ok := u.fetchDue(); ok && t.Before(at) {
 		at = t
 	}
+	if t, ok := u.tellDue(); ok && t.Before(at) {
+		at = t
+	}
 	if since, ok := u.engine.Racing(); ok {
 		if t := now.Add(pollEvery(now.Sub(since))); t.Before(at) {
 			at = t

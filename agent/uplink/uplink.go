@@ -23,6 +23,7 @@ import (
 	"wguplink/agent/clock"
 	"wguplink/agent/config"
 	"wguplink/agent/health"
+	"wguplink/agent/hooks"
 	"wguplink/agent/identity"
 	"wguplink/agent/status"
 	"wguplink/agent/tunnel"
@@ -49,6 +50,8 @@ type Options struct {
 	NewRegistrar func(u config.Uplink, p wan.Path, ownLink netip.Addr) (Registrar, error)
 	// Changed is called by the loop with each new state, cause or gateway; it must not block. nil: nobody wants to know.
 	Changed func(status.Snapshot)
+	// Hook is called by the loop with what the hooks are to hear; it must not block. nil: there are none.
+	Hook func(hooks.Event)
 }
 
 // Uplink is one tunnel under the agent's care.
@@ -111,6 +114,8 @@ type Uplink struct {
 	handshake  status.Uptime // of the gateway in use
 	connected  status.Uptime
 	switches   int
+	began      time.Time    // the loop
+	told       *hooks.Event // the last one; nil before the first
 	last       status.Snapshot
 	lastLogged string
 }
@@ -172,7 +177,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 	u.echo = health.NewEcho(func(from netip.Addr, rtt time.Duration) { u.post(loop, func() { u.replied(from, rtt) }) })
 	defer u.echo.Close()
 	u.path = u.wayOut()
-	u.wall = wallClock()
+	u.wall, u.began = wallClock(), time.Now()
 	u.newEngine()
 	u.loadKey()
 	u.goOn()
@@ -184,6 +189,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 	defer timer.Stop()
 	for {
 		u.settle()
+		u.tell()
 		timer.Reset(u.untilNext())
 		select {
 		case <-ctx.Done():
@@ -317,6 +323,7 @@ func (u *Uplink) shutdown() error {
 	if err := u.tun.Remove(u.desired()); err != nil {
 		return fmt.Errorf("uplink %s: clean up: %w", u.cfg.Name, err)
 	}
+	u.tellDown()
 	u.log.Info("stopped")
 	return nil
 }
