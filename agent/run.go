@@ -94,7 +94,9 @@ func (s *service) serve() int {
 	}
 	stopHooks := func() {}
 	if s.hooks {
-		base.Hook, stopHooks = s.startHooks()
+		var runner *hooks.Runner
+		runner, stopHooks = s.startHooks(a)
+		base.Hook, base.Hooked = runner.Post, runner.Results
 	}
 	a.group = uplink.NewGroup(base)
 	defer close(a.done)
@@ -131,15 +133,18 @@ func (s *service) serve() int {
 }
 
 // startHooks runs the hooks of the state folder. stop waits for those that are to hear of the end.
-func (s *service) startHooks() (post func(hooks.Event), stop func()) {
-	runner := hooks.New(hooks.Options{Dir: filepath.Join(s.state, "hooks.d"), Log: s.log})
+func (s *service) startHooks(a *agent) (runner *hooks.Runner, stop func()) {
+	runner = hooks.New(hooks.Options{
+		Dir: filepath.Join(s.state, "hooks.d"), Log: s.log,
+		OnResult: func(uplink string, _ hooks.Result) { a.group.Refresh(uplink) },
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		runner.Run(ctx)
 	}()
-	return runner.Post, func() { cancel(); <-ended }
+	return runner, func() { cancel(); <-ended }
 }
 
 // agent is what ubus and signals can ask of the process.

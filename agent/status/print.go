@@ -55,6 +55,9 @@ func Print(w io.Writer, s Snapshot) {
 	line("clock", s.Clock)
 	line("broker", s.Broker)
 	line("public key", s.PublicKey)
+	for _, h := range s.Hooks {
+		line("hook", join(h.Name+" "+h.Event, "exit "+h.Exit, h.Last))
+	}
 	for _, warning := range s.Warnings {
 		line("warning", warning)
 	}

@@ -64,6 +64,7 @@ type Snapshot struct {
 	VXLANMTU  int      `json:"vxlan_mtu,omitempty"`
 	Gateway   *Gateway `json:"gateway,omitempty"`
 	Network   *Network `json:"network,omitempty"` // with a signed configuration
+	Hooks     []Hook   `json:"hooks,omitempty"`
 	Warnings  []string `json:"warnings,omitempty"`
 	Switches  int      `json:"switches"` // gateways promoted since the start, the first included
 }
@@ -100,6 +101,14 @@ type Tunnel struct {
 	Endpoint     string `json:"endpoint,omitempty"`
 	HandshakeAt  Uptime `json:"handshake_uptime_ms,omitempty"` // 0: none yet
 	HandshakeAge int64  `json:"handshake_age"`                 // seconds; filled in when the snapshot is read
+}
+
+// Hook is how an executable of the hooks' folder ended when it was last run.
+type Hook struct {
+	Name  string `json:"name"`
+	Event string `json:"event"`
+	Exit  string `json:"exit"`                // "0", another exit code, or what else ended it
+	Last  string `json:"last_line,omitempty"` // of what it printed
 }
 
 // Uptime is a moment as milliseconds since boot, suspend included (CLOCK_BOOTTIME).

@@ -116,6 +116,14 @@ func (g *Group) start(ctx context.Context, c config.Uplink) {
 	}()
 }
 
+// Refresh has the uplink of that name publish its state anew, if something of it has changed that is not its own to see. It may be
+// called from any goroutine.
+func (g *Group) Refresh(name string) {
+	if m, err := g.member(name); err == nil {
+		m.up.post(m.ctx, func() {})
+	}
+}
+
 // Snapshots gives the last published state of each running uplink, by name. It may be called from any goroutine.
 func (g *Group) Snapshots() []status.Snapshot {
 	g.mu.Lock()

@@ -38,6 +38,11 @@ func (u *Uplink) snapshot() status.Snapshot {
 		s.PublicKey, s.KeyOrigin = u.key.Public.String(), u.key.Origin
 	}
 	s.Network = u.networkSays()
+	if u.o.Hooked != nil {
+		for _, r := range u.o.Hooked(u.cfg.Name) {
+			s.Hooks = append(s.Hooks, status.Hook{Name: r.Hook, Event: r.Event, Exit: r.Exit, Last: r.Last})
+		}
+	}
 	if s.Network != nil && s.Network.Exit != "" {
 		s.Interface = s.Network.Exit
 	}

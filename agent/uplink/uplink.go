@@ -52,6 +52,8 @@ type Options struct {
 	Changed func(status.Snapshot)
 	// Hook is called by the loop with what the hooks are to hear; it must not block. nil: there are none.
 	Hook func(hooks.Event)
+	// Hooked gives how the hooks ended for that uplink; nil: there are none. Group.Refresh tells of a change.
+	Hooked func(uplink string) []hooks.Result
 }
 
 // Uplink is one tunnel under the agent's care.
