@@ -25,7 +25,7 @@ const maxCAFile = 1 << 20
 // transport is made for one exchange. A longer-lived one would give its own context to the dial function, which ends
 // neither with the request nor with its timeout, so that dials could outlive the call. connected turns true when the
 // server has been reached, over TLS if that is wanted.
-func (c *Client) transport(ctx context.Context) (t *http.Transport, connected *atomic.Bool) {
+func (s *servers) transport(ctx context.Context) (t *http.Transport, connected *atomic.Bool) {
 	connected = new(atomic.Bool)
 	note := func(conn net.Conn, err error) (net.Conn, error) {
 		if err == nil {
@@ -35,10 +35,10 @@ func (c *Client) transport(ctx context.Context) (t *http.Transport, connected *a
 	}
 	return &http.Transport{
 		DialContext: func(_ context.Context, network, addr string) (net.Conn, error) {
-			return note(c.o.Dial(ctx, network, addr))
+			return note(s.o.Dial(ctx, network, addr))
 		},
 		DialTLSContext: func(_ context.Context, network, addr string) (net.Conn, error) {
-			return note(c.dialTLS(ctx, network, addr))
+			return note(s.dialTLS(ctx, network, addr))
 		},
 		DisableKeepAlives:      true, // the next request is hours away: no descriptor and no buffer for it
 		DisableCompression:     true,
@@ -47,42 +47,42 @@ func (c *Client) transport(ctx context.Context) (t *http.Transport, connected *a
 	}, connected
 }
 
-func (c *Client) dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
+func (s *servers) dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := c.tlsConfig(host)
+	cfg, err := s.tlsConfig(host)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := c.o.Dial(ctx, network, addr)
+	conn, err := s.o.Dial(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
 	t := tls.Client(conn, cfg)
 	if err := t.HandshakeContext(ctx); err != nil {
 		conn.Close()
-		return nil, c.explain(err)
+		return nil, s.explain(err)
 	}
 	return t, nil
 }
 
-func (c *Client) tlsConfig(host string) (*tls.Config, error) {
-	cfg := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, Time: c.o.Now}
-	switch c.o.CAFile {
+func (s *servers) tlsConfig(host string) (*tls.Config, error) {
+	cfg := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, Time: s.o.Now}
+	switch s.o.CAFile {
 	case "":
 	case PinOnly:
 		cfg.InsecureSkipVerify = true // New has made sure that there is a pin
 	default:
-		pool, err := readCA(c.o.CAFile)
+		pool, err := readCA(s.o.CAFile)
 		if err != nil {
 			return nil, err
 		}
 		cfg.RootCAs = pool
 	}
-	if len(c.o.Pins) > 0 {
-		cfg.VerifyConnection = c.checkPins
+	if len(s.o.Pins) > 0 {
+		cfg.VerifyConnection = s.checkPins
 	}
 	return cfg, nil
 }
@@ -106,19 +106,19 @@ func readCA(name string) (*x509.CertPool, error) {
 
 // checkPins wants one certificate of a verified chain among the pins. Without verification (PinOnly) only the leaf counts:
 // its key was used in the handshake, while anybody can copy another certificate into the list that he sends.
-func (c *Client) checkPins(cs tls.ConnectionState) error {
+func (s *servers) checkPins(cs tls.ConnectionState) error {
 	if len(cs.PeerCertificates) == 0 {
 		return errors.New("the broker sent no certificate")
 	}
 	leaf := cs.PeerCertificates[0]
 	chains := cs.VerifiedChains
-	if c.o.CAFile == PinOnly {
+	if s.o.CAFile == PinOnly {
 		chains = [][]*x509.Certificate{{leaf}}
 	}
 	for _, chain := range chains {
 		for _, cert := range chain {
 			sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
-			for _, pin := range c.o.Pins {
+			for _, pin := range s.o.Pins {
 				if sum == pin {
 					return nil
 				}
@@ -127,21 +127,21 @@ func (c *Client) checkPins(cs tls.ConnectionState) error {
 	}
 	sum := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
 	return fmt.Errorf("none of the %d pins matches; the broker's own key has the SHA-256 %s (base64) = %x",
-		len(c.o.Pins), base64.StdEncoding.EncodeToString(sum[:]), sum)
+		len(s.o.Pins), base64.StdEncoding.EncodeToString(sum[:]), sum)
 }
 
 // explain adds the way out to the TLS failures that people meet.
-func (c *Client) explain(err error) error {
+func (s *servers) explain(err error) error {
 	var invalid x509.CertificateInvalidError
 	var unknown x509.UnknownAuthorityError
 	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return fmt.Errorf("%w; is the clock of this router right? it says %s", shorten(err), c.o.Now().UTC().Format(time.RFC3339))
-	case errors.As(err, &unknown) && c.o.CAFile == "":
+		return fmt.Errorf("%w; is the clock of this router right? it says %s", shorten(err), s.o.Now().UTC().Format(time.RFC3339))
+	case errors.As(err, &unknown) && s.o.CAFile == "":
 		return fmt.Errorf("%w; install the package ca-bundle, or name the broker's own authority in `option broker_ca`", shorten(err))
 	case errors.As(err, &unknown):
-		return fmt.Errorf("%w; the authority is not the one in %s", shorten(err), c.o.CAFile)
+		return fmt.Errorf("%w; the authority is not the one in %s", shorten(err), s.o.CAFile)
 	case errors.As(err, &record):
 		return fmt.Errorf("%w; is this a broker for http:// URLs?", shorten(err))
 	}

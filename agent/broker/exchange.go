@@ -31,18 +31,18 @@ type reply struct {
 }
 
 // exchange makes one request and follows the redirects that it may, all within the timeout. The Error has no Broker yet.
-func (c *Client) exchange(ctx context.Context, method string, u *url.URL, body []byte) (reply, *Error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.o.Timeout, errTimeout)
+func (s *servers) exchange(ctx context.Context, method string, u *url.URL, body []byte) (reply, *Error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.o.Timeout, errTimeout)
 	defer cancel()
-	t, connected := c.transport(ctx)
+	t, connected := s.transport(ctx)
 	for n := 0; ; n++ {
-		r, location, err := c.once(ctx, t, method, u, body)
+		r, location, err := s.once(ctx, t, method, u, body)
 		if err != nil {
 			switch late := context.Cause(ctx) == errTimeout; {
 			case late && connected.Load():
-				err = fmt.Errorf("no complete answer within %v: %w", c.o.Timeout, context.DeadlineExceeded)
+				err = fmt.Errorf("no complete answer within %v: %w", s.o.Timeout, context.DeadlineExceeded)
 			case late:
-				err = &connectError{fmt.Errorf("no connection within %v: %w", c.o.Timeout, context.DeadlineExceeded)}
+				err = &connectError{fmt.Errorf("no connection within %v: %w", s.o.Timeout, context.DeadlineExceeded)}
 			case connected.Load():
 				err = &cleanError{err}
 			default:
@@ -74,7 +74,7 @@ type connectError struct{ err error }
 func (e *connectError) Error() string { return e.err.Error() }
 func (e *connectError) Unwrap() error { return e.err }
 
-func (c *Client) once(ctx context.Context, t *http.Transport, method string, u *url.URL, body []byte) (r reply, location string, err error) {
+func (s *servers) once(ctx context.Context, t *http.Transport, method string, u *url.URL, body []byte) (r reply, location string, err error) {
 	var rd io.Reader
 	if body != nil {
 		rd = bytes.NewReader(body)
@@ -83,7 +83,7 @@ func (c *Client) once(ctx context.Context, t *http.Transport, method string, u *
 	if err != nil {
 		return r, "", err
 	}
-	req.Header = c.header.Clone()
+	req.Header = s.header.Clone()
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -96,7 +96,7 @@ func (c *Client) once(ctx context.Context, t *http.Transport, method string, u *
 	r.status = resp.StatusCode
 	r.ctype = resp.Header.Get("Content-Type")
 	if r.status == http.StatusTooManyRequests || r.status == http.StatusServiceUnavailable {
-		r.retryAfter = retryAfter(resp.Header, c.o.Now())
+		r.retryAfter = retryAfter(resp.Header, s.o.Now())
 	}
 	if r.status < 200 {
 		return r, "", nil // 101: the connection is ours now, and no timeout would end the reading

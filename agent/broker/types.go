@@ -61,9 +61,10 @@ type Kind int
 
 // The kinds, in the order of what they tell about the cause: of several failures the last one in this list counts.
 const (
-	Unreachable Kind = iota // no connection, no complete answer in time, or a 5xx status
-	Malformed               // an answer that makes no sense, or that we must not follow
-	Refused                 // a 4xx status: unknown domain, bad key, no gateway online, too many requests
+	Unreachable   Kind = iota // no connection, no complete answer in time, or a 5xx status
+	Malformed                 // an answer that makes no sense, or that we must not follow
+	Refused                   // a 4xx status: unknown domain, bad key, no gateway online, too many requests
+	NotRegistered             // a good answer of a Parker server that says no more than when to come back
 )
 
 func (k Kind) String() string {
@@ -74,6 +75,8 @@ func (k Kind) String() string {
 		return "malformed answer"
 	case Refused:
 		return "refused"
+	case NotRegistered:
+		return "not registered yet"
 	}
 	return fmt.Sprintf("Kind(%d)", int(k))
 }
@@ -117,9 +120,12 @@ func (s *several) Unwrap() []error {
 	return errs
 }
 
-// merge makes one Error of those of several brokers; errs is not empty.
+// merge makes one Error of those of several brokers; nil when there are none.
 func merge(errs []*Error) *Error {
-	if len(errs) == 1 {
+	switch len(errs) {
+	case 0:
+		return nil
+	case 1:
 		return errs[0]
 	}
 	lead := 0
