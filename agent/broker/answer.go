@@ -202,6 +202,10 @@ func parsePort(raw json.RawMessage) (uint16, bool) {
 	if !ok {
 		s = string(raw)
 	}
+	return portNumber(s)
+}
+
+func portNumber(s string) (uint16, bool) {
 	if !digits(s) || s[0] == '0' {
 		return 0, false
 	}

@@ -140,12 +140,14 @@ func port(u *url.URL) string {
 	return "443"
 }
 
+func (r reply) success() bool { return r.status >= 200 && r.status <= 299 }
+
 // check turns what is not a 2xx answer, or too long, into an Error without Broker.
 func (r reply) check() *Error {
 	switch {
-	case r.status >= 200 && r.status <= 299 && !r.big:
+	case r.success() && !r.big:
 		return nil
-	case r.status >= 200 && r.status <= 299:
+	case r.success():
 		return &Error{Kind: Malformed, Err: fmt.Errorf("status %d with more than %d bytes", r.status, maxBody)}
 	}
 	kind := Malformed
@@ -164,7 +166,7 @@ func (r reply) check() *Error {
 
 // malformed says what is wrong with a 2xx answer.
 func (r reply) malformed(err error) *Error {
-	if errors.Is(err, errNotJSON) {
+	if errors.Is(err, errNotJSON) || errors.Is(err, errNotSigned) {
 		// A captive portal looks like this.
 		err = fmt.Errorf("status %d, content type %s: %w", r.status, r.contentType(), err)
 	}

@@ -86,7 +86,7 @@ type Error struct {
 	Kind   Kind
 	Broker string // base URL
 	// RetryAfter is how long all brokers want to be left alone (Retry-After, RFC 9110 section 10.2.3), at most MaxRetryAfter;
-	// 0 when at least one of them did not say so.
+	// 0 when at least one of them did not say so. With NotRegistered it is what that one server said in its answer.
 	RetryAfter time.Duration
 	Err        error
 }
