@@ -24,6 +24,9 @@ type Board struct {
 	Target  string // e.g. "ath79/generic"
 }
 
+// Release is the firmware's version as Gluon has it, read below root; "" where there is none.
+func Release(root string) string { return headerValue(line(root, "lib/gluon/release")) }
+
 // Identify makes the headers by which operators know their nodes, as the original node script of
 // freifunk-gluon/community-packages (ffmuc-mesh-vpn-wireguard-vxlan) sends them:
 //
@@ -33,7 +36,7 @@ type Board struct {
 // X-Firmware-Version. What is not known is left out in both. Files are read below root, "/" on a router.
 func Identify(root string, board Board) http.Header {
 	gluon := headerValue(line(root, "lib/gluon/gluon-version"))
-	firmware := headerValue(line(root, "lib/gluon/release"))
+	firmware := Release(root)
 	release := readFile(root, "etc/openwrt_release")
 	name := first(board.Name, line(root, "tmp/sysinfo/board_name"))
 	version := first(board.Release, shellValue(release, "DISTRIB_RELEASE"))

@@ -56,7 +56,7 @@ func TestParker(t *testing.T) {
 	if u.Protocol != Parker || u.Brokers[0].String() != "http://config.example.org/config" || u.Brokers[1].String() != "https://b.example.org/api/v3/config" {
 		t.Errorf("%v", u.Brokers)
 	}
-	if u.Interface != "wg_c" || u.KeyFile != "/etc/parker/wg-privkey" || u.Mode != ModeLayer3 || u.VXLAN != (VXLAN{}) || u.ConfigKey != signingKey || u.LimitEgress != 5000 {
+	if u.Interface != "wg_c" || u.KeyFile != "/etc/parker/wg-privkey" || u.Mode != ModeLayer3 || u.VXLAN != (VXLAN{}) || u.ConfigKey.String() != signingKey || u.LimitEgress != 5000 {
 		t.Errorf("%+v", u)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"wguplink/agent/broker"
 	"wguplink/peerselector"
 )
 
@@ -43,8 +44,8 @@ type Uplink struct {
 	BrokerTimeout    time.Duration
 	Domain, Location string
 
-	// ConfigKey is the key that signs a Parker network's configuration, as signify.ParsePublicKey takes it.
-	ConfigKey string
+	// ConfigKey is the one that signs a Parker network's configuration.
+	ConfigKey broker.SigningKey
 	// NodeName is what FFAC's registration calls the node; "" means its host name.
 	NodeName string
 

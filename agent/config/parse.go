@@ -9,7 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"wguplink/agent/signify"
+	"wguplink/agent/broker"
 	"wguplink/peerselector"
 )
 
@@ -200,8 +200,8 @@ func isPlace(v string) bool {
 	return parseNumber(strings.TrimPrefix(strings.TrimSuffix(index, "]"), "-"), 0, 1<<16, &n)
 }
 
-// parseSigningKey takes the line of a signify public key: "Ed", 8 bytes of key number and 32 bytes of Ed25519 in base64.
-func parseSigningKey(v string, to *string) bool {
-	_, err := signify.ParsePublicKey(v)
-	return store(err == nil, v, to)
+// parseSigningKey takes the line of a signify public key, without the comment above it: UCI values are for one line.
+func parseSigningKey(v string, to *broker.SigningKey) bool {
+	k, err := broker.ParsePublicKey(v)
+	return store(err == nil && !strings.ContainsAny(v, " \r\n"), k, to)
 }

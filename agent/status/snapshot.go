@@ -27,6 +27,7 @@ const (
 	Device            Cause = "device"             // WireGuard or VXLAN device cannot be made
 	BrokerUnreachable Cause = "broker_unreachable" // no broker answers, or none makes sense
 	BrokerRefused     Cause = "broker_refused"     // a broker answers, and says no
+	NotRegistered     Cause = "not_registered"     // a signed answer says that the server does not know the key yet
 	NoHandshake       Cause = "no_handshake"       // gateways do not answer
 	NoAnswer          Cause = "no_answer"          // handshake fine, nothing comes back inside the tunnel
 )

@@ -107,7 +107,10 @@ func (u *Uplink) cause() (status.State, status.Cause, string) {
 func (u *Uplink) unconnected() (status.State, status.Cause, string) {
 	if u.brokerErr != nil && u.cfg.Protocol.Registers() {
 		var e *broker.Error
-		if errors.As(u.brokerErr, &e) && e.Kind == broker.Refused {
+		if errors.As(u.brokerErr, &e) && e.Kind == broker.NotRegistered {
+			return status.Connecting, status.NotRegistered, u.brokerErr.Error()
+		}
+		if e != nil && e.Kind == broker.Refused {
 			return status.Connecting, status.BrokerRefused, u.brokerErr.Error()
 		}
 		return status.Connecting, status.BrokerUnreachable, u.brokerErr.Error()
