@@ -122,7 +122,7 @@ func (x *exam) names(ctx context.Context) Finding {
 		return f
 	}
 	var brokers, gateways []string
-	if x.cfg.Protocol == config.WGKex {
+	if x.cfg.Protocol.Registers() {
 		for _, b := range x.cfg.Brokers {
 			brokers = append(brokers, b.Hostname())
 		}
@@ -200,7 +200,7 @@ func (x *exam) broker(ctx context.Context) Finding {
 	if f, skipped := x.needs(Config); skipped {
 		return f
 	}
-	if x.cfg.Protocol != config.WGKex {
+	if !x.cfg.Protocol.Registers() {
 		return skip("protocol " + x.cfg.Protocol.String() + " has none")
 	}
 	if f, skipped := x.needs(WAN, Key); skipped {
@@ -219,6 +219,11 @@ func (x *exam) broker(ctx context.Context) Finding {
 		return x.refused(err)
 	}
 	x.reached = true
+	if n := x.answer.Network; n != nil {
+		for _, c := range n.Concentrators {
+			x.answer.Peers = append(x.answer.Peers, c.Peer)
+		}
+	}
 	detail := fmt.Sprintf("%s (%s) took the key and names %s", x.answer.Broker, x.answer.API, count(len(x.answer.Peers), "gateway"))
 	if x.answer.Fallback != nil {
 		detail += "; at first " + oneLine(x.answer.Fallback)
@@ -239,6 +244,9 @@ func (x *exam) refused(err error) Finding {
 	}
 	says := oneLine(e.Err)
 	switch {
+	case e.Kind == broker.NotRegistered:
+		x.reached = true
+		return fail(fmt.Sprintf("%s: %s", e.Broker, says), "wait that long; if it goes on, ask the operators for "+x.ident.Public.String())
 	case e.Kind == broker.Refused:
 		x.reached = true
 		return fail(fmt.Sprintf("broker %s says no: %s", e.Broker, says), "is option domain '"+x.cfg.Domain+"' right? if so, tell the operators what the broker says")

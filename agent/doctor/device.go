@@ -69,6 +69,13 @@ func (x *exam) device(ctx context.Context) Finding {
 
 func (x *exam) agentDevice() Finding {
 	x.dev = x.cfg.Interface
+	if n := x.says.Network; x.cfg.Protocol == config.Parker && n != nil && len(n.Tunnels) > 0 {
+		if x.dev = n.Exit; x.dev == "" {
+			x.dev = n.Tunnels[0].Interface
+		}
+	} else if x.cfg.Protocol == config.Parker {
+		return skip("the agent has no configuration yet, and so no device")
+	}
 	if _, err := x.kern.Status(x.dev); err != nil {
 		if x.says.Cause == status.Device {
 			return explain(x.says.Reason)
@@ -137,6 +144,9 @@ func (x *exam) addressesOf(other bool) []tunnel.Address {
 func (x *exam) ownMTU() int {
 	if x.cfg.MTU != 0 {
 		return x.cfg.MTU
+	}
+	if n := x.answer.Network; n != nil {
+		return n.MTU
 	}
 	if x.way.MTU == 0 {
 		return defaultMTU

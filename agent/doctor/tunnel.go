@@ -43,6 +43,9 @@ func (x *exam) tunnel(ctx context.Context) Finding {
 		return pass(detail)
 	}
 	cause := fmt.Sprintf("the handshake with %s is fine, but %s does not answer inside the tunnel", asked[0], asked[0].peer.LinkAddress)
+	if x.cfg.Protocol == config.Parker {
+		return fail(cause+": it does not know our addresses, or drops echo requests", "ask the operators for "+x.ident.Public.String())
+	}
 	other := config.KeyOnly
 	if x.cfg.LinkLocal == config.KeyOnly {
 		other = config.KeyNewline
