@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"wguplink/agent/testns"
 )
@@ -182,5 +183,37 @@ func TestExitBesideOthers(t *testing.T) {
 	wantRoutes(t, other, "fe80::1 by wg_c1 proto 23")
 	if len(r.Warnings) != 1 {
 		t.Errorf("warnings %q, want one that names the WAN", r.Warnings)
+	}
+}
+
+// A node that moves from the original's scripts keeps its tunnels: what they made with the node's key becomes ours.
+func TestClaim(t *testing.T) {
+	make := testns.WireGuard(t)
+	tun := open(t, make)
+	d := several(t, 1, 2)
+	for i := range d.Devices {
+		d.Devices[i].Claim = true
+	}
+	for i, private := range []wgtypes.Key{d.Devices[0].PrivateKey, newKey(t)} {
+		if err := make(context.Background(), d.Devices[i].Interface); err != nil {
+			t.Fatal(err)
+		}
+		if err := tun.wg.ConfigureDevice(d.Devices[i].Interface, wgtypes.Config{PrivateKey: &private}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply(t, tun, d)
+	first, _ := netlink.LinkByName("wg_c1")
+	second, _ := netlink.LinkByName("wg_c2")
+	if !owned(first, "parker") || owned(second, "parker") {
+		t.Errorf("aliases %q and %q: ours is the one with our key", first.Attrs().Alias, second.Attrs().Alias)
+	}
+	if err := tun.Remove(d); err != nil {
+		t.Fatal(err)
+	}
+	_, err1 := netlink.LinkByName("wg_c1")
+	_, err2 := netlink.LinkByName("wg_c2")
+	if err1 == nil || err2 != nil {
+		t.Errorf("after the end: ours is gone: %v; the other: %v", err1 != nil, err2)
 	}
 }

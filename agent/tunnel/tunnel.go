@@ -44,6 +44,8 @@ type Device struct {
 	MTU        int    // bytes
 	Addresses  []Address
 	Peers      []Peer
+	// Claim says that a device without any mark that has PrivateKey becomes ours: the scripts before us have made it.
+	Claim bool
 	// Unrouted says that no routes follow from the peers' allowed IPs: Exit decides what goes by the device.
 	Unrouted bool
 	Limit    Limit

@@ -37,6 +37,8 @@ func (t *Tunnel) device(ctx context.Context, uplink string, d Device) (netlink.L
 		link.Attrs().Alias = mark(uplink)
 	} else if err != nil {
 		return nil, 0, fmt.Errorf("look up %s: %w", d.Interface, err)
+	} else if err := t.claim(link, uplink, d); err != nil {
+		return nil, 0, err
 	}
 	backend := Kernel
 	switch link.Type() {
@@ -50,6 +52,21 @@ func (t *Tunnel) device(ctx context.Context, uplink string, d Device) (netlink.L
 		return nil, 0, fmt.Errorf("%s exists and is a %s device, not WireGuard: delete it, or set option interface to another name", d.Interface, link.Type())
 	}
 	return link, backend, nil
+}
+
+// claim makes a device ours that is so by its key.
+func (t *Tunnel) claim(link netlink.Link, uplink string, d Device) error {
+	if !d.Claim || link.Attrs().Alias != "" {
+		return nil
+	}
+	if dev, err := t.wg.Device(d.Interface); err != nil || dev.PrivateKey != d.PrivateKey {
+		return nil // what it is, and whether it is in the way, shows below
+	}
+	if err := t.change(func() error { return t.h.LinkSetAlias(link, mark(uplink)) }); err != nil {
+		return fmt.Errorf("mark %s as ours: %w", d.Interface, err)
+	}
+	link.Attrs().Alias = mark(uplink)
+	return nil
 }
 
 func (t *Tunnel) create(ctx context.Context, d Device) error {

@@ -92,7 +92,7 @@ func (u *Uplink) desiredNetwork() tunnel.Desired {
 	for i := range n.Concentrators {
 		c := &n.Concentrators[i]
 		dev := u.device(u.deviceName(c))
-		dev.Unrouted = true
+		dev.Unrouted, dev.Claim = true, true
 		dev.Addresses = []tunnel.Address{
 			{Prefix: netip.PrefixFrom(n.Address4, n.Address4.BitLen()), Peer: c.Address4},
 			{Prefix: netip.PrefixFrom(n.Address6, n.Address6.BitLen()), Peer: c.Address6},
