@@ -1,8 +1,224 @@
 package tunnel
 
-import "github.com/vishvananda/netlink"
+import (
+	"errors"
+	"fmt"
+	"math"
 
-// Limit bounds what goes through a device, in kbit/s; 0 is no limit.
-type Limit struct{ Ingress, Egress uint32 }
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
 
-func (t *Tunnel) limit(netlink.Link, Limit) ([]string, error) { return nil, nil }
+// Limit is how much a tunnel may carry, in kbit/s of the packets inside the tunnel; 0 is no limit. What WireGuard adds to
+// each packet (60 bytes over IPv4, 80 over IPv6) comes on top.
+type Limit struct {
+	Ingress uint32 // from the gateway to us
+	Egress  uint32 // from us to the gateway
+}
+
+// MaxLimit is the largest value of a Limit, in kbit/s: the kernel's police action has bytes per second in 32 bits.
+const MaxLimit = math.MaxUint32 / 125
+
+// By these numbers we know what we put on a device. An ingress qdisc has always the same handle, so there it is the filter
+// that we know, and its late place leaves what others filter for to them.
+const (
+	egressHandle    = 0x7767 << 16 // "wg"
+	ingressPriority = 0x7767
+	// ingressParent is where the filters for arriving packets are, in an ingress as well as in a clsact qdisc.
+	ingressParent = netlink.HANDLE_MIN_INGRESS
+)
+
+// What one packet, one burst and one queue may be, in bytes, and the time that they stand for, in parts of a second.
+const (
+	packet = 1500 // at least the MTU of any tunnel
+
+	// A token bucket is filled by the kernel's timer; where that is no finer than HZ (100 on OpenWrt), the bucket must hold
+	// what is sent within a tick. Four packets let a slow line begin a connection without a stop.
+	egressTick  = 100
+	egressBurst = 4 * packet
+	// Packets that cannot be sent yet wait for a tenth of a second, about the round trip of a slow line, so that TCP fills the
+	// limit; what waits longer only adds delay.
+	egressWait = 10
+
+	// A police action cannot let packets wait. What it drops costs TCP half its window, so the bucket holds a round trip, too.
+	// The kernel hands arriving packets over in trains of up to 64 KiB, and a train that is larger than the bucket never
+	// passes; on a slow line trains are as long as a new connection's first ten packets.
+	ingressWait  = 10
+	ingressBurst = 20 * packet
+	// A train counts as one packet; the default of 2 KB would drop it.
+	ingressMTU = 0xffff
+)
+
+const (
+	noEgress  = "the kernel cannot limit what is sent (limit_egress): install kmod-sched-core"
+	noIngress = "the kernel cannot limit what is received (limit_ingress): install kmod-sched-core and kmod-sched-act-police " +
+		"(kmod-sched on OpenWrt 24.10 and before)"
+)
+
+// limit makes the device's limits what is wanted. Queueing disciplines and filters of others stay as they are. What the
+// kernel cannot do is a warning: the tunnel works without.
+func (t *Tunnel) limit(link netlink.Link, want Limit) (warnings []string, err error) {
+	name := link.Attrs().Name
+	for _, kbit := range [...]uint32{want.Ingress, want.Egress} {
+		if kbit > MaxLimit {
+			return nil, fmt.Errorf("limit %s to %d kbit/s: the largest limit is %d kbit/s", name, kbit, uint32(MaxLimit))
+		}
+	}
+	qdiscs, err := t.h.QdiscList(link)
+	if errors.Is(err, unix.EOPNOTSUPP) && want == (Limit{}) {
+		return nil, nil // a kernel without any traffic control; with a limit, the attempts below say so
+	}
+	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+		return nil, fmt.Errorf("list queueing disciplines of %s: %w", name, err)
+	}
+	sending, err := t.limitEgress(link, qdiscs, want.Egress)
+	if err != nil {
+		return nil, fmt.Errorf("limit what %s sends to %d kbit/s: %w", name, want.Egress, err)
+	}
+	receiving, err := t.limitIngress(link, qdiscs, want.Ingress)
+	if err != nil {
+		return nil, fmt.Errorf("limit what %s receives to %d kbit/s: %w", name, want.Ingress, err)
+	}
+	return append(sending, receiving...), nil
+}
+
+// limitEgress looks after the device's root queueing discipline, a token bucket.
+func (t *Tunnel) limitEgress(link netlink.Link, qdiscs []netlink.Qdisc, kbit uint32) (warnings []string, err error) {
+	root := rootOf(qdiscs)
+	ours := root != nil && root.Attrs().Handle == egressHandle
+	switch {
+	case kbit == 0 && ours:
+		return nil, t.change(func() error { return t.h.QdiscDel(root) })
+	case kbit == 0:
+		return nil, nil
+	// The kernel's own, which every device has from the start, have no handle.
+	case root != nil && !ours && root.Attrs().Handle != 0:
+		return []string{fmt.Sprintf("%s has a queueing discipline of somebody else (%s %s): limit_egress is without effect until it is removed",
+			link.Attrs().Name, root.Type(), netlink.HandleStr(root.Attrs().Handle))}, nil
+	}
+	want := tokenBucket(link.Attrs().Index, kbit)
+	if have, ok := root.(*netlink.Tbf); ours && ok && have.Rate == want.Rate && have.Limit == want.Limit && have.Buffer == want.Buffer {
+		return nil, nil
+	}
+	// With the handle that is there, replace changes it and keeps what is queued.
+	missing, err := t.attempt(func() error { return t.h.QdiscReplace(want) })
+	if missing {
+		return []string{noEgress}, nil
+	}
+	return nil, err
+}
+
+func rootOf(qdiscs []netlink.Qdisc) netlink.Qdisc {
+	for _, q := range qdiscs {
+		if q.Attrs().Parent == netlink.HANDLE_ROOT {
+			return q
+		}
+	}
+	return nil
+}
+
+func tokenBucket(index int, kbit uint32) *netlink.Tbf {
+	rate := uint64(kbit) * 125 // bytes per second
+	burst := max(rate/egressTick, egressBurst)
+	return &netlink.Tbf{
+		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: index, Parent: netlink.HANDLE_ROOT, Handle: egressHandle},
+		Rate:       rate,
+		Limit:      uint32(burst + rate/egressWait),
+		Buffer:     netlink.Xmittime(rate, uint32(burst)),
+	}
+}
+
+// limitIngress looks after one filter for all that arrives, with a police action that drops what is too much.
+func (t *Tunnel) limitIngress(link netlink.Link, qdiscs []netlink.Qdisc, kbit uint32) (warnings []string, err error) {
+	var hook netlink.Qdisc
+	for _, q := range qdiscs {
+		if q.Attrs().Parent == netlink.HANDLE_INGRESS {
+			hook = q
+		}
+	}
+	var filters []netlink.Filter
+	if hook != nil {
+		if filters, err = t.h.FilterList(link, ingressParent); err != nil {
+			return nil, fmt.Errorf("list filters: %w", err)
+		}
+	}
+	want := policer(link.Attrs().Index, kbit)
+	ours, others := false, false
+	for _, f := range filters {
+		if f.Attrs().Priority != ingressPriority {
+			others = true
+			continue
+		}
+		// The kernel lists the place itself, too, as one without handle and action.
+		ours = true
+		if kbit != 0 && polices(f, want) {
+			return nil, nil
+		}
+	}
+	if ours {
+		// It cannot be changed in place. Without a handle, all that has this priority goes.
+		place := &netlink.MatchAll{FilterAttrs: want.FilterAttrs}
+		place.Handle = 0
+		if err := t.change(func() error { return t.h.FilterDel(place) }); err != nil {
+			return nil, fmt.Errorf("remove the filter: %w", err)
+		}
+	}
+	if kbit == 0 {
+		// Nobody misses one without filters, whoever made it: it has no effect.
+		if hook != nil && hook.Type() == "ingress" && !others {
+			return nil, t.change(func() error { return t.h.QdiscDel(hook) })
+		}
+		return nil, nil
+	}
+	if hook == nil {
+		hook = &netlink.Ingress{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: want.LinkIndex, Parent: netlink.HANDLE_INGRESS,
+			Handle: netlink.MakeHandle(0xffff, 0)}}
+		if missing, err := t.attempt(func() error { return t.h.QdiscAdd(hook) }); missing {
+			return []string{noIngress}, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("add the ingress discipline: %w", err)
+		}
+	}
+	// Tried each time anew: the module may have been installed meanwhile.
+	if missing, err := t.attempt(func() error { return t.h.FilterAdd(want) }); missing {
+		return []string{noIngress}, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("add the filter: %w", err)
+	}
+	return nil, nil
+}
+
+func policer(index int, kbit uint32) *netlink.MatchAll {
+	police := netlink.NewPoliceAction()
+	police.Rate = kbit * 125 // bytes per second
+	police.Burst = max(police.Rate/ingressWait, ingressBurst)
+	police.Mtu = ingressMTU
+	police.ExceedAction = netlink.TC_POLICE_SHOT
+	return &netlink.MatchAll{
+		FilterAttrs: netlink.FilterAttrs{LinkIndex: index, Parent: ingressParent, Handle: 1, Priority: ingressPriority, Protocol: unix.ETH_P_ALL},
+		Actions:     []netlink.Action{police},
+	}
+}
+
+// polices says whether a filter of the kernel's is the wanted one.
+func polices(f netlink.Filter, want *netlink.MatchAll) bool {
+	have, ok := f.(*netlink.MatchAll)
+	if !ok || f.Attrs().Protocol != want.Protocol || len(have.Actions) != 1 {
+		return false
+	}
+	a, ok := have.Actions[0].(*netlink.PoliceAction)
+	w := want.Actions[0].(*netlink.PoliceAction)
+	// The kernel has the burst as the time that it takes; so much is lost by rounding.
+	burst := netlink.Xmitsize(uint64(w.Rate), netlink.Xmittime(uint64(w.Rate), w.Burst))
+	return ok && a.Rate == w.Rate && a.Burst == burst && a.Mtu == w.Mtu && a.ExceedAction == w.ExceedAction
+}
+
+// attempt is change for what not every kernel can do: with a kernel that has no such discipline, classifier or action it
+// says missing, and nothing was changed.
+func (t *Tunnel) attempt(f func() error) (missing bool, err error) {
+	err = f()
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
+		return true, nil
+	}
+	return false, t.change(func() error { return err })
+}
