@@ -232,7 +232,7 @@ func (m *members) prefix(name string, low, high int) netip.Prefix {
 	return p.Masked()
 }
 
-// wholeNumber takes a JSON number or a string with one in it; 1375.0 is whole too. All up to 2^53 are exact.
+// wholeNumber takes a JSON number or a string with one in it; 1375.0 is whole too. All below 2^53 are exact.
 func wholeNumber(raw json.RawMessage) (int64, bool) {
 	s, ok := text(raw)
 	if !ok {
@@ -243,7 +243,7 @@ func wholeNumber(raw json.RawMessage) (int64, bool) {
 		return 0, false
 	}
 	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || f != math.Trunc(f) || math.Abs(f) > 1<<53 {
+	if err != nil || f != math.Trunc(f) || math.Abs(f) >= 1<<53 {
 		return 0, false
 	}
 	return int64(f), true

@@ -133,9 +133,9 @@ func TestParseNetwork(t *testing.T) {
 			n.ID, n.MTU, n.Keepalive, n.Retry, n.Time = "0", 1280, 0, time.Second, time.Unix(0, 0)
 			n.Concentrators[0].ID, n.Concentrators[0].Peer.Name, n.Concentrators[0].Peer.Keepalive = 0, "c0", 0
 		})},
-		{"highest", network("mtu", "65535", "wg_keepalive", "65535", "retry", "86400", "id", "9007199254740992", "time", "253402300799",
+		{"highest", network("mtu", "65535", "wg_keepalive", "65535", "retry", "86400", "id", "9007199254740991", "time", "253402300799",
 			"concentrators", "["+conc("id", "99999999")+"]"), change(func(n *Network) {
-			n.ID, n.MTU, n.Keepalive, n.Retry, n.Time = "9007199254740992", 65535, 65535*time.Second, 24*time.Hour, time.Unix(maxTime, 0)
+			n.ID, n.MTU, n.Keepalive, n.Retry, n.Time = "9007199254740991", 65535, 65535*time.Second, 24*time.Hour, time.Unix(maxTime, 0)
 			n.Concentrators[0].ID, n.Concentrators[0].Peer.Name, n.Concentrators[0].Peer.Keepalive = 99999999, "c99999999", n.Keepalive
 		})},
 		{"text as id", network("id", `"`+strings.Repeat("x", 64)+`"`), change(func(n *Network) { n.ID = strings.Repeat("x", 64) })},
@@ -209,7 +209,7 @@ func TestParseNetworkBad(t *testing.T) {
 		"wg_keepalive": append(whole("wg_keepalive", "0 to 65535", odd...), whole("wg_keepalive", "0 to 65535", "65536")...),
 		"mtu":          append(whole("mtu", "1280 to 65535", odd...), whole("mtu", "1280 to 65535", "1279", "65536", "0", `"0"`)...),
 		"time":         append(whole("time", "0 to 253402300799", odd...), whole("time", "0 to 253402300799", "253402300800")...),
-		"id":           is("id", idWant, `""`, "true", "[]", "{}", "-1", "5.5", "1e999", "1e300", `"\u0000"`, `"a\nb"`, `"\u202ex"`, `"`+strings.Repeat("x", 65)+`"`),
+		"id":           is("id", idWant, `""`, "9007199254740992", "9007199254740993", "true", "[]", "{}", "-1", "5.5", "1e999", "1e300", `"\u0000"`, `"a\nb"`, `"\u202ex"`, `"`+strings.Repeat("x", 65)+`"`),
 		"nonce": is("nonce", `"`+testNonce+`", that of our request; is this an old answer, or somebody else's?`,
 			`""`, `"x"`, "7", "true", `"0123456789ABCDEF0123456789ABCDEF"`, `"`+testNonce+` "`, `["`+testNonce+`"]`, `"\u001b[31m"`),
 		"address4":    is("address4", addr4, v4...),
