@@ -17,21 +17,21 @@ import (
 	"wguplink/peerselector"
 )
 
-// What is taken for a member that is absent, as wgkex's own server has it for its nodes (wgkex.yaml.example).
+// What is taken for a member that is absent.
 const (
-	defaultRetry     = 120 // seconds
-	defaultKeepalive = 25  // seconds
+	defaultRetry     = 120 // seconds; retry_interval of wgkex (PARKER.md)
+	defaultKeepalive = 25  // seconds; what wgkex was seen to send
 )
 
 // The limits of what a configuration may say.
 const (
-	maxRetry         = 86400       // seconds
-	maxKeepalive     = 65535       // seconds; 16 bits in the kernel's WireGuard
-	minMTU, maxMTU   = 1280, 65535 // bytes; IPv6 needs the first (RFC 8200 section 5)
-	maxConcentrators = 64          // the largest number of them in wgkex (wgkex/broker/parker.py)
-	maxConcentrator  = 99999999    // the id; the device's name, "wg_c" and the id, has at most 15 bytes
-	maxID            = 64          // bytes
-	maxTime          = 253402300799
+	maxRetry         = 86400        // seconds
+	maxKeepalive     = 65535        // seconds; 16 bits in the kernel's WireGuard
+	minMTU, maxMTU   = 1280, 65535  // bytes; IPv6 needs the first (RFC 8200 section 5)
+	maxConcentrators = 64           // the largest number of them in wgkex (wgkex/broker/parker.py)
+	maxConcentrator  = 99999999     // the id; the device's name, "wg_c" and the id, has at most 15 bytes
+	maxID            = 64           // bytes
+	maxTime          = 253402300799 // seconds since 1970; the end of the year 9999
 )
 
 // parseNetwork reads the signed text of a Parker server (ffbs-ansible, etcdconfigweb.py; freifunkMUC/wgkex,
@@ -58,8 +58,11 @@ func parseNetwork(signed []byte, nonce string, own peerselector.Key) (*Network, 
 		return nil, bad("nonce", m.raw["nonce"], fmt.Sprintf("%q, that of our request; is this an old answer, or somebody else's?", nonce))
 	}
 	n := &Network{Retry: m.seconds("retry", 1, maxRetry, defaultRetry)}
-	if m.err != nil || m.raw["id"] == nil {
-		return n, m.err
+	if m.err != nil {
+		return nil, m.err
+	}
+	if m.raw["id"] == nil {
+		return n, nil
 	}
 	n.ID = m.id()
 	if m.raw["time"] != nil {
