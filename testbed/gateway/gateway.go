@@ -18,6 +18,7 @@ import (
 
 	"wguplink/agent/derive"
 	"wguplink/peerselector"
+	"wguplink/testbed/wgdevice"
 )
 
 // ErrDown is returned by operations on a gateway that was not started, or was killed.
@@ -33,26 +34,14 @@ const (
 )
 
 // Backend is which WireGuard runs.
-type Backend int
+type Backend = wgdevice.Backend
 
+// The backends.
 const (
-	Auto      Backend = iota // the kernel's, else wireguard-go
-	Kernel                   // the kernel's or none
-	Userspace                // wireguard-go
+	Auto      = wgdevice.Auto
+	Kernel    = wgdevice.Kernel
+	Userspace = wgdevice.Userspace
 )
-
-// String names the backend, for reports.
-func (b Backend) String() string {
-	switch b {
-	case Auto:
-		return "auto"
-	case Kernel:
-		return "kernel"
-	case Userspace:
-		return "userspace"
-	}
-	return fmt.Sprintf("Backend(%d)", int(b))
-}
 
 // Config of a Gateway. Do, PrivateKey, ListenPort and LinkAddress are required.
 type Config struct {
@@ -126,8 +115,8 @@ type Gateway struct {
 	c Config
 
 	mu    sync.Mutex
-	wg    wireguard // nil while down
-	wgIdx int       // interface indexes
+	wg    wgdevice.Device // nil while down
+	wgIdx int             // interface indexes
 	vxIdx int
 	addrs []netip.Prefix                  // of the VXLAN device, over restarts
 	keys  map[peerselector.Key]netip.Addr // link addresses of the nodes added
@@ -240,7 +229,7 @@ func (g *Gateway) Backend() Backend {
 	if g.wg == nil {
 		return Auto
 	}
-	return g.wg.backend()
+	return g.wg.Backend()
 }
 
 // AddAddr gives the VXLAN device one more address, which is usable at once and comes back with Restart.
@@ -253,7 +242,7 @@ func (g *Gateway) AddAddr(p netip.Prefix) error {
 	if g.wg == nil {
 		return g.errorf("address %v: %w", p, ErrDown)
 	}
-	if err := g.c.Do(func() error { return addAddr(g.vxIdx, p) }); err != nil {
+	if err := g.c.Do(func() error { return wgdevice.AddAddr(g.vxIdx, p) }); err != nil {
 		return g.errorf("address %v on %s: %w", p, g.c.VXLAN.Interface, err)
 	}
 	g.addrs = append(g.addrs, p)
@@ -265,13 +254,13 @@ func (g *Gateway) start() error {
 	if g.wg != nil {
 		return g.errorf("is running already; kill it before starting it again")
 	}
-	var wg wireguard
+	var wg wgdevice.Device
 	err := g.c.Do(func() (err error) {
-		wg, err = openWireGuard(g.c.Interface, g.c.MTU, g.c.PrivateKey, g.c.ListenPort, g.c.Backend)
+		wg, err = wgdevice.Open(g.c.Interface, g.c.MTU, g.c.PrivateKey, g.c.ListenPort, g.c.Backend)
 		if err != nil {
 			return err
 		}
-		if g.wgIdx, err = linkUp(g.c.Interface, netip.PrefixFrom(g.c.LinkAddress, g.c.LinkPrefix)); err != nil {
+		if g.wgIdx, err = wgdevice.LinkUp(g.c.Interface, netip.PrefixFrom(g.c.LinkAddress, g.c.LinkPrefix)); err != nil {
 			return fmt.Errorf("device %s: %w", g.c.Interface, err)
 		}
 		if g.c.VXLAN.ID == 0 {
@@ -284,7 +273,7 @@ func (g *Gateway) start() error {
 	})
 	if err != nil {
 		if wg != nil {
-			err = errors.Join(err, wg.close(g.c.Do)) // takes the VXLAN device with it
+			err = errors.Join(err, wg.Close(g.c.Do)) // takes the VXLAN device with it
 		}
 		return g.errorf("%w", err)
 	}
@@ -301,7 +290,7 @@ func (g *Gateway) kill() error {
 	wg := g.wg
 	g.wg = nil
 	// The kernel removes a VXLAN device together with the device under it.
-	if err := wg.close(g.c.Do); err != nil {
+	if err := wg.Close(g.c.Do); err != nil {
 		return g.errorf("%w", err)
 	}
 	return nil
@@ -324,27 +313,6 @@ func (g *Gateway) errorf(format string, args ...any) error {
 	return fmt.Errorf("gateway %q: "+format, append([]any{g.c.Name}, args...)...)
 }
 
-// linkUp gives a WireGuard device its one address, sets it up and returns its index. The kernel must not make up a
-// link-local address of its own on a tun device.
-func linkUp(name string, addr netip.Prefix) (int, error) {
-	link, err := netlink.LinkByName(name)
-	if err != nil {
-		return 0, err
-	}
-	const none = 1 // IN6_ADDR_GEN_MODE_NONE of linux/if_link.h
-	if err := netlink.LinkSetIP6AddrGenMode(link, none); err != nil {
-		return 0, fmt.Errorf("addr_gen_mode none: %w", err)
-	}
-	index := link.Attrs().Index
-	if err := addAddr(index, addr); err != nil {
-		return 0, fmt.Errorf("address %v: %w", addr, err)
-	}
-	if err := netlink.LinkSetUp(link); err != nil {
-		return 0, fmt.Errorf("up: %w", err)
-	}
-	return index, nil
-}
-
 // addVXLAN makes the VXLAN device, without a remote: each node gets its own forwarding entry.
 func addVXLAN(v VXLAN, mac net.HardwareAddr, lower int, local netip.Addr, addrs []netip.Prefix) (int, error) {
 	attrs := netlink.NewLinkAttrs()
@@ -364,7 +332,7 @@ func addVXLAN(v VXLAN, mac net.HardwareAddr, lower int, local netip.Addr, addrs 
 		return 0, fmt.Errorf("add: %w", err)
 	}
 	for _, a := range addrs {
-		if err := addAddr(link.Index, a); err != nil {
+		if err := wgdevice.AddAddr(link.Index, a); err != nil {
 			return 0, fmt.Errorf("address %v: %w", a, err)
 		}
 	}
@@ -372,17 +340,4 @@ func addVXLAN(v VXLAN, mac net.HardwareAddr, lower int, local netip.Addr, addrs 
 		return 0, fmt.Errorf("up: %w", err)
 	}
 	return link.Index, nil
-}
-
-// addAddr adds an address that is usable at once: without duplicate address detection.
-func addAddr(index int, p netip.Prefix) error {
-	a := &netlink.Addr{IPNet: ipNet(p)}
-	if p.Addr().Is6() {
-		a.Flags = unix.IFA_F_NODAD
-	}
-	return netlink.AddrAdd(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}, a)
-}
-
-func ipNet(p netip.Prefix) *net.IPNet {
-	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -20,6 +19,7 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"wguplink/peerselector"
+	"wguplink/testbed/wgdevice"
 )
 
 // namespace is a network namespace of its own, with a thread that stays in it.
@@ -95,8 +95,8 @@ func join(t *testing.T, a, b *namespace) {
 			}
 			index := link.Attrs().Index
 			return errors.Join(
-				addAddr(index, netip.MustParsePrefix(fmt.Sprintf("198.51.100.%d/24", i+1))),
-				addAddr(index, netip.MustParsePrefix(fmt.Sprintf("2001:db8::%d/64", i+1))),
+				wgdevice.AddAddr(index, netip.MustParsePrefix(fmt.Sprintf("198.51.100.%d/24", i+1))),
+				wgdevice.AddAddr(index, netip.MustParsePrefix(fmt.Sprintf("2001:db8::%d/64", i+1))),
 				netlink.LinkSetUp(link))
 		})
 	}
@@ -106,7 +106,7 @@ func join(t *testing.T, a, b *namespace) {
 // the remote of its VXLAN device.
 type node struct {
 	*namespace
-	wg   wireguard
+	wg   wgdevice.Device
 	key  peerselector.Key
 	addr netip.Addr // link address
 }
@@ -116,10 +116,10 @@ func newNode(t *testing.T, ns *namespace, private wgtypes.Key, vxlanAddr string)
 	n := &node{namespace: ns, key: peerselector.Key(private.PublicKey())}
 	n.addr = mustGateway(t, ns, private).c.LinkLocal(n.key)
 	ns.must(t, func() (err error) {
-		if n.wg, err = openWireGuard("wg-node", DefaultMTU, private, 40000, Userspace); err != nil {
+		if n.wg, err = wgdevice.Open("wg-node", DefaultMTU, private, 40000, Userspace); err != nil {
 			return err
 		}
-		lower, err := linkUp("wg-node", netip.PrefixFrom(n.addr, 64))
+		lower, err := wgdevice.LinkUp("wg-node", netip.PrefixFrom(n.addr, 64))
 		if err != nil {
 			return err
 		}
@@ -131,7 +131,7 @@ func newNode(t *testing.T, ns *namespace, private wgtypes.Key, vxlanAddr string)
 		return flood(vx, gatewayAddr, lower, true)
 	})
 	t.Cleanup(func() {
-		if err := n.wg.close(ns.do); err != nil {
+		if err := n.wg.Close(ns.do); err != nil {
 			t.Error(err)
 		}
 	})
@@ -141,11 +141,8 @@ func newNode(t *testing.T, ns *namespace, private wgtypes.Key, vxlanAddr string)
 // connect makes the gateway the node's peer anew, so that it starts with a handshake.
 func (n *node) connect(t *testing.T, gateway peerselector.Key, endpoint string) {
 	t.Helper()
-	pub := hex.EncodeToString(gateway[:])
 	n.must(t, func() error {
-		return n.wg.(userspaceDevice).configure("public_key=" + pub + "\nremove=true\n" +
-			"public_key=" + pub + "\nendpoint=" + endpoint + "\npersistent_keepalive_interval=25\nallowed_ip=" +
-			netip.PrefixFrom(gatewayAddr, 128).String() + "\n")
+		return n.wg.Connect(gateway, netip.MustParseAddrPort(endpoint), netip.PrefixFrom(gatewayAddr, 128))
 	})
 }
 

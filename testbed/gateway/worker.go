@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wguplink/peerselector"
+	"wguplink/testbed/wgdevice"
 )
 
 // connectedFor is the age up to which a handshake counts a node as connected: WireGuard's Reject-After-Time.
@@ -19,10 +20,8 @@ const connectedFor = 180 * time.Second
 
 // PeerStats is what WireGuard knows of one node.
 type PeerStats struct {
-	LinkAddress   netip.Addr
-	Endpoint      netip.AddrPort // zero value: not heard of yet
-	LastHandshake time.Time      // wall clock; zero value: never
-	RX, TX        int64          // bytes from and to the node
+	LinkAddress netip.Addr
+	wgdevice.PeerStats
 }
 
 // AddKey does what the worker does for a key from the broker: the peer with its link address as the only allowed IP, a
@@ -44,7 +43,7 @@ func (g *Gateway) addKey(key peerselector.Key) error {
 	addr := g.c.LinkLocal(key)
 	host := netip.PrefixFrom(addr, addr.BitLen())
 	err := g.c.Do(func() error {
-		if err := g.wg.setPeer(key, host); err != nil {
+		if err := g.wg.SetPeer(key, host); err != nil {
 			return err
 		}
 		if err := netlink.RouteReplace(g.route(host)); err != nil {
@@ -84,7 +83,7 @@ func (g *Gateway) removeKey(key peerselector.Key) error {
 	}
 	host := netip.PrefixFrom(addr, addr.BitLen())
 	err := g.c.Do(func() error {
-		errs := []error{g.wg.removePeer(key), netlink.RouteDel(g.route(host))}
+		errs := []error{g.wg.RemovePeer(key), netlink.RouteDel(g.route(host))}
 		if g.c.VXLAN.ID != 0 {
 			errs = append(errs, flood(g.vxIdx, addr, g.wgIdx, false))
 		}
@@ -126,17 +125,17 @@ func (g *Gateway) Stats() (map[peerselector.Key]PeerStats, error) {
 	if g.wg == nil {
 		return nil, g.errorf("peers: %w", ErrDown)
 	}
-	var stats map[peerselector.Key]PeerStats
+	var known map[peerselector.Key]wgdevice.PeerStats
 	err := g.c.Do(func() (err error) {
-		stats, err = g.wg.stats()
+		known, err = g.wg.Stats()
 		return err
 	})
 	if err != nil {
 		return nil, g.errorf("peers: %w", err)
 	}
-	for key, s := range stats {
-		s.LinkAddress = g.keys[key]
-		stats[key] = s
+	stats := make(map[peerselector.Key]PeerStats, len(known))
+	for key, s := range known {
+		stats[key] = PeerStats{LinkAddress: g.keys[key], PeerStats: s}
 	}
 	return stats, nil
 }
@@ -155,7 +154,7 @@ func (g *Gateway) Connected(now time.Time) (int, error) {
 }
 
 func (g *Gateway) route(dst netip.Prefix) *netlink.Route {
-	return &netlink.Route{LinkIndex: g.wgIdx, Dst: ipNet(dst), Protocol: unix.RTPROT_STATIC}
+	return &netlink.Route{LinkIndex: g.wgIdx, Dst: wgdevice.IPNet(dst), Protocol: unix.RTPROT_STATIC}
 }
 
 // flood appends (or deletes) the all-zero-MAC entry that makes a VXLAN device send frames for everybody to dst through

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -23,7 +24,21 @@ type Route struct {
 
 // Addr adds an address and its prefix to dev. It is usable at once.
 func (h *Host) Addr(dev string, prefix netip.Prefix) error {
-	return h.address(dev, prefix, h.nl.AddrAdd, "add")
+	if err := h.address(dev, prefix, h.nl.AddrAdd, "add"); err != nil || dev != "lo" || prefix.Addr().Is4() {
+		return err
+	}
+	// The kernel makes a new IPv6 address local a moment later, on a thread of its own. On lo the prefix's route is there
+	// already and loops packets around that nobody takes.
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for range 1000 {
+		routes, err := h.nl.RouteGet(prefix.Addr().AsSlice())
+		if err == nil && len(routes) == 1 && routes[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+		<-tick.C
+	}
+	return fmt.Errorf("netlab: host %s: address %s on lo has no local route after a second", h.name, prefix)
 }
 
 // DelAddr takes an address from dev.

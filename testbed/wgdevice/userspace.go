@@ -1,4 +1,4 @@
-package gateway
+package wgdevice
 
 import (
 	"bufio"
@@ -27,8 +27,8 @@ type userspaceDevice struct {
 // openUserspace makes a tun device and a wireguard-go on it. It opens the tun itself because wireguard-go's CreateTUN
 // watches the link: when that goes up or down the device follows, on a goroutine of its own, and would open its sockets
 // in whatever namespace that happens to run in.
-func openUserspace(name string, mtu int, key wgtypes.Key, port uint16) (wireguard, error) {
-	fail := func(err error) (wireguard, error) {
+func openUserspace(name string, mtu int, key wgtypes.Key, port uint16) (Device, error) {
+	fail := func(err error) (Device, error) {
 		return nil, fmt.Errorf("device %s: wireguard-go: %w", name, err)
 	}
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -70,13 +70,27 @@ func openUserspace(name string, mtu int, key wgtypes.Key, port uint16) (wireguar
 	return d, nil
 }
 
-func (d userspaceDevice) backend() Backend { return Userspace }
+func (d userspaceDevice) Backend() Backend { return Userspace }
 
-func (d userspaceDevice) setPeer(key peerselector.Key, allowed netip.Prefix) error {
-	return d.configure(fmt.Sprintf("public_key=%s\nreplace_allowed_ips=true\nallowed_ip=%s\n", hex.EncodeToString(key[:]), allowed))
+func (d userspaceDevice) SetPeer(key peerselector.Key, allowed ...netip.Prefix) error {
+	return d.configure(fmt.Sprintf("public_key=%s\nreplace_allowed_ips=true\n", hex.EncodeToString(key[:])) + allowedIPs(allowed))
 }
 
-func (d userspaceDevice) removePeer(key peerselector.Key) error {
+func (d userspaceDevice) Connect(key peerselector.Key, endpoint netip.AddrPort, allowed ...netip.Prefix) error {
+	name := "public_key=" + hex.EncodeToString(key[:]) + "\n"
+	return d.configure(name + "remove=true\n" +
+		name + fmt.Sprintf("endpoint=%s\npersistent_keepalive_interval=%d\n", endpoint, keepalive/time.Second) + allowedIPs(allowed))
+}
+
+func allowedIPs(allowed []netip.Prefix) string {
+	var b strings.Builder
+	for _, a := range allowed {
+		fmt.Fprintf(&b, "allowed_ip=%s\n", a)
+	}
+	return b.String()
+}
+
+func (d userspaceDevice) RemovePeer(key peerselector.Key) error {
 	return d.configure(fmt.Sprintf("public_key=%s\nremove=true\n", hex.EncodeToString(key[:])))
 }
 
@@ -87,7 +101,7 @@ func (d userspaceDevice) configure(uapi string) error {
 	return nil
 }
 
-func (d userspaceDevice) stats() (map[peerselector.Key]PeerStats, error) {
+func (d userspaceDevice) Stats() (map[peerselector.Key]PeerStats, error) {
 	text, err := d.dev.IpcGet()
 	if err != nil {
 		return nil, fmt.Errorf("device %s: %w", d.name, err)
@@ -121,6 +135,10 @@ func parseStats(text string) (map[peerselector.Key]PeerStats, error) {
 			s.RX, err = strconv.ParseInt(value, 10, 64)
 		case "tx_bytes":
 			s.TX, err = strconv.ParseInt(value, 10, 64)
+		case "allowed_ip":
+			var p netip.Prefix
+			p, err = netip.ParsePrefix(value)
+			s.AllowedIPs = append(s.AllowedIPs, p)
 		default:
 			continue
 		}
@@ -135,7 +153,7 @@ func parseStats(text string) (map[peerselector.Key]PeerStats, error) {
 	return stats, nil
 }
 
-func (d userspaceDevice) close(func(func() error) error) error {
+func (d userspaceDevice) Close(func(func() error) error) error {
 	d.dev.Close() // the last user of a tun device removes its link
 	return nil
 }

@@ -1,4 +1,4 @@
-package gateway
+package wgdevice
 
 import (
 	"errors"
@@ -101,7 +101,7 @@ func (b *udpBind) close() error {
 	return errors.Join(errs...)
 }
 
-// SetMark is never called with a mark: a gateway has none.
+// SetMark is never called with a mark: a device of the lab has none.
 func (b *udpBind) SetMark(mark uint32) error {
 	if mark != 0 {
 		return fmt.Errorf("firewall mark %#x: %w", mark, errors.ErrUnsupported)

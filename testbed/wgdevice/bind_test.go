@@ -1,28 +1,36 @@
-package gateway
+package wgdevice
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"testing"
 
-	"github.com/vishvananda/netlink"
 	"golang.zx2c4.com/wireguard/conn"
+
+	"wguplink/testbed/netlab"
 )
+
+func TestMain(m *testing.M) { netlab.Main(m.Run) }
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
 
 // Datagrams of both families, alternating, all arrive, and from the right address.
 func TestBindBothFamilies(t *testing.T) {
-	ns := newNamespace(t)
+	lab := netlab.New()
+	defer lab.Close(context.Background())
+	host, err := lab.Host("host")
+	check(t, err)
+	// Unlike ::1, an address with something in each part.
+	check(t, host.Addr("lo", netip.MustParsePrefix("2001:db8:1:2:3:4:5:6/128")))
 	var a, b udpBind
 	var fns []conn.ReceiveFunc
-	ns.must(t, func() error {
-		lo, err := netlink.LinkByName("lo")
-		if err != nil {
-			return err
-		}
-		// Unlike ::1, an address with something in each part.
-		if err := addAddr(lo.Attrs().Index, netip.MustParsePrefix("2001:db8:1:2:3:4:5:6/128")); err != nil {
-			return err
-		}
+	check(t, host.Do(func() error {
 		if _, _, err := a.Open(1001); err != nil {
 			return err
 		}
@@ -31,7 +39,7 @@ func TestBindBothFamilies(t *testing.T) {
 			err = fmt.Errorf("opened port %d", port)
 		}
 		return err
-	})
+	}))
 	if _, _, err := a.Open(1003); err == nil {
 		t.Error("opened twice")
 	}

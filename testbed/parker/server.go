@@ -1,0 +1,382 @@
+// Package parker is a configuration service for the lab: it tells nodes their addresses and concentrators, signed, as
+// Brunswick's etcdconfigweb does, or as wgkex does. It keeps its nodes in a Store: one file, or etcd.
+package parker
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"wguplink/peerselector"
+)
+
+// Dialect is whose service this is.
+type Dialect int
+
+const (
+	Brunswick Dialect = iota // GET /config
+	Wgkex                    // GET /api/v3/config
+)
+
+// Paths of the dialects. A server answers on its own alone.
+const (
+	PathBrunswick = "/config"
+	PathWgkex     = "/api/v3/config"
+)
+
+// String names the dialect, for test names.
+func (d Dialect) String() string {
+	if d == Wgkex {
+		return "wgkex"
+	}
+	return "Brunswick"
+}
+
+// Request is what a node sent, for tests to look at.
+type Request struct {
+	At       time.Time
+	Method   string
+	Path     string
+	RawQuery string // as it came
+	Host     string
+	From     string
+	Header   http.Header
+	Fault    string // in force for this request
+}
+
+// MaxRecorded is how many requests are remembered.
+const MaxRecorded = 4096
+
+// Options of a Server. Store and Key are required.
+type Options struct {
+	Store   Store
+	Key     SecretKey
+	Dialect Dialect
+	// Resolve looks up the host names of endpoints, as Brunswick's server does; nil leaves them as they are.
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+	// Now is the time that answers tell; nil: time.Now.
+	Now func() time.Time
+	// The callbacks run on the goroutine of the event and must not block for long.
+	OnRequest func(Request)
+	OnAnswer  func(peerselector.Key, Fields) // signed and about to be sent
+}
+
+// Server is an http.Handler. Its methods may be called from any goroutine.
+type Server struct {
+	o       Options
+	closing chan struct{}
+
+	mu       sync.Mutex
+	closed   bool
+	fault    Fault
+	requests []Request
+	answers  map[peerselector.Key][]byte // the last good one
+}
+
+// New returns a server. It starts nothing.
+func New(o Options) (*Server, error) {
+	switch {
+	case o.Store == nil:
+		return nil, errors.New("configuration service: no store; pass one from OpenFile or DialEtcd")
+	case len(o.Key.Key) == 0:
+		return nil, errors.New("configuration service: no signing key; make one with GenerateKey")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Server{o: o, closing: make(chan struct{}), answers: make(map[peerselector.Key][]byte)}, nil
+}
+
+// Close ends requests that a fault keeps waiting.
+func (s *Server) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.closed = true
+		close(s.closing)
+	}
+}
+
+// Network gives the server's store to work with.
+func (s *Server) Network() Network { return Network{s.o.Store} }
+
+// Path is what nodes ask for, by dialect.
+func (s *Server) Path() string {
+	if s.o.Dialect == Wgkex {
+		return PathWgkex
+	}
+	return PathBrunswick
+}
+
+// SetFault changes how the server answers from the next request on. The zero Fault is none.
+func (s *Server) SetFault(f Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fault = f
+}
+
+// Requests returns the last MaxRecorded requests, the oldest first.
+func (s *Server) Requests() []Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.requests)
+}
+
+// ServeHTTP answers like the real service, or as the fault says.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	fault := s.fault
+	req := Request{At: time.Now(), Method: r.Method, Path: r.URL.Path, RawQuery: r.URL.RawQuery, Host: r.Host,
+		From: r.RemoteAddr, Header: r.Header.Clone(), Fault: fault.String()}
+	if len(s.requests) == MaxRecorded {
+		s.requests = s.requests[1:]
+	}
+	s.requests = append(s.requests, req)
+	s.mu.Unlock()
+	if s.o.OnRequest != nil {
+		s.o.OnRequest(req)
+	}
+	x := &exchange{s: s, w: w, r: r, fault: fault}
+	switch {
+	case r.URL.Path != s.Path():
+		http.NotFound(w, r)
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		x.error(http.StatusMethodNotAllowed, "The method is not allowed for the requested URL.")
+	case fault.serve != nil:
+		fault.serve(x)
+	default:
+		x.serve()
+	}
+}
+
+// exchange is one request on its way to an answer.
+type exchange struct {
+	s     *Server
+	w     http.ResponseWriter
+	r     *http.Request
+	fault Fault
+}
+
+// error answers without a configuration.
+func (x *exchange) error(status int, message string) {
+	switch {
+	case x.s.o.Dialect == Wgkex:
+		x.w.Header().Set("Content-Type", "application/json")
+		x.w.WriteHeader(status)
+		fmt.Fprintf(x.w, "%s\n", mustJSON(map[string]any{"error": map[string]string{"message": message}}))
+	case status == http.StatusBadRequest:
+		x.w.WriteHeader(status)
+	default:
+		http.Error(x.w, fmt.Sprintf("%d: %s", status, http.StatusText(status)), status)
+	}
+}
+
+// serve answers, with the fault's changes.
+func (x *exchange) serve() {
+	q, err := x.s.query(x.r.URL.RawQuery)
+	if err != nil {
+		x.error(http.StatusBadRequest, err.Error())
+		return
+	}
+	fields, err := x.s.fields(x.r.Context(), q, x.fault.unregistered, x.r.RemoteAddr)
+	if err != nil {
+		x.error(http.StatusInternalServerError, "An internal error has occurred. Please try again later.")
+		return
+	}
+	if x.fault.edit != nil {
+		x.fault.edit(&fields)
+	}
+	if x.s.o.OnAnswer != nil {
+		x.s.o.OnAnswer(q.key, fields)
+	}
+	line := fields.line()
+	sign := x.s.o.Key.Sign
+	if x.fault.sign != nil {
+		sign = func(m []byte) string { return x.fault.sign(x.s.o.Key, m) }
+	}
+	body := append(slices.Clone(line), sign(line)...)
+	if x.fault.body != nil {
+		body = x.fault.body(x, q, body)
+	} else if x.fault.name == "" {
+		x.s.remember(q.key, body)
+	}
+	x.write(body)
+}
+
+func (x *exchange) write(body []byte) {
+	x.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = x.w.Write(body) // the client may be gone
+}
+
+func (s *Server) remember(key peerselector.Key, body []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answers[key] = body
+}
+
+// query is what the service takes from a request.
+type query struct {
+	key   peerselector.Key
+	nonce string
+	v6mtu int
+}
+
+func (s *Server) query(raw string) (q query, err error) {
+	v, err := url.ParseQuery(raw)
+	if err != nil {
+		return q, fmt.Errorf("query: %w", err)
+	}
+	// A plus that was not escaped arrives as a space; the originals put it back.
+	pubkey := strings.ReplaceAll(v.Get("pubkey"), " ", "+")
+	b, err := base64.StdEncoding.DecodeString(pubkey)
+	if err != nil || len(b) != len(q.key) {
+		return q, errors.New("pubkey is no WireGuard public key")
+	}
+	q.key, q.nonce, q.v6mtu = peerselector.Key(b), v.Get("nonce"), 1280
+	if q.nonce == "" {
+		return q, errors.New("nonce is missing")
+	}
+	if text := v.Get("v6mtu"); text != "" {
+		if q.v6mtu, err = strconv.Atoi(text); err != nil {
+			return q, fmt.Errorf("v6mtu %.20q is no number", text)
+		}
+	}
+	return q, nil
+}
+
+// Orders of the fields in the recorded answers; others come before the nonce, by name.
+var orders = map[Dialect][]string{
+	Brunswick: {"concentrators", "mtu", "wg_keepalive", "retry", "id", "address4", "range4", "address6", "range6", "*", "nonce", "time"},
+	Wgkex: {"nonce", "time", "id", "mtu", "concentrators", "range6", "address6", "xlat_range6", "range4", "address4", "wg_keepalive",
+		"retry", "*"},
+}
+
+// fields gives the answer to a query, with the node registered if it is new.
+func (s *Server) fields(ctx context.Context, q query, unregistered bool, from string) (Fields, error) {
+	if !unregistered {
+		if err := register(ctx, s.o.Store, s.o.Dialect, q.key); err != nil {
+			return nil, err
+		}
+	}
+	all := make(map[string]json.RawMessage)
+	for _, prefix := range []string{prefixDefault, nodePrefix(q.key)} {
+		if unregistered && prefix != prefixDefault {
+			break
+		}
+		values, err := s.o.Store.List(ctx, prefix)
+		if err != nil {
+			return nil, err
+		}
+		for k, v := range values {
+			all[strings.TrimPrefix(k, prefix)] = value(v)
+		}
+	}
+	if raw := all["concentrators"]; raw != nil {
+		all["concentrators"] = s.concentrators(ctx, raw, q, from)
+	}
+	all["nonce"], all["time"] = mustJSON(q.nonce), mustJSON(s.o.Now().Unix())
+	if s.o.Dialect == Wgkex && !unregistered {
+		all["id"] = mustJSON(q.key.String())
+		all["range4"], all["address4"] = mustJSON(wgkexRange4), mustJSON(wgkexAddress4)
+	}
+	return ordered(all, orders[s.o.Dialect]), nil
+}
+
+func ordered(all map[string]json.RawMessage, order []string) Fields {
+	var f Fields
+	for _, name := range order {
+		if name != "*" {
+			if v, ok := all[name]; ok {
+				f = append(f, Field{name, v})
+			}
+			continue
+		}
+		var rest []string
+		for other := range all {
+			if !slices.Contains(order, other) {
+				rest = append(rest, other)
+			}
+		}
+		slices.Sort(rest)
+		for _, other := range rest {
+			f = append(f, Field{other, all[other]})
+		}
+	}
+	return f
+}
+
+// What wgkex tells every node: the network for its 464XLAT, and one address of all concentrators.
+const (
+	wgkexRange4        = "10.80.96.0/22"
+	wgkexAddress4      = "10.80.96.1"
+	wgkexConcentrator4 = "10.0.0.1"
+)
+
+// minV6MTU is the smallest IPv6 MTU of a WAN that Brunswick sends IPv6 endpoints to: 1375 and what WireGuard adds.
+const minV6MTU = 1455
+
+// concentrators makes the entries as the dialect has them. What cannot be read, or not be resolved, stays as it is.
+func (s *Server) concentrators(ctx context.Context, raw json.RawMessage, q query, from string) json.RawMessage {
+	var all []Concentrator
+	if json.Unmarshal(raw, &all) != nil {
+		return raw
+	}
+	if s.o.Dialect == Wgkex {
+		out := []wgkexEntry{}
+		for _, c := range all {
+			out = append(out, wgkexEntry{wgkexConcentrator4, c.Address6, c.Endpoint, c.PubKey, c.ID})
+		}
+		return mustJSON(out)
+	}
+	if s.o.Resolve == nil {
+		return raw
+	}
+	peer, _ := netip.ParseAddrPort(from)
+	only4 := q.v6mtu < minV6MTU || peer.Addr().Unmap().Is4()
+	for i := range all {
+		all[i].Endpoint = s.resolve(ctx, all[i].Endpoint, only4)
+	}
+	return mustJSON(all)
+}
+
+type wgkexEntry struct {
+	Address4 string           `json:"address4"`
+	Address6 netip.Addr       `json:"address6"`
+	Endpoint string           `json:"endpoint"`
+	PubKey   peerselector.Key `json:"pubkey"`
+	ID       int              `json:"id"`
+}
+
+func (s *Server) resolve(ctx context.Context, endpoint string, only4 bool) string {
+	host, port, err := net.SplitHostPort(endpoint)
+	if err != nil {
+		return endpoint
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return endpoint
+	}
+	addrs, err := s.o.Resolve(ctx, host)
+	if err != nil {
+		return endpoint
+	}
+	for _, v6 := range []bool{true, false} {
+		for _, a := range addrs {
+			if a.Is6() == v6 && !(v6 && only4) {
+				return net.JoinHostPort(a.String(), port)
+			}
+		}
+	}
+	return endpoint
+}
