@@ -59,4 +59,4 @@ func onBoth(t *testing.T, test func(t *testing.T, ctx context.Context, s Store))
 	})
 }
 
-func nodeKey(n int) peerselector.Key { return peerselector.Key{byte(n), byte(n >> 8), 0xfb, 0xff} }
+func nodeKey(n int) peerselector.Key { return peerselector.Key{byte(n), byte(n >> 8), 0, 0xfb, 0xff} }

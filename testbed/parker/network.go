@@ -146,6 +146,9 @@ func (n Network) Nodes(ctx context.Context) (map[peerselector.Key]Node, error) {
 	return n.nodes(ctx, prefixConfig)
 }
 
+// Watch sends when the nodes or the default fields may have changed, as Store.Watch does.
+func (n Network) Watch(ctx context.Context) <-chan struct{} { return n.Store.Watch(ctx, prefixConfig) }
+
 func (n Network) nodes(ctx context.Context, prefix string) (map[peerselector.Key]Node, error) {
 	values, err := n.Store.List(ctx, prefix)
 	if err != nil {

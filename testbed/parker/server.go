@@ -76,6 +76,7 @@ type Options struct {
 type Server struct {
 	o       Options
 	closing chan struct{}
+	turn    chan struct{} // one registration at a time: many swaps at once fail each other
 
 	mu       sync.Mutex
 	closed   bool
@@ -95,7 +96,7 @@ func New(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Server{o: o, closing: make(chan struct{}), answers: make(map[peerselector.Key][]byte)}, nil
+	return &Server{o: o, closing: make(chan struct{}), turn: make(chan struct{}, 1), answers: make(map[peerselector.Key][]byte)}, nil
 }
 
 // Close ends requests that a fault keeps waiting.
@@ -266,7 +267,7 @@ var orders = map[Dialect][]string{
 // fields gives the answer to a query, with the node registered if it is new.
 func (s *Server) fields(ctx context.Context, q query, unregistered bool, from string) (Fields, error) {
 	if !unregistered {
-		if err := register(ctx, s.o.Store, s.o.Dialect, q.key); err != nil {
+		if err := s.register(ctx, q.key); err != nil {
 			return nil, err
 		}
 	}
@@ -292,6 +293,16 @@ func (s *Server) fields(ctx context.Context, q query, unregistered bool, from st
 		all["range4"], all["address4"] = mustJSON(wgkexRange4), mustJSON(wgkexAddress4)
 	}
 	return ordered(all, orders[s.o.Dialect]), nil
+}
+
+func (s *Server) register(ctx context.Context, key peerselector.Key) error {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-s.turn }()
+	return register(ctx, s.o.Store, s.o.Dialect, key)
 }
 
 func ordered(all map[string]json.RawMessage, order []string) Fields {

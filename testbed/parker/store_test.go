@@ -96,15 +96,15 @@ func TestFileStore(t *testing.T) {
 
 // 200 nodes at once all get an id and ranges of their own, and every id is used: the same node asking twice costs none.
 func TestRegisterAtOnce(t *testing.T) {
-	const nodes = 200
+	const nodes, twice = 200, 20
 	onBoth(t, func(t *testing.T, ctx context.Context, s Store) {
 		n := Network{s}
 		check(t, n.Seed(ctx))
 		done := make(chan error)
-		for i := range 2 * nodes {
+		for i := range nodes + twice {
 			go func() { done <- register(ctx, s, Brunswick, nodeKey(i%nodes)) }()
 		}
-		for range 2 * nodes {
+		for range nodes + twice {
 			check(t, <-done)
 		}
 		all, err := n.Nodes(ctx)
