@@ -77,6 +77,13 @@ func (s *Server) Set(name string, addrs ...netip.Addr) {
 	s.names[dns.CanonicalName(name)] = append([]netip.Addr(nil), addrs...)
 }
 
+// Lookup gives the addresses of a name, without a query.
+func (s *Server) Lookup(name string) []netip.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]netip.Addr(nil), s.names[dns.CanonicalName(name)]...)
+}
+
 // Delete makes a name non-existent.
 func (s *Server) Delete(name string) {
 	s.mu.Lock()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -20,17 +19,7 @@ type Layer2 struct {
 	dev  string
 	stop context.CancelFunc
 	done sync.WaitGroup
-
-	mu      sync.Mutex
-	sent    map[uint16]time.Time
-	replies []Reply
-	news    chan struct{} // closed and made anew with each reply
-}
-
-// Reply is one answer to a frame.
-type Reply struct {
-	Sent, At time.Time
-	Gateway  string // whose MAC address it came from
+	record
 }
 
 const arpSize = 14 + 28
@@ -38,7 +27,7 @@ const arpSize = 14 + 28
 // Layer2 starts sending frames on a device of the node. The device may come and go.
 func (w *World) Layer2(dev string, every time.Duration) *Layer2 {
 	ctx, cancel := context.WithCancel(w.ctx)
-	l := &Layer2{w: w, dev: dev, stop: cancel, sent: map[uint16]time.Time{}, news: make(chan struct{})}
+	l := &Layer2{w: w, dev: dev, stop: cancel, record: newRecord("on " + dev)}
 	l.done.Add(1)
 	go func() {
 		defer l.done.Done()
@@ -51,43 +40,6 @@ func (w *World) Layer2(dev string, every time.Duration) *Layer2 {
 func (l *Layer2) Close() {
 	l.stop()
 	l.done.Wait()
-}
-
-// Await gives the first reply to a frame sent after a moment that a filter takes; nil takes any.
-func (l *Layer2) Await(ctx context.Context, after time.Time, filter func(Reply) bool) (Reply, error) {
-	for {
-		l.mu.Lock()
-		news := l.news
-		for _, r := range l.replies {
-			if r.Sent.After(after) && (filter == nil || filter(r)) {
-				l.mu.Unlock()
-				return r, nil
-			}
-		}
-		l.mu.Unlock()
-		select {
-		case <-news:
-		case <-ctx.Done():
-			return Reply{}, fmt.Errorf("no Ethernet reply on %s: %w", l.dev, context.Cause(ctx))
-		}
-	}
-}
-
-// Count says how many frames went out between two moments, and how many of them were answered.
-func (l *Layer2) Count(from, to time.Time) (sent, answered int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, at := range l.sent {
-		if at.After(from) && at.Before(to) {
-			sent++
-		}
-	}
-	for _, r := range l.replies {
-		if r.Sent.After(from) && r.Sent.Before(to) {
-			answered++
-		}
-	}
-	return sent, answered
 }
 
 func (l *Layer2) run(ctx context.Context, every time.Duration) {
@@ -114,13 +66,9 @@ func (l *Layer2) run(ctx context.Context, every time.Duration) {
 				continue // it went away again
 			}
 		}
-		l.mu.Lock()
-		l.sent[seq] = time.Now()
-		l.mu.Unlock()
+		l.sending(seq)
 		if err := s.send(request(link.Attrs().HardwareAddr, seq)); err != nil {
-			l.mu.Lock()
-			delete(l.sent, seq)
-			l.mu.Unlock()
+			l.unsent(seq)
 		}
 	}
 }
@@ -191,14 +139,7 @@ func (l *Layer2) receive(s *packetSocket) {
 		if !ok {
 			continue
 		}
-		gw := l.w.byMAC(net.HardwareAddr(buf[22:28]))
-		l.mu.Lock()
-		if sent, ok := l.sent[seq]; ok {
-			l.replies = append(l.replies, Reply{Sent: sent, At: at, Gateway: gw})
-			close(l.news)
-			l.news = make(chan struct{})
-		}
-		l.mu.Unlock()
+		l.answered(seq, at, l.w.byMAC(net.HardwareAddr(buf[22:28])))
 	}
 }
 
