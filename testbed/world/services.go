@@ -117,21 +117,9 @@ func (w *World) ServeBroker(cert wgkex.Certificate, name string) error {
 	}
 	addrs := []netip.Addr{ServicesV4.Addr(), ServicesV6.Addr()}
 	if name != BrokerName {
-		w.mu.Lock()
-		w.extra++
-		n := w.extra
-		w.mu.Unlock()
-		addrs = []netip.Addr{netip.AddrFrom4([4]byte{198, 51, 100, byte(200 + n)}), netip.MustParseAddr(fmt.Sprintf("2001:db8:443::%d", n))}
-		for i, a := range addrs {
-			host := netip.PrefixFrom(a, a.BitLen())
-			if err := w.Services.Addr("lo", host); err != nil {
-				return err
-			}
-			if err := w.Router.Route(route(host, []netip.Addr{ServicesV4.Addr(), ServicesV6.Addr()}[i])); err != nil {
-				return err
-			}
+		if addrs, err = w.extraAddrs(name); err != nil {
+			return err
 		}
-		w.DNS.Set(name, addrs...)
 	}
 	for _, a := range addrs {
 		tls, err := w.listen(netip.AddrPortFrom(a, 443))
@@ -148,12 +136,32 @@ func (w *World) ServeBroker(cert wgkex.Certificate, name string) error {
 	return nil
 }
 
+// extraAddrs gives the services host new addresses, one of each family, and DNS a name for them.
+func (w *World) extraAddrs(name string) ([]netip.Addr, error) {
+	w.mu.Lock()
+	w.extra++
+	n := w.extra
+	w.mu.Unlock()
+	addrs := []netip.Addr{netip.AddrFrom4([4]byte{198, 51, 100, byte(200 + n)}), netip.MustParseAddr(fmt.Sprintf("2001:db8:443::%d", n))}
+	for i, a := range addrs {
+		host := netip.PrefixFrom(a, a.BitLen())
+		if err := w.Services.Addr("lo", host); err != nil {
+			return nil, err
+		}
+		if err := w.Router.Route(route(host, []netip.Addr{ServicesV4.Addr(), ServicesV6.Addr()}[i])); err != nil {
+			return nil, err
+		}
+	}
+	w.DNS.Set(name, addrs...)
+	return addrs, nil
+}
+
 func (w *World) listen(a netip.AddrPort) (net.Listener, error) {
 	ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
 	defer cancel()
 	ln, err := w.Services.Listen(ctx, "tcp", a.String())
 	if err != nil {
-		return nil, fmt.Errorf("broker: %w", err)
+		return nil, fmt.Errorf("services: %w", err)
 	}
 	return ln, nil
 }

@@ -8,6 +8,9 @@
 // Each host is a network namespace; the wires are veth pairs. The servers are real and listen on the services host. All
 // gateways have the address 10.77.0.254/16 on their VXLAN device, so that an ARP request of the node reaches whichever is
 // at the other end, and the MAC address in the reply tells which one that is.
+//
+// With Options.Parker there are concentrators c1, c2, … at the gateways' addresses, and configuration servers on the
+// services host. Behind all of them lies the same internet of one address of each family.
 package world
 
 import (
@@ -24,6 +27,7 @@ import (
 	"wguplink/agent/derive"
 	"wguplink/peerselector"
 	"wguplink/testbed/dnsd"
+	"wguplink/testbed/ffac"
 	"wguplink/testbed/gateway"
 	"wguplink/testbed/line"
 	"wguplink/testbed/netlab"
@@ -45,6 +49,8 @@ const (
 	BrokerDelay = 100 * time.Millisecond // from a broker's answer to the gateways; measured at a real one: 70 to 1050 ms
 	gatewayPort = 51820
 	gatewayL2   = "10.77.0.254/16"
+
+	wanMark, wanTable = 1, 1 // of a node with Parker
 )
 
 // Addresses of the world.
@@ -76,6 +82,10 @@ type Options struct {
 	Gluon bool
 	// Line puts an access line between the node and its router: World.Line.
 	Line bool
+	// Parker makes a world without gateways: World.Parker.
+	Parker *ParkerOptions
+	// FFAC starts a registration server: World.FFAC.
+	FFAC bool
 }
 
 // World is the lab's internet with one node in it. Its exported fields are set by New and not changed afterwards.
@@ -88,8 +98,10 @@ type World struct {
 	Broker                 *wgkex.Broker
 	Ubus                   *ubusd.Daemon // the node's; UbusUp replaces it
 	CA                     *wgkex.CA
-	CAFile                 string     // PEM, as the lab sees it
-	Line                   *line.Line // nil without Options.Line
+	CAFile                 string       // PEM, as the lab sees it
+	Line                   *line.Line   // nil without Options.Line
+	Parker                 *Parker      // nil without Options.Parker
+	FFAC                   *ffac.Server // nil without Options.FFAC
 
 	o        Options
 	ctx      context.Context
@@ -115,7 +127,7 @@ type Gateway struct {
 
 // New makes a world in the namespaces that netlab.Main has made. dir keeps its files. Close it after use.
 func New(o Options, dir string) (w *World, err error) {
-	if o.Gateways == 0 {
+	if o.Gateways == 0 && o.Parker == nil {
 		o.Gateways = 3
 	}
 	if o.NTPServers == 0 {
@@ -142,6 +154,16 @@ func New(o Options, dir string) (w *World, err error) {
 	if err := errors.Join(w.services(), w.UbusUp()); err != nil {
 		return w, err
 	}
+	if o.Parker != nil {
+		if err := w.startParker(dir); err != nil {
+			return w, err
+		}
+	}
+	if o.FFAC {
+		if err := w.startFFAC(); err != nil {
+			return w, err
+		}
+	}
 	if !o.NoRoute {
 		return w, w.RouteUp()
 	}
@@ -163,7 +185,7 @@ func (w *World) Close() error {
 	for _, g := range w.Gateways {
 		errs = append(errs, g.Kill())
 	}
-	errs = append(errs, w.Lab.Close(ctx))
+	errs = append(errs, w.closeParker(), w.Lab.Close(ctx))
 	if w.Line != nil {
 		errs = append(errs, w.Line.Close())
 	}
@@ -171,6 +193,9 @@ func (w *World) Close() error {
 	w.servers.Wait()
 	if w.Broker != nil {
 		w.Broker.Close()
+	}
+	if w.FFAC != nil {
+		w.FFAC.Close()
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -197,6 +222,9 @@ func (w *World) hosts() (err error) {
 	}
 	if !w.o.NoV6 {
 		err = errors.Join(err, w.Node.Addr("wan", NodeV6), w.Router.Addr("node", RouterV6))
+	}
+	if w.o.Parker != nil {
+		err = errors.Join(err, w.Node.Rule(wanMark, wanTable))
 	}
 	return errors.Join(err, w.attach(w.Services, "services", ServicesV4, ServicesV6))
 }
@@ -232,13 +260,22 @@ func (w *World) RouteDown() error { return w.routes(w.Node.DelRoute) }
 
 func (w *World) routes(do func(netlab.Route) error) error {
 	var errs []error
+	table := 0
+	if w.o.Parker != nil {
+		table = wanTable
+	}
 	if !w.o.NoV4 {
-		errs = append(errs, do(netlab.Route{Via: RouterV4.Addr()}))
+		errs = append(errs, do(netlab.Route{Via: RouterV4.Addr(), Table: table}))
 	}
 	if !w.o.NoV6 {
-		errs = append(errs, do(netlab.Route{Via: RouterV6.Addr()}))
+		errs = append(errs, do(netlab.Route{Via: RouterV6.Addr(), Table: table}))
 	}
 	return errors.Join(errs...)
+}
+
+// gatewayWAN gives the addresses of the ith gateway or concentrator, counted from 1.
+func gatewayWAN(i int) (v4, v6 netip.Prefix) {
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(4*i + 2)}), 30), netip.MustParsePrefix(fmt.Sprintf("2001:db8:%d::2/64", 100+i))
 }
 
 func (w *World) addGateway(i int) error {
@@ -247,8 +284,7 @@ func (w *World) addGateway(i int) error {
 	if err != nil {
 		return err
 	}
-	v4 := netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(4*i + 2)}), 30)
-	v6 := netip.MustParsePrefix(fmt.Sprintf("2001:db8:%d::2/64", 100+i))
+	v4, v6 := gatewayWAN(i)
 	if err := w.attach(h, name, v4, v6); err != nil {
 		return err
 	}
