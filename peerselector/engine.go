@@ -54,6 +54,9 @@ type Config struct {
 	Timing Timing
 	// Broker says that there is a broker to register with; the first race waits for its answer.
 	Broker bool
+	// Standby says that a peer keeps trying for a session after its Remove, for it has a device of its own: when no gateway is in
+	// use, the first to shake hands is taken, whether it has its turn or not.
+	Standby bool
 	// Intn gives a uniform number in [0, n); n > 0. It should draw on crypto/rand: nodes that boot together must differ.
 	Intn func(n int64) int64
 }

@@ -432,3 +432,29 @@ func TestRandomWorlds(t *testing.T) {
 		}
 	}
 }
+
+// Peers that stand by need not wait for their turn when nobody is in use, and are no rivals of a gateway that is.
+func TestStandby(t *testing.T) {
+	for _, standby := range []bool{true, false} {
+		e := New(Config{Timing: Default(), Standby: standby, Intn: func(int64) int64 { return 0 }})
+		now := epoch
+		e.Handle(Static{peers(2)}, now)
+		e.Handle(WANUp{}, now)
+		for e.State() != Waiting {
+			now, _ = e.Next()
+			e.Handle(Tick{}, now)
+		}
+		acts := e.Handle(Handshake{key(2)}, now)
+		cur, ok := e.Current()
+		if ok != standby || standby && (cur.PublicKey != key(2) || e.State() != Connected) {
+			t.Errorf("standby %v: in use %q, state %v, actions %+v", standby, cur.Name, e.State(), acts)
+		}
+		if !standby {
+			continue
+		}
+		e.Handle(Handshake{key(1)}, now)
+		if cur, _ := e.Current(); cur.PublicKey != key(2) {
+			t.Error("a handshake of a peer that stands by took a live gateway's place")
+		}
+	}
+}

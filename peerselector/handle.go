@@ -100,6 +100,8 @@ func (e *Engine) handshake(k Key, now time.Time) []Action {
 	case c == e.current:
 		e.renewed, e.renewals = time.Time{}, 0
 		return e.alive(Alive{Key: k}, now)
+	case !c.active && e.cfg.Standby && e.current == nil && e.wan:
+		return e.take(c, now) // it stood by, and is the first to be back
 	case !c.active:
 		return nil // a late answer of one that was given up
 	case e.current == nil || e.wish != nil || e.current.mute:

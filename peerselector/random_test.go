@@ -58,6 +58,7 @@ type device struct {
 	promoted map[Key]bool
 	started  map[Key]time.Time
 	asking   bool
+	standby  bool // removed peers go on, elsewhere
 }
 
 func (d *device) do(a Action, now time.Time) {
@@ -73,10 +74,10 @@ func (d *device) do(a Action, now time.Time) {
 		}
 		d.on[k], d.started[k] = true, now
 	case Promote:
-		if !d.on[a.Peer.PublicKey] {
+		if !d.on[a.Peer.PublicKey] && !d.standby {
 			fail("not on the device", a.Peer.PublicKey)
 		}
-		d.promoted[a.Peer.PublicKey] = true
+		d.on[a.Peer.PublicKey], d.promoted[a.Peer.PublicKey] = true, true
 	case Remove:
 		if !d.on[a.Peer.PublicKey] {
 			fail("not on the device", a.Peer.PublicKey)
@@ -109,8 +110,8 @@ func TestRandomEvents(t *testing.T) {
 	const known, minutes = 8, 20
 	for seed := uint64(0); seed < 200; seed++ {
 		r := rand.New(rand.NewPCG(seed, 2))
-		e := New(Config{Timing: Default(), Broker: r.IntN(2) == 0, Intn: r.Int64N})
-		d := &device{t: t, seed: seed, on: map[Key]bool{}, promoted: map[Key]bool{}, started: map[Key]time.Time{}}
+		e := New(Config{Timing: Default(), Broker: r.IntN(2) == 0, Standby: r.IntN(3) == 0, Intn: r.Int64N})
+		d := &device{standby: e.cfg.Standby, t: t, seed: seed, on: map[Key]bool{}, promoted: map[Key]bool{}, started: map[Key]time.Time{}}
 		now, acts, events := epoch, 0, 0
 		minute := now
 		handle := func(ev Event) {

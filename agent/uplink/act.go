@@ -212,10 +212,12 @@ func (u *Uplink) order(addrs []netip.AddrPort) []netip.AddrPort {
 }
 
 func (u *Uplink) promote(p peerselector.Peer) bool {
-	in := u.peers[p.PublicKey]
+	in := u.present(p.PublicKey)
 	if in == nil {
 		return false
 	}
+	delete(u.standby, p.PublicKey)
+	u.peers[p.PublicKey] = in
 	in.peer, in.promoted = p, true
 	u.counter.Forget([32]byte(p.PublicKey))
 	u.switches++

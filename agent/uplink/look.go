@@ -108,6 +108,9 @@ func (u *Uplink) look() {
 	}
 	for _, ev := range u.counter.Observe(peers) {
 		if h, ok := ev.(peerselector.Handshake); ok {
+			if u.present(h.Key) == nil {
+				continue // taken off since
+			}
 			u.shook(h.Key, peers)
 		}
 		u.handle(ev)

@@ -14,6 +14,9 @@ func (u *Uplink) reconfigure(cfg config.Uplink) {
 	old := u.cfg
 	u.cfg = cfg
 	rekeyed := u.reloadKey()
+	if cfg.Protocol == config.Parker {
+		u.fetchAt, u.fetchFails = time.Time{}, 0 // a part of the configuration is with the server
+	}
 	if reflect.DeepEqual(old, cfg) && !rekeyed {
 		return
 	}

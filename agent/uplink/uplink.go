@@ -271,7 +271,7 @@ func (u *Uplink) wayOut() wan.Path {
 }
 
 func (u *Uplink) newEngine() {
-	u.engine = peerselector.New(peerselector.Config{Timing: peerselector.Default(), Broker: u.cfg.Protocol.Registers(), Intn: intn})
+	u.engine = peerselector.New(peerselector.Config{Timing: peerselector.Default(), Broker: u.cfg.Protocol.Registers(), Standby: u.cfg.Protocol == config.Parker, Intn: intn})
 	u.handle(peerselector.Rebalance{Every: u.cfg.Rebalance})
 	u.handle(peerselector.Static{Peers: u.cfg.Gateways})
 }
