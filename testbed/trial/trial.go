@@ -22,6 +22,7 @@ type Trial struct {
 	starting chan struct{}
 	holds    bool // starting
 	frames   *world.Layer2
+	pings    []*world.Pings     // with Parker: IPv4, IPv6
 	values   map[string]float64 // by metric
 	notes    []string           // for people
 	last     []string           // of what the agent said
@@ -42,6 +43,9 @@ type options map[string][]string
 // usual is the usual configuration: a broker, the static list as fallback.
 func usual(w *world.World, change options) string {
 	o := w.BrokerOptions()
+	if w.Parker != nil {
+		o = w.ParkerUCI()
+	}
 	maps.Copy(o, change)
 	return world.UCI(o, w.Sections(), debug)
 }
@@ -157,8 +161,18 @@ func (t *Trial) silence(span time.Duration) (longest time.Duration, err error) {
 // status is what a trial reads of `wguplink status --json`.
 type status struct {
 	State    string
+	Clock    string
+	Broker   string
 	Switches int // gateways promoted since the start
 	Gateway  *struct{ Name, Endpoint string }
+	Network  *struct {
+		ID      string
+		Exit    string
+		Tunnels []struct {
+			Interface   string
+			HandshakeAt int64 `json:"handshake_uptime_ms"`
+		}
+	}
 }
 
 func (t *Trial) status() (status, error) {
@@ -200,6 +214,9 @@ func (t *Trial) note(format string, args ...any) {
 func (t *Trial) close() error {
 	if t.frames != nil {
 		t.frames.Close()
+	}
+	for _, p := range t.pings {
+		p.Close()
 	}
 	if t.Agent != nil && t.Agent.Process != nil {
 		t.last = t.Agent.Lines()
