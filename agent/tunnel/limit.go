@@ -28,24 +28,26 @@ const (
 	ingressParent = netlink.HANDLE_MIN_INGRESS
 )
 
-// What one packet, one burst and one queue may be, in bytes, and the time that they stand for, in parts of a second.
+// Sizes in bytes, and times in milliseconds of the limit's rate.
 const (
 	packet = 1500 // at least the MTU of any tunnel
 
-	// A token bucket is filled by the kernel's timer; where that is no finer than HZ (100 on OpenWrt), the bucket must hold
-	// what is sent within a tick. Four packets let a slow line begin a connection without a stop.
-	egressTick  = 100
+	// A token bucket is emptied by a timer of the kernel. It holds what is sent within five ticks of HZ=100, which OpenWrt has,
+	// so that nothing is lost when the timer, or a busy processor, is late. Four packets let a slow line begin a connection
+	// without a stop.
+	egressFill  = 50
 	egressBurst = 4 * packet
-	// Packets that cannot be sent yet wait for a tenth of a second, about the round trip of a slow line, so that TCP fills the
-	// limit; what waits longer only adds delay.
-	egressWait = 10
+	// What cannot be sent yet waits for a tenth of a second, about the round trip of a slow line, so that TCP fills the limit.
+	// More would only be delay.
+	egressWait = 100
 
-	// A police action cannot let packets wait. What it drops costs TCP half its window, so the bucket holds a round trip, too.
-	// The kernel hands arriving packets over in trains of up to 64 KiB, and a train that is larger than the bucket never
-	// passes; on a slow line trains are as long as a new connection's first ten packets.
-	ingressWait  = 10
-	ingressBurst = 20 * packet
-	// A train counts as one packet; the default of 2 KB would drop it.
+	// A police action cannot let packets wait, it drops them, and TCP then pauses: for a round trip, or for at least 200 ms
+	// (Linux's shortest retransmission timeout) when the end of a burst was lost. The bucket holds what comes meanwhile.
+	// The kernel also hands arriving packets over in trains, up to 64 KiB long; a train longer than the bucket never passes.
+	// On a slow line a train is as long as the first window of a connection, ten packets (RFC 6928).
+	ingressFill  = 250
+	ingressBurst = 10 * packet
+	// A train counts as one packet: with the kernel's default of 2 KB for the largest packet it would be dropped.
 	ingressMTU = 0xffff
 )
 
@@ -119,11 +121,11 @@ func rootOf(qdiscs []netlink.Qdisc) netlink.Qdisc {
 
 func tokenBucket(index int, kbit uint32) *netlink.Tbf {
 	rate := uint64(kbit) * 125 // bytes per second
-	burst := max(rate/egressTick, egressBurst)
+	burst := max(rate*egressFill/1000, egressBurst)
 	return &netlink.Tbf{
 		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: index, Parent: netlink.HANDLE_ROOT, Handle: egressHandle},
 		Rate:       rate,
-		Limit:      uint32(burst + rate/egressWait),
+		Limit:      uint32(burst + rate*egressWait/1000),
 		Buffer:     netlink.Xmittime(rate, uint32(burst)),
 	}
 }
@@ -191,7 +193,7 @@ func (t *Tunnel) limitIngress(link netlink.Link, qdiscs []netlink.Qdisc, kbit ui
 func policer(index int, kbit uint32) *netlink.MatchAll {
 	police := netlink.NewPoliceAction()
 	police.Rate = kbit * 125 // bytes per second
-	police.Burst = max(police.Rate/ingressWait, ingressBurst)
+	police.Burst = max(uint32(uint64(police.Rate)*ingressFill/1000), ingressBurst)
 	police.Mtu = ingressMTU
 	police.ExceedAction = netlink.TC_POLICE_SHOT
 	return &netlink.MatchAll{

@@ -119,9 +119,9 @@ func TestLimitEgress(t *testing.T) {
 func TestTokenBucket(t *testing.T) {
 	for _, c := range []struct{ kbit, burst, limit uint32 }{
 		{200, 6000, 8500},
-		{2000, 6000, 31_000},
-		{10_000, 12_500, 137_500},
-		{100_000, 125_000, 1_375_000},
+		{2000, 12_500, 37_500},
+		{10_000, 62_500, 187_500},
+		{100_000, 625_000, 1_875_000},
 	} {
 		q := tokenBucket(1, c.kbit)
 		// Times are whole ticks of 64 ns.
@@ -131,8 +131,23 @@ func TestTokenBucket(t *testing.T) {
 		}
 	}
 	// The largest limit keeps within 32 bits.
-	if q := tokenBucket(1, MaxLimit); uint64(q.Limit) != q.Rate/egressTick+q.Rate/egressWait {
+	if q := tokenBucket(1, MaxLimit); uint64(q.Limit) != q.Rate*egressFill/1000+q.Rate*egressWait/1000 {
 		t.Errorf("%d kbit/s: %+v", uint32(MaxLimit), q)
+	}
+}
+
+// A police action's numbers, in bytes.
+func TestPolicer(t *testing.T) {
+	for _, c := range []struct{ kbit, rate, burst uint32 }{
+		{200, 25_000, 15_000},
+		{2000, 250_000, 62_500},
+		{100_000, 12_500_000, 3_125_000},
+		{MaxLimit, MaxLimit * 125, 1_073_741_812},
+	} {
+		a := policer(1, c.kbit).Actions[0].(*netlink.PoliceAction)
+		if a.Rate != c.rate || a.Burst != c.burst {
+			t.Errorf("%d kbit/s: rate %d, burst %d; want %d and %d", c.kbit, a.Rate, a.Burst, c.rate, c.burst)
+		}
 	}
 }
 
