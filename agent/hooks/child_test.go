@@ -12,29 +12,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A hook that does not end is killed with everything that it started, and the next one runs.
+// A hook that does not end in its time is killed, and the next one runs.
 func TestTimeout(t *testing.T) {
-	b := newBench(t, Options{Timeout: 300 * time.Millisecond})
+	b := newBench(t, Options{Timeout: 50 * time.Millisecond})
 	b.fifo("never")
-	alive := b.fifo("alive")
-	b.hook("1-stuck", `
-		trap '' TERM
-		echo begun
-		(exec 3>$SCRATCH/alive; read x <$SCRATCH/never) &
-		read x <$SCRATCH/never`)
+	b.hook("1-stuck", `read x <$SCRATCH/never`)
 	b.hook("2-next", "")
 	b.start()
 	b.Post(Event{Event: Up, Uplink: "mesh"})
-	// Both of them hold their end of the pipe until they are dead.
-	r := open(t, alive, os.O_RDONLY)
-	defer r.Close()
-	if got, err := io.ReadAll(r); err != nil || len(got) != 0 {
-		t.Errorf("%q, %v", got, err)
-	}
-	if got := b.next(); got != (Result{"1-stuck", Up, "timed out", "begun"}) {
+	if got := b.next(); got != (Result{"1-stuck", Up, "timed out", ""}) {
 		t.Errorf("%+v", got)
 	}
-	if got := b.next(); got.Hook != "2-next" || got.Exit != "0" {
+	if got := b.next(); got.Hook != "2-next" { // it may be late itself, on a busy machine
 		t.Errorf("%+v", got)
 	}
 	n := 0
@@ -45,6 +34,31 @@ func TestTimeout(t *testing.T) {
 	}
 	if n != 1 {
 		t.Errorf("%d warnings", n)
+	}
+}
+
+// With a hook dies what it started, whatever they do about signals.
+func TestKillGroup(t *testing.T) {
+	b := newBench(t, Options{})
+	b.farewell = 1 // as good as over
+	b.fifo("never")
+	alive := b.fifo("alive")
+	b.hook("stuck", `
+		trap '' TERM
+		echo begun
+		(exec 3>$SCRATCH/alive; read x <$SCRATCH/never) &
+		read x <$SCRATCH/never`)
+	b.start()
+	b.Post(Event{Event: Up, Uplink: "mesh"})
+	r := open(t, alive, os.O_RDONLY)
+	defer r.Close()
+	b.cancel()
+	// The one in the background holds its end of the pipe until it is dead.
+	if got, err := io.ReadAll(r); err != nil || len(got) != 0 {
+		t.Errorf("%q, %v", got, err)
+	}
+	if got := b.next(); got != (Result{"stuck", Up, "timed out", "begun"}) {
+		t.Errorf("%+v", got)
 	}
 }
 

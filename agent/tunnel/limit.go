@@ -57,8 +57,8 @@ const (
 		"(kmod-sched on OpenWrt 24.10 and before)"
 )
 
-// limit makes the device's limits what is wanted. Queueing disciplines and filters of others stay as they are. What the
-// kernel cannot do is a warning: the tunnel works without.
+// limit makes the limits of a device of ours what is wanted. Queueing disciplines and filters of others stay as they are.
+// What the kernel cannot do is a warning: the tunnel works without.
 func (t *Tunnel) limit(link netlink.Link, want Limit) (warnings []string, err error) {
 	name := link.Attrs().Name
 	for _, kbit := range [...]uint32{want.Ingress, want.Egress} {
@@ -67,10 +67,7 @@ func (t *Tunnel) limit(link netlink.Link, want Limit) (warnings []string, err er
 		}
 	}
 	qdiscs, err := t.h.QdiscList(link)
-	if errors.Is(err, unix.EOPNOTSUPP) && want == (Limit{}) {
-		return nil, nil // a kernel without any traffic control; with a limit, the attempts below say so
-	}
-	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+	if err != nil && !isUnable(err) {
 		return nil, fmt.Errorf("list queueing disciplines of %s: %w", name, err)
 	}
 	sending, err := t.limitEgress(link, qdiscs, want.Egress)
@@ -140,7 +137,7 @@ func (t *Tunnel) limitIngress(link netlink.Link, qdiscs []netlink.Qdisc, kbit ui
 	}
 	var filters []netlink.Filter
 	if hook != nil {
-		if filters, err = t.h.FilterList(link, ingressParent); err != nil {
+		if filters, err = t.h.FilterList(link, ingressParent); err != nil && !isUnable(err) {
 			return nil, fmt.Errorf("list filters: %w", err)
 		}
 	}
@@ -219,8 +216,11 @@ func polices(f netlink.Filter, want *netlink.MatchAll) bool {
 // says missing, and nothing was changed.
 func (t *Tunnel) attempt(f func() error) (missing bool, err error) {
 	err = f()
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
+	if errors.Is(err, unix.ENOENT) || isUnable(err) {
 		return true, nil
 	}
 	return false, t.change(func() error { return err })
 }
+
+// isUnable says whether the kernel was built without queueing disciplines, or without filters, altogether.
+func isUnable(err error) bool { return errors.Is(err, unix.EOPNOTSUPP) }
