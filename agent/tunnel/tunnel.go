@@ -226,8 +226,10 @@ func (t *Tunnel) settle(link netlink.Link, uplink string, d Device) (obsolete []
 		if err := t.addresses(link, d, owned(link, uplink)); err != nil {
 			return nil, nil, err
 		}
-		if warnings, err = t.limit(link, d.Limit); err != nil {
-			return nil, nil, err
+		if owned(link, uplink) {
+			if warnings, err = t.limit(link, d.Limit); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
 	return obsolete, warnings, t.routes(link, d)
