@@ -30,6 +30,9 @@ const (
 	// clock is waited for. Without a gateway the engine says when to ask.
 	fetchFirst = 3 * time.Second
 	fetchMost  = 10 * time.Minute
+	// checkMost is the longest wait between two rounds of handshakes when nobody answers. A network's own servers are asked, not
+	// a broker's many, and its operators wish for about so much (wgkex, PARKER.md).
+	checkMost = 10 * time.Second
 	// voidAfter is when a session without an answer is void (REJECT_AFTER_TIME in the WireGuard paper, section 6.1): then no
 	// default route may lead into it, even while there is no WAN to look for another.
 	voidAfter = 180 * time.Second

@@ -28,7 +28,8 @@ func (u *Uplink) tell() {
 	case e.GatewayKey == "" && last == nil && time.Since(u.began) < quiet:
 		return
 	}
-	u.told = &e
+	told := e
+	u.told = &told
 	switch {
 	case e.GatewayKey == "":
 		e.Event = hooks.Down

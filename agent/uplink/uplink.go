@@ -271,7 +271,11 @@ func (u *Uplink) wayOut() wan.Path {
 }
 
 func (u *Uplink) newEngine() {
-	u.engine = peerselector.New(peerselector.Config{Timing: peerselector.Default(), Broker: u.cfg.Protocol.Registers(), Standby: u.cfg.Protocol == config.Parker, Intn: intn})
+	timing := peerselector.Default()
+	if u.cfg.Protocol == config.Parker {
+		timing.BackoffMax = checkMost
+	}
+	u.engine = peerselector.New(peerselector.Config{Timing: timing, Broker: u.cfg.Protocol.Registers(), Standby: u.cfg.Protocol == config.Parker, Intn: intn})
 	u.handle(peerselector.Rebalance{Every: u.cfg.Rebalance})
 	u.handle(peerselector.Static{Peers: u.cfg.Gateways})
 }

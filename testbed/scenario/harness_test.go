@@ -144,6 +144,20 @@ type status struct {
 	VXLANMTU                                                  int `json:"vxlan_mtu"`
 	Switches                                                  int
 	Warnings                                                  []string
+	Network                                                   *network
+	Hooks                                                     []struct {
+		Name, Event, Exit string
+		Last              string `json:"last_line"`
+	}
+}
+
+// network is the part of a status that follows from a signed configuration.
+type network struct {
+	ID, Address4, Address6, Range4, Range6, Exit string
+	Tunnels                                      []struct {
+		Interface   string
+		HandshakeAt int64 `json:"handshake_uptime_ms"`
+	}
 }
 
 func (s *scene) status() status {

@@ -25,7 +25,7 @@ var (
 
 	parkerAsked     = Metric{Name: "all down to a request for configuration", Unit: "s", Target: 15}
 	parkerRouteless = Metric{Name: "all down to no default routes", Unit: "s", Target: 195}
-	parkerBack      = Metric{Name: "all back to reply", Unit: "s", Target: 35}
+	parkerBack      = Metric{Name: "all back to reply", Unit: "s", Target: 20}
 )
 
 // settled is a node in use of one concentrator, with sessions to all.
