@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -27,8 +28,10 @@ type Exit struct {
 }
 
 // exit makes the default routes of the main table that carry our number those that are wanted. One that exists is replaced in
-// one message, so that there is no moment without; routes of others are left alone.
+// one message, so that there is no moment without; routes of others are left alone. A family that cannot have its route does
+// not keep the other from its own: that is a warning, unless neither can.
 func (t *Tunnel) exit(e Exit) (warnings []string, err error) {
+	var errs []error
 	for _, f := range []struct {
 		family, metric int
 		via            netip.Addr
@@ -52,10 +55,13 @@ func (t *Tunnel) exit(e Exit) (warnings []string, err error) {
 			}
 		}
 		if err := t.oneDefault(have, want, wanted, f.name); err != nil {
-			return nil, err
+			errs = append(errs, err)
 		}
 	}
-	return warnings, nil
+	if len(errs) == 1 {
+		return append(warnings, errs[0].Error()), nil
+	}
+	return warnings, errors.Join(errs...)
 }
 
 // oneDefault leaves want as the only default route with our number, or none. It comes before those of others with the same

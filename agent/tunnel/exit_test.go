@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -215,5 +216,32 @@ func TestClaim(t *testing.T) {
 	_, err2 := netlink.LinkByName("wg_c2")
 	if err1 == nil || err2 != nil {
 		t.Errorf("after the end: ours is gone: %v; the other: %v", err1 != nil, err2)
+	}
+}
+
+// A family that cannot have its route, here because nobody knows the next hop, does not keep the other from its own.
+func TestExitOfOneFamily(t *testing.T) {
+	tun := open(t, testns.WireGuard(t))
+	d := by(several(t, 1), 1)
+	d.Exit.Via4 = netip.MustParseAddr("10.99.99.99")
+	r := apply(t, tun, d)
+	wantRoutes(t, "fe80::1 by wg_c1 proto 23")
+	if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "IPv4 default route via 10.99.99.99") {
+		t.Errorf("warnings %q", r.Warnings)
+	}
+	d.Exit.Via6 = netip.MustParseAddr("fd99::99")
+	if _, err := tun.Apply(context.Background(), d); err == nil {
+		t.Error("no error although neither family has a route")
+	}
+}
+
+// A network may give the node the address of its concentrator (wgkex, where all have the same).
+func TestOwnAddressIsTheOtherEnds(t *testing.T) {
+	tun := open(t, testns.WireGuard(t))
+	d := several(t, 1)
+	d.Devices[0].Addresses[0].Peer = d.Devices[0].Addresses[0].Prefix.Addr()
+	apply(t, tun, by(d, 1))
+	if r := apply(t, tun, by(d, 1)); r.Changes != 0 {
+		t.Errorf("the second Apply made %d changes", r.Changes)
 	}
 }

@@ -48,6 +48,11 @@ func (t *Tunnel) addresses(link netlink.Link, d Device, ours bool) error {
 		return fmt.Errorf("list addresses of %s: %w", d.Interface, err)
 	}
 	missing := slices.Clone(d.Addresses)
+	for i, a := range missing {
+		if a.Peer == a.Prefix.Addr() {
+			missing[i].Peer = netip.Addr{} // as the kernel has it
+		}
+	}
 	for _, a := range have {
 		is := address(a)
 		if i := slices.Index(missing, is); i >= 0 {

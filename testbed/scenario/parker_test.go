@@ -350,6 +350,26 @@ func TestParkerMigration(t *testing.T) {
 	}
 }
 
+// Where the WAN's IPv6 is too narrow for packets of the network's size, concentrators are reached by IPv4, whatever the server
+// says: at wgkex it names no addresses.
+func TestParkerNarrowIPv6(t *testing.T) {
+	t.Parallel()
+	n := newParker(t, world.ParkerOptions{Dialect: parker.Wgkex}, nil)
+	n.must(n.Node.Sysctl("net.ipv6.conf.wan.mtu", "1400"))
+	n.online(n.start())
+	st := n.ready()
+	if !strings.HasPrefix(st.Gateway.Endpoint, "203.0.113.") {
+		t.Errorf("in use by %s, although IPv6 carries 1400 bytes only", st.Gateway.Endpoint)
+	}
+	for _, s := range n.Parker.Servers {
+		for _, r := range s.Requests() {
+			if !strings.Contains(r.RawQuery, "&v6mtu=1400&") {
+				t.Errorf("the server was told %s", r.RawQuery)
+			}
+		}
+	}
+}
+
 // Aachen's registration: the key is posted, again when the gateways have lost it, and a server that is down keeps no node away
 // from gateways that know it.
 func TestFFAC(t *testing.T) {
@@ -381,5 +401,20 @@ func TestFFACServerDown(t *testing.T) {
 	s.reply(l2, s.start())
 	if st := nodeConnected(s); !strings.Contains(st.Broker, "500") {
 		t.Errorf("status %+v, want the server's answer in it", st)
+	}
+}
+
+// A server that takes a key and loses it is asked again once gateways do not answer.
+func TestFFACKeyLost(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, world.Options{FFAC: true}, func(w *world.World) string { return world.UCI(w.FFACOptions(), w.Sections()) })
+	s.FFAC.SetFault(ffac.Status(200)) // and tells nobody
+	l2 := s.frames()
+	began := s.start()
+	s.line("msg=registered")
+	s.FFAC.SetFault(ffac.Fault{})
+	s.reply(l2, began)
+	if asked := s.FFAC.Asked(); asked < 2 || asked > 4 {
+		t.Errorf("asked %d times", asked)
 	}
 }
