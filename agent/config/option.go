@@ -71,6 +71,16 @@ var globalOptions = []option{
 		}
 		return ok
 	}},
+	// The rest is read by the service's start script, not by the program: Go's memory settings have to be there before it
+	// starts, and the firewall is OpenWrt's.
+	{"gomemlimit", false, "", "8MiB to 4096MiB, or off", func(_ *draft, v string) bool {
+		n, ok := strings.CutSuffix(v, "MiB")
+		return v == "off" || ok && parseNumber(n, 8, 4096, new(uint64))
+	}},
+	{"gogc", false, "", "10 to 1000, or off", func(_ *draft, v string) bool {
+		return v == "off" || parseNumber(v, 10, 1000, new(uint64))
+	}},
+	{"firewall", false, "1", allowedBool, func(_ *draft, v string) bool { return parseBool(v, new(bool)) }},
 }
 
 var uplinkOptions = []option{

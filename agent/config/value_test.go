@@ -23,6 +23,9 @@ var values = []struct {
 	good, bad   []string
 }{
 	{"global", "log_level", []string{"error", "warn", "info", "debug"}, []string{"Info", "1", "warning"}},
+	{"global", "gomemlimit", []string{"8MiB", "24MiB", "4096MiB", "off"}, []string{"7MiB", "4097MiB", "24", "24M", "24 MiB", "1GiB", "MiB", "-8MiB", "0"}},
+	{"global", "gogc", []string{"10", "100", "1000", "off"}, []string{"9", "1001", "50%", "-1", "on"}},
+	{"global", "firewall", []string{"0", "1", "off"}, []string{"2", "maybe"}},
 
 	{"uplink", "enabled", []string{"0", "1", "true", "false", "on", "off", "yes", "no", "enabled", "disabled"}, []string{"2", "True", "ja", " 1", "1 ", "01"}},
 	{"uplink", "protocol", []string{"static", "wgkex", "ffac"}, []string{"Parker", "STATIC", "wgpeerselector"}},
