@@ -140,3 +140,16 @@ func TestKeys(t *testing.T) {
 		}
 	}
 }
+
+// TestRunGroup: a group that does not exist ends the program before it does anything. What happens to one that does is for
+// package wgpeerselector to test.
+func TestRunGroup(t *testing.T) {
+	dir, flags := folders(t, goodConfig)
+	code, _, stderr := run(append([]string{"run", "--group", "no-such-group"}, flags...)...)
+	if code != exitFailed || !strings.Contains(stderr, `there is no group "no-such-group" in /etc/group`) {
+		t.Errorf("code %d, %q", code, stderr)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "run")); !os.IsNotExist(err) {
+		t.Errorf("it went on: %v", err)
+	}
+}

@@ -52,6 +52,7 @@ Options, after the command:
   --run DIR       lock and status files (default /var/run/wguplink)
   --ubus PATH     socket of ubusd (default: where OpenWrt has it)
   --uplink NAME   reconnect: of which uplink, where there are several
+  --group GROUP   run: change to this Unix group before anything is sent, and check that it took
   --state DIR     what outlives a reboot (default /etc/wguplink)
   --help          this text
 

@@ -15,6 +15,7 @@ type options struct {
 	config, staged, run, state string
 	ubus                       string // socket; "" means the usual ones
 	uplink                     string // reconnect: which one; "" means the only one
+	group                      string // run: the Unix group, name or number; "" means to stay in the present one
 	json, help                 bool
 }
 
@@ -42,6 +43,8 @@ func parseOptions(args []string) (o options, rest []string, err error) {
 			dir = &o.ubus
 		case "--uplink":
 			dir = &o.uplink
+		case "--group":
+			dir = &o.group
 		case "--json":
 			o.json = true
 			continue

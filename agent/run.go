@@ -20,10 +20,17 @@ import (
 	"wguplink/agent/ubus"
 	"wguplink/agent/uplink"
 	"wguplink/agent/userspace"
+	"wguplink/agent/wgpeerselector"
 )
 
 // runAgent runs all enabled uplinks until SIGTERM or SIGINT.
 func runAgent(o options, stderr io.Writer) int {
+	if o.group != "" { // before there is any socket
+		if err := wgpeerselector.SwitchGroup(o.group); err != nil {
+			fmt.Fprintln(stderr, err)
+			return exitFailed
+		}
+	}
 	s := service{stderr: stderr, run: o.run, state: o.state, ubus: o.ubus}
 	s.load = func() ([]config.Uplink, error) {
 		cfg, err := o.load()
