@@ -1,0 +1,33 @@
+#!/bin/sh
+# The protocol wgpeerselector of netifd, as Gluon's package of that name has it: keeps the WireGuard interface that is its
+# device connected to one of the peers of /etc/config/wgpeerselector.
+# shellcheck shell=dash disable=SC1091 # OpenWrt's files
+
+. /lib/functions.sh
+. ../netifd-proto.sh
+init_proto "$@"
+
+proto_wgpeerselector_init_config() {
+	proto_config_add_string unix_group
+}
+
+proto_wgpeerselector_setup() {
+	local config="$1" device="$2" unix_group
+	json_get_vars unix_group
+
+	# The program waits for the device by itself. But netifd's own setup of it, which has the name of the device, replaces
+	# all peers: begin after it.
+	(proto_add_host_dependency "$config" '' "$device")
+	proto_init_update "$device" 1
+	proto_send_update "$config"
+
+	set -- /usr/bin/wgpeerselector -i "$device"
+	[ -z "$unix_group" ] || set -- "$@" --group "$unix_group"
+	proto_run_command "$config" "$@"
+}
+
+proto_wgpeerselector_teardown() {
+	proto_kill_command "$1"
+}
+
+add_protocol wgpeerselector
