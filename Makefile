@@ -8,7 +8,8 @@
 #   make figures  measure the start, the failover and the memory, ten times over, in the lab (as root)
 #   make lint     gofmt, go vet, staticcheck, shellcheck
 #   make cross    static binaries for routers: build/<variant>/wguplink-<arch>
-#   make size     what they take in flash; fails when over budget
+#   make size     what they take in flash, with all that their packages install; fails when over budget
+#   make packages install what is needed, then check the OpenWrt and Gluon packages (as root)
 #   make clean    remove all of it
 
 # Where scripts/setup has put Go, if the system's is too old.
@@ -18,7 +19,7 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 export CGO_ENABLED := 0
 BUILD = go build -trimpath -buildvcs=false -ldflags "-s -w $$(scripts/version)"
 
-.PHONY: build labtool test test-unit test-lab demo lab figures setup lint cross size clean
+.PHONY: build labtool test test-unit test-lab demo lab figures setup lint cross size packages clean
 
 build:
 	$(BUILD) -tags nethttpomithttp2,netgo,osusergo -o build/wguplink ./agent
@@ -65,7 +66,12 @@ cross:
 	scripts/cross
 
 size: cross
+	scripts/trees
 	scripts/size
+
+packages: setup
+	$(MAKE) cross
+	scripts/packages
 
 # build/go is only a pointer into Go's module cache, and tedious to get back.
 clean:

@@ -27,7 +27,8 @@ feed_make() {
 	make -s -C feed/wguplink TOPDIR="$PWD/feed/test/stubs/build" BUILD_DIR="$work/build_dir" "$@"
 }
 
-# shells are what runs our scripts: busybox's as on a router, and dash, which knows even less.
+# The shells that our scripts are run by: busybox's as on a router, and dash, which knows even less.
+# shellcheck disable=SC2034 # used where this is sourced
 shells='dash busybox'
 
 # new_root SHELL makes $root: the packages as they install, the program included, and around them as much of OpenWrt as our
