@@ -1,0 +1,331 @@
+-- What the providers and the upgrade scripts share: the one uplink of a Gluon node in /etc/config/wguplink.
+
+local simple_uci = require 'simple-uci'
+local util = require 'gluon.util'
+
+local M = {
+	-- the section of the node's uplink
+	uplink = 'mesh',
+	-- What the site wrote last lies in this package. What differs from it in wguplink is the user's, and stays.
+	record = 'wguplink_site',
+}
+
+local TRUE = { ['1'] = true, on = true, ['true'] = true, yes = true, enabled = true }
+
+-- Whether a value of UCI says yes, in any of the spellings that are in the field.
+function M.truth(value)
+	return TRUE[value] == true
+end
+
+function M.valid_key(key)
+	return type(key) == 'string' and key:match('^' .. ('[%a%d+/]'):rep(42) .. '[AEIMQUYcgkosw480]=$') ~= nil
+end
+
+-- A fastd secret can be taken over as well: 64 hexadecimal digits.
+function M.importable(key)
+	return M.valid_key(key) or (type(key) == 'string' and #key == 64 and key:match('^%x+$') ~= nil)
+end
+
+
+-- What Gluon's core asks a provider for
+
+function M.enable(val)
+	local uci = simple_uci.cursor()
+	if uci:get('wguplink', M.uplink) then
+		uci:set('wguplink', M.uplink, 'enabled', val and true or false)
+		uci:save('wguplink')
+	end
+end
+
+-- The wizard multiplies Mbit/s by 1000, so that there can be decimal places.
+local function kbit(value)
+	value = tonumber(value)
+	if not value or value < 1 then
+		return nil
+	end
+	return tostring(math.floor(value + 0.5))
+end
+
+-- Limits in kbit/s, or nil for none. The agent shapes by itself; two shapers would halve the rate, so that simple-tc's
+-- section, which the earlier providers wrote, goes.
+function M.set_limit(ingress, egress)
+	local uci = simple_uci.cursor()
+	if uci:get('wguplink', M.uplink) then
+		uci:set('wguplink', M.uplink, 'limit_ingress', kbit(ingress))
+		uci:set('wguplink', M.uplink, 'limit_egress', kbit(egress))
+		uci:save('wguplink')
+	end
+	if uci:get('simple-tc', 'mesh_vpn') then
+		uci:delete('simple-tc', 'mesh_vpn')
+		uci:save('simple-tc')
+	end
+end
+
+-- The agent's public key in base64; nil before it has one.
+function M.public_key()
+	local key = util.trim(util.exec('wguplink key show ' .. M.uplink .. ' 2>/dev/null'))
+	return M.valid_key(key) and key or nil
+end
+
+
+-- The three-way merge: site as it was, UCI as it is, site as it is now
+
+local function text(value)
+	if type(value) == 'boolean' then
+		return value and '1' or '0'
+	elseif type(value) == 'number' then
+		return string.format('%.0f', value)
+	elseif type(value) == 'table' then
+		local list = {}
+		for i, v in ipairs(value) do
+			list[i] = text(v)
+		end
+		return #list > 0 and list or nil
+	end
+	return value
+end
+
+local function equal(a, b)
+	local function flat(v)
+		return type(v) == 'table' and table.concat(v, '\n') or v
+	end
+	return flat(a) == flat(b)
+end
+
+local function sorted(...)
+	local keys, seen = {}, {}
+	for _, t in ipairs({...}) do
+		for k in pairs(t) do
+			if not seen[k] and k:sub(1, 1) ~= '.' then
+				seen[k] = true
+				table.insert(keys, k)
+			end
+		end
+	end
+	table.sort(keys)
+	return keys
+end
+
+local function merge_section(uci, stype, name, wanted)
+	local was = uci:get_all(M.record, name) or {}
+	local is = uci:get_all('wguplink', name)
+	if not is then
+		uci:section('wguplink', stype, name)
+		is = {}
+	end
+
+	for _, option in ipairs(sorted(was, wanted)) do
+		local mine = is[option] ~= nil and not equal(is[option], was[option])
+		if not mine and not equal(is[option], wanted[option]) then
+			uci:set('wguplink', name, option, wanted[option])
+		end
+	end
+
+	uci:delete(M.record, name)
+	uci:section(M.record, stype, name)
+	for _, option in ipairs(sorted(wanted)) do
+		uci:set(M.record, name, option, wanted[option])
+	end
+end
+
+-- A gateway that the site no longer has goes, unless somebody has changed or marked it.
+local function drop_gateway(uci, name)
+	local was, is = uci:get_all(M.record, name), uci:get_all('wguplink', name)
+	local mine = false
+	if is then
+		for _, option in ipairs(sorted(was, is)) do
+			mine = mine or not equal(was[option], is[option])
+		end
+	end
+	if is and not mine then
+		uci:delete('wguplink', name)
+	end
+	uci:delete(M.record, name)
+end
+
+-- A file must be there for UCI to write to it.
+local function ensure(package)
+	local path = '/etc/config/' .. package
+	local f = io.open(path)
+	if not f then
+		f = assert(io.open(path, 'w'))
+	end
+	f:close()
+end
+
+-- Nothing can be written to a file that UCI cannot read. It is put aside, and the key in it is saved.
+local function mend(uci)
+	ensure('wguplink')
+	ensure(M.record)
+	if uci:load('wguplink') then
+		return
+	end
+	local path, aside = '/etc/config/wguplink', '/etc/wguplink.broken'
+	local content = util.readfile(path) or ''
+	io.stderr:write(path .. ' cannot be read by uci: it is now ' .. aside .. ', and a new one is written\n')
+	assert(os.rename(path, aside))
+	ensure('wguplink')
+	uci:load('wguplink')
+	local key = content:match('private_key%s+[\'"]?([%a%d+/]+=)')
+	if M.valid_key(key) then
+		uci:section('wguplink', 'uplink', M.uplink, { private_key = key })
+	end
+end
+
+-- Brings an uplink and its gateways to UCI: options by their names in docs/configuration.md, with values as in site.conf.
+-- enabled and the limits are not among them: they are gluon.mesh_vpn's, and written by enable and set_limit.
+function M.write(uplink, gateways)
+	local uci = simple_uci.cursor()
+	mend(uci)
+
+	local function plain(options)
+		local t = {}
+		for k, v in pairs(options) do
+			t[k] = text(v)
+		end
+		return t
+	end
+
+	local fresh = not uci:get('wguplink', M.uplink, 'enabled')
+	merge_section(uci, 'uplink', M.uplink, plain(uplink))
+	if fresh then
+		uci:set('wguplink', M.uplink, 'enabled', M.wanted())
+	end
+
+	local names = {}
+	for name in pairs(gateways) do
+		names[name] = true
+	end
+	local gone = {}
+	uci:foreach(M.record, 'gateway', function(s)
+		if not names[s['.name']] then
+			table.insert(gone, s['.name'])
+		end
+	end)
+	for _, name in ipairs(gone) do
+		drop_gateway(uci, name)
+	end
+
+	-- The keys of the gateways that are somebody's own: a second one with the same key would be a mistake.
+	local taken = {}
+	uci:foreach('wguplink', 'gateway', function(s)
+		if s.public_key and not names[s['.name']] then
+			taken[s.public_key] = s['.name']
+		end
+	end)
+	for _, name in ipairs(sorted(gateways)) do
+		local g = plain(gateways[name])
+		if not taken[g.public_key] then
+			merge_section(uci, 'gateway', name, g)
+		end
+	end
+
+	uci:save('wguplink')
+	uci:save(M.record)
+end
+
+-- Gateways that a user had marked with "preserve" for the earlier package become ones of our own.
+function M.adopt_gateways()
+	local uci = simple_uci.cursor()
+	local taken = {}
+	uci:foreach('wguplink', 'gateway', function(s)
+		taken[s['.name']] = true
+		taken[s.public_key or ''] = true
+	end)
+
+	local function adopt(s, name, key, link_address)
+		if M.truth(s.preserve) and M.valid_key(key) and s.endpoint and not taken[key] and not taken[name] then
+			taken[key], taken[name] = true, true
+			uci:section('wguplink', 'gateway', name, {
+				uplink = M.uplink, public_key = key, endpoint = { s.endpoint }, link_address = link_address,
+			})
+			if s.enabled and not M.truth(s.enabled) then
+				uci:set('wguplink', name, 'enabled', false)
+			end
+		end
+	end
+	local number = 0
+	uci:foreach('wireguard', 'peer', function(s) -- Munich's
+		number = number + 1
+		adopt(s, s['.anonymous'] and 'own_' .. number or s['.name'], s.publickey, s.link_address)
+	end)
+	uci:foreach('wgpeerselector', 'peer', function(s) -- Gluon's
+		number = number + 1
+		adopt(s, s['.anonymous'] and 'own_' .. number or s['.name'], s.public_key, 'fe80::1')
+	end)
+	uci:save('wguplink')
+end
+
+
+-- Whether the VPN is on
+
+-- gluon.mesh_vpn.enabled is the only truth. Returns a boolean.
+function M.wanted()
+	return M.truth(simple_uci.cursor():get('gluon', 'mesh_vpn', 'enabled'))
+end
+
+-- Makes gluon.mesh_vpn what Gluon's core expects. Where it is not there yet, the earlier packages' own switches are read, and
+-- other spellings of yes are put right: an update must not take a node offline.
+function M.mend_switch(site)
+	local uci = simple_uci.cursor()
+	local switch = uci:get('gluon', 'mesh_vpn', 'enabled')
+	if switch == '0' or switch == '1' then
+		return
+	end
+	if uci:get('gluon', 'mesh_vpn') then
+		uci:set('gluon', 'mesh_vpn', 'enabled', M.truth(switch))
+	elseif M.truth(uci:get('wireguard', 'mesh_vpn', 'enabled')) or M.truth(uci:get('fastd', 'mesh_vpn', 'enabled')) then
+		uci:section('gluon', 'mesh_vpn', 'mesh_vpn', {
+			enabled = true,
+			limit_enabled = site.mesh_vpn.bandwidth_limit.enabled(false),
+			limit_ingress = site.mesh_vpn.bandwidth_limit.ingress(),
+			limit_egress = site.mesh_vpn.bandwidth_limit.egress(),
+		})
+	else
+		return
+	end
+	uci:save('gluon')
+end
+
+
+-- Private keys
+
+-- Places that no program but this one will see: Gluon makes /etc/config/network anew with each update, before our scripts.
+local GOES = { ['network_gluon-old'] = true, network = true }
+
+-- Looks for a private key in places "package.section.option", in their order. Returns a key to store, when the first that
+-- is found is in a place that goes away, or was handed in; and the places that the agent may look at itself. One with
+-- something that is no key is left out: the agent would stop there.
+function M.find_key(places, from_file)
+	local uci = simple_uci.cursor()
+	local list, found, key = {}, false, nil
+	for _, place in ipairs(places) do
+		local package, section, option = place:match('^([^.]+)%.([^.]+)%.([^.]+)$')
+		local value = uci:get(package, section, option)
+		local good = M.importable(value)
+		if value and value ~= '' and value ~= 'generate' and not good then
+			io.stderr:write(place .. ' holds no private key: it is left as it is, and not used\n')
+		elseif not GOES[package] then
+			table.insert(list, place)
+		elseif good and not found then
+			key = value
+		end
+		found = found or good
+	end
+	if not found and M.valid_key(from_file) then
+		key = from_file
+	end
+	return key, list
+end
+
+-- Stores a key that would be lost otherwise. A key that is there already is never touched.
+function M.store_key(key)
+	local uci = simple_uci.cursor()
+	local place = uci:get_all('wguplink', M.uplink)
+	if key and place and not place.private_key and not place.key_file then
+		uci:set('wguplink', M.uplink, 'private_key', key)
+		uci:save('wguplink')
+	end
+end
+
+return M
