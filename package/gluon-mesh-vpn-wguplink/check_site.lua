@@ -136,4 +136,3 @@ end, false, "be 'auto' or a number of kbit/s")
 need(at('batman_hop_penalty'), is_integer(0, 255), false, 'be a number from 0 to 255')
 
 obsolete({ 'mesh_vpn', 'pubkey_privacy' }, 'WireGuard does not show its key to third parties. Delete the line.')
-obsolete(at('limit'), 'Set mesh_vpn.bandwidth_limit instead.')

@@ -1,0 +1,27 @@
+-- Checks the site's part about Parker when an image is built. Each message names the key, what it has to be, and what it is.
+
+if not need_table({ 'mesh_vpn', 'parker' }, nil, not need_table({ 'mesh_vpn', 'wireguard' }, nil, false)) then
+	return
+end
+
+local function each(pattern)
+	return function(v)
+		for _, e in ipairs(type(v) == 'table' and v or { v }) do
+			if type(e) ~= 'string' or not e:match(pattern) then
+				return false
+			end
+		end
+		return type(v) ~= 'table' or #v > 0
+	end
+end
+
+need({ 'mesh_vpn', 'parker', 'mtu' }, function(v)
+	return type(v) == 'number' and v % 1 == 0 and v >= 1280 and v <= 1500
+end, true, 'be a number of bytes, 1280 to 1500, such as 1375')
+need({ 'parker', 'config_server' }, each('^[%w._:/%[%]-]+$'), true,
+	"be the configuration server's host name, such as 'config.example.org', or a list of these")
+need({ 'parker', 'config_pubkey' }, function(v)
+	return type(v) == 'string' and #v == 56 and v:match('^RW[%w+/]+$') ~= nil
+end, true, "be a signify public key: the second line of the '.pub' file, 56 characters that begin with RW")
+need_string_array({ 'ntp_servers' })
+need({ 'ntp_servers' }, each('^%S+$'), true, 'have at least one server: the first one is told to clients')
