@@ -24,6 +24,7 @@ const usage = `usage: uci [-q] [-c DIR] [-P DIR] [-t DIR] COMMAND
 // tool is one call of the program.
 type tool struct {
 	config, save string
+	generated    bool
 }
 
 func main() {
@@ -32,7 +33,7 @@ func main() {
 	config := f.String("c", "/etc/config", "files")
 	save := f.String("P", "/tmp/.uci", "staged changes")
 	own := f.String("t", "", "staged changes, and no others")
-	f.Bool("X", false, "as the real one without sections' names")
+	generated := f.Bool("X", false, "show the generated names of sections without a name")
 	f.Usage = func() { fmt.Fprint(os.Stderr, usage) }
 	if err := f.Parse(os.Args[1:]); err != nil || f.NArg() == 0 {
 		f.Usage()
@@ -41,7 +42,7 @@ func main() {
 	if *own != "" {
 		save = own
 	}
-	if err := (tool{*config, *save}).run(f.Arg(0), f.Args()[1:]); err != nil {
+	if err := (tool{*config, *save, *generated}).run(f.Arg(0), f.Args()[1:]); err != nil {
 		if !*quiet {
 			fmt.Fprintln(os.Stderr, "uci:", err)
 		}
@@ -170,6 +171,9 @@ func (t tool) delete(ref string) error {
 
 func (t tool) print(p string, show bool) error {
 	tree := uci.NewTree(t.config, t.save)
+	if show && t.generated {
+		return t.showGenerated(tree, p)
+	}
 	export := tree.Export
 	if show {
 		export = tree.Show
@@ -180,6 +184,26 @@ func (t tool) print(p string, show bool) error {
 	}
 	_, err = os.Stdout.Write(text)
 	return err
+}
+
+// showGenerated is "uci -X show".
+func (t tool) showGenerated(tree *uci.Tree, p string) error {
+	if err := tree.LoadConfig(p, false); err != nil {
+		return err
+	}
+	sections, _ := tree.GetSections(p, "")
+	for _, s := range sections {
+		typ, _ := tree.SectionType(p, s)
+		fmt.Printf("%s.%s=%s\n", p, s, typ)
+		for _, o := range tree.Options(p, s) {
+			values, _ := tree.Get(p, s, o)
+			for i := range values {
+				values[i] = quote(values[i])
+			}
+			fmt.Printf("%s.%s.%s=%s\n", p, s, o, strings.Join(values, " "))
+		}
+	}
+	return nil
 }
 
 func (t tool) staged() []string {

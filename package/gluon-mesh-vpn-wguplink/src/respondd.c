@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What respondd tells of the mesh VPN: the state of the agent, asked over ubus, in the shape that Gluon's status page and
+ * Yanic read.
+ *
+ *   statistics  mesh_vpn {groups {UPLINK {peers {GATEWAY {established: SECONDS} | null}}}, gateway, backend, state, reason}
+ *   nodeinfo    software.wireguard {version, enabled, public_key}
+ *
+ * A gateway that is not in use is null, as with fastd: the status page takes an empty object for a connection.
+ */
+
+#include <respondd.h>
+
+#include <json-c/json.h>
+#include <libubox/blobmsg.h>
+#include <libubus.h>
+#include <uci.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* How long the agent has for its answer; respondd answers nobody meanwhile. */
+#define TIMEOUT_MS 1000
+
+/* Member NAME of a table if it has that type (BLOBMSG_TYPE_UNSPEC: any), else NULL. */
+static struct blob_attr *member(struct blob_attr *table, const char *name, int type) {
+	struct blob_attr *attr;
+	int rem;
+
+	if (!table)
+		return NULL;
+	blobmsg_for_each_attr(attr, table, rem) {
+		if (!strcmp(blobmsg_name(attr), name))
+			return type == BLOBMSG_TYPE_UNSPEC || blobmsg_type(attr) == type ? attr : NULL;
+	}
+	return NULL;
+}
+
+/* A text in a table, NULL if there is none or it is empty. */
+static const char *text(struct blob_attr *table, const char *name) {
+	struct blob_attr *attr = member(table, name, BLOBMSG_TYPE_STRING);
+	const char *s = attr ? blobmsg_get_string(attr) : NULL;
+
+	return s && *s ? s : NULL;
+}
+
+/* A number in a table; the agent sends the smallest type that it fits. */
+static int64_t number(struct blob_attr *table, const char *name) {
+	struct blob_attr *attr = member(table, name, BLOBMSG_TYPE_UNSPEC);
+
+	if (!attr)
+		return 0;
+	switch (blobmsg_type(attr)) {
+	case BLOBMSG_TYPE_INT64:
+		return (int64_t)blobmsg_get_u64(attr);
+	case BLOBMSG_TYPE_INT32:
+		return (int32_t)blobmsg_get_u32(attr);
+	}
+	return 0;
+}
+
+static void add_text(struct json_object *to, const char *name, const char *s) {
+	if (s)
+		json_object_object_add(to, name, json_object_new_string(s));
+}
+
+/* Seconds since an uptime in milliseconds; the agent's uptimes include suspends. */
+static int64_t seconds_since(int64_t uptime_ms) {
+	struct timespec now;
+
+	if (clock_gettime(CLOCK_BOOTTIME, &now))
+		return 0;
+	int64_t ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - uptime_ms;
+	return ms > 0 ? ms / 1000 : 0;
+}
+
+/* Calls handle with the table of uplinks, unless the agent is not there or does not answer in time. */
+static void ask_agent(ubus_data_handler_t handle, void *to) {
+	struct ubus_context *ctx = ubus_connect(NULL);
+	uint32_t id;
+
+	if (!ctx)
+		return;
+	if (!ubus_lookup_id(ctx, "wguplink", &id))
+		ubus_invoke(ctx, id, "status", NULL, handle, to, TIMEOUT_MS);
+	ubus_free(ctx);
+}
+
+/* Adds the gateways that the configuration names for the uplink, as not connected. */
+static void add_configured(struct json_object *peers, struct uci_package *p, const char *uplink) {
+	struct uci_element *e;
+
+	if (!p)
+		return;
+	uci_foreach_element(&p->sections, e) {
+		struct uci_section *s = uci_to_section(e);
+		if (strcmp(s->type, "gateway") || s->anonymous)
+			continue;
+		const char *of = uci_lookup_option_string(p->ctx, s, "uplink");
+		const char *enabled = uci_lookup_option_string(p->ctx, s, "enabled");
+		if ((!of || !strcmp(of, uplink)) && (!enabled || strcmp(enabled, "0")))
+			json_object_object_add(peers, e->name, NULL);
+	}
+}
+
+/* What the handler of statistics fills. */
+struct statistics {
+	struct json_object *mesh_vpn;
+	struct uci_package *config; /* or NULL */
+};
+
+static void statistics_handler(struct ubus_request *req, int type, struct blob_attr *msg) {
+	struct statistics *st = req->priv;
+	struct blob_attr *uplinks = member(msg, "uplinks", BLOBMSG_TYPE_TABLE), *uplink;
+	int rem;
+
+	(void)type;
+	if (!uplinks)
+		return;
+	struct json_object *groups = json_object_new_object();
+	st->mesh_vpn = json_object_new_object();
+	json_object_object_add(st->mesh_vpn, "groups", groups);
+
+	blobmsg_for_each_attr(uplink, uplinks, rem) {
+		struct json_object *group = json_object_new_object(), *peers = json_object_new_object();
+		json_object_object_add(group, "peers", peers);
+		json_object_object_add(groups, blobmsg_name(uplink), group);
+		add_configured(peers, st->config, blobmsg_name(uplink));
+
+		struct blob_attr *gateway = member(uplink, "gateway", BLOBMSG_TYPE_TABLE);
+		const char *name = text(gateway, "name");
+		if (name) {
+			struct json_object *peer = json_object_new_object();
+			/* All numbers of a node's statistics are floating point. */
+			json_object_object_add(peer, "established",
+				json_object_new_double(seconds_since(number(gateway, "established_uptime_ms"))));
+			json_object_object_add(peers, name, peer);
+		}
+
+		/* One uplink is the rule; with several, the first connected one speaks for the node. */
+		if (json_object_object_get_ex(st->mesh_vpn, "gateway", NULL))
+			continue;
+		add_text(st->mesh_vpn, "gateway", name);
+		add_text(st->mesh_vpn, "backend", text(uplink, "backend"));
+		add_text(st->mesh_vpn, "state", text(uplink, "state"));
+		add_text(st->mesh_vpn, "cause", text(uplink, "cause"));
+		add_text(st->mesh_vpn, "reason", text(uplink, "reason"));
+	}
+}
+
+static struct json_object *respondd_provider_statistics(void) {
+	struct json_object *ret = json_object_new_object();
+	struct statistics st = {0};
+	struct uci_context *ctx = uci_alloc_context();
+
+	if (ctx && uci_load(ctx, "wguplink", &st.config))
+		st.config = NULL;
+	ask_agent(statistics_handler, &st);
+	if (ctx)
+		uci_free_context(ctx);
+	if (st.mesh_vpn)
+		json_object_object_add(ret, "mesh_vpn", st.mesh_vpn);
+	return ret;
+}
+
+/* The kernel's WireGuard says its version; wireguard-go has none that is worth telling. */
+static void add_version(struct json_object *to) {
+	char line[64] = "";
+	FILE *f = fopen("/sys/module/wireguard/version", "r");
+
+	if (!f)
+		return;
+	if (fgets(line, sizeof(line), f))
+		line[strcspn(line, "\n")] = '\0';
+	fclose(f);
+	add_text(to, "version", line[0] ? line : NULL);
+}
+
+/* gluon.mesh_vpn.enabled is the one switch. */
+static bool enabled(void) {
+	struct uci_context *ctx = uci_alloc_context();
+	struct uci_package *p;
+	bool on = false;
+
+	if (!ctx)
+		return false;
+	if (!uci_load(ctx, "gluon", &p)) {
+		struct uci_section *s = uci_lookup_section(ctx, p, "mesh_vpn");
+		const char *v = s ? uci_lookup_option_string(ctx, s, "enabled") : NULL;
+		on = v && !strcmp(v, "1");
+	}
+	uci_free_context(ctx);
+	return on;
+}
+
+static void nodeinfo_handler(struct ubus_request *req, int type, struct blob_attr *msg) {
+	struct json_object *wireguard = req->priv;
+	struct blob_attr *uplinks = member(msg, "uplinks", BLOBMSG_TYPE_TABLE), *uplink;
+	int rem;
+
+	(void)type;
+	if (!uplinks)
+		return;
+	blobmsg_for_each_attr(uplink, uplinks, rem) {
+		if (text(uplink, "public_key")) {
+			add_text(wireguard, "public_key", text(uplink, "public_key"));
+			return;
+		}
+	}
+}
+
+static struct json_object *respondd_provider_nodeinfo(void) {
+	struct json_object *ret = json_object_new_object();
+	struct json_object *software = json_object_new_object(), *wireguard = json_object_new_object();
+	bool on = enabled();
+
+	add_version(wireguard);
+	json_object_object_add(wireguard, "enabled", json_object_new_boolean(on));
+	if (on)
+		ask_agent(nodeinfo_handler, wireguard);
+	json_object_object_add(software, "wireguard", wireguard);
+	json_object_object_add(ret, "software", software);
+	return ret;
+}
+
+const struct respondd_provider_info respondd_providers[] = {
+	{"nodeinfo", respondd_provider_nodeinfo},
+	{"statistics", respondd_provider_statistics},
+	{0},
+};

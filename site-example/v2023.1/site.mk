@@ -1,0 +1,28 @@
+# For Gluon up to v2023.1: take this instead of ../site.mk and ../image-customization.lua.
+
+GLUON_FEATURES := \
+	autoupdater \
+	ebtables-filter-multicast \
+	ebtables-filter-ra-dhcp \
+	ebtables-limit-arp \
+	mesh-batman-adv-15 \
+	mesh-vpn-wguplink \
+	respondd \
+	status-page \
+	web-advanced \
+	web-wizard
+
+GLUON_FEATURES_standard := \
+	wireless-encryption-wpa3
+
+# A broker by HTTPS needs somebody to vouch for it.
+GLUON_SITE_PACKAGES := iwinfo ca-bundle
+
+# Devices with little flash: gateways from the site only, no broker.
+GLUON_SITE_PACKAGES_tiny := -wguplink -ca-bundle wguplink-mini
+
+GLUON_RELEASE ?= 1.0+exp$(shell date '+%Y%m%d')
+GLUON_PRIORITY ?= 0
+GLUON_REGION ?= eu
+GLUON_LANGS ?= en de fr
+GLUON_MULTIDOMAIN := 1
