@@ -18,9 +18,6 @@ features {
 -- A broker by HTTPS needs somebody to vouch for it.
 packages { 'ca-bundle' }
 
--- Devices with little flash: gateways from the site only, no broker.
-if device_class('tiny') then
-	packages { '-wguplink', '-ca-bundle', 'wguplink-mini' }
-else
+if not device_class('tiny') then
 	features { 'wireless-encryption-wpa3' }
 end

@@ -18,9 +18,6 @@ GLUON_FEATURES_standard := \
 # A broker by HTTPS needs somebody to vouch for it.
 GLUON_SITE_PACKAGES := iwinfo ca-bundle
 
-# Devices with little flash: gateways from the site only, no broker.
-GLUON_SITE_PACKAGES_tiny := -wguplink -ca-bundle wguplink-mini
-
 GLUON_RELEASE ?= 1.0+exp$(shell date '+%Y%m%d')
 GLUON_PRIORITY ?= 0
 GLUON_REGION ?= eu

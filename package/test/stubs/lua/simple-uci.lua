@@ -71,11 +71,11 @@ local function parse(config)
 end
 
 function Cursor:load(config)
-	if self.packages[config] == nil then
-		self.packages[config] = parse(config) or false
+	if not self.packages[config] then
+		self.packages[config] = parse(config)
 		self.changes[config] = self.changes[config] or {}
 	end
-	return self.packages[config] ~= false
+	return self.packages[config] ~= nil
 end
 
 local function find(self, config, name)

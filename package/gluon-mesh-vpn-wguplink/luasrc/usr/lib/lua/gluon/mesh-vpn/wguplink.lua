@@ -106,6 +106,19 @@ local function sorted(...)
 	return keys
 end
 
+-- As uci:section, with values as in site.conf; what is right already is not written.
+function M.section(uci, package, stype, name, values)
+	if uci:get(package, name) ~= stype then
+		uci:section(package, stype, name)
+	end
+	for _, option in ipairs(sorted(values)) do
+		local value = text(values[option])
+		if not equal(uci:get(package, name, option), value) then
+			uci:set(package, name, option, value)
+		end
+	end
+end
+
 local function merge_section(uci, stype, name, wanted)
 	local was = uci:get_all(M.record, name) or {}
 	local is = uci:get_all('wguplink', name)

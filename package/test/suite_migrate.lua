@@ -1,0 +1,182 @@
+-- A node that comes from another package: key and settings are taken over, and what it had stays where it was.
+
+local lib = require 'lib'
+
+local A = 'QIkMRPAxJhZqMQmyAg8WKASJEVMXsMWaRhpuWZfNYmA='
+local B = 'aOBqBSKMYbcPVcLNiJWUGhdXXGPDBHOb4RiCbVmlFHI='
+local FASTD = '70e5ae1d21b9b8cd2bb0b3d09cc1c8be5d5a6a6d5d6f3bf09ce50c86f3a0aa4f'
+
+local MUNICH = lib.read('site-example/site.conf')
+local CITY = lib.read('site-example/domains/ffxx_city.conf')
+local function native(more)
+	return (MUNICH:gsub('wireguard = %b{}', function()
+		return [[wireguard = { mtu = 1330, ]] .. (more or '') .. [[ peers = {
+			gw1 = { public_key = 'o52Ge+Rpj4CUSitVag9mS7pSXUesNM0ESnvj/wwehkg=', endpoint = 'gw1.example.org:51820' },
+		} }]]
+	end)), (CITY:gsub('mesh_vpn = %b{}', 'mesh_vpn = {}'))
+end
+
+local BASE = {
+	gluon = "\nconfig core 'core'\n\toption domain 'ffxx_city'\n\nconfig mesh_vpn 'mesh_vpn'\n\toption enabled '1'\n",
+	network = "\nconfig interface 'loopback'\n\toption proto 'static'\n",
+	firewall = "\nconfig defaults\n\toption input 'REJECT'\n",
+}
+local function base(more)
+	local t = {}
+	for k, v in pairs(BASE) do
+		t[k] = v
+	end
+	for k, v in pairs(more) do
+		t[k] = v
+	end
+	return t
+end
+
+-- Upgrades, and starts the agent's part that takes a key over: "key show" must name the key that the node had.
+local function migrate(name, config, site, domain)
+	local root = lib.root(base(config), site, domain)
+	local ok, out, err = root.upgrade()
+	lib.check(name .. ': upgrade', ok, out .. err)
+	local good, problems, more = root.run('wguplink config check')
+	lib.check(name .. ': config check', good, problems .. more)
+	for package, text in pairs(config) do
+		if package ~= 'network_gluon-old' and package ~= 'simple-tc' then
+			lib.equal(name .. ': ' .. package .. ' is as it was', root.file('/etc/config/' .. package), text)
+		end
+	end
+	lib.golden(name .. '.wguplink', root.file('/etc/config/wguplink'))
+	return root, err
+end
+
+local function get(root, place)
+	return (select(2, root.run('uci -q get ' .. place)):gsub('\n$', ''))
+end
+
+-- Munich: the key stays where it is, and the agent looks there first. A preserved peer becomes a gateway.
+local root = migrate('munich', {
+	wireguard = "\nconfig wireguard 'mesh_vpn'\n\toption iface 'wg_mesh'\n\toption enabled '1'\n\toption privatekey '" .. A ..
+		"'\n\nconfig peer 'peer_1'\n\toption enabled '1'\n\toption endpoint 'gw1.example.org:40011'\n" ..
+		"\toption publickey 'o52Ge+Rpj4CUSitVag9mS7pSXUesNM0ESnvj/wwehkg='\n\toption link_address 'fe80::1'\n" ..
+		"\nconfig peer 'home'\n\toption preserve '1'\n\toption endpoint 'gw.example.net:1'\n" ..
+		"\toption publickey 'igyqOmWiz4EZxPG8ZzU537MnHhaqlwfa7HarB3KmnEg='\n\toption link_address 'fe80::9'\n" ..
+		"\nconfig peer 'broken'\n\toption preserve '1'\n\toption endpoint 'gw.example.net:1'\n\toption publickey 'x'\n",
+}, MUNICH, CITY)
+lib.equal('munich: the agent finds the key', get(root, 'wguplink.mesh.key_import'):match('^%S+'), 'wireguard.mesh_vpn.privatekey')
+lib.equal('munich: preserved peer', get(root, 'wguplink.home.link_address'), 'fe80::9')
+lib.equal('munich: other peers are the site\'s', get(root, 'wguplink.peer_1.link_address'), 'fe80::2a6:8fff:fe21:5465')
+lib.equal('munich: a peer without a key is not taken', get(root, 'wguplink.broken'), '')
+-- The agent has the key now; the next update leaves it alone, and the adopted gateway as well.
+assert(root.run('uci set wguplink.mesh.private_key=' .. A .. '; uci commit wguplink'))
+assert(root.run('uci set network_gluon-old.wg_mesh=interface 2>/dev/null; true'))
+local before = root.file('/etc/config/wguplink')
+assert(root.upgrade())
+lib.equal('munich: the next update changes nothing', root.file('/etc/config/wguplink'), before)
+
+-- Gluon's own WireGuard: /etc/config/network is made anew before our script, so that the key has to be copied.
+local function old_network(key)
+	return "\nconfig interface 'wg_mesh'\n\toption proto 'wireguard'\n\toption private_key '" .. key .. "'\n"
+end
+root = migrate('native', {
+	['network_gluon-old'] = old_network(A),
+	wgpeerselector = "\nconfig peer 'gw1'\n\toption enabled '1'\n\toption endpoint 'gw1.example.org:51820'\n" ..
+		"\toption public_key 'o52Ge+Rpj4CUSitVag9mS7pSXUesNM0ESnvj/wwehkg='\n\tlist allowed_ips 'fe80::1/128'\n" ..
+		"\toption ifname 'wg_mesh'\n\nconfig peer 'own'\n\toption preserve '1'\n\toption enabled '0'\n" ..
+		"\toption endpoint 'gw.example.net:2'\n\toption public_key 'igyqOmWiz4EZxPG8ZzU537MnHhaqlwfa7HarB3KmnEg='\n" ..
+		"\tlist allowed_ips 'fe80::1/128'\n\toption ifname 'wg_mesh'\n",
+	['simple-tc'] = "\nconfig interface 'mesh_vpn'\n\toption enabled '1'\n\toption limit_egress '5'\n",
+}, native())
+lib.equal('native: the key is copied', get(root, 'wguplink.mesh.private_key'), A)
+local _, public = root.run('wguplink key show mesh')
+lib.check('native: the agent reads it', public:match('^' .. ('[%w+/]'):rep(43) .. '=\n$'), public)
+lib.equal('native: preserved peer', get(root, 'wguplink.own.enabled'), '0')
+-- With the old network gone, nothing is lost.
+os.remove(root.path .. '/etc/config/network_gluon-old')
+assert(root.upgrade())
+lib.equal('native: the key stays', get(root, 'wguplink.mesh.private_key'), A)
+-- Another key in an old network does not replace it.
+root.put('/etc/config/network_gluon-old', old_network(B))
+assert(root.upgrade())
+lib.equal('native: the key is not replaced', get(root, 'wguplink.mesh.private_key'), A)
+
+-- "generate" is no key.
+root = lib.root(base({ ['network_gluon-old'] = old_network('generate') }), native())
+lib.check('generate: upgrade', root.upgrade())
+lib.equal('generate: no key is stored', get(root, 'wguplink.mesh.private_key'), '')
+
+-- Aachen: Gluon's WireGuard with a registration.
+root = migrate('aachen', {
+	['network_gluon-old'] = old_network(A),
+	wireguard = "\nconfig wireguard 'mesh_vpn'\n\toption broker 'broker.example.org/api/add_key'\n",
+}, native("broker = 'broker.example.org/api/add_key',"))
+lib.equal('aachen: the key is copied', get(root, 'wguplink.mesh.private_key'), A)
+
+-- fastd: the agent can read the secret itself.
+root = migrate('fastd', {
+	fastd = "\nconfig fastd 'mesh_vpn'\n\toption enabled '1'\n\toption secret '" .. FASTD .. "'\n",
+}, native())
+lib.contains('fastd: the agent finds the secret', get(root, 'wguplink.mesh.key_import'), 'fastd.mesh_vpn.secret')
+
+-- Several old keys: the one of this site's predecessor.
+root = lib.root(base({
+	['network_gluon-old'] = old_network(B),
+	wireguard = "\nconfig wireguard 'mesh_vpn'\n\toption privatekey '" .. A .. "'\n",
+}), MUNICH, CITY)
+lib.check('two keys: upgrade', root.upgrade())
+lib.equal('two keys, wgkex: Munich\'s wins, by the agent', get(root, 'wguplink.mesh.private_key'), '')
+root = lib.root(base({
+	['network_gluon-old'] = old_network(B),
+	wireguard = "\nconfig wireguard 'mesh_vpn'\n\toption privatekey '" .. A .. "'\n",
+}), native())
+lib.check('two keys: upgrade', root.upgrade())
+lib.equal('two keys, static: Gluon\'s wins', get(root, 'wguplink.mesh.private_key'), B)
+
+-- A key that is none is left as it is, and out of the list: the agent would stop there.
+root = lib.root(base({
+	wireguard = "\nconfig wireguard 'mesh_vpn'\n\toption privatekey 'not a key'\n",
+	fastd = "\nconfig fastd 'mesh_vpn'\n\toption secret '" .. FASTD .. "'\n",
+}), MUNICH, CITY)
+local ok, _, err = root.upgrade()
+lib.check('broken key: upgrade', ok)
+lib.contains('broken key: it is named', err, 'wireguard.mesh_vpn.privatekey')
+lib.check('broken key: it is not quoted', not err:find('not a key', 1, true))
+lib.equal('broken key: the next one counts', get(root, 'wguplink.mesh.key_import'), 'fastd.mesh_vpn.secret')
+lib.contains('broken key: it stays', root.file('/etc/config/wireguard'), 'not a key')
+
+-- A half-configured node: no file, an empty one, one that uci cannot read, an uplink without options.
+for name, text in pairs({
+	empty = '',
+	bare = "\nconfig uplink 'mesh'\n",
+	['half-written'] = "\nconfig uplink 'mesh'\n\toption private_key '" .. A .. "'\n\toption mtu '12\n",
+	disabled = "\nconfig uplink 'mesh'\n\toption enabled 'banana'\n\toption private_key '" .. A .. "'\n",
+}) do
+	root = lib.root(base({ wguplink = text }), MUNICH, CITY)
+	ok, _, err = root.upgrade()
+	lib.check(name .. ': upgrade', ok, err)
+	local good, problems, more = root.run('wguplink config check')
+	lib.check(name .. ': config check', good, problems .. more)
+	lib.equal(name .. ': the VPN is on', get(root, 'wguplink.mesh.enabled'), '1')
+	lib.equal(name .. ': the key', get(root, 'wguplink.mesh.private_key'), text:find(A, 1, true) and A or '')
+	if name == 'half-written' then
+		lib.contains(name .. ': it says so', err, '/etc/wguplink.broken')
+		lib.equal(name .. ': the old file is kept', root.file('/etc/wguplink.broken'), text)
+	end
+end
+
+-- The switch: other spellings, and packages that had one of their own.
+local function switch(config)
+	local r = lib.root(base(config), MUNICH, CITY)
+	local good, out, problem = r.upgrade()
+	lib.check('switch: upgrade', good, out .. problem)
+	return get(r, 'gluon.mesh_vpn.enabled') .. get(r, 'wguplink.mesh.enabled')
+end
+local CORE = "\nconfig core 'core'\n\toption domain 'ffxx_city'\n"
+local function gluon(value)
+	return { gluon = CORE .. "\nconfig mesh_vpn 'mesh_vpn'\n\toption enabled '" .. value .. "'\n" }
+end
+lib.equal('switch true', switch(gluon('true')), '11')
+lib.equal('switch 0', switch(gluon('0')), '00')
+lib.equal('switch false', switch(gluon('false')), '00')
+lib.equal('switch of Munich\'s', switch({ gluon = CORE,
+	wireguard = "\nconfig wireguard 'mesh_vpn'\n\toption enabled 'true'\n" }), '11')
+lib.equal('switch of fastd\'s', switch({ gluon = CORE, fastd = "\nconfig fastd 'mesh_vpn'\n\toption enabled '1'\n" }), '11')
+lib.equal('no switch: the site\'s', switch({ gluon = CORE }), '11')

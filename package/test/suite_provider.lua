@@ -1,0 +1,75 @@
+-- The providers, as Gluon's core calls them.
+
+local lib = require 'lib'
+
+local KEY = 'QIkMRPAxJhZqMQmyAg8WKASJEVMXsMWaRhpuWZfNYmA='
+local NODE = {
+	gluon = "\nconfig core 'core'\n\toption domain 'ffxx_city'\n",
+	wguplink = "\nconfig uplink 'mesh'\n\toption vxlan_id '1'\n\toption private_key '" .. KEY .. "'\n" ..
+		"\nconfig gateway 'gw1'\n\toption public_key 'o52Ge+Rpj4CUSitVag9mS7pSXUesNM0ESnvj/wwehkg='\n" ..
+		"\toption endpoint 'gw1.example.org:1'\n\toption link_address 'fe80::1'\n",
+	['simple-tc'] = "\nconfig interface 'mesh_vpn'\n\toption enabled '1'\n",
+}
+local root = lib.root(NODE)
+local before = root.file('/etc/config/wguplink')
+
+local function lua(code)
+	local ok, out, err = root.run("lua -e 'local p = require(\"gluon.mesh-vpn.provider.wireguard\") " .. code .. "'")
+	lib.check(code, ok, err)
+	return (out:gsub('\n$', ''))
+end
+local function get(option)
+	return (select(2, root.run('uci -q get wguplink.mesh.' .. option)):gsub('\n$', ''))
+end
+
+lib.equal('active', lua('print(p.active())'), 'true')
+lib.equal('mtu', lua('print(p.mtu())'), '1330')
+lib.equal('pubkey_privacy', lua('print(p.pubkey_privacy())'), 'false')
+lib.equal('parker is not active', select(2, root.run(
+	"lua -e 'print(require(\"gluon.mesh-vpn.provider.parker\").active())'")), 'false\n')
+
+local _, public = root.run('wguplink key show mesh')
+lib.equal('public_key', lua('print(p.public_key())') .. '\n', public)
+
+lua('p.enable(false)')
+lib.equal('enable(false)', get('enabled'), '0')
+lua('p.enable(true)')
+lib.equal('enable(true)', get('enabled'), '1')
+
+lua('p.set_limit("20000", 5000)')
+lib.equal('ingress', get('limit_ingress'), '20000')
+lib.equal('egress', get('limit_egress'), '5000')
+lib.equal('simple-tc does not shape a second time', select(2, root.run('uci -q get simple-tc.mesh_vpn')), '')
+lib.equal('changes are staged, as Gluon commits at the end', root.file('/etc/config/wguplink'), before)
+-- The wizard's Mbit/s, times 1000.
+lua('p.set_limit("1234.5", 0.3)')
+lib.equal('whole numbers', get('limit_ingress') .. '/' .. get('limit_egress'), '1235/')
+lua('p.set_limit("-", "")')
+lib.equal('no number is no limit', get('limit_ingress') .. get('limit_egress'), '')
+lua('p.set_limit(nil, nil)')
+local ok, out, err = root.run('uci commit wguplink && wguplink config check')
+lib.check('config check', ok, out .. err)
+
+-- No key yet, no agent, no section: no value, no error.
+root = lib.root({ gluon = NODE.gluon, wguplink = '' })
+lib.equal('no key', lua('print(p.public_key())'), 'nil')
+lua('p.enable(true) p.set_limit(1, 2)')
+lib.equal('no section is made', root.file('/etc/config/wguplink'), '')
+lib.equal('nothing staged', select(2, root.run('uci changes')), '')
+
+-- The small scripts around it.
+root = lib.root(NODE)
+for _, case in ipairs({
+	{ '/lib/gluon/reload.d/305-wguplink-stop', 'wguplink stop\n' },
+	{ '/lib/gluon/reload.d/795-wguplink-start', 'wguplink enabled\nwguplink start\n' },
+	{ '/usr/lib/autoupdater/upgrade.d/50wguplink', 'wguplink stop\n' },
+	{ '/usr/lib/autoupdater/abort.d/50wguplink', 'wguplink enabled\nwguplink start\n' },
+}) do
+	root.put('/run/calls', '')
+	lib.check(case[1], root.run(case[1]))
+	lib.equal(case[1], root.file('/run/calls'), case[2])
+end
+root.put('/run/calls', '')
+root.put('/run/disabled', '')
+lib.check('start when disabled', root.run('/lib/gluon/reload.d/795-wguplink-start'))
+lib.equal('a disabled service is not started', root.file('/run/calls'), 'wguplink enabled\n')
