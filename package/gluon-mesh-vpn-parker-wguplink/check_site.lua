@@ -6,12 +6,13 @@ end
 
 local function each(pattern)
 	return function(v)
-		for _, e in ipairs(type(v) == 'table' and v or { v }) do
+		local list = type(v) == 'table' and v or { v }
+		for _, e in ipairs(list) do
 			if type(e) ~= 'string' or not e:match(pattern) then
 				return false
 			end
 		end
-		return type(v) ~= 'table' or #v > 0
+		return #list > 0
 	end
 end
 

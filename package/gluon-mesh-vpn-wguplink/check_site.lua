@@ -45,6 +45,17 @@ local function is_endpoint(v)
 	return host:match('^%[[%x:.]+%]$') ~= nil or host:match('^[%w._-]+$') ~= nil
 end
 
+-- [http[s]://]host[:port][/path]
+local function is_broker(v)
+	if type(v) ~= 'string' then
+		return false
+	end
+	local rest = v:match('^https?://(.*)$') or v
+	local after = rest:match('^[%w._-]+(.*)$') or rest:match('^%[[%x:]+%](.*)$')
+	local port, path_there = (after or '?'):match('^(:?%d*)(.*)$')
+	return (port == '' or port:match('^:%d+$') ~= nil) and (path_there == '' or path_there:match('^/[/%w._~%%-]*$') ~= nil)
+end
+
 local KEY = "be a WireGuard public key, 44 characters of base64 as 'wg pubkey' prints it"
 local ENDPOINT = "be 'host:port', 'address:port' or '[IPv6 address]:port', or a list of these"
 local BROKER = "be the broker's address, such as 'broker.example.org' or 'https://broker.example.org', or a list of these"
@@ -62,7 +73,7 @@ end
 need(at('mtu'), is_integer(1280, 1500), true,
 	'be the MTU of the mesh VPN in bytes, 1280 to 1500, such as 1406')
 
-local broker = need(at('broker'), each(is('^[%w+.-]*:?/?/?[%w._:%[%]-]+[%w/._~%%-]*$')), false, BROKER)
+local broker = need(at('broker'), each(is_broker), false, BROKER)
 local protocol = need_one_of(at('protocol'), { 'static', 'wgkex', 'ffac' }, false)
 local loadbalancing = need_one_of(at('loadbalancing'), { 'on', 'off', 'on-by-default', 'off-by-default' }, false)
 local peers = need_table(at('peers'), nil, false) or {}

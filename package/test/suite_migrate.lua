@@ -61,7 +61,8 @@ local root = migrate('munich', {
 		"\toption publickey 'igyqOmWiz4EZxPG8ZzU537MnHhaqlwfa7HarB3KmnEg='\n\toption link_address 'fe80::9'\n" ..
 		"\nconfig peer 'broken'\n\toption preserve '1'\n\toption endpoint 'gw.example.net:1'\n\toption publickey 'x'\n",
 }, MUNICH, CITY)
-lib.equal('munich: the agent finds the key', get(root, 'wguplink.mesh.key_import'):match('^%S+'), 'wireguard.mesh_vpn.privatekey')
+lib.equal('munich: the agent finds the key', get(root, 'wguplink.mesh.key_import'):match('^%S+'),
+	'wireguard.mesh_vpn.privatekey')
 lib.equal('munich: preserved peer', get(root, 'wguplink.home.link_address'), 'fe80::9')
 lib.equal('munich: other peers are the site\'s', get(root, 'wguplink.peer_1.link_address'), 'fe80::2a6:8fff:fe21:5465')
 lib.equal('munich: a peer without a key is not taken', get(root, 'wguplink.broken'), '')

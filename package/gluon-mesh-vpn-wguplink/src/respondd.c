@@ -89,6 +89,17 @@ static void ask_agent(ubus_data_handler_t handle, void *to) {
 	ubus_free(ctx);
 }
 
+/* Whether a value of UCI says no, in any of its spellings. */
+static bool says_no(const char *value) {
+	static const char *const words[] = {"0", "off", "false", "no", "disabled"};
+
+	for (size_t i = 0; value && i < sizeof(words) / sizeof(words[0]); i++) {
+		if (!strcmp(value, words[i]))
+			return true;
+	}
+	return false;
+}
+
 /* Adds the gateways that the configuration names for the uplink, as not connected. */
 static void add_configured(struct json_object *peers, struct uci_package *p, const char *uplink) {
 	struct uci_element *e;
@@ -101,7 +112,7 @@ static void add_configured(struct json_object *peers, struct uci_package *p, con
 			continue;
 		const char *of = uci_lookup_option_string(p->ctx, s, "uplink");
 		const char *enabled = uci_lookup_option_string(p->ctx, s, "enabled");
-		if ((!of || !strcmp(of, uplink)) && (!enabled || strcmp(enabled, "0")))
+		if ((!of || !strcmp(of, uplink)) && !says_no(enabled))
 			json_object_object_add(peers, e->name, NULL);
 	}
 }

@@ -277,8 +277,8 @@ function M.wanted()
 	return M.truth(simple_uci.cursor():get('gluon', 'mesh_vpn', 'enabled'))
 end
 
--- Makes gluon.mesh_vpn what Gluon's core expects. Where it is not there yet, the earlier packages' own switches are read, and
--- other spellings of yes are put right: an update must not take a node offline.
+-- Makes gluon.mesh_vpn what Gluon's core expects. Where it is not there yet, the earlier packages' own switches are read,
+-- and other spellings of yes are put right: an update must not take a node offline.
 function M.mend_switch(site)
 	local uci = simple_uci.cursor()
 	local switch = uci:get('gluon', 'mesh_vpn', 'enabled')

@@ -1,0 +1,160 @@
+-- The hook 50-parker-client, under dash and under busybox, with stand-ins for netifd, ebtables-tiny and the services.
+
+local lib = require 'lib'
+
+local HOOK = '/etc/wguplink/hooks.d/50-parker-client'
+local UP = {
+	WGUPLINK_PROTOCOL = 'parker', WGUPLINK_EVENT = 'up',
+	WGUPLINK_ADDRESS4 = '10.1.64.1', WGUPLINK_RANGE4 = '10.1.64.0/22',
+	WGUPLINK_ADDRESS6 = '2001:db8:1::1', WGUPLINK_RANGE6 = '2001:db8:1::/64',
+}
+local NODE = {
+	network = "\nconfig interface 'client'\n\toption proto 'dhcp'\n\nconfig interface 'client6'\n\toption proto 'dhcpv6'\n" ..
+		"\nconfig interface 'gluon_bat0'\n\toption proto 'gluon_bat0'\n\toption gw_mode 'client'\n" ..
+		"\nconfig interface 'wan'\n\toption proto 'dhcp'\n",
+	dhcp = "\nconfig dnsmasq\n\toption domain 'lan'\n",
+}
+
+local function with(changes)
+	local t = {}
+	for k, v in pairs(UP) do
+		t[k] = v
+	end
+	for k, v in pairs(changes or {}) do
+		t[k] = v
+	end
+	return t
+end
+
+for _, shell in ipairs({ 'dash', 'busybox' }) do
+	local function node()
+		local root = lib.root(NODE)
+		assert(root.run('rm /bin/sh && ln -s ' .. shell .. ' /bin/sh.new && mv /bin/sh.new /bin/sh') or true)
+		assert(lib.sh('ln -sf ' .. shell .. ' ' .. root.path .. '/bin/sh && mkfifo ' .. root.path .. '/run/events'))
+		root.put('/run/netifd', '{"up": true, "proto": "dhcp", "ipv4-address": []}\n')
+		return root
+	end
+	-- Returns whether it succeeded, its errors, and the calls that it made but for questions.
+	local function run(root, env)
+		root.put('/run/calls', '')
+		local words = {}
+		for k, v in pairs(env) do
+			table.insert(words, k .. '=' .. lib.quote(v))
+		end
+		local ok, out, err = root.run('env ' .. table.concat(words, ' ') .. ' ' .. HOOK)
+		local calls = root.file('/run/calls'):gsub('ubus [^\n]*\n', ''):gsub('ebtables%-tiny %-L[^\n]*\n', '')
+		lib.equal(shell .. ': nothing on standard output', out, '')
+		lib.equal(shell .. ': nothing of it is left in /tmp',
+			select(2, root.run('ls -d /tmp/wguplink-parker.?????? 2>/dev/null')), '')
+		return ok, err, calls
+	end
+	local function files(root)
+		return root.file('/etc/config/network') .. root.file('/etc/config/dhcp')
+	end
+
+	-- The first tunnel.
+	local root = node()
+	local before = files(root)
+	local ok, err, calls = run(root, UP)
+	lib.check(shell .. ': up', ok and err == '', err)
+	lib.golden('hook.up', files(root))
+	lib.equal(shell .. ': up: calls', calls, 'ebtables-tiny -A PARKER_RADV -j DROP\ngluon-radvd stop\nnetwork reload\n' ..
+		'dnsmasq restart\ngluon-radvd restart\n')
+	lib.equal(shell .. ': up: range6', root.file('/tmp/range6'), '2001:db8:1::/64')
+	lib.equal(shell .. ': up: addr6', root.file('/tmp/addr6'), '2001:db8:1::1')
+	lib.check(shell .. ': up: nothing pending', not root.file('/tmp/wguplink-parker.pending'))
+	lib.equal(shell .. ': up: nothing staged', select(2, root.run('uci changes')), '')
+	lib.contains(shell .. ': it waits for netifd\'s events', root.file('/run/calls'), 'listen network.interface')
+	local up = files(root)
+
+	-- Again, and a change that is none: nothing happens.
+	for _, event in ipairs({ 'up', 'change' }) do
+		ok, err, calls = run(root, with({ WGUPLINK_EVENT = event }))
+		lib.check(shell .. ': again', ok and err == '', err)
+		lib.equal(shell .. ': again: no calls', calls, '')
+		lib.equal(shell .. ': again: no change', files(root), up)
+	end
+
+	-- A new range for IPv6, and 464XLAT.
+	ok, err, calls = run(root, with({
+		WGUPLINK_EVENT = 'change', WGUPLINK_RANGE6 = '2001:db8:2::/64', WGUPLINK_ADDRESS6 = '2001:db8:2::1',
+		WGUPLINK_XLAT_RANGE6 = '2001:db8:9::/96',
+	}))
+	lib.check(shell .. ': change', ok and err == '', err)
+	lib.equal(shell .. ': change: calls', calls,
+		'gluon-radvd stop\nnetwork reload\ngluon-radvd restart\nebpf-clat stop\nebpf-clat start\n')
+	lib.contains(shell .. ': change: address', files(root), "option ip6addr '2001:db8:2::1/64'")
+	lib.contains(shell .. ': change: xlat', files(root), "option xlat_range6 '2001:db8:9::/96'")
+	lib.equal(shell .. ': change: range6', root.file('/tmp/range6'), '2001:db8:2::/64')
+
+	-- No tunnel any more.
+	ok, err, calls = run(root, { WGUPLINK_PROTOCOL = 'parker', WGUPLINK_EVENT = 'down' })
+	lib.check(shell .. ': down', ok and err == '', err)
+	lib.golden('hook.down', files(root))
+	lib.equal(shell .. ': down: calls', calls,
+		'ebtables-tiny -F PARKER_RADV\ngluon-radvd stop\nnetwork reload\ngluon-radvd restart\nebpf-clat stop\n')
+	lib.check(shell .. ': down: no range6', not root.file('/tmp/range6') and not root.file('/tmp/addr6'))
+	ok, err, calls = run(root, { WGUPLINK_PROTOCOL = 'parker', WGUPLINK_EVENT = 'down' })
+	lib.check(shell .. ': down again', ok and err == '', err)
+	lib.equal(shell .. ': down again: calls', calls, 'ebtables-tiny -F PARKER_RADV\n')
+	-- The second time since the boot: dnsmasq knows the interface already, and its configuration has not changed.
+	ok, err, calls = run(root, UP)
+	lib.check(shell .. ': up again', ok and err == '', err)
+	lib.check(shell .. ': up again: dnsmasq goes on', not calls:find('dnsmasq'), calls)
+
+	-- Somebody else's staged changes: nothing is touched, theirs stay, it says so.
+	for _, package in ipairs({ 'network', 'dhcp' }) do
+		root = node()
+		assert(root.run(package == 'network' and 'uci set network.wan.proto=static' or 'uci set dhcp.mine=dhcp'))
+		local staged = select(2, root.run('uci changes'))
+		ok, err, calls = run(root, UP)
+		lib.check(shell .. ': staged ' .. package .. ': refused', not ok)
+		lib.contains(shell .. ': staged ' .. package .. ': it says so', err, 'uncommitted changes in ' .. package)
+		lib.equal(shell .. ': staged ' .. package .. ': no calls', calls, '')
+		lib.equal(shell .. ': staged ' .. package .. ': files', files(root), before)
+		lib.equal(shell .. ': staged ' .. package .. ': still staged', select(2, root.run('uci changes')), staged)
+	end
+	-- In other packages they are nobody's business here.
+	root = node()
+	root.put('/etc/config/system', "\nconfig system 'x'\n")
+	assert(root.run('uci set system.x.hostname=y'))
+	ok, err = run(root, UP)
+	lib.check(shell .. ': staged elsewhere', ok and err == '', err)
+	lib.contains(shell .. ': staged elsewhere: still', select(2, root.run('uci changes')), 'system.x.hostname')
+
+	-- What is wrong is named, and nothing is done.
+	for name, value in pairs({
+		WGUPLINK_ADDRESS4 = '', WGUPLINK_ADDRESS6 = '$(reboot)', WGUPLINK_RANGE4 = '10.1.64.0', WGUPLINK_RANGE6 = '2001:db8::/129',
+	}) do
+		root = node()
+		ok, err, calls = run(root, with({ [name] = value }))
+		lib.check(shell .. ': wrong ' .. name, not ok)
+		lib.contains(shell .. ': wrong ' .. name .. ' is named', err, name)
+		lib.equal(shell .. ': wrong ' .. name .. ': nothing done', files(root) .. calls, before)
+	end
+	for _, value in ipairs({ '10.0.0.0/31', '10.0.0.0/7', '10.0.0.0/x', '10.0.0.0/' }) do
+		root = node()
+		ok, err = run(root, with({ WGUPLINK_RANGE4 = value }))
+		lib.check(shell .. ': range ' .. value, not ok and err:find(value, 1, true), err)
+	end
+
+	-- netifd does not get there: it is said, and the next run tries again although the files are right already.
+	root = node()
+	root.put('/run/stuck', '')
+	ok, err = run(root, UP)
+	lib.check(shell .. ': stuck', not ok)
+	lib.contains(shell .. ': stuck: it says so', err, 'not static')
+	lib.check(shell .. ': stuck: pending', root.file('/tmp/wguplink-parker.pending'))
+	os.remove(root.path .. '/run/stuck')
+	ok, err, calls = run(root, UP)
+	lib.check(shell .. ': stuck, then not', ok and err == '', err)
+	lib.contains(shell .. ': stuck, then not: reload', calls, 'network reload')
+	lib.check(shell .. ': stuck, then not: nothing pending', not root.file('/tmp/wguplink-parker.pending'))
+
+	-- Other uplinks, other events.
+	root = node()
+	ok, err, calls = run(root, with({ WGUPLINK_PROTOCOL = 'wgkex' }))
+	lib.check(shell .. ': another protocol', ok and err == '' and calls == '' and files(root) == before, err)
+	ok, err, calls = run(root, with({ WGUPLINK_EVENT = 'else' }))
+	lib.check(shell .. ': another event', ok and err == '' and calls == '' and files(root) == before, err)
+end

@@ -1,0 +1,85 @@
+-- The respondd shim, through a real socket to testbed/ubusd, with the agent's object on it.
+
+local lib = require 'lib'
+
+local CONFIG = {
+	gluon = "\nconfig mesh_vpn 'mesh_vpn'\n\toption enabled '1'\n",
+	wguplink = "\nconfig uplink 'mesh'\n\nconfig gateway 'gw1'\n\toption uplink 'mesh'\n\nconfig gateway 'gw2'\n" ..
+		"\nconfig gateway 'gw3'\n\toption enabled '0'\n\nconfig gateway 'other'\n\toption uplink 'second'\n",
+}
+local KEY = 'o52Ge+Rpj4CUSitVag9mS7pSXUesNM0ESnvj/wwehkg='
+local CONNECTED = [[{"uplink": "mesh", "state": "connected", "interface": "wg_mesh", "backend": "kernel",
+	"connected_for": 4000, "public_key": "]] .. KEY .. [[", "gateway": {"name": "gw1", "public_key": "x",
+	"rx_bytes": 99999999999}}]]
+local SEARCHING = [[{"uplink": "mesh", "state": "connecting", "cause": "no_handshake", "reason": "no gateway \"answers\"",
+	"interface": "wg_mesh", "backend": "userspace", "public_key": "]] .. KEY .. [["}]]
+local SECOND = [[{"uplink": "second", "state": "connected", "interface": "wg2", "connected_for": 5, "backend": "userspace",
+	"gateway": {"name": "far"}}]]
+
+-- Starts the daemon, asks for statistics and nodeinfo, and ends it.
+local function ask(config, snapshots, mute)
+	local root = lib.root(config)
+	local names = {}
+	for i, s in ipairs(snapshots) do
+		names[i] = lib.tmp .. '/snapshot' .. i .. '.json'
+		lib.write(names[i], s)
+	end
+	local chroot = 'env LD_LIBRARY_PATH= chroot ' .. root.path ..
+		' /bin/env LD_LIBRARY_PATH=/lib/standin /usr/bin/ask /usr/lib/respondd/gluon-mesh-vpn-wguplink.so '
+	local ok, out, err = lib.sh(string.format([[
+		cd %s
+		mkfifo in out
+		%s/bin/ubus %s %s/var/run/ubus/ubus.sock %s <in >out &
+		exec 3>in
+		read -r ready <out
+		[ "$ready" = ready ] || exit 1
+		%s statistics || exit 1
+		%s nodeinfo || exit 1
+		exec 3>&-
+		wait]], root.path, lib.tmp, mute and '-mute' or '', root.path, table.concat(names, ' '), chroot, chroot))
+	lib.check('ask', ok, err)
+	return out:match('^(.-)\n(.-)\n$')
+end
+
+-- The time cannot be known to the second.
+local function established(text, at_least)
+	return (text:gsub('"established":(%d+)%.0', function(n)
+		lib.check('established', tonumber(n) >= at_least and tonumber(n) < at_least + 60, n)
+		return '"established":N'
+	end))
+end
+
+local statistics, nodeinfo, _ = ask(CONFIG, { CONNECTED })
+lib.equal('connected', established(statistics, 4000), '{"mesh_vpn":{"groups":{"mesh":{"peers":{' ..
+	'"gw1":{"established":N},"gw2":null}}},"gateway":"gw1","backend":"kernel","state":"connected"}}')
+-- The version is that of the kernel's module, if there is one; the chroot has no /sys.
+lib.equal('nodeinfo', nodeinfo, '{"software":{"wireguard":{"enabled":true,"public_key":"' .. KEY .. '"}}}')
+
+statistics = ask(CONFIG, { SEARCHING })
+lib.equal('searching', statistics, '{"mesh_vpn":{"groups":{"mesh":{"peers":{"gw1":null,"gw2":null}}},' ..
+	'"backend":"userspace","state":"connecting","cause":"no_handshake","reason":"no gateway \\"answers\\""}}')
+
+-- A gateway that the broker named is in no configuration. Two uplinks are two groups.
+statistics = ask(CONFIG, { SECOND })
+lib.equal('a second uplink', established(statistics, 5), '{"mesh_vpn":{"groups":{"second":{"peers":{' ..
+	'"gw2":null,"other":null,"far":{"established":N}}}},"gateway":"far","backend":"userspace","state":"connected"}}')
+statistics = ask(CONFIG, { SEARCHING, SECOND })
+lib.contains('two uplinks: both are there', statistics, '"mesh":{"peers":{"gw1":null,"gw2":null}}')
+lib.contains('two uplinks: the connected one is named', statistics, '"gateway":"far"')
+
+-- No uplink, no configuration.
+statistics = ask({}, {})
+lib.equal('no uplink', statistics, '{"mesh_vpn":{"groups":{}}}')
+
+-- Switched off: the key is not told.
+_, nodeinfo = ask({ gluon = "\nconfig mesh_vpn 'mesh_vpn'\n\toption enabled '0'\n" }, { CONNECTED })
+lib.equal('off', nodeinfo, '{"software":{"wireguard":{"enabled":false}}}')
+
+-- An agent that does not answer, and none at all: respondd answers all the same.
+statistics, nodeinfo = ask(CONFIG, { CONNECTED }, true)
+lib.equal('no answer: statistics', statistics, '{}')
+lib.equal('no answer: nodeinfo', nodeinfo, '{"software":{"wireguard":{"enabled":true}}}')
+local root = lib.root(CONFIG)
+local out
+_, out = root.run('ask /usr/lib/respondd/gluon-mesh-vpn-wguplink.so statistics')
+lib.equal('no ubusd', out, '{}\n')

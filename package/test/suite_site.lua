@@ -1,0 +1,293 @@
+-- check_site.lua of both packages: good sites pass, and each mistake is one line that names the key.
+
+local lib = require 'lib'
+
+local function conf(path)
+	return assert(loadstring('return ' .. lib.read(path), path))()
+end
+
+local function merge(a, b)
+	if type(a) ~= 'table' or type(b) ~= 'table' or #a > 0 or #b > 0 then
+		if b == nil then
+			return a
+		end
+		return b
+	end
+	local t = {}
+	for k, v in pairs(a) do
+		t[k] = v
+	end
+	for k, v in pairs(b) do
+		t[k] = merge(t[k], v)
+	end
+	return t
+end
+
+-- The functions that Gluon gives a check_site.lua, as its documentation describes them. An error is one line.
+local function environment(site)
+	local env = setmetatable({}, { __index = _G })
+
+	local function load(path)
+		local value = site
+		for i, key in ipairs(path) do
+			if value == nil then
+				return nil
+			end
+			if type(value) ~= 'table' then
+				error(string.format('expected %s to be a table', table.concat(path, '.', 1, i - 1)), 0)
+			end
+			value = value[key]
+		end
+		return value
+	end
+
+	function env.extend(path, more)
+		local t = { unpack(path) }
+		for _, key in ipairs(more) do
+			table.insert(t, key)
+		end
+		return t
+	end
+
+	function env.need(path, check, required, msg)
+		local value = load(path)
+		if value == nil and required == false then
+			return nil
+		end
+		if not check(value) then
+			error(string.format('site.conf error: expected %s to %s, but it is %s', table.concat(path, '.'), msg,
+				value == nil and 'unset' or type(value) == 'string' and string.format('%q', value) or tostring(value)), 0)
+		end
+		return value
+	end
+
+	local function of_type(name, article)
+		return function(path, required)
+			return env.need(path, function(v) return type(v) == name end, required, 'be ' .. article .. ' ' .. name)
+		end
+	end
+	env.need_string = of_type('string', 'a')
+	env.need_number = of_type('number', 'a')
+	env.need_boolean = of_type('boolean', 'a')
+	function env.need_table(path, sub, required)
+		local value = of_type('table', 'a')(path, required)
+		for key in pairs(sub and value or {}) do
+			sub(env.extend(path, { key }))
+		end
+		return value
+	end
+	function env.need_string_array(path, required)
+		local value = of_type('table', 'a')(path, required)
+		for i in ipairs(value or {}) do
+			env.need_string(env.extend(path, { i }))
+		end
+		return value
+	end
+	function env.need_one_of(path, allowed, required)
+		return env.need(path, function(v)
+			for _, a in ipairs(allowed) do
+				if a == v then
+					return true
+				end
+			end
+			return false
+		end, required, 'be one of ' .. table.concat(allowed, ', '))
+	end
+	function env.need_value(path, want, required)
+		return env.need(path, function(v) return v == want end, required, 'be ' .. tostring(want))
+	end
+	function env.need_alphanumeric_key(path)
+		local key = path[#path]
+		if type(key) ~= 'string' or not key:match('^[%w_]+$') then
+			error('expected ' .. table.concat(path, '.') .. ' to have a name of letters, digits and underscores', 0)
+		end
+	end
+	function env.obsolete(path, msg)
+		if load(path) ~= nil then
+			error(table.concat(path, '.') .. ' is obsolete. ' .. msg, 0)
+		end
+	end
+	return env
+end
+
+local function check(package, site)
+	local f = assert(loadfile('package/' .. package .. '/check_site.lua'))
+	return pcall(setfenv(f, environment(site)))
+end
+
+local WIREGUARD, PARKER = 'gluon-mesh-vpn-wguplink', 'gluon-mesh-vpn-parker-wguplink'
+local function example()
+	return merge(conf('site-example/site.conf'), conf('site-example/domains/ffxx_city.conf'))
+end
+
+local function good(name, package, change)
+	local site = example()
+	change(site, site.mesh_vpn.wireguard)
+	local ok, err = check(package, site)
+	lib.check('good site: ' .. name, ok, err)
+end
+
+-- key is what the message has to name; for a wrong value, the value as well.
+local function bad(key, change, package, value)
+	local site = example()
+	change(site.mesh_vpn.wireguard, site)
+	local ok, err = check(package or WIREGUARD, site)
+	if lib.check('broken site: ' .. key, not ok, 'it passed') then
+		lib.contains('broken site: ' .. key .. ' is named', tostring(err), key)
+		lib.check('broken site: ' .. key .. ': one line', not tostring(err):find('\n'), err)
+		if value then
+			lib.contains('broken site: ' .. key .. ': the value is named', tostring(err), value)
+		end
+	end
+end
+
+local function native(wg)
+	wg.broker, wg.loadbalancing = nil, nil
+	wg.peers = {
+		gw1 = { public_key = 'o52Ge+Rpj4CUSitVag9mS7pSXUesNM0ESnvj/wwehkg=', endpoint = 'gw1.example.org:51820' },
+	}
+end
+
+good('the example', WIREGUARD, function() end)
+good('Gluon\'s dialect', WIREGUARD, function(_, wg) native(wg) end)
+good('Aachen\'s', WIREGUARD, function(_, wg)
+	native(wg)
+	wg.broker = 'wg-broker.example.org/api/add_key'
+end)
+good('a broker alone', WIREGUARD, function(_, wg) wg.loadbalancing, wg.peers = 'on', nil end)
+good('an old broker URL', WIREGUARD, function(_, wg) wg.broker = 'http://broker.example.org:8080/api/v1/wg/key/exchange' end)
+good('a broker by address', WIREGUARD, function(_, wg) wg.broker = { 'https://[2001:db8::1]:8443', 'b.example.org' } end)
+good('every key', WIREGUARD, function(site, wg)
+	site.domain_seed = nil
+	for k, v in pairs({
+		protocol = 'wgkex', broker_ca = 'none', broker_pin = { 'sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' },
+		broker_timeout = 12, domain = 'ffxx_city', location = 'Vienna', node_name = 'x', ntp_servers = { '192.0.2.1' },
+		ntp_grace = 0, dns = { '127.0.0.1:54', '[2001:db8::1]:53' }, iface = 'wg_mesh_vpn', backend = 'kernel', keepalive = 25,
+		address_family = 'auto', rebalance = 'daily', link_local = 'key', link_prefix = 128, vxlan_seed_key = 'k',
+		vxlan_port = 4789, vxlan_checksum = false, vxlan_id = 5, batman_throughput = 'auto', batman_hop_penalty = 15,
+	}) do
+		wg[k] = v
+	end
+end)
+local function parker(site)
+	site.mesh_vpn.wireguard = nil
+	site.mesh_vpn.parker = { mtu = 1375 }
+	site.parker = {
+		config_server = 'config.example.org',
+		config_pubkey = 'RWRp8EhHzFU3OyNuDM1ZDIstxX/SRH7HeUiNH8kVWC1qeO6XD0/qD2T7',
+	}
+end
+good('Parker', PARKER, parker)
+good('Parker, of the other package', WIREGUARD, parker)
+good('several Parker servers', PARKER, function(site)
+	parker(site)
+	site.parker.config_server = { 'config.example.org', 'http://b.example.org/api/v3/config' }
+end)
+good('a domain with WireGuard beside one with Parker', PARKER, function() end)
+
+-- Keys that have to be there.
+bad('mesh_vpn.wireguard', function(_, site) site.mesh_vpn.wireguard = nil end)
+bad('mesh_vpn.wireguard.mtu', function(wg) wg.mtu = nil end)
+bad('domain_seed', function(_, site) site.domain_seed = nil end)
+bad('mesh_vpn.wireguard.peers', function(wg) wg.peers = nil end) -- the user may turn the broker's choice off
+bad('mesh_vpn.wireguard.peers', function(wg)
+	native(wg)
+	wg.peers = {}
+end)
+bad('mesh_vpn.wireguard.broker', function(wg) wg.broker, wg.protocol = nil, 'wgkex' end)
+bad('mesh_vpn.wireguard.broker', function(wg)
+	native(wg)
+	wg.protocol = 'ffac'
+end)
+bad('mesh_vpn.wireguard.peers.1.publickey', function(wg) wg.peers[1].publickey = nil end)
+bad('mesh_vpn.wireguard.peers.1.link_address', function(wg) wg.peers[1].link_address = nil end)
+bad('mesh_vpn.wireguard.peers.2.endpoint', function(wg) wg.peers[2].endpoint = nil end)
+bad('mesh_vpn.wireguard.peers.gw1.public_key', function(wg)
+	native(wg)
+	wg.peers.gw1.public_key = nil
+end)
+bad('mesh_vpn.wireguard.peers.gw1.endpoint', function(wg)
+	native(wg)
+	wg.peers.gw1.endpoint = nil
+end)
+bad('mesh_vpn.wireguard.peers.2', function(wg) -- two dialects at once
+	wg.peers[2] = { public_key = 'o52Ge+Rpj4CUSitVag9mS7pSXUesNM0ESnvj/wwehkg=', endpoint = 'a:1' }
+end)
+bad('parker.config_server', function(_, site)
+	parker(site)
+	site.parker.config_server = nil
+end, PARKER)
+bad('parker.config_pubkey', function(_, site)
+	parker(site)
+	site.parker.config_pubkey = nil
+end, PARKER)
+bad('parker.config_pubkey', function(_, site)
+	parker(site)
+	site.parker.config_pubkey = 'untrusted comment: signify public key'
+end, PARKER, 'untrusted')
+bad('mesh_vpn.parker.mtu', function(_, site)
+	parker(site)
+	site.mesh_vpn.parker.mtu = nil
+end, PARKER)
+bad('mesh_vpn.parker', function(_, site)
+	parker(site)
+	site.mesh_vpn.parker = nil
+end, PARKER)
+bad('ntp_servers', function(_, site)
+	parker(site)
+	site.ntp_servers = nil
+end, PARKER)
+bad('ntp_servers', function(_, site)
+	parker(site)
+	site.ntp_servers = {}
+end, PARKER)
+
+-- Values that are wrong.
+for key, values in pairs({
+	mtu = { 0, 1600, '1406', 1400.5 },
+	protocol = { 'wireguard' },
+	loadbalancing = { 'yes' },
+	broker = { '', 'two words', 'ftp://', 5 },
+	iface = { 'mesh-vpn', 'a-name-that-is-too-long', 'a/b', '' },
+	domain = { 'a b', '' },
+	location = { 7 },
+	node_name = { true },
+	broker_ca = { 'relative.pem' },
+	broker_pin = { 'no pin!' },
+	broker_timeout = { 0, '5' },
+	ntp_servers = { { 'a b' } },
+	ntp_grace = { -1 },
+	dns = { { 'dns.example.org' } },
+	keepalive = { 0 },
+	address_family = { 'ipv6' },
+	backend = { 'user' },
+	rebalance = { true },
+	link_local = { 'mac' },
+	link_prefix = { 48 },
+	vxlan_id = { 0, 16777216 },
+	vxlan_port = { 0, 70000 },
+	vxlan_seed_key = { 1 },
+	vxlan_checksum = { 'off' },
+	batman_throughput = { 'fast', -1 },
+	batman_hop_penalty = { 256 },
+}) do
+	for _, value in ipairs(values) do
+		bad('mesh_vpn.wireguard.' .. key, function(wg) wg[key] = value end, WIREGUARD,
+			type(value) ~= 'table' and tostring(value) or nil)
+	end
+end
+for key, values in pairs({
+	publickey = { 'short', 'o52Ge+Rpj4CUSitVag9mS7pSXUesNM0ESnvj/wwehkh=' }, -- the last letter has bits that no key has
+	endpoint = { 'gw1.example.org', 'gw1.example.org:0', 'gw1.example.org:99999', '2001:db8::1:1', 'a b:1', {} },
+	link_address = { '10.0.0.1', 'fe80::1/128', '2001:db8::1' },
+	allowed_ips = { { 'everything' } },
+}) do
+	for _, value in ipairs(values) do
+		bad('mesh_vpn.wireguard.peers.1.' .. key, function(wg) wg.peers[1][key] = value end)
+	end
+end
+bad('mesh_vpn.wireguard.peers.gw-1', function(wg)
+	native(wg)
+	wg.peers = { ['gw-1'] = wg.peers.gw1 }
+end)
+bad('mesh_vpn.pubkey_privacy', function(_, site) site.mesh_vpn.pubkey_privacy = true end)
