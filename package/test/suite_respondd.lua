@@ -38,7 +38,8 @@ local function ask(config, snapshots, mute)
 		exec 3>&-
 		wait]], root.path, lib.tmp, mute and '-mute' or '', root.path, table.concat(names, ' '), chroot, chroot))
 	lib.check('ask', ok, err)
-	return out:match('^(.-)\n(.-)\n$')
+	-- json-c writes / as \/, which is the same.
+	return out:gsub('\\/', '/'):match('^(.-)\n(.-)\n$')
 end
 
 -- The time cannot be known to the second.

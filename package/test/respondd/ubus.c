@@ -48,7 +48,8 @@ static struct blob_attr *at(char *p, int rem) {
 }
 
 struct blob_attr *standin_first(struct blob_attr *attr, int *rem) {
-	return attr ? at(data_of(attr, rem), *rem) : NULL;
+	char *data = attr ? data_of(attr, rem) : NULL;
+	return data ? at(data, *rem) : NULL;
 }
 
 struct blob_attr *standin_next(struct blob_attr *attr, int *rem) {
