@@ -45,6 +45,8 @@ type Options struct {
 	Timeout time.Duration
 	// Domain is sent as it is. Location is sent to v2 only, and only when it is set.
 	Domain, Location string
+	// OwnChoice has the broker told the key by v1 only, which names no gateway.
+	OwnChoice bool
 	// Header is sent with each request; see Identify.
 	Header http.Header
 	// Dial makes every connection. It resolves the name and marks the socket.
@@ -90,6 +92,13 @@ func (c *Client) Register(ctx context.Context, key peerselector.Key) (Answer, er
 // registerAt asks one broker. There can be both an answer and an error, that of v2: then v1 was good.
 func (c *Client) registerAt(ctx context.Context, base *url.URL, key peerselector.Key) (Answer, *Error) {
 	a := Answer{Broker: base.String()}
+	if c.o.OwnChoice {
+		if e := c.v1(ctx, base, key); e != nil {
+			return Answer{}, e
+		}
+		a.API = "v1"
+		return a, nil
+	}
 	peer, e2 := c.v2(ctx, base, key)
 	if e2 == nil {
 		a.API, a.Peers = "v2", []peerselector.Peer{peer}

@@ -195,6 +195,17 @@ func TestFallback(t *testing.T) {
 	}
 }
 
+func TestOwnChoice(t *testing.T) {
+	w := newWAN()
+	w.serve(t, "broker.invalid", canned{pathV2: ok(endpoint(nil)), pathV1: ok(v1OK)})
+	w.serve(t, "no.invalid", canned{pathV2: ok(endpoint(nil)), pathV1: failing(400, "unknown domain")})
+	a := success(t, w.client(t, Options{OwnChoice: true}, "http://broker.invalid"), "v1", "http://broker.invalid")
+	if a.Fallback != nil {
+		t.Errorf("v2 was asked: %v", a.Fallback)
+	}
+	failure(t, w.client(t, Options{OwnChoice: true}, "http://no.invalid"), Refused, "unknown domain")
+}
+
 func TestNextBroker(t *testing.T) {
 	w := newWAN()
 	w.serve(t, "b.invalid", canned{pathV2: failing(400, "two"), pathV1: failing(500, "one")})

@@ -41,7 +41,9 @@ type Uplink struct {
 	// BrokerPins are SHA-256 digests of the SubjectPublicKeyInfo, one of which must be in the broker's chain. None: no pinning.
 	BrokerPins [][32]byte
 	// BrokerTimeout bounds one whole exchange with one broker.
-	BrokerTimeout    time.Duration
+	BrokerTimeout time.Duration
+	// OwnChoice has a wgkex broker only told the key; it does not choose the gateway.
+	OwnChoice        bool
 	Domain, Location string
 
 	// ConfigKey is the one that signs a Parker network's configuration.

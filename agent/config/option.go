@@ -101,6 +101,12 @@ var uplinkOptions = []option{
 	{"broker_timeout", false, "10", "seconds from 0.1 to 300", func(d *draft, v string) bool {
 		return parseSeconds(v, 100*time.Millisecond, 300*time.Second, &d.uplink.BrokerTimeout)
 	}},
+	{"broker_choice", false, "1", allowedBool, func(d *draft, v string) bool {
+		theirs := false
+		ok := parseBool(v, &theirs)
+		d.uplink.OwnChoice = !theirs
+		return ok
+	}},
 	{"domain", false, "", "1 to 64 letters, digits, dots, dashes and underscores", func(d *draft, v string) bool {
 		return store(len(v) <= maxText && onlyOf(v, "._-"), v, &d.uplink.Domain)
 	}},

@@ -64,6 +64,7 @@ var values = []struct {
 	{"uplink", "domain_seed", []string{seed}, []string{seed[1:], seed + "0", "g" + seed[1:]}},
 	{"uplink", "vxlan_seed_key", []string{"gluon-mesh-vxlan"}, []string{"a\nb"}},
 	{"uplink", "vxlan_port", []string{"1", "65535"}, []string{"0", "65536"}},
+	{"uplink", "broker_choice", []string{"0", "off", "1"}, []string{"v1"}},
 	{"uplink", "vxlan_checksum", []string{"0", "off", "1"}, []string{"rx"}},
 	{"uplink", "vxlan_mtu", []string{"auto", "576", "65465"}, []string{"0", "575", "65466"}},
 	{"uplink", "batman", []string{"bat0"}, []string{"bat 0", "."}},
