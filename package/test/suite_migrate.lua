@@ -59,12 +59,15 @@ local root = migrate('munich', {
 		"\toption publickey 'o52Ge+Rpj4CUSitVag9mS7pSXUesNM0ESnvj/wwehkg='\n\toption link_address 'fe80::1'\n" ..
 		"\nconfig peer 'home'\n\toption preserve '1'\n\toption endpoint 'gw.example.net:1'\n" ..
 		"\toption publickey 'igyqOmWiz4EZxPG8ZzU537MnHhaqlwfa7HarB3KmnEg='\n\toption link_address 'fe80::9'\n" ..
+		"\nconfig peer 'stale'\n\toption endpoint 'old.example.net:1'\n" ..
+		"\toption publickey 'wmHOPjKpRrd8LFSnIi4IRHbkp2wrRQlUPUIGGRRFmHs='\n\toption link_address 'fe80::7'\n" ..
 		"\nconfig peer 'broken'\n\toption preserve '1'\n\toption endpoint 'gw.example.net:1'\n\toption publickey 'x'\n",
 }, MUNICH, CITY)
 lib.equal('munich: the agent finds the key', get(root, 'wguplink.mesh.key_import'):match('^%S+'),
 	'wireguard.mesh_vpn.privatekey')
 lib.equal('munich: preserved peer', get(root, 'wguplink.home.link_address'), 'fe80::9')
 lib.equal('munich: other peers are the site\'s', get(root, 'wguplink.peer_1.link_address'), 'fe80::2a6:8fff:fe21:5465')
+lib.equal('munich: a peer that is not marked is not taken', get(root, 'wguplink.stale'), '')
 lib.equal('munich: a peer without a key is not taken', get(root, 'wguplink.broken'), '')
 -- The agent has the key now; the next update leaves it alone, and the adopted gateway as well.
 assert(root.run('uci set wguplink.mesh.private_key=' .. A .. '; uci commit wguplink'))
@@ -98,6 +101,14 @@ lib.equal('native: the key stays', get(root, 'wguplink.mesh.private_key'), A)
 root.put('/etc/config/network_gluon-old', old_network(B))
 assert(root.upgrade())
 lib.equal('native: the key is not replaced', get(root, 'wguplink.mesh.private_key'), A)
+
+-- Who keeps the key in a file has one already.
+root = lib.root(base({
+	['network_gluon-old'] = old_network(A),
+	wguplink = "\nconfig uplink 'mesh'\n\toption key_file '/etc/wguplink/mesh.key'\n",
+}), native())
+lib.check('key file: upgrade', root.upgrade())
+lib.equal('key file: no second place', get(root, 'wguplink.mesh.private_key'), '')
 
 -- "generate" is no key.
 root = lib.root(base({ ['network_gluon-old'] = old_network('generate') }), native())

@@ -83,6 +83,23 @@ upgrade('domain change', root)
 lib.golden('domain.wguplink', root.file('/etc/config/wguplink'))
 config_check('domain change', root)
 
+-- A gateway of the user's own that the site has, too, later on: the user's counts, as no two may have one key.
+root = lib.root(NEW)
+upgrade('before the double', root)
+assert(root.run([[
+	uci set wguplink.mine=gateway
+	uci set wguplink.mine.uplink=mesh
+	uci set wguplink.mine.public_key=igyqOmWiz4EZxPG8ZzU537MnHhaqlwfa7HarB3KmnEg=
+	uci set wguplink.mine.endpoint=gw.example.net:1234
+	uci set wguplink.mine.link_address=fe80::5
+	uci commit wguplink
+]]))
+root.put('/lib/gluon/domains/ffxx_city.conf', (lib.read('site-example/domains/ffxx_city.conf')
+	:gsub('TszFS3oFRdhsJP3K0VOlklGMGYZy%+oFCtlaghXJqW2g=', 'igyqOmWiz4EZxPG8ZzU537MnHhaqlwfa7HarB3KmnEg=')))
+upgrade('double', root)
+config_check('double', root)
+lib.equal('double: the user\'s', select(2, root.run('uci get wguplink.mine.endpoint')), 'gw.example.net:1234\n')
+
 -- Load balancing: the site's word, and the user's where the site leaves it open.
 local function choice(word, user)
 	local r = lib.root(NEW, (lib.read('site-example/site.conf'):gsub("'on%-by%-default'", "'" .. word .. "'")))
@@ -90,6 +107,7 @@ local function choice(word, user)
 		r.put('/etc/config/wireguard', "\nconfig wireguard 'mesh_vpn'\n\toption loadbalancing '" .. user .. "'\n")
 	end
 	upgrade('loadbalancing ' .. word, r)
+	config_check('loadbalancing ' .. word, r)
 	return (select(2, r.run('uci -q get wguplink.mesh.broker_choice')):gsub('\n', ''))
 end
 for _, case in ipairs({
