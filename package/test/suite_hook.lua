@@ -122,6 +122,15 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	lib.check(shell .. ': staged elsewhere', ok and err == '', err)
 	lib.contains(shell .. ': staged elsewhere: still', select(2, root.run('uci changes')), 'system.x.hostname')
 
+	-- Even those that come while it is at work are not committed along with its own.
+	root = node()
+	root.put('/run/meddler', '')
+	ok, err = run(root, UP)
+	lib.check(shell .. ': meddler', ok and err == '', err)
+	lib.contains(shell .. ': meddler: ours is committed', root.file('/etc/config/network'), "option ipaddr '10.1.64.1/22'")
+	lib.check(shell .. ': meddler: theirs is not', not root.file('/etc/config/network'):find('metric'))
+	lib.contains(shell .. ': meddler: theirs is still staged', select(2, root.run('uci changes')), 'network.wan.metric')
+
 	-- What is wrong is named, and nothing is done.
 	for name, value in pairs({
 		WGUPLINK_ADDRESS4 = '', WGUPLINK_ADDRESS6 = '$(reboot)', WGUPLINK_RANGE4 = '10.1.64.0', WGUPLINK_RANGE6 = '2001:db8::/129',
