@@ -15,9 +15,6 @@ features {
 	'web-wizard',
 }
 
--- A broker by HTTPS needs somebody to vouch for it.
-packages { 'ca-bundle' }
-
 if not device_class('tiny') then
 	features { 'wireless-encryption-wpa3' }
 end

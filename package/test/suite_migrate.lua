@@ -171,6 +171,8 @@ for name, text in pairs({
 	if name == 'half-written' then
 		lib.contains(name .. ': it says so', err, '/etc/wguplink.broken')
 		lib.equal(name .. ': the old file is kept', root.file('/etc/wguplink.broken'), text)
+		local _, mode = lib.sh('stat -c %a ' .. root.path .. '/etc/config/wguplink')
+		lib.equal(name .. ': the new one is for root only', mode, '600\n')
 	end
 end
 

@@ -68,6 +68,13 @@ statistics = ask(CONFIG, { SEARCHING, SECOND })
 lib.contains('two uplinks: both are there', statistics, '"mesh":{"peers":{"gw1":null,"gw2":null}}')
 lib.contains('two uplinks: the connected one is named', statistics, '"gateway":"far"')
 
+statistics = ask(CONFIG, { CONNECTED, SECOND })
+lib.contains('two uplinks: the first connected one is named', statistics, '"gateway":"gw1"')
+
+-- A moment that takes 64 bits, and is still to come, as after a fault of the clock: never a time below zero.
+statistics = ask(CONFIG, { (CONNECTED:gsub('4000', '-3000000')) })
+lib.contains('a moment to come', statistics, '"gw1":{"established":0.0}')
+
 -- No uplink, no configuration.
 statistics = ask({}, {})
 lib.equal('no uplink', statistics, '{"mesh_vpn":{"groups":{}}}')

@@ -15,8 +15,7 @@ GLUON_FEATURES := \
 GLUON_FEATURES_standard := \
 	wireless-encryption-wpa3
 
-# A broker by HTTPS needs somebody to vouch for it.
-GLUON_SITE_PACKAGES := iwinfo ca-bundle
+GLUON_SITE_PACKAGES := iwinfo
 
 GLUON_RELEASE ?= 1.0+exp$(shell date '+%Y%m%d')
 GLUON_PRIORITY ?= 0

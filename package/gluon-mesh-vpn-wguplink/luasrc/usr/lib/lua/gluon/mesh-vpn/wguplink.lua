@@ -156,12 +156,13 @@ local function drop_gateway(uci, name)
 	uci:delete(M.record, name)
 end
 
--- A file must be there for UCI to write to it.
+-- A file must be there for UCI to write to it. There will be a private key in it.
 local function ensure(package)
 	local path = '/etc/config/' .. package
 	local f = io.open(path)
 	if not f then
 		f = assert(io.open(path, 'w'))
+		os.execute('chmod 600 ' .. path)
 	end
 	f:close()
 end
