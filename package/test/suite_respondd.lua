@@ -79,6 +79,38 @@ lib.contains('a moment to come', statistics, '"gw1":{"established":0.0}')
 statistics = ask({}, {})
 lib.equal('no uplink', statistics, '{"mesh_vpn":{"groups":{}}}')
 
+-- The agent itself, with what the upgrade makes of the example, in a network of its own without a way out.
+do
+	local root = lib.root({ gluon = "\nconfig core 'core'\n\toption domain 'ffxx_city'\n", network = '', firewall = '' })
+	assert(root.upgrade())
+	local ok, out, err = lib.sh(string.format([[
+		cd %s
+		mkfifo in out
+		mkdir proc
+		%s/bin/ubus -alone %s/var/run/ubus/ubus.sock <in >out &
+		exec 3>in
+		unshare -nm sh -c 'mount -t proc proc proc && exec chroot . /usr/bin/wguplink run' 3>&- 2>agent.log &
+		agent=$!
+		read -r ready <out
+		[ "$ready" = ready ] || exit 1
+		for request in statistics nodeinfo; do
+			env LD_LIBRARY_PATH= chroot . /bin/env LD_LIBRARY_PATH=/lib/standin \
+				/usr/bin/ask /usr/lib/respondd/gluon-mesh-vpn-wguplink.so $request || exit 1
+		done
+		kill $agent
+		wait $agent
+		exec 3>&-
+		wait]], root.path, lib.tmp, root.path))
+	lib.check('agent', ok, err .. (root.file('/agent.log') or ''))
+	lib.contains('agent: gateways', out, '"groups":{"mesh":{"peers":{"peer_1":null,"peer_2":null}}}')
+	-- The cause depends on the machine: no kernel WireGuard, or no way out.
+	lib.contains('agent: not connected', out, '"state":"connecting","cause":"')
+	lib.contains('agent: the reason in words', out, '"reason":"')
+	-- It has made a key by now, and tells the public one.
+	local _, public = root.run('wguplink key show mesh')
+	lib.contains('agent: its key', (out:gsub('\\/', '/')), '"public_key":"' .. (public:gsub('\n', '')) .. '"')
+end
+
 -- Switched off: the key is not told.
 _, nodeinfo = ask({ gluon = "\nconfig mesh_vpn 'mesh_vpn'\n\toption enabled '0'\n" }, { CONNECTED })
 lib.equal('off', nodeinfo, '{"software":{"wireguard":{"enabled":false}}}')

@@ -2,10 +2,11 @@
 // testbed/ubusd, the object is served by the agent's own package ubus, and answers are encoded as the agent does; only the
 // uplinks behind it are made up: snapshots in JSON files.
 //
-//	ubus [-mute] SOCKET [SNAPSHOT.json...]
+//	ubus [-mute | -alone] SOCKET [SNAPSHOT.json...]
 //
 // It prints "ready" once the object can be called, and ends when its standard input does. A snapshot's field
-// "connected_for" (seconds) becomes the moment since which its gateway has been in use. With -mute nothing is answered.
+// "connected_for" (seconds) becomes the moment since which its gateway has been in use. With -mute nothing is answered; with
+// -alone there is only the daemon, and somebody else has to bring the object.
 package main
 
 import (
@@ -24,18 +25,19 @@ import (
 
 func main() {
 	mute := flag.Bool("mute", false, "never answer")
+	alone := flag.Bool("alone", false, "no object of its own")
 	flag.Parse()
 	if flag.NArg() < 1 {
-		fmt.Fprintln(os.Stderr, "usage: ubus [-mute] SOCKET [SNAPSHOT.json...]")
+		fmt.Fprintln(os.Stderr, "usage: ubus [-mute | -alone] SOCKET [SNAPSHOT.json...]")
 		os.Exit(2)
 	}
-	if err := run(flag.Arg(0), flag.Args()[1:], *mute); err != nil {
+	if err := run(flag.Arg(0), flag.Args()[1:], *mute, *alone); err != nil {
 		fmt.Fprintln(os.Stderr, "ubus:", err)
 		os.Exit(1)
 	}
 }
 
-func run(socket string, files []string, mute bool) error {
+func run(socket string, files []string, mute, alone bool) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	uplinks := ubus.Table{}
@@ -60,7 +62,13 @@ func run(socket string, files []string, mute bool) error {
 	daemon := ubusd.New()
 	ended := make(chan error, 2)
 	go func() { ended <- daemon.Serve(ctx, ln) }()
-	go func() { ended <- ubus.NewServer(socket, object).Run(ctx) }()
+	go func() {
+		if alone {
+			ended <- nil
+			return
+		}
+		ended <- ubus.NewServer(socket, object).Run(ctx)
+	}()
 	if err := daemon.Await(ctx, object.Name); err != nil {
 		return err
 	}
