@@ -24,5 +24,4 @@ need({ 'parker', 'config_server' }, each('^[%w._:/%[%]-]+$'), true,
 need({ 'parker', 'config_pubkey' }, function(v)
 	return type(v) == 'string' and #v == 56 and v:match('^RW[%w+/]+$') ~= nil
 end, true, "be a signify public key: the second line of the '.pub' file, 56 characters that begin with RW")
-need_string_array({ 'ntp_servers' })
 need({ 'ntp_servers' }, each('^%S+$'), true, 'have at least one server: the first one is told to clients')

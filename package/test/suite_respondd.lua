@@ -66,10 +66,12 @@ lib.equal('a second uplink', established(statistics, 5), '{"mesh_vpn":{"groups":
 	'"gw2":null,"other":null,"far":{"established":N}}}},"gateway":"far","backend":"userspace","state":"connected"}}')
 statistics = ask(CONFIG, { SEARCHING, SECOND })
 lib.contains('two uplinks: both are there', statistics, '"mesh":{"peers":{"gw1":null,"gw2":null}}')
-lib.contains('two uplinks: the connected one is named', statistics, '"gateway":"far"')
+lib.contains('two uplinks: the connected one speaks', statistics,
+	'"gateway":"far","backend":"userspace","state":"connected"}}')
 
 statistics = ask(CONFIG, { CONNECTED, SECOND })
-lib.contains('two uplinks: the first connected one is named', statistics, '"gateway":"gw1"')
+lib.contains('two uplinks: the first connected one speaks', statistics,
+	'"gateway":"gw1","backend":"kernel","state":"connected"}}')
 
 -- A moment that takes 64 bits, and is still to come, as after a fault of the clock: never a time below zero.
 statistics = ask(CONFIG, { (CONNECTED:gsub('4000', '-3000000')) })

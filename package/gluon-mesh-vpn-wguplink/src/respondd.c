@@ -124,8 +124,9 @@ struct statistics {
 };
 
 static void statistics_handler(struct ubus_request *req, int type, struct blob_attr *msg) {
+	static const char *const same[] = {"backend", "state", "cause", "reason"};
 	struct statistics *st = req->priv;
-	struct blob_attr *uplinks = member(msg, "uplinks", BLOBMSG_TYPE_TABLE), *uplink;
+	struct blob_attr *uplinks = member(msg, "uplinks", BLOBMSG_TYPE_TABLE), *uplink, *speaker = NULL;
 	int rem;
 
 	(void)type;
@@ -151,15 +152,14 @@ static void statistics_handler(struct ubus_request *req, int type, struct blob_a
 			json_object_object_add(peers, name, peer);
 		}
 
-		/* One uplink is the rule; with several, the first connected one speaks for the node. */
-		if (json_object_object_get_ex(st->mesh_vpn, "gateway", NULL))
-			continue;
-		add_text(st->mesh_vpn, "gateway", name);
-		add_text(st->mesh_vpn, "backend", text(uplink, "backend"));
-		add_text(st->mesh_vpn, "state", text(uplink, "state"));
-		add_text(st->mesh_vpn, "cause", text(uplink, "cause"));
-		add_text(st->mesh_vpn, "reason", text(uplink, "reason"));
+		/* One uplink is the rule; with several, the first connected one speaks for the node, else the first. */
+		if (!speaker || (name && !text(member(speaker, "gateway", BLOBMSG_TYPE_TABLE), "name")))
+			speaker = uplink;
 	}
+
+	add_text(st->mesh_vpn, "gateway", text(member(speaker, "gateway", BLOBMSG_TYPE_TABLE), "name"));
+	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++)
+		add_text(st->mesh_vpn, same[i], text(speaker, same[i]));
 }
 
 static struct json_object *respondd_provider_statistics(void) {
