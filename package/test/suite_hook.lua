@@ -59,7 +59,7 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	lib.check(shell .. ': up', ok and err == '', err)
 	lib.golden('hook.up', files(root))
 	lib.equal(shell .. ': up: calls', calls, 'ebtables-tiny -A PARKER_RADV -j DROP\ngluon-radvd stop\nnetwork reload\n' ..
-		'dnsmasq restart\ngluon-radvd restart\n')
+		'network done\ndnsmasq restart\ngluon-radvd restart\n')
 	lib.equal(shell .. ': up: range6', root.file('/tmp/range6'), '2001:db8:1::/64')
 	lib.equal(shell .. ': up: addr6', root.file('/tmp/addr6'), '2001:db8:1::1')
 	lib.check(shell .. ': up: nothing pending', not root.file('/tmp/wguplink-parker.pending'))
@@ -82,7 +82,7 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	}))
 	lib.check(shell .. ': change', ok and err == '', err)
 	lib.equal(shell .. ': change: calls', calls,
-		'gluon-radvd stop\nnetwork reload\ngluon-radvd restart\nebpf-clat stop\nebpf-clat start\n')
+		'gluon-radvd stop\nnetwork reload\nnetwork done\ngluon-radvd restart\nebpf-clat stop\nebpf-clat start\n')
 	lib.contains(shell .. ': change: address', files(root), "option ip6addr '2001:db8:2::1/64'")
 	lib.contains(shell .. ': change: xlat', files(root), "option xlat_range6 '2001:db8:9::/96'")
 	lib.equal(shell .. ': change: range6', root.file('/tmp/range6'), '2001:db8:2::/64')
@@ -92,7 +92,7 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	lib.check(shell .. ': down', ok and err == '', err)
 	lib.golden('hook.down', files(root))
 	lib.equal(shell .. ': down: calls', calls,
-		'ebtables-tiny -F PARKER_RADV\ngluon-radvd stop\nnetwork reload\ngluon-radvd restart\nebpf-clat stop\n')
+		'ebtables-tiny -F PARKER_RADV\ngluon-radvd stop\nnetwork reload\nnetwork done\ngluon-radvd restart\nebpf-clat stop\n')
 	lib.check(shell .. ': down: no range6', not root.file('/tmp/range6') and not root.file('/tmp/addr6'))
 	ok, err, calls = run(root, { WGUPLINK_PROTOCOL = 'parker', WGUPLINK_EVENT = 'down' })
 	lib.check(shell .. ': down again', ok and err == '', err)
