@@ -29,8 +29,7 @@ end
 for _, shell in ipairs({ 'dash', 'busybox' }) do
 	local function node()
 		local root = lib.root(NODE)
-		assert(root.run('rm /bin/sh && ln -s ' .. shell .. ' /bin/sh.new && mv /bin/sh.new /bin/sh') or true)
-		assert(lib.sh('ln -sf ' .. shell .. ' ' .. root.path .. '/bin/sh && mkfifo ' .. root.path .. '/run/events'))
+		assert(lib.sh('cd ' .. root.path .. ' && ln -sf ' .. shell .. ' bin/sh && mkfifo run/events run/forever'))
 		root.put('/run/netifd', '{"up": true, "proto": "dhcp", "ipv4-address": []}\n')
 		return root
 	end
