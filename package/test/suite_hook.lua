@@ -31,6 +31,7 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 		local root = lib.root(NODE)
 		assert(lib.sh('cd ' .. root.path .. ' && ln -sf ' .. shell .. ' bin/sh && mkfifo run/events run/forever'))
 		root.put('/run/netifd', '{"up": true, "proto": "dhcp", "ipv4-address": []}\n')
+		lib.equal('the shell is ' .. shell, select(2, lib.sh('readlink ' .. root.path .. '/bin/sh')), shell .. '\n')
 		return root
 	end
 	-- Returns whether it succeeded, its errors, and the calls that it made but for questions.
