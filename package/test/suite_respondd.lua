@@ -73,6 +73,11 @@ statistics = ask(CONFIG, { CONNECTED, SECOND })
 lib.contains('two uplinks: the first connected one speaks', statistics,
 	'"gateway":"gw1","backend":"kernel","state":"connected"}}')
 
+-- Parker's gateways come with the signed configuration.
+statistics = ask({ gluon = CONFIG.gluon, wguplink = "\nconfig uplink 'mesh'\n" }, { (CONNECTED:gsub('}}$', [[},
+	"network": {"id": "7", "tunnels": [{"interface": "wg_c2", "gateway": "gw2"}, {"interface": "wg_c1", "gateway": "gw1"}]}}]])) })
+lib.contains('parker', established(statistics, 4000), '"peers":{"gw2":null,"gw1":{"established":N}}')
+
 -- A moment that takes 64 bits, and is still to come, as after a fault of the clock: never a time below zero.
 statistics = ask(CONFIG, { (CONNECTED:gsub('4000', '-3000000')) })
 lib.contains('a moment to come', statistics, '"gw1":{"established":0.0}')

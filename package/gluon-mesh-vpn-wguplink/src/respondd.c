@@ -117,6 +117,19 @@ static void add_configured(struct json_object *peers, struct uci_package *p, con
 	}
 }
 
+/* Adds the gateways that a signed configuration names (Parker), as not in use. */
+static void add_tunnels(struct json_object *peers, struct blob_attr *uplink) {
+	struct blob_attr *tunnels = member(member(uplink, "network", BLOBMSG_TYPE_TABLE), "tunnels", BLOBMSG_TYPE_ARRAY);
+	struct blob_attr *tunnel;
+	int rem;
+
+	blobmsg_for_each_attr(tunnel, tunnels, rem) {
+		const char *name = blobmsg_type(tunnel) == BLOBMSG_TYPE_TABLE ? text(tunnel, "gateway") : NULL;
+		if (name)
+			json_object_object_add(peers, name, NULL);
+	}
+}
+
 /* What the handler of statistics fills. */
 struct statistics {
 	struct json_object *mesh_vpn;
@@ -141,6 +154,7 @@ static void statistics_handler(struct ubus_request *req, int type, struct blob_a
 		json_object_object_add(group, "peers", peers);
 		json_object_object_add(groups, blobmsg_name(uplink), group);
 		add_configured(peers, st->config, blobmsg_name(uplink));
+		add_tunnels(peers, uplink);
 
 		struct blob_attr *gateway = member(uplink, "gateway", BLOBMSG_TYPE_TABLE);
 		const char *name = text(gateway, "name");
