@@ -74,8 +74,9 @@ lib.contains('two uplinks: the first connected one speaks', statistics,
 	'"gateway":"gw1","backend":"kernel","state":"connected"}}')
 
 -- Parker's gateways come with the signed configuration.
-statistics = ask({ gluon = CONFIG.gluon, wguplink = "\nconfig uplink 'mesh'\n" }, { (CONNECTED:gsub('}}$', [[},
-	"network": {"id": "7", "tunnels": [{"interface": "wg_c2", "gateway": "gw2"}, {"interface": "wg_c1", "gateway": "gw1"}]}}]])) })
+local tunnels = [[{"interface": "wg_c2", "gateway": "gw2"}, {"interface": "wg_c1", "gateway": "gw1"}]]
+statistics = ask({ gluon = CONFIG.gluon, wguplink = "\nconfig uplink 'mesh'\n" },
+	{ (CONNECTED:gsub('}}$', '}, "network": {"id": "7", "tunnels": [' .. tunnels .. ']}}')) })
 lib.contains('parker', established(statistics, 4000), '"peers":{"gw2":null,"gw1":{"established":N}}')
 
 -- A moment that takes 64 bits, and is still to come, as after a fault of the clock: never a time below zero.
