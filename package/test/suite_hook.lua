@@ -45,7 +45,7 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 		local calls = root.file('/run/calls'):gsub('ubus [^\n]*\n', ''):gsub('ebtables%-tiny %-L[^\n]*\n', '')
 		lib.equal(shell .. ': nothing on standard output', out, '')
 		lib.equal(shell .. ': nothing of it is left in /tmp',
-			select(2, root.run('ls -d /tmp/wguplink-parker.?????? 2>/dev/null')), '')
+			select(2, root.run('ls -d /tmp/tmp.?????? 2>/dev/null')), '')
 		return ok, err, calls
 	end
 	local function files(root)
