@@ -62,7 +62,7 @@ func (u *Uplink) reconfigure(cfg config.Uplink) {
 func sameBrokers(a, b config.Uplink) bool {
 	return reflect.DeepEqual(a.Brokers, b.Brokers) && a.BrokerCA == b.BrokerCA && slices.Equal(a.BrokerPins, b.BrokerPins) &&
 		a.BrokerTimeout == b.BrokerTimeout && a.Domain == b.Domain && a.Location == b.Location && a.LinkLocal == b.LinkLocal &&
-		a.FwMark == b.FwMark && slices.Equal(a.DNSServers, b.DNSServers) && a.ConfigKey == b.ConfigKey && a.NodeName == b.NodeName &&
+		a.FwMark == b.FwMark && slices.Equal(a.DNSServers, b.DNSServers) && a.ConfigKey == b.ConfigKey && a.OwnChoice == b.OwnChoice && a.NodeName == b.NodeName &&
 		a.WANDevice == b.WANDevice && a.LimitIngress == b.LimitIngress && a.LimitEgress == b.LimitEgress
 }
 

@@ -68,3 +68,22 @@ root.put('/lib/gluon/domains/ffxx_city.conf', DOMAIN)
 upgrade('back to parker', root)
 lib.contains('back to parker: the agent finds the key', select(2, root.run('uci get wguplink.mesh.key_import')),
 	'wguplink.mesh.private_key')
+
+-- What `status` shows, under dash and under busybox, also where things are missing.
+for _, shell in ipairs({ 'dash', 'busybox' }) do
+	root = lib.root(NODE, SITE, DOMAIN)
+	assert(lib.sh('cd ' .. root.path .. ' && ln -sf ' .. shell .. ' bin/sh && mkdir -p tmp/sysinfo'))
+	upgrade('status', root)
+	root.put('/tmp/sysinfo/model', 'TP-Link Archer C7 v2\n')
+	root.put('/lib/gluon/release', '1.2-parker\n')
+	root.put('/tmp/dhcp.leases', '4102444800 02:00:00:00:00:01 10.1.64.7 laptop 01:02\n')
+	local _, out, err = root.run('status')
+	for _, want in ipairs({
+		'gluon model:          TP-Link Archer C7 v2\n', 'gluon release:        1.2-parker\n', 'autoupdater:          disabled',
+		'uplink status:        not there\n', 'batman neighbours:    0\n', 'vpn status:',
+		'10.1.64.7', 's left\n', 'mesh: stopped\n',
+	}) do
+		lib.contains(shell .. ': status', out, want)
+	end
+	lib.equal(shell .. ': status complains of nothing', err, '')
+end
