@@ -67,6 +67,26 @@ function M.public_key()
 	return M.valid_key(key) and key or nil
 end
 
+-- A provider whose part of the site that is: an accessor such as site.mesh_vpn.parker.
+function M.provider(part)
+	return {
+		enable = M.enable,
+		public_key = M.public_key,
+		set_limit = M.set_limit,
+		active = function()
+			return part() ~= nil
+		end,
+		-- bytes
+		mtu = function()
+			return part.mtu()
+		end,
+		-- WireGuard shows its key to nobody but the gateway.
+		pubkey_privacy = function()
+			return false
+		end,
+	}
+end
+
 
 -- The three-way merge: site as it was, UCI as it is, site as it is now
 
