@@ -156,6 +156,7 @@ type network struct {
 	ID, Address4, Address6, Range4, Range6, Exit string
 	Tunnels                                      []struct {
 		Interface   string
+		Endpoint    string
 		HandshakeAt int64 `json:"handshake_uptime_ms"`
 	}
 }

@@ -172,6 +172,11 @@ func TestParkerRestart(t *testing.T) {
 	after := nodeConnected(n.scene)
 	n.line("registration failed")
 	n.lossless("a killed agent", since)
+	for _, tun := range after.Network.Tunnels {
+		if tun.Endpoint == "" {
+			t.Errorf("%s lost its session", tun.Interface)
+		}
+	}
 	if after.Network.Exit != before.Network.Exit || after.Network.Address4 != before.Network.Address4 {
 		t.Errorf("before %+v, after %+v", before.Network, after.Network)
 	}
@@ -354,7 +359,8 @@ func TestParkerMigration(t *testing.T) {
 // says: at wgkex it names no addresses.
 func TestParkerNarrowIPv6(t *testing.T) {
 	t.Parallel()
-	n := newParker(t, world.ParkerOptions{Dialect: parker.Wgkex}, nil)
+	// The server believes in a wide line: it is told the MTU of another device.
+	n := newParker(t, world.ParkerOptions{Dialect: parker.Wgkex}, map[string][]string{"wan_device": {"lo"}})
 	n.must(n.Node.Sysctl("net.ipv6.conf.wan.mtu", "1400"))
 	n.online(n.start())
 	st := n.ready()
@@ -363,7 +369,7 @@ func TestParkerNarrowIPv6(t *testing.T) {
 	}
 	for _, s := range n.Parker.Servers {
 		for _, r := range s.Requests() {
-			if !strings.Contains(r.RawQuery, "&v6mtu=1400&") {
+			if !strings.Contains(r.RawQuery, "&v6mtu=65536&") {
 				t.Errorf("the server was told %s", r.RawQuery)
 			}
 		}
