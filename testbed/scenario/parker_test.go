@@ -169,8 +169,8 @@ func TestParkerRestart(t *testing.T) {
 	n.must(n.agent.Kill(n.ctx))
 	n.start()
 	n.line("going on with the gateway in use")
-	after := nodeConnected(n.scene)
 	n.line("registration failed")
+	after := n.status() // the new agent's: it has published since
 	n.lossless("a killed agent", since)
 	for _, tun := range after.Network.Tunnels {
 		if tun.Endpoint == "" {
