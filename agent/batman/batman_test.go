@@ -186,7 +186,9 @@ func TestAbsent(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	c := dial(t, func(genetlink.Message, netlink.Message) ([]genetlink.Message, error) { return nil, genltest.Error(int(unix.ENODEV)) })
+	c := dial(t, func(genetlink.Message, netlink.Message) ([]genetlink.Message, error) {
+		return nil, genltest.Error(int(unix.ENODEV))
+	})
 	if _, err := c.Neighbours(5, 7); err == nil {
 		t.Error("an error of the kernel is not passed on")
 	}

@@ -59,6 +59,24 @@ func (l *Lab) Wire(a *Host, aDev string, b *Host, bDev string) error {
 	return errors.Join(a.LinkUp(aDev), b.LinkUp(bDev))
 }
 
+// Take moves a device from the caller's namespace to the host, under a new name,
+// and sets it up. It stays there until the lab is closed.
+func (h *Host) Take(from, dev string) error {
+	link, err := netlink.LinkByName(from)
+	if err != nil {
+		return fmt.Errorf("netlab: host %s: take %s: %w", h.name, from, err)
+	}
+	err = errors.Join(netlink.LinkSetDown(link), netlink.LinkSetName(link, dev))
+	if err == nil {
+		err = netlink.LinkSetNsFd(link, int(h.net))
+	}
+	if err != nil {
+		return fmt.Errorf("netlab: host %s: take %s: %w", h.name, from, err)
+	}
+	h.Keep(dev)
+	return h.LinkUp(dev)
+}
+
 // Close ends all programs on all hosts and lets go of the hosts. Sockets that
 // the lab opened inside them are the caller's to close.
 func (l *Lab) Close(ctx context.Context) error {

@@ -60,6 +60,10 @@ func Main(run func() int) {
 	os.Exit(code)
 }
 
+// Whole is for a machine that is nothing but the lab, such as a virtual one:
+// hosts are made without namespaces around them, and nobody clears them away.
+func Whole() { inside = true }
+
 // Context returns a context that ends with the first SIGINT or SIGTERM. A
 // second one ends the process the usual way.
 func Context() (context.Context, context.CancelFunc) {

@@ -86,6 +86,9 @@ type Options struct {
 	Parker *ParkerOptions
 	// FFAC starts a registration server: World.FFAC.
 	FFAC bool
+	// Outside is a network device, in the namespace that New runs in, at whose other end the node is: another machine. It goes
+	// to the router in place of the wire to World.Node, which is nil then, as is World.Ubus.
+	Outside string
 }
 
 // World is the lab's internet with one node in it. Its exported fields are set by New and not changed afterwards.
@@ -151,7 +154,13 @@ func New(o Options, dir string) (w *World, err error) {
 			return w, err
 		}
 	}
-	if err := errors.Join(w.services(), w.UbusUp()); err != nil {
+	if err := w.services(); err != nil {
+		return w, err
+	}
+	if o.Outside != "" {
+		return w, nil
+	}
+	if err := w.UbusUp(); err != nil {
 		return w, err
 	}
 	if o.Parker != nil {
@@ -207,6 +216,9 @@ func (w *World) hosts() (err error) {
 		to   **netlab.Host
 		name string
 	}{{&w.Node, "node"}, {&w.Router, "router"}, {&w.Services, "services"}} {
+		if h.name == "node" && w.o.Outside != "" {
+			continue
+		}
 		if *h.to, err = w.Lab.Host(h.name); err != nil {
 			return err
 		}
@@ -217,11 +229,17 @@ func (w *World) hosts() (err error) {
 	if err := w.access(); err != nil {
 		return err
 	}
-	if !w.o.NoV4 {
-		err = errors.Join(w.Node.Addr("wan", NodeV4), w.Router.Addr("node", RouterV4))
-	}
-	if !w.o.NoV6 {
-		err = errors.Join(err, w.Node.Addr("wan", NodeV6), w.Router.Addr("node", RouterV6))
+	for _, wan := range []struct {
+		without      bool
+		node, router netip.Prefix
+	}{{w.o.NoV4, NodeV4, RouterV4}, {w.o.NoV6, NodeV6, RouterV6}} {
+		if wan.without {
+			continue
+		}
+		err = errors.Join(err, w.Router.Addr("node", wan.router))
+		if w.Node != nil {
+			err = errors.Join(err, w.Node.Addr("wan", wan.node))
+		}
 	}
 	if w.o.Parker != nil {
 		err = errors.Join(err, w.Node.Rule(wanMark, wanTable))
@@ -231,6 +249,9 @@ func (w *World) hosts() (err error) {
 
 // access joins the node and its router.
 func (w *World) access() error {
+	if w.o.Outside != "" {
+		return w.Router.Take(w.o.Outside, "node")
+	}
 	if !w.o.Line {
 		return w.Lab.Wire(w.Node, "wan", w.Router, "node")
 	}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"wguplink/testbed/qemu/board"
+	"wguplink/testbed/qemu/farside"
+	"wguplink/testbed/qemu/guest"
+	"wguplink/testbed/qemu/image"
+	"wguplink/testbed/qemu/node"
+	"wguplink/testbed/qemu/trip"
+	"wguplink/testbed/qemu/vm"
+	"wguplink/testbed/world"
+)
+
+type options struct {
+	root     string
+	idle     time.Duration
+	switches int
+	ways     []way
+	out      io.Writer
+}
+
+// way is one run of the scenario.
+type way struct {
+	variant, backend, algorithm string
+	static, short               bool
+	without                     string // a module that is left out
+}
+
+var ways = []way{
+	{variant: "default", backend: "kernel", algorithm: "BATMAN_IV"},
+	{variant: "userspace", backend: "userspace", algorithm: "BATMAN_V", without: "wireguard"},
+	{variant: "nobroker", backend: "kernel", algorithm: "BATMAN_IV", static: true, short: true},
+}
+
+// bootTime bounds the far side's boot.
+const bootTime = 2 * time.Minute
+
+// arch takes one architecture through all ways, against one far side.
+func (o options) arch(ctx context.Context, b board.Board) (r *trip.Report, err error) {
+	start := time.Now()
+	r = &trip.Report{Arch: b.Arch, Machine: b.String()}
+	dir, err := os.MkdirTemp("", "wguplink-qemu-")
+	if err != nil {
+		return r, err
+	}
+	defer os.RemoveAll(dir)
+	fmt.Fprintf(o.out, "%-7s getting the kernel\n", b.Arch)
+	k, err := image.GetKernel(ctx, o.root, b)
+	if err != nil {
+		return r, err
+	}
+	far, err := o.farside(ctx, dir)
+	if err != nil {
+		return r, err
+	}
+	defer far.VM.Kill()
+	fmt.Fprintf(o.out, "%-7s the far side is there after %.1f s\n", b.Arch, time.Since(start).Seconds())
+
+	for _, w := range o.ways {
+		err = errors.Join(err, o.way(ctx, b, k, far, w, dir, r))
+	}
+	r.Seconds = time.Since(start).Seconds()
+	r.Judge(err)
+	if e := r.Write(filepath.Join(o.root, "build")); e != nil {
+		return r, errors.Join(err, e)
+	}
+	if err == nil && !r.OK {
+		err = fmt.Errorf("%s: a gate does not hold; see the table", b.Arch)
+	}
+	return r, err
+}
+
+// farside boots the machine with gateways and servers. It is an amd64 in any case, as gateways are.
+func (o options) farside(ctx context.Context, dir string) (*vm.Guest, error) {
+	b, err := board.Of("amd64")
+	if err != nil {
+		return nil, err
+	}
+	k, err := image.GetKernel(ctx, o.root, b)
+	if err != nil {
+		return nil, err
+	}
+	initrd := filepath.Join(dir, "far.cpio")
+	err = image.Initrd{
+		Kernel: k, Init: o.built("qemu", "vminit-"+b.Target),
+		Config:   guest.Config{Hostname: "far", Exec: "/usr/bin/vmgateway"},
+		Programs: map[string]string{"vmgateway": o.built("qemu", "vmgateway")},
+	}.Write(initrd)
+	if err != nil {
+		return nil, err
+	}
+	program, args := b.Command(board.Boot{Kernel: k.Path, Initrd: initrd, Own: wire(dir, "far"), Peer: wire(dir, "node"), MAC: "52:54:00:00:00:01"})
+	v, err := vm.Start("far", program, args...)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, bootTime, fmt.Errorf("not within %v", bootTime))
+	defer cancel()
+	g, err := vm.Boot(ctx, v)
+	if err != nil {
+		err = fmt.Errorf("%w\n%s", err, v.Tail(40))
+		v.Kill()
+		return nil, err
+	}
+	return g, nil
+}
+
+func (o options) built(names ...string) string {
+	return filepath.Join(append([]string{o.root, "build"}, names...)...)
+}
+
+func wire(dir, end string) string { return filepath.Join(dir, end+".sock") }
+
+// way takes the node through the scenario once.
+func (o options) way(ctx context.Context, b board.Board, k image.Kernel, far *vm.Guest, w way, dir string, r *trip.Report) error {
+	binary := o.built(w.variant, "wguplink-"+b.Target)
+	fi, err := os.Stat(binary)
+	if err != nil {
+		return fmt.Errorf("%s: %w; run scripts/cross", b.Arch, err)
+	}
+	own := filepath.Join(dir, w.variant)
+	if err := os.Mkdir(own, 0o755); err != nil {
+		return err
+	}
+	initrd := filepath.Join(own, "node.cpio")
+	err = image.Initrd{
+		Kernel: k, Without: w.without, Init: o.built("qemu", "vminit-"+b.Target),
+		Config: guest.Config{
+			Hostname: "node", Agent: "/usr/bin/wguplink", Disk: b.Disk,
+			Addresses: []netip.Prefix{world.NodeV4, world.NodeV6}, Gateways: []netip.Addr{world.RouterV4.Addr(), world.RouterV6.Addr()},
+			Batman: &guest.Batman{Algorithm: w.algorithm, Address: farside.NodeMesh},
+		},
+		Programs: map[string]string{"wguplink": binary},
+	}.Write(initrd)
+	if err != nil {
+		return err
+	}
+	n := &node.Own{Board: b, Dir: own, Setup: board.Boot{
+		Kernel: k.Path, Initrd: initrd, Own: wire(dir, "node"), Peer: wire(dir, "far"), MAC: "52:54:00:00:00:02", Epoch: true,
+	}}
+	defer n.Off()
+	run := &trip.Run{Variant: w.variant, Backend: w.backend, Algorithm: w.algorithm}
+	r.Runs = append(r.Runs, run)
+	extra := map[string][]string{}
+	if b.NoModules && w.without != "" {
+		extra["backend"] = []string{w.backend}
+	}
+	t := &trip.Trip{
+		Node: n, Far: far, Out: o.out, Run: run, Arch: b.Arch, Static: w.static, Short: w.short, Extra: extra,
+		Binary: fi.Size(), Idle: o.idle, Switches: o.switches,
+	}
+	return t.Go(ctx)
+}

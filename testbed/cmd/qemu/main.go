@@ -1,0 +1,95 @@
+// Command qemu boots the lab's virtual machines and takes the node through its scenario: see `make qemu`.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"wguplink/testbed/qemu/board"
+	"wguplink/testbed/qemu/trip"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintf(os.Stderr, "qemu: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	var all []string
+	for _, b := range board.All {
+		all = append(all, b.Arch)
+	}
+	o := options{out: os.Stdout}
+	arches := flag.String("arch", strings.Join(all, ","), "architectures of the node")
+	variants := flag.String("variants", "default,userspace,nobroker", "variants of the program")
+	jobs := flag.Int("jobs", 1, "how many architectures at once")
+	flag.StringVar(&o.root, "root", ".", "the project's folder, with what scripts/cross and scripts/cross-vm have built")
+	flag.DurationVar(&o.idle, "idle", time.Minute, "how long to watch the agent at rest")
+	flag.IntVar(&o.switches, "switches", 30, "how often to switch the gateway while watching the memory")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		return fmt.Errorf("what is %q?", flag.Args())
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	defer stop()
+
+	var boards []board.Board
+	for _, arch := range strings.Split(*arches, ",") {
+		b, err := board.Of(arch)
+		if err != nil {
+			return err
+		}
+		boards = append(boards, b)
+	}
+	for _, v := range strings.Split(*variants, ",") {
+		i := slices.IndexFunc(ways, func(w way) bool { return w.variant == v })
+		if i < 0 {
+			return fmt.Errorf("no variant %q", v)
+		}
+		o.ways = append(o.ways, ways[i])
+	}
+
+	o.out = &lines{w: os.Stdout}
+	reports := make([]*trip.Report, len(boards))
+	errs := make([]error, len(boards))
+	slots := make(chan struct{}, max(1, *jobs))
+	var tasks sync.WaitGroup
+	for i, b := range boards {
+		tasks.Add(1)
+		slots <- struct{}{}
+		go func() {
+			defer tasks.Done()
+			reports[i], errs[i] = o.arch(ctx, b)
+			<-slots
+		}()
+	}
+	tasks.Wait()
+	fmt.Println()
+	trip.Print(os.Stdout, reports)
+	return errors.Join(errs...)
+}
+
+// lines keeps the lines of several writers apart.
+type lines struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
+}

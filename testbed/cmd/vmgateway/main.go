@@ -1,0 +1,31 @@
+// Command vmgateway is the far side of the node's WAN in a virtual machine of its own: see package farside.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"wguplink/testbed/netlab"
+	"wguplink/testbed/qemu/farside"
+	"wguplink/testbed/qemu/talk"
+)
+
+func main() {
+	if os.Getppid() != 1 || len(os.Args) != 1 {
+		fmt.Fprintln(os.Stderr, "vmgateway runs in a virtual machine, started by vminit; run `make qemu`")
+		os.Exit(2)
+	}
+	if err := run(); err != nil {
+		fmt.Fprintf(os.Stderr, "vmgateway: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	netlab.Whole()
+	f, err := farside.New("eth0", "/root")
+	if err != nil {
+		return err
+	}
+	return talk.Serve(os.Stdin, os.Stdout, f.Handle)
+}

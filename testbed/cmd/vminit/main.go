@@ -1,0 +1,20 @@
+// Command vminit is the first process of the lab's virtual machines: see package guest.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"wguplink/testbed/qemu/guest"
+)
+
+func main() {
+	if os.Getpid() != 1 {
+		fmt.Fprintln(os.Stderr, "vminit is the first process of a virtual machine; run `make qemu`")
+		os.Exit(2)
+	}
+	if err := guest.Init(); err != nil {
+		fmt.Fprintf(os.Stderr, "vminit: %v\n", err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,214 @@
+// Package farside is what lies beyond the node's WAN, in a virtual machine of its own: the lab's world, with its gateways,
+// broker, NTP and DNS servers, each in a namespace, and on each gateway a batman-adv interface over its VXLAN.
+//
+//	node VM eth0 ──── eth0 router ──── gw1 … gw3: wg-mesh, over it vx-mesh, over it bat0 10.88.0.1 … .3
+//	bat0 10.88.0.100            └───── services
+package farside
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"wguplink/agent/batman"
+	"wguplink/testbed/gateway"
+	"wguplink/testbed/qemu/guest"
+	"wguplink/testbed/qemu/talk"
+	"wguplink/testbed/world"
+)
+
+// Addresses in the mesh.
+var (
+	NodeMesh = netip.MustParsePrefix("10.88.0.100/16")
+	mesh     = "bat0"
+)
+
+// meshAddr is the address of the nth gateway in the mesh, counted from 1.
+func meshAddr(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 88, 0, byte(n)}) }
+
+// Farside takes the host's commands.
+type Farside struct {
+	w     *world.World
+	start time.Time
+	pings *pings
+}
+
+// New makes the world around a network device. dir keeps its files.
+func New(device, dir string) (*Farside, error) {
+	w, err := world.New(world.Options{Outside: device}, dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Farside{w: w, start: time.Now()}, nil
+}
+
+// Handle carries out one command.
+func (f *Farside) Handle(words []string) talk.Reply {
+	out, err := f.handle(words[0], words[1:])
+	if err != nil {
+		return talk.Failed(err)
+	}
+	return talk.Reply{Out: out}
+}
+
+func (f *Farside) handle(name string, args []string) (string, error) {
+	c, ok := commands[name]
+	if !ok {
+		return "", fmt.Errorf("no command %s", name)
+	}
+	if len(args) != c.args {
+		return "", fmt.Errorf("%s takes %d words", name, c.args)
+	}
+	return c.do(f, args)
+}
+
+type command struct {
+	args int
+	do   func(f *Farside, args []string) (string, error)
+}
+
+var commands = map[string]command{
+	// mesh ALGORITHM: all gateways are up, know no node, and have a new mesh interface.
+	"mesh": {1, func(f *Farside, a []string) (string, error) { return "", f.mesh(a[0]) }},
+	// ca: the certificate of the broker's authority.
+	"ca": {0, func(f *Farside, _ []string) (string, error) {
+		b, err := os.ReadFile(f.w.CAFile)
+		return string(b), err
+	}},
+	// options: of an uplink with the broker, and those of one without; and the gateways' sections.
+	"options": {0, func(f *Farside, _ []string) (string, error) {
+		return encode(Options{Broker: f.w.BrokerOptions(), Static: f.w.StaticOptions(), Sections: f.w.Sections()})
+	}},
+	// know KEY: every gateway learns a node's key from its operator.
+	"know": {1, func(f *Farside, a []string) (string, error) { return "", f.know(a[0]) }},
+	// kill NAME: the gateway dies at the moment that is the answer.
+	"kill": {1, func(f *Farside, a []string) (string, error) {
+		g := f.w.Named(a[0])
+		if g == nil {
+			return "", fmt.Errorf("no gateway %q", a[0])
+		}
+		at := f.now()
+		return at, g.Kill()
+	}},
+	// now: the present moment.
+	"now": {0, func(f *Farside, _ []string) (string, error) { return f.now(), nil }},
+	// handshake MS: the first gateway that has shaken hands with a node.
+	"handshake": {1, (*Farside).handshake},
+	// ping MS: from now on every gateway sends an echo request to the node every MS milliseconds; 0 ends it.
+	"ping": {1, (*Farside).ping},
+	// reply AFTER EXCEPT MS: the first answer to a request sent after a moment, and from another than a gateway.
+	"reply": {3, (*Farside).reply},
+	// count NAME AFTER BEFORE: how many requests of a gateway went out between two moments, and how many were answered.
+	"count": {3, (*Farside).count},
+	// originators NAME: of the gateway's mesh.
+	"originators": {1, (*Farside).originators},
+	// backend NAME: which WireGuard the gateway runs.
+	"backend": {1, func(f *Farside, a []string) (string, error) {
+		if g := f.w.Named(a[0]); g != nil {
+			return g.Backend().String(), nil
+		}
+		return "", fmt.Errorf("no gateway %q", a[0])
+	}},
+}
+
+// Options is what the node's configuration is made of.
+type Options struct {
+	Broker, Static map[string][]string
+	Sections       string
+}
+
+func encode(v any) (string, error) {
+	b, err := json.Marshal(v)
+	return string(b), err
+}
+
+// now is the present moment, in microseconds since the start.
+func (f *Farside) now() string { return strconv.FormatInt(time.Since(f.start).Microseconds(), 10) }
+
+func (f *Farside) moment(text string) (time.Time, error) {
+	us, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("moment %q: %w", text, err)
+	}
+	return f.start.Add(time.Duration(us) * time.Microsecond), nil
+}
+
+func (f *Farside) mesh(algorithm string) error {
+	for _, g := range f.w.Gateways {
+		if g.Backend() == gateway.Auto {
+			if err := g.Restart(false); err != nil {
+				return err
+			}
+		}
+		if err := g.ForgetKeys(); err != nil {
+			return err
+		}
+	}
+	for i, g := range f.w.Gateways {
+		addr := netip.PrefixFrom(meshAddr(i+1), NodeMesh.Bits())
+		err := g.Host.Do(func() error {
+			if old, err := netlink.LinkByName(mesh); err == nil {
+				if err := netlink.LinkDel(old); err != nil {
+					return fmt.Errorf("delete %s: %w", mesh, err)
+				}
+			}
+			if err := guest.MakeBatman(mesh, algorithm); err != nil {
+				return err
+			}
+			return join(gateway.DefaultVXLANInterface, mesh)
+		})
+		if err == nil {
+			err = errors.Join(g.Host.Addr(mesh, addr), g.Host.LinkUp(mesh))
+		}
+		if err != nil {
+			return fmt.Errorf("gateway %s: %w", g.Name, err)
+		}
+	}
+	return nil
+}
+
+// join makes a device a hard-interface of a mesh.
+func join(device, mesh string) error {
+	hard, err := netlink.LinkByName(device)
+	if err != nil {
+		return fmt.Errorf("%s: %w", device, err)
+	}
+	soft, err := netlink.LinkByName(mesh)
+	if err != nil {
+		return fmt.Errorf("%s: %w", mesh, err)
+	}
+	if err := netlink.LinkSetMaster(hard, soft); err != nil {
+		return fmt.Errorf("%s into %s: %w", device, mesh, err)
+	}
+	return nil
+}
+
+func (f *Farside) originators(args []string) (out string, err error) {
+	g := f.w.Named(args[0])
+	if g == nil {
+		return "", fmt.Errorf("no gateway %q", args[0])
+	}
+	err = g.Host.Do(func() error {
+		link, err := netlink.LinkByName(mesh)
+		if err != nil {
+			return err
+		}
+		c, err := batman.Open()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		all, err := c.Originators(link.Attrs().Index)
+		if err == nil {
+			out, err = encode(all)
+		}
+		return err
+	})
+	return out, err
+}

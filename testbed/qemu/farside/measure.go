@@ -1,0 +1,114 @@
+package farside
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"wguplink/peerselector"
+)
+
+// Reply is the answer of the node to an echo request.
+type Reply struct {
+	Gateway string `json:"gateway"` // that had sent the request
+	Sent    int64  `json:"sent"`    // microseconds, as `now` tells
+	At      int64  `json:"at"`
+}
+
+// Count is how many requests went out, and how many of them were answered.
+type Count struct {
+	Sent     int `json:"sent"`
+	Answered int `json:"answered"`
+}
+
+func (f *Farside) know(text string) error {
+	var k peerselector.Key
+	if err := k.UnmarshalText([]byte(text)); err != nil {
+		return fmt.Errorf("key %q: %w", text, err)
+	}
+	for _, g := range f.w.Gateways {
+		if err := g.AddKey(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func milliseconds(text string) (time.Duration, error) {
+	ms, err := strconv.Atoi(text)
+	if err != nil || ms < 0 {
+		return 0, fmt.Errorf("%q is no number of milliseconds", text)
+	}
+	return time.Duration(ms) * time.Millisecond, nil
+}
+
+func bounded(text string) (context.Context, context.CancelFunc, error) {
+	d, err := milliseconds(text)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(context.Background(), d, fmt.Errorf("nothing for %v", d))
+	return ctx, cancel, nil
+}
+
+func (f *Farside) handshake(args []string) (string, error) {
+	ctx, cancel, err := bounded(args[0])
+	if err != nil {
+		return "", err
+	}
+	defer cancel()
+	name, _, err := f.w.AwaitHandshake(ctx)
+	return name, err
+}
+
+func (f *Farside) ping(args []string) (string, error) {
+	every, err := milliseconds(args[0])
+	if err != nil {
+		return "", err
+	}
+	if f.pings != nil {
+		f.pings.close()
+		f.pings = nil
+	}
+	if every == 0 {
+		return "", nil
+	}
+	f.pings, err = f.startPings(every)
+	return "", err
+}
+
+func (f *Farside) reply(args []string) (string, error) {
+	after, err := f.moment(args[0])
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel, err := bounded(args[2])
+	if err != nil {
+		return "", err
+	}
+	defer cancel()
+	if f.pings == nil {
+		return "", fmt.Errorf("nobody sends requests; say ping before")
+	}
+	r, err := f.pings.await(ctx, func(e echo) bool { return e.sent.After(after) && e.gateway != args[1] })
+	if err != nil {
+		return "", err
+	}
+	return encode(Reply{Gateway: r.gateway, Sent: r.sent.Sub(f.start).Microseconds(), At: r.at.Sub(f.start).Microseconds()})
+}
+
+func (f *Farside) count(args []string) (string, error) {
+	after, err := f.moment(args[1])
+	if err != nil {
+		return "", err
+	}
+	before, err := f.moment(args[2])
+	if err != nil {
+		return "", err
+	}
+	if f.pings == nil {
+		return "", fmt.Errorf("nobody sends requests; say ping before")
+	}
+	return encode(f.pings.count(args[0], after, before))
+}

@@ -1,0 +1,148 @@
+package guest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/vishvananda/netlink"
+
+	"wguplink/agent/batman"
+	"wguplink/testbed/qemu/talk"
+)
+
+// runTime bounds a program that is run for its output.
+const runTime = 5 * time.Minute
+
+// machine takes the commands of the node.
+type machine struct {
+	c     Config
+	agent *service
+}
+
+func (m *machine) handle(words []string) talk.Reply {
+	args := words[1:]
+	if want, ok := map[string]int{"cat": 1, "write": 2, "date": 0, "reboot": 0, "originators": 1, "hard": 1, "service": 1}[words[0]]; ok && len(args) != want {
+		return talk.Reply{Code: 2, Out: fmt.Sprintf("%s takes %d words", words[0], want)}
+	}
+	switch words[0] {
+	case "run":
+		return run(args)
+	case "cat":
+		b, err := os.ReadFile(args[0])
+		return reply(string(b), err)
+	case "write":
+		err := os.MkdirAll(filepath.Dir(args[0]), 0o755)
+		if err == nil {
+			err = os.WriteFile(args[0], []byte(args[1]), 0o600)
+		}
+		return reply("", err)
+	case "date":
+		return reply(strconv.FormatInt(time.Now().Unix(), 10), nil)
+	case "reboot":
+		return reply("", m.reboot())
+	case "originators":
+		return originators(args[0])
+	case "hard":
+		return hard(args[0])
+	case "service":
+		return m.service(args[0])
+	}
+	return talk.Reply{Code: 127, Out: "no command " + words[0]}
+}
+
+func reply(out string, err error) talk.Reply {
+	if err != nil {
+		return talk.Failed(err)
+	}
+	return talk.Reply{Out: out}
+}
+
+// run runs a program and gives its output, standard error in between, and its exit code.
+func run(argv []string) talk.Reply {
+	if len(argv) == 0 {
+		return talk.Reply{Code: 2, Out: "run what?"}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), runTime)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput()
+	if e := (*exec.ExitError)(nil); errors.As(err, &e) && ctx.Err() == nil {
+		return talk.Reply{Code: max(1, e.ExitCode()), Out: string(out)}
+	}
+	return reply(string(out), err)
+}
+
+func (m *machine) service(verb string) talk.Reply {
+	if m.agent == nil {
+		return talk.Reply{Code: 1, Out: "this machine has no agent"}
+	}
+	switch verb {
+	case "start":
+		return reply("", m.agent.Start())
+	case "stop":
+		return reply("", m.agent.Stop())
+	case "kill":
+		pid, err := m.agent.Kill()
+		return reply(strconv.Itoa(pid), err)
+	case "pid":
+		pid, err := m.agent.PID()
+		return reply(strconv.Itoa(pid), err)
+	}
+	return talk.Reply{Code: 2, Out: "start, stop, kill or pid"}
+}
+
+// reboot stops the agent, keeps /etc, and restarts the machine.
+func (m *machine) reboot() error {
+	if m.agent != nil {
+		if err := m.agent.Stop(); err != nil {
+			return err
+		}
+	}
+	if m.c.Disk != "" {
+		if err := save("/etc", m.c.Disk); err != nil {
+			return err
+		}
+	}
+	unix.Sync()
+	return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
+}
+
+// originators lists a mesh interface's originators as JSON.
+func originators(mesh string) talk.Reply {
+	link, err := netlink.LinkByName(mesh)
+	if err != nil {
+		return talk.Failed(err)
+	}
+	return withBatman(func(c *batman.Client) (any, error) { return c.Originators(link.Attrs().Index) })
+}
+
+// hard gives what a hard-interface is set to as JSON.
+func hard(name string) talk.Reply {
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return talk.Failed(err)
+	}
+	return withBatman(func(c *batman.Client) (any, error) { return c.Hard(link.Attrs().MasterIndex, link.Attrs().Index) })
+}
+
+func withBatman(f func(*batman.Client) (any, error)) talk.Reply {
+	c, err := batman.Open()
+	if err != nil {
+		return talk.Failed(err)
+	}
+	defer c.Close()
+	v, err := f(c)
+	if err != nil {
+		return talk.Failed(err)
+	}
+	b, err := json.Marshal(v)
+	return reply(string(b), err)
+}

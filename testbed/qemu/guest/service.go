@@ -1,0 +1,125 @@
+package guest
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// service runs one program and starts it again when it ends, as procd does. What it says goes to the console.
+type service struct {
+	argv []string
+	out  io.Writer
+
+	mu      sync.Mutex
+	cmd     *exec.Cmd
+	wanted  bool
+	ended   chan struct{} // of cmd; closed when it is gone and nothing of it is running
+	starts  int
+	changed chan struct{} // closed, and made anew, with each start
+}
+
+func newService(out io.Writer, argv ...string) *service {
+	return &service{argv: argv, out: out, changed: make(chan struct{})}
+}
+
+// Start starts the program, if it does not run.
+func (s *service) Start() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wanted = true
+	if s.cmd != nil {
+		return nil
+	}
+	return s.start()
+}
+
+func (s *service) start() error {
+	cmd := exec.Command(s.argv[0], s.argv[1:]...)
+	// A child of the program may hold its output open for longer than it lives.
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	cmd.Stdout, cmd.Stderr = w, w
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
+		r.Close()
+		return err
+	}
+	go s.say(r)
+	ended := make(chan struct{})
+	s.cmd, s.ended = cmd, ended
+	s.starts++
+	close(s.changed)
+	s.changed = make(chan struct{})
+	go func() {
+		_ = cmd.Wait() // its exit code says nothing that we could act on
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.cmd = nil
+		close(ended)
+		if s.wanted {
+			if err := s.start(); err != nil {
+				fmt.Fprintf(s.out, "%s: %v\n", s.argv[0], err)
+			}
+		}
+	}()
+	return nil
+}
+
+func (s *service) say(r io.ReadCloser) {
+	defer r.Close()
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		fmt.Fprintf(s.out, "%s\n", lines.Bytes())
+	}
+}
+
+// Stop ends the program by SIGTERM and returns when it has ended.
+func (s *service) Stop() error {
+	s.mu.Lock()
+	s.wanted = false
+	cmd, ended := s.cmd, s.ended
+	s.mu.Unlock()
+	if cmd == nil {
+		return nil
+	}
+	if err := cmd.Process.Signal(unix.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	<-ended
+	return nil
+}
+
+// Kill ends the program by SIGKILL, and returns the number of the process that takes its place.
+func (s *service) Kill() (pid int, err error) {
+	s.mu.Lock()
+	cmd, changed := s.cmd, s.changed
+	s.mu.Unlock()
+	if cmd == nil {
+		return 0, errors.New("it does not run")
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		return 0, err
+	}
+	<-changed
+	return s.PID()
+}
+
+// PID is the number of the process.
+func (s *service) PID() (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd == nil {
+		return 0, errors.New("it does not run")
+	}
+	return s.cmd.Process.Pid, nil
+}

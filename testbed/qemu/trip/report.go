@@ -1,0 +1,154 @@
+package trip
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// Report is build/qemu-ARCH.json.
+type Report struct {
+	Arch    string  `json:"arch"`
+	Machine string  `json:"machine"` // QEMU's, or the image
+	Kernel  string  `json:"kernel"`  // the node's uname -r
+	Runs    []*Run  `json:"runs"`
+	Gates   []Gate  `json:"gates"`
+	OK      bool    `json:"ok"`
+	Seconds float64 `json:"seconds"` // for all of it
+}
+
+// Run is one way through the scenario.
+type Run struct {
+	Variant   string    `json:"variant"`   // of the program
+	Backend   string    `json:"backend"`   // who does WireGuard: kernel or userspace
+	Algorithm string    `json:"algorithm"` // of batman-adv
+	Steps     []Step    `json:"steps"`
+	Measured  *Measured `json:"measured,omitempty"`
+}
+
+// Step is one of the scenario's.
+type Step struct {
+	Name string `json:"name"`
+	OK   bool   `json:"ok"`
+	MS   int64  `json:"ms"`             // how long it took
+	Note string `json:"note,omitempty"` // what was seen; or the error
+}
+
+// Measured is what the agent takes. Memory is in KiB.
+type Measured struct {
+	BinaryBytes   int64   `json:"binary_bytes"`
+	HandshakeMS   int64   `json:"start_to_handshake_ms"` // the first one, with the clock and the key to be seen to
+	MeshMS        int64   `json:"start_to_bat0_reply_ms"`
+	FailoverMS    int64   `json:"gateway_killed_to_bat0_reply_ms,omitempty"`
+	RSS           int     `json:"idle_vm_rss_kib"`
+	Anon          int     `json:"idle_rss_anon_kib"`
+	PSS           int     `json:"idle_pss_kib"`
+	MaxRSS        int     `json:"max_rss_kib"`
+	Threads       int     `json:"threads"`
+	IdleSeconds   float64 `json:"idle_seconds"` // for how long it was watched
+	CPUPer5Min    float64 `json:"cpu_seconds_per_idle_5_minutes"`
+	SwitchAnon    []int   `json:"rss_anon_kib_after_each_switch,omitempty"`
+	SwitchedTimes int     `json:"switches"`
+}
+
+// Gate is a limit that must hold.
+type Gate struct {
+	Name  string `json:"name"`
+	Value int    `json:"value"`
+	Limit int    `json:"limit"`
+	OK    bool   `json:"ok"`
+}
+
+// Limits of memory at rest, in KiB, on big-endian MIPS.
+const (
+	limitDefault  = 9 << 10
+	limitNobroker = 7 << 10
+	// limitGrowth is what 30 switches may add to the anonymous memory: what the garbage collector has not come round to.
+	limitGrowth = 512
+)
+
+// Judge adds the gates and says whether all is well; err is what went wrong on the way.
+func (r *Report) Judge(err error) {
+	r.OK = err == nil && len(r.Runs) > 0
+	gate := func(name string, value, limit int) {
+		g := Gate{Name: name, Value: value, Limit: limit, OK: value <= limit}
+		r.Gates = append(r.Gates, g)
+		r.OK = r.OK && g.OK
+	}
+	for _, run := range r.Runs {
+		for _, s := range run.Steps {
+			r.OK = r.OK && s.OK
+		}
+		m := run.Measured
+		if m == nil {
+			r.OK = false
+			continue
+		}
+		if r.Arch == "mips" && run.Variant == "default" {
+			gate("default: idle VmRSS, KiB", m.RSS, limitDefault)
+		}
+		if r.Arch == "mips" && run.Variant == "nobroker" {
+			gate("nobroker: idle VmRSS, KiB", m.RSS, limitNobroker)
+		}
+		if len(m.SwitchAnon) > 0 {
+			gate(run.Variant+": growth of RssAnon over switches, KiB", growth(m.SwitchAnon), limitGrowth)
+		}
+	}
+}
+
+// growth compares the least memory of the last third with the least of the first: what lies over that is garbage.
+func growth(anon []int) int {
+	third := len(anon) / 3
+	return least(anon[len(anon)-third:]) - least(anon[:third])
+}
+
+func least(v []int) int {
+	m := v[0]
+	for _, x := range v {
+		m = min(m, x)
+	}
+	return m
+}
+
+// Write writes the report to a folder.
+func (r *Report) Write(dir string) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	name := filepath.Join(dir, "qemu-"+r.Arch+".json")
+	if err := os.WriteFile(name, append(b, '\n'), 0o644); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+// Print prints the figures of several reports as a table.
+func Print(w io.Writer, reports []*Report) {
+	fmt.Fprintf(w, "%-7s %-10s %-9s %9s %9s %9s %8s %8s %8s %8s %4s %8s %9s\n", "arch", "variant", "backend", "handshake", "bat0", "failover",
+		"RSS KiB", "anon", "PSS", "max RSS", "thr", "CPU/5min", "binary")
+	for _, r := range reports {
+		for _, run := range r.Runs {
+			m := run.Measured
+			if m == nil {
+				fmt.Fprintf(w, "%-7s %-10s %-9s not measured\n", r.Arch, run.Variant, run.Backend)
+				continue
+			}
+			failover := "-"
+			if m.FailoverMS > 0 {
+				failover = fmt.Sprintf("%.1f s", float64(m.FailoverMS)/1000)
+			}
+			fmt.Fprintf(w, "%-7s %-10s %-9s %6d ms %6d ms %9s %8d %8d %8d %8d %4d %6.2f s %5.2f MiB\n", r.Arch, run.Variant, run.Backend,
+				m.HandshakeMS, m.MeshMS, failover, m.RSS, m.Anon, m.PSS, m.MaxRSS, m.Threads, m.CPUPer5Min, float64(m.BinaryBytes)/(1<<20))
+		}
+		for _, g := range r.Gates {
+			word := "ok"
+			if !g.OK {
+				word = "OVER"
+			}
+			fmt.Fprintf(w, "%-7s gate: %s: %d, limit %d: %s\n", r.Arch, g.Name, g.Value, g.Limit, word)
+		}
+	}
+}

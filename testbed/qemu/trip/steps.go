@@ -1,0 +1,255 @@
+package trip
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"wguplink/agent/batman"
+	"wguplink/testbed/qemu/farside"
+	"wguplink/testbed/world"
+)
+
+// uci makes the node's configuration, and gives the certificate of the broker's authority.
+func (t *Trip) uci(ctx context.Context) (uci, ca string, err error) {
+	out, err := t.far(ctx, "options")
+	if err != nil {
+		return "", "", err
+	}
+	var o farside.Options
+	if err := json.Unmarshal([]byte(out), &o); err != nil {
+		return "", "", fmt.Errorf("options: %w", err)
+	}
+	options, more := o.Broker, []string(nil)
+	if t.Static {
+		options, more = o.Static, []string{o.Sections}
+	}
+	options["batman"] = []string{"bat0"}
+	options["fwmark"] = []string{"0"}
+	for k, v := range t.Extra {
+		options[k] = v
+	}
+	ca, err = t.far(ctx, "ca")
+	return world.UCI(options, more...), ca, err
+}
+
+func (t *Trip) originators(ctx context.Context) (string, error) {
+	here, err := originators(t.Node.Originators(ctx, "bat0"))
+	if err != nil {
+		return "", fmt.Errorf("node: %w", err)
+	}
+	there, err := originators(t.far(ctx, "originators", meshName(t.gateway)))
+	if err != nil {
+		return "", fmt.Errorf("gateway: %w", err)
+	}
+	if len(here) == 0 || len(there) == 0 {
+		return "", fmt.Errorf("%d on the node, %d on the gateway", len(here), len(there))
+	}
+	quality := fmt.Sprintf("TQ %d", here[0].Quality)
+	if t.Run.Algorithm == batman.V {
+		quality = fmt.Sprintf("%d kbit/s", here[0].Throughput)
+		if here[0].Quality != 0 {
+			return "", fmt.Errorf("BATMAN_V has no TQ, but here is %d", here[0].Quality)
+		}
+	} else if here[0].Quality == 0 {
+		return "", errors.New("BATMAN_IV without TQ")
+	}
+	return fmt.Sprintf("%v with %s", here[0].Address, quality), nil
+}
+
+func originators(out string, err error) ([]batman.Originator, error) {
+	if err != nil {
+		return nil, err
+	}
+	var all []batman.Originator
+	if err := json.Unmarshal([]byte(out), &all); err != nil {
+		return nil, fmt.Errorf("originators: %w", err)
+	}
+	return all, nil
+}
+
+func (t *Trip) doctor(ctx context.Context) (string, error) {
+	r, err := t.Node.Agent(ctx, "doctor")
+	if err != nil {
+		return "", err
+	}
+	if r.Code != 0 {
+		return "", fmt.Errorf("code %d: %s", r.Code, r.Out)
+	}
+	return "", nil
+}
+
+// restart kills the agent; its tunnel must not notice.
+func (t *Trip) restart(ctx context.Context) (string, error) {
+	old, err := t.Node.PID(ctx)
+	if err != nil {
+		return "", err
+	}
+	from, err := t.far(ctx, "now")
+	if err != nil {
+		return "", err
+	}
+	if err := t.Node.Kill(ctx); err != nil {
+		return "", err
+	}
+	s, err := t.until(ctx, "connected again", func(s status) bool { return s.PID != old && s.State == "connected" && s.Cause == "" })
+	if err != nil {
+		return "", err
+	}
+	if s.Gateway.Name != t.gateway && meshName(s.Gateway.Name) != meshName(t.gateway) {
+		return "", fmt.Errorf("the new agent went from %s to %s", t.gateway, s.Gateway.Name)
+	}
+	to, err := t.far(ctx, "now")
+	if err != nil {
+		return "", err
+	}
+	// The last request before that moment has its answer when a later one has.
+	if _, err := t.reply(ctx, to, ""); err != nil {
+		return "", err
+	}
+	out, err := t.far(ctx, "count", meshName(t.gateway), from, to)
+	if err != nil {
+		return "", err
+	}
+	var c farside.Count
+	if err := json.Unmarshal([]byte(out), &c); err != nil {
+		return "", err
+	}
+	if c.Sent == 0 || c.Answered != c.Sent {
+		return "", fmt.Errorf("%d pings, %d answered", c.Sent, c.Answered)
+	}
+	return fmt.Sprintf("%d of %d pings answered", c.Answered, c.Sent), nil
+}
+
+func (t *Trip) failover(ctx context.Context) (string, error) {
+	dead := meshName(t.gateway)
+	at, err := t.far(ctx, "kill", dead)
+	if err != nil {
+		return "", err
+	}
+	r, err := t.reply(ctx, at, dead)
+	if err != nil {
+		return "", err
+	}
+	t.measured.FailoverMS = (r.At - us(at)) / 1000
+	s, err := t.until(ctx, "connected to another", func(s status) bool {
+		return s.State == "connected" && s.Cause == "" && meshName(s.Gateway.Name) == r.Gateway
+	})
+	if err != nil {
+		return "", err
+	}
+	t.gateway = s.Gateway.Name
+	return fmt.Sprintf("%d ms, from %s to %s", t.measured.FailoverMS, dead, r.Gateway), nil
+}
+
+func (t *Trip) reboot(ctx context.Context) (string, error) {
+	if err := t.Node.Reboot(ctx); err != nil {
+		return "", err
+	}
+	now, err := t.Node.Now(ctx)
+	if err != nil {
+		return "", err
+	}
+	if now.Year() > 1970 {
+		return "", fmt.Errorf("the clock says %v after the reboot", now)
+	}
+	r, err := t.Node.Agent(ctx, "key", "show")
+	if err != nil {
+		return "", err
+	}
+	if key := trim(r.Out); r.Code != 0 || key != t.key {
+		return "", fmt.Errorf("the key was %s, and is %s", t.key, r.Out)
+	}
+	began, err := t.far(ctx, "now")
+	if err != nil {
+		return "", err
+	}
+	if err := t.Node.Start(ctx); err != nil {
+		return "", err
+	}
+	reply, err := t.reply(ctx, began, "")
+	if err != nil {
+		return "", err
+	}
+	s, err := t.until(ctx, "connected", func(s status) bool { return s.State == "connected" && s.Cause == "" })
+	if err != nil {
+		return "", err
+	}
+	t.gateway = s.Gateway.Name
+	return fmt.Sprintf("ping over bat0 %d ms after the agent's start", (reply.At-us(began))/1000), nil
+}
+
+// rest watches the agent while nothing happens.
+func (t *Trip) rest(ctx context.Context) (string, error) {
+	if _, err := t.far(ctx, "ping", "0"); err != nil {
+		return "", err
+	}
+	pid, err := t.Node.PID(ctx)
+	if err != nil {
+		return "", err
+	}
+	before, err := t.usage(ctx, pid)
+	if err != nil {
+		return "", err
+	}
+	start := time.Now()
+	timer := time.NewTimer(t.Idle)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+	after, err := t.usage(ctx, pid)
+	if err != nil {
+		return "", err
+	}
+	took := time.Since(start)
+	m := &t.measured
+	m.RSS, m.Anon, m.PSS, m.MaxRSS, m.Threads = after.rss, after.anon, after.pss, after.hwm, after.threads
+	m.IdleSeconds = took.Seconds()
+	m.CPUPer5Min = float64(after.ticks-before.ticks) / clockTicks * (5 * time.Minute).Seconds() / took.Seconds()
+	return fmt.Sprintf("VmRSS %d KiB, anonymous %d, Pss %d, %d threads, %.2f CPU s per 5 min", m.RSS, m.Anon, m.PSS, m.Threads, m.CPUPer5Min), nil
+}
+
+// switches has the node change its gateway many times, and looks what that leaves in memory.
+func (t *Trip) switches(ctx context.Context) (string, error) {
+	for range t.Switches {
+		r, err := t.Node.Agent(ctx, "reconnect")
+		if err != nil {
+			return "", err
+		}
+		if r.Code != 0 {
+			return "", fmt.Errorf("wguplink reconnect: code %d: %s", r.Code, r.Out)
+		}
+		pid, err := t.Node.PID(ctx)
+		if err != nil {
+			return "", err
+		}
+		u, err := t.usage(ctx, pid)
+		if err != nil {
+			return "", err
+		}
+		t.measured.SwitchAnon = append(t.measured.SwitchAnon, u.anon)
+		t.measured.SwitchedTimes++
+	}
+	if t.Switches == 0 {
+		return "none", nil
+	}
+	return fmt.Sprintf("%d; RssAnon %d KiB after the first, %d after the last", t.Switches, t.measured.SwitchAnon[0], t.measured.SwitchAnon[t.Switches-1]), nil
+}
+
+// batman checks what batman-adv was told of the hard-interface.
+func (t *Trip) batman(ctx context.Context) (string, error) {
+	out, err := t.Node.Hard(ctx, "mesh-vpn")
+	if err != nil {
+		return "", err
+	}
+	var h batman.Hard
+	if err := json.Unmarshal([]byte(out), &h); err != nil {
+		return "", fmt.Errorf("hard-interface: %w", err)
+	}
+	return fmt.Sprintf("throughput %d kbit/s, hop penalty %d", h.Throughput, h.HopPenalty), nil
+}

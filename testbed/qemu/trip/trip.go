@@ -1,0 +1,281 @@
+// Package trip is the scenario that a node's machine goes through, from a clock in 1970 and no key to a mesh that has lost its
+// gateway, and what is measured on the way.
+package trip
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"wguplink/testbed/qemu/farside"
+	"wguplink/testbed/qemu/node"
+	"wguplink/testbed/qemu/vm"
+)
+
+// Trip is one way through the scenario.
+type Trip struct {
+	Node   node.Node
+	Far    *vm.Guest
+	Out    io.Writer // where steps are told
+	Run    *Run
+	Arch   string
+	Static bool // no broker: the gateways' operators are told the key
+	// Short leaves out what does not depend on the backend: reboot, failover, restart and doctor.
+	Short bool
+	// Extra are options of the uplink in addition.
+	Extra    map[string][]string
+	Binary   int64         // bytes of the program
+	Idle     time.Duration // how long to watch the agent at rest
+	Switches int           // how often to switch the gateway while watching the memory
+
+	measured Measured
+	key      string
+	gateway  string
+}
+
+// stepTime bounds one step, on the slowest machine, with other work beside it. Nothing is asserted on how long one takes.
+const stepTime = 150 * time.Second
+
+// pingEvery is how often each gateway sends an echo request to the node's bat0.
+const pingEvery = 50 * time.Millisecond
+
+// Go goes through all steps until one fails.
+func (t *Trip) Go(ctx context.Context) error {
+	steps := []struct {
+		name  string
+		do    func(context.Context) (string, error)
+		short bool // is part of a short trip
+	}{
+		{"boot with the clock in 1970 and no key", t.boot, true},
+		{"configure", t.configure, true},
+		{"NTP, key, broker, WireGuard: handshake", t.connect, true},
+		{"the clock is right", t.clock, true},
+		{"VXLAN, batman-adv: ping over bat0", t.ping, true},
+		{"originators on both sides", t.originators, true},
+		{"batman-adv's settings", t.batman, true},
+		{"doctor: all green", t.doctor, false},
+		{"agent killed and back, no ping lost", t.restart, false},
+		{"gateway killed, another takes over", t.failover, false},
+		{"key kept over a reboot", t.reboot, false},
+		{"at rest", t.rest, true},
+		{"switches", t.switches, true},
+	}
+	for _, s := range steps {
+		if t.Short && !s.short {
+			continue
+		}
+		if err := t.step(ctx, s.name, s.do); err != nil {
+			return err
+		}
+	}
+	t.measured.BinaryBytes = t.Binary
+	t.Run.Measured = &t.measured
+	return nil
+}
+
+func (t *Trip) step(ctx context.Context, name string, do func(context.Context) (string, error)) error {
+	limit := stepTime + t.Idle
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not within %v", limit))
+	defer cancel()
+	start := time.Now()
+	note, err := do(ctx)
+	s := Step{Name: name, OK: err == nil, MS: time.Since(start).Milliseconds(), Note: note}
+	word := "ok"
+	if err != nil {
+		s.Note, word = err.Error(), "FAILED"
+	}
+	t.Run.Steps = append(t.Run.Steps, s)
+	fmt.Fprintf(t.Out, "%-7s %-9s %-9s %7.2f s  %-6s %s", t.Arch, t.Run.Variant, t.Run.Backend, float64(s.MS)/1000, word, name)
+	if s.Note != "" {
+		fmt.Fprintf(t.Out, ": %s", s.Note)
+	}
+	fmt.Fprintln(t.Out)
+	if err != nil {
+		return fmt.Errorf("%s, %s variant, %s WireGuard: %s: %w\n%s\n%s", t.Arch, t.Run.Variant, t.Run.Backend, name, err, t.Node.Tail(60), t.Far.Tail(30))
+	}
+	return nil
+}
+
+// status is what the trip reads of `wguplink status --json`.
+type status struct {
+	State     string `json:"state"`
+	Cause     string `json:"cause"`
+	Reason    string `json:"reason"`
+	PID       int    `json:"pid"`
+	PublicKey string `json:"public_key"`
+	Backend   string `json:"backend"`
+	Clock     string `json:"clock"`
+	Broker    string `json:"broker"`
+	VXLAN     string `json:"vxlan"`
+	Warnings  []string
+	Gateway   *struct {
+		Name string `json:"name"`
+	} `json:"gateway"`
+}
+
+func (t *Trip) status(ctx context.Context) (s status, err error) {
+	r, err := t.Node.Agent(ctx, "status", "--json")
+	if err != nil {
+		return s, err
+	}
+	var all []status
+	if err := json.Unmarshal([]byte(r.Out), &all); err != nil || len(all) != 1 {
+		return s, fmt.Errorf("wguplink status: code %d: %s", r.Code, r.Out)
+	}
+	return all[0], nil
+}
+
+// until asks for the status until it is as wanted: it has no event for somebody at the console.
+func (t *Trip) until(ctx context.Context, what string, ok func(status) bool) (status, error) {
+	for {
+		s, err := t.status(ctx)
+		if err == nil && ok(s) {
+			return s, nil
+		}
+		if ctx.Err() != nil {
+			return s, fmt.Errorf("never %s; the last status is %+v, %v: %w", what, s, err, context.Cause(ctx))
+		}
+	}
+}
+
+func (t *Trip) far(ctx context.Context, words ...string) (string, error) {
+	return t.Far.Must(ctx, words...)
+}
+
+// left is the time that a command to the far side may take, in milliseconds.
+func left(ctx context.Context) string {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return "60000"
+	}
+	return strconv.FormatInt(max(0, time.Until(end).Milliseconds()-1000), 10)
+}
+
+func (t *Trip) reply(ctx context.Context, after, except string) (r farside.Reply, err error) {
+	out, err := t.far(ctx, "reply", after, except, left(ctx))
+	if err == nil {
+		err = json.Unmarshal([]byte(out), &r)
+	}
+	return r, err
+}
+
+func us(text string) int64 {
+	n, _ := strconv.ParseInt(text, 10, 64) // of the far side's own making
+	return n
+}
+
+func (t *Trip) boot(ctx context.Context) (string, error) {
+	if err := t.Node.Boot(ctx); err != nil {
+		return "", err
+	}
+	now, err := t.Node.Now(ctx)
+	if err != nil {
+		return "", err
+	}
+	if now.Year() > 1970 {
+		return "", fmt.Errorf("the clock says %v already", now)
+	}
+	return now.UTC().Format(time.DateTime), nil
+}
+
+func (t *Trip) configure(ctx context.Context) (string, error) {
+	if _, err := t.far(ctx, "mesh", t.Run.Algorithm); err != nil {
+		return "", err
+	}
+	uci, ca, err := t.uci(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := errors.Join(t.Node.Write(ctx, "/etc/config/wguplink", uci), t.Node.Write(ctx, "/etc/config/ca.pem", ca)); err != nil {
+		return "", err
+	}
+	if r, err := t.Node.Agent(ctx, "config", "check"); err != nil || r.Code != 0 {
+		return "", fmt.Errorf("wguplink config check: %w: %s", err, r.Out)
+	}
+	if r, err := t.Node.Agent(ctx, "key", "show"); err != nil || r.Code == 0 {
+		return "", fmt.Errorf("there is a key already: %w: %s", err, r.Out)
+	}
+	_, err = t.far(ctx, "ping", strconv.FormatInt(pingEvery.Milliseconds(), 10))
+	return "", err
+}
+
+// connect measures by the host's clock: from the moment at which the service is told to start.
+func (t *Trip) connect(ctx context.Context) (string, error) {
+	start := time.Now()
+	if err := t.Node.Start(ctx); err != nil {
+		return "", err
+	}
+	began, err := t.far(ctx, "now")
+	if err != nil {
+		return "", err
+	}
+	if t.Static {
+		s, err := t.until(ctx, "has a key", func(s status) bool { return s.PublicKey != "" })
+		if err != nil {
+			return "", err
+		}
+		if _, err := t.far(ctx, "know", s.PublicKey); err != nil {
+			return "", err
+		}
+	}
+	if _, err := t.far(ctx, "handshake", left(ctx)); err != nil {
+		return "", err
+	}
+	t.measured.HandshakeMS = time.Since(start).Milliseconds()
+	r, err := t.reply(ctx, began, "")
+	if err != nil {
+		return "", err
+	}
+	t.measured.MeshMS = (r.At - us(began)) / 1000
+	s, err := t.until(ctx, "connected", func(s status) bool { return s.State == "connected" && s.Cause == "" })
+	if err != nil {
+		return "", err
+	}
+	if s.Backend != t.Run.Backend {
+		return "", fmt.Errorf("WireGuard runs in the %s, want %s", s.Backend, t.Run.Backend)
+	}
+	t.gateway, t.key = s.Gateway.Name, s.PublicKey
+	return fmt.Sprintf("%d ms, %s, %s", t.measured.HandshakeMS, t.gateway, s.Broker), nil
+}
+
+func (t *Trip) clock(ctx context.Context) (string, error) {
+	now, err := t.Node.Now(ctx)
+	if err != nil {
+		return "", err
+	}
+	if off := time.Since(now); off.Abs() > 5*time.Second {
+		return "", fmt.Errorf("it says %v, and is off by %v", now, off)
+	}
+	s, err := t.status(ctx)
+	return s.Clock, err
+}
+
+func (t *Trip) ping(ctx context.Context) (string, error) {
+	now, err := t.far(ctx, "now")
+	if err != nil {
+		return "", err
+	}
+	r, err := t.reply(ctx, now, "")
+	if err != nil {
+		return "", err
+	}
+	if name := meshName(r.Gateway); name != meshName(t.gateway) {
+		return "", fmt.Errorf("an answer by %s, but the node is with %s", name, t.gateway)
+	}
+	return fmt.Sprintf("first after %d ms; round trip %.1f ms", t.measured.MeshMS, float64(r.At-r.Sent)/1000), nil
+}
+
+// meshName is a gateway's name without its domain: the broker gives the one, the configuration's section the other.
+func meshName(name string) string {
+	if _, err := netip.ParseAddrPort(name); err == nil {
+		return name
+	}
+	name, _, _ = strings.Cut(name, ".")
+	return name
+}

@@ -1,0 +1,60 @@
+package vm
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"wguplink/testbed/qemu/talk"
+)
+
+// Guest is a machine that takes the commands of package talk.
+type Guest struct {
+	*VM
+	mu sync.Mutex
+	id int
+}
+
+// Boot waits until a machine takes commands.
+func Boot(ctx context.Context, v *VM) (*Guest, error) {
+	if _, _, _, err := v.Expect(ctx, 0, "\n"+talk.Ready); err != nil {
+		return nil, err
+	}
+	return &Guest{VM: v}, nil
+}
+
+// Do carries out a command and gives its answer, whatever its code.
+func (g *Guest) Do(ctx context.Context, words ...string) (talk.Reply, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.id++
+	line, err := talk.Request(g.id, words)
+	if err != nil {
+		return talk.Reply{}, err
+	}
+	mark := g.Mark()
+	if err := g.Send(line); err != nil {
+		return talk.Reply{}, err
+	}
+	_, begin, _, err := g.Expect(ctx, mark, "\n"+talk.Prefix(g.id))
+	if err != nil {
+		return talk.Reply{}, fmt.Errorf("%q: %w", words[0], err)
+	}
+	_, end, _, err := g.Expect(ctx, begin+1, "\n")
+	if err != nil {
+		return talk.Reply{}, fmt.Errorf("%q: %w", words[0], err)
+	}
+	return talk.ParseReply(g.id, g.Text(begin+1, end))
+}
+
+// Must is Do for a command that may not fail.
+func (g *Guest) Must(ctx context.Context, words ...string) (string, error) {
+	r, err := g.Do(ctx, words...)
+	if err != nil {
+		return "", err
+	}
+	if r.Code != 0 {
+		return "", fmt.Errorf("%s: %q: code %d: %s", g.Name, words, r.Code, r.Out)
+	}
+	return r.Out, nil
+}
