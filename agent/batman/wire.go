@@ -6,10 +6,10 @@ const (
 	family = "batadv"
 
 	cmdGetMesh        = 1
-	cmdGetHardif      = 6
-	cmdGetOriginators = 10
-	cmdGetNeighbours  = 11
-	cmdSetHardif      = 18
+	cmdGetHardif      = 5
+	cmdGetOriginators = 8
+	cmdGetNeighbours  = 9
+	cmdSetHardif      = 16
 
 	attrAlgoName           = 2
 	attrMeshIfindex        = 3

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -14,8 +13,6 @@ import (
 
 // deviceTime is how long a device may take to be found.
 const deviceTime = 30 * time.Second
-
-const algorithmFile = "/sys/module/batman_adv/parameters/routing_algo"
 
 // network sets up lo, eth0 and bat0.
 func network(c Config) error {
@@ -46,20 +43,6 @@ func network(c Config) error {
 		return err
 	}
 	return up("bat0", c.Batman.Address)
-}
-
-// MakeBatman makes a mesh interface without hard-interfaces in the present network namespace. The algorithm is the
-// kernel's default until the next call.
-func MakeBatman(name, algorithm string) error {
-	if err := os.WriteFile(algorithmFile, []byte(algorithm), 0); err != nil {
-		return fmt.Errorf("batman-adv: algorithm %s: %w", algorithm, err)
-	}
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name = name
-	if err := netlink.LinkAdd(&netlink.GenericLink{LinkAttrs: attrs, LinkType: "batadv"}); err != nil {
-		return fmt.Errorf("add %s: %w", name, err)
-	}
-	return nil
 }
 
 func up(name string, addrs ...netip.Prefix) error {
