@@ -8,9 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// born is when the first process began.
+var born = time.Now()
 
 // service runs one program and starts it again when it ends, as procd does. What it says goes to the console.
 type service struct {
@@ -79,7 +83,8 @@ func (s *service) say(r io.ReadCloser) {
 	defer r.Close()
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
-		fmt.Fprintf(s.out, "%s\n", lines.Bytes())
+		// The clock is set meanwhile; so tell how long we have been here.
+		fmt.Fprintf(s.out, "%8.2f %s\n", time.Since(born).Seconds(), lines.Bytes())
 	}
 }
 
