@@ -8,6 +8,9 @@
 #   make figures  measure the start, the failover and the memory, ten times over, in the lab (as root)
 #   make lint     gofmt, go vet, staticcheck, shellcheck
 #   make cross    static binaries for routers: build/<variant>/wguplink-<arch>
+#   make qemu     boot a node and its gateways in virtual machines, and take the node through a scenario, on each architecture:
+#                 make qemu [ARCH=mips|mipsel|arm|arm64|amd64] [IMAGE=file] [IDLE=30s] [JOBS=1]; see docs/testing.md
+#   make test-cross  the unit tests for mips, mipsel, arm and arm64: make test-cross [ARCH=mips,arm]
 #   make size     what they take in flash, with all that their packages install; fails when over budget
 #   make packages install what is needed, then check the OpenWrt and Gluon packages (as root)
 #   make clean    remove all of it
@@ -19,7 +22,7 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 export CGO_ENABLED := 0
 BUILD = go build -trimpath -buildvcs=false -ldflags "-s -w $$(scripts/version)"
 
-.PHONY: build labtool test test-unit test-lab demo lab figures setup lint cross size packages clean
+.PHONY: build labtool qemutool test test-unit test-lab demo lab figures setup lint cross size packages qemu qemu-image test-cross clean
 
 build:
 	$(BUILD) -tags nethttpomithttp2,netgo,osusergo -o build/wguplink ./agent
@@ -55,6 +58,25 @@ lab: setup
 figures: setup
 	$(MAKE) labtool
 	build/lab $(if $(RUNS),-runs $(RUNS)) figures
+
+# The architectures' machines, what their agent is watched for at rest, and how many of them at once.
+ARCH ?=
+IDLE ?=
+JOBS ?=
+IMAGE ?=
+
+qemutool: setup
+	scripts/setup-qemu
+	cd testbed && go build -o ../build/qemu-lab ./cmd/qemu
+
+qemu: qemutool
+	build/qemu-lab $(if $(ARCH),-arch $(ARCH)) $(if $(IDLE),-idle $(IDLE)) $(if $(JOBS),-jobs $(JOBS)) $(if $(IMAGE),-image $(IMAGE))
+
+test-cross: qemutool
+	scripts/test-cross $(if $(ARCH),$$(build/qemu-lab -targets -arch $(ARCH)))
+	build/qemu-lab -tests -arch $(or $(ARCH),mips$(comma)mipsel$(comma)arm$(comma)arm64)
+
+comma := ,
 
 setup:
 	scripts/setup

@@ -41,6 +41,9 @@ var ways = []way{
 	{variant: "nobroker", backend: "kernel", algorithm: "BATMAN_IV", static: true, short: true},
 }
 
+// farArch is the far side's architecture in any case, as gateways are.
+const farArch = "amd64"
+
 // bootTime bounds the far side's boot.
 const bootTime = 2 * time.Minute
 
@@ -79,9 +82,9 @@ func (o options) arch(ctx context.Context, b board.Board) (r *trip.Report, err e
 	return r, err
 }
 
-// farside boots the machine with gateways and servers. It is an amd64 in any case, as gateways are.
+// farside boots the machine with gateways and servers.
 func (o options) farside(ctx context.Context, dir string) (*vm.Guest, error) {
-	b, err := board.Of("amd64")
+	b, err := board.Of(farArch)
 	if err != nil {
 		return nil, err
 	}

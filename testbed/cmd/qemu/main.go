@@ -34,11 +34,13 @@ func run() error {
 	}
 	o := options{out: os.Stdout}
 	arches := flag.String("arch", strings.Join(all, ","), "architectures of the node")
-	variants := flag.String("variants", "default,userspace,nobroker", "variants of the program")
+	variants := flag.String("variants", "default,userspace,nobroker", "variants of the program to take through the scenario")
 	jobs := flag.Int("jobs", 1, "how many architectures at once")
 	flag.StringVar(&o.root, "root", ".", "the project's folder, with what scripts/cross and scripts/cross-vm have built")
-	flag.DurationVar(&o.idle, "idle", time.Minute, "how long to watch the agent at rest")
+	flag.DurationVar(&o.idle, "idle", 30*time.Second, "how long to watch the agent at rest")
 	flag.IntVar(&o.switches, "switches", 30, "how often to switch the gateway while watching the memory")
+	tests := flag.Bool("tests", false, "run the unit tests that scripts/test-cross has built, in place of the scenario")
+	targets := flag.Bool("targets", false, "only print what scripts/cross calls the architectures")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("what is %q?", flag.Args())
@@ -54,6 +56,12 @@ func run() error {
 		}
 		boards = append(boards, b)
 	}
+	if *targets {
+		for _, b := range boards {
+			fmt.Println(b.Target)
+		}
+		return nil
+	}
 	for _, v := range strings.Split(*variants, ",") {
 		i := slices.IndexFunc(ways, func(w way) bool { return w.variant == v })
 		if i < 0 {
@@ -63,6 +71,12 @@ func run() error {
 	}
 
 	o.out = &lines{w: os.Stdout}
+	if *tests {
+		return o.allTests(ctx, boards)
+	}
+	if err := o.build(ctx, boards); err != nil {
+		return err
+	}
 	reports := make([]*trip.Report, len(boards))
 	errs := make([]error, len(boards))
 	slots := make(chan struct{}, max(1, *jobs))

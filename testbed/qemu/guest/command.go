@@ -30,12 +30,15 @@ type machine struct {
 
 func (m *machine) handle(words []string) talk.Reply {
 	args := words[1:]
-	if want, ok := map[string]int{"cat": 1, "write": 2, "date": 0, "reboot": 0, "originators": 1, "hard": 1, "service": 1}[words[0]]; ok && len(args) != want {
+	if want, ok := map[string]int{"cat": 1, "write": 2, "date": 0, "reboot": 0, "originators": 1, "hard": 1, "service": 1, "test": 1}[words[0]]; ok && len(args) != want {
 		return talk.Reply{Code: 2, Out: fmt.Sprintf("%s takes %d words", words[0], want)}
 	}
 	switch words[0] {
 	case "run":
-		return run(args)
+		return run("/", args)
+	case "test":
+		// A package's tests, in a folder with their data.
+		return run(args[0], []string{args[0] + "/test", "-test.v"})
 	case "cat":
 		b, err := os.ReadFile(args[0])
 		return reply(string(b), err)
@@ -66,14 +69,16 @@ func reply(out string, err error) talk.Reply {
 	return talk.Reply{Out: out}
 }
 
-// run runs a program and gives its output, standard error in between, and its exit code.
-func run(argv []string) talk.Reply {
+// run runs a program in a folder and gives its output, standard error in between, and its exit code.
+func run(dir string, argv []string) talk.Reply {
 	if len(argv) == 0 {
 		return talk.Reply{Code: 2, Out: "run what?"}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), runTime)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput()
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
 	if e := (*exec.ExitError)(nil); errors.As(err, &e) && ctx.Err() == nil {
 		return talk.Reply{Code: max(1, e.ExitCode()), Out: string(out)}
 	}

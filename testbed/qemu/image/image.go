@@ -59,6 +59,8 @@ type Initrd struct {
 	Config  guest.Config
 	// Programs are files to be put into /usr/bin, by their names there.
 	Programs map[string]string
+	// Files are other files, by their absolute names.
+	Files map[string]string
 }
 
 // Write makes the initramfs.
@@ -95,6 +97,11 @@ func (i Initrd) write(a *cpio.Writer) error {
 	}
 	for name, file := range i.Programs {
 		if err := add("/usr/bin/"+name, file); err != nil {
+			return err
+		}
+	}
+	for name, file := range i.Files {
+		if err := add(name, file); err != nil {
 			return err
 		}
 	}

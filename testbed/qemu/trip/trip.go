@@ -64,7 +64,7 @@ func (t *Trip) Go(ctx context.Context) error {
 		{"gateway killed, another takes over", t.failover, false},
 		{"key kept over a reboot", t.reboot, false},
 		{"at rest", t.rest, true},
-		{"switches", t.switches, true},
+		{"switches", t.switches, false},
 	}
 	for _, s := range steps {
 		if t.Short && !s.short {
