@@ -85,6 +85,7 @@ type Uplink struct {
 	VXLAN VXLAN
 	// Batman is the batman-adv interface that gets the VXLAN device as a hard interface; "" means none.
 	Batman        string
+	BatmanLink    Batman
 	AddressFamily Family
 
 	// KeyFile is the absolute path of the file with the private key; "" means the option private_key of this section.

@@ -200,6 +200,8 @@ var uplinkOptions = []option{
 	{"batman", false, "", allowedLink, func(d *draft, v string) bool {
 		return store(isLink(v), v, &d.uplink.Batman)
 	}},
+	batmanOptions[0],
+	batmanOptions[1],
 
 	{"key_file", false, "", "the absolute path of a file", func(d *draft, v string) bool {
 		return store(isPath(v), v, &d.uplink.KeyFile)

@@ -68,6 +68,8 @@ var values = []struct {
 	{"uplink", "vxlan_checksum", []string{"0", "off", "1"}, []string{"rx"}},
 	{"uplink", "vxlan_mtu", []string{"auto", "576", "65465"}, []string{"0", "575", "65466"}},
 	{"uplink", "batman", []string{"bat0"}, []string{"bat 0", "."}},
+	{"uplink", "batman_throughput", []string{"auto", "100", "10000", "4294967295"}, []string{"99", "4294967296", "-1", "10mbit"}},
+	{"uplink", "batman_hop_penalty", []string{"0", "15", "255"}, []string{"256", "-1", "auto"}},
 	{"uplink", "key_file", []string{"/etc/wguplink.key"}, []string{"wguplink.key", "/etc/"}},
 	{"uplink", "key_import", []string{"fastd.mesh_vpn.secret", "network.wg_mesh.private_key", "gluon-core.@x-y[0].k", "a.@b[-1].c"},
 		[]string{"a", "a.b", "a.b.c.d", "..", "a..c", "a.@b.c", "a.@b[x].c", "a.@[0].c", "a.@b[--1].c", "a.@b[0.c", "a.b-c.d", "a.b.c-d", "/etc/a.b.c", "a.@b[-].c"}},

@@ -51,6 +51,13 @@ func Print(w io.Writer, s Snapshot) {
 			line("tunnel", join(t.Interface, t.Endpoint, age))
 		}
 	}
+	if b := s.Batman; b != nil {
+		heard := "nobody heard"
+		if len(b.Neighbours) > 0 {
+			heard = "hears " + strings.Join(b.Neighbours, ", ")
+		}
+		line("batman", fmt.Sprintf("%s (%s), %s", b.Interface, b.Algorithm, heard))
+	}
 	line("wan", s.WAN)
 	line("clock", s.Clock)
 	line("broker", s.Broker)

@@ -30,6 +30,7 @@ const (
 	NotRegistered     Cause = "not_registered"     // a signed answer says that the server does not know the key yet
 	NoHandshake       Cause = "no_handshake"       // gateways do not answer
 	NoAnswer          Cause = "no_answer"          // handshake fine, nothing comes back inside the tunnel
+	NoNeighbour       Cause = "no_neighbour"       // tunnel fine, no batman-adv neighbour behind it
 )
 
 // State is the short form of it all.
@@ -63,11 +64,19 @@ type Snapshot struct {
 	MTU       int      `json:"mtu,omitempty"` // of the WireGuard device, bytes
 	VXLAN     string   `json:"vxlan,omitempty"`
 	VXLANMTU  int      `json:"vxlan_mtu,omitempty"`
+	Batman    *Batman  `json:"batman,omitempty"` // nil when the VXLAN is no hard-interface
 	Gateway   *Gateway `json:"gateway,omitempty"`
 	Network   *Network `json:"network,omitempty"` // with a signed configuration
 	Hooks     []Hook   `json:"hooks,omitempty"`
 	Warnings  []string `json:"warnings,omitempty"`
 	Switches  int      `json:"switches"` // gateways promoted since the start, the first included
+}
+
+// Batman is the mesh interface that has the VXLAN device as a hard-interface.
+type Batman struct {
+	Interface  string   `json:"interface"`
+	Algorithm  string   `json:"algorithm"`            // BATMAN_IV or BATMAN_V
+	Neighbours []string `json:"neighbours,omitempty"` // MAC addresses heard behind the tunnel of late
 }
 
 // Gateway is the one in use.

@@ -20,6 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"wguplink/agent/batman"
 )
 
 // Desired is the whole kernel state of one uplink.
@@ -82,6 +84,10 @@ type VXLAN struct {
 	MTU      int        // bytes
 	Checksum bool       // send UDP checksums; both kinds are always accepted
 	Master   string     // batman-adv device (or bridge) that takes it as a port; "" for none
+	// Throughput is what BATMAN_V is told of the link, in kbit/s; 0 leaves it alone. HopPenalty is batman-adv's, of 255; nil
+	// leaves it alone.
+	Throughput uint32
+	HopPenalty *uint8
 }
 
 // version is what of a Peer cannot be read back from the device.
@@ -92,6 +98,7 @@ type Report struct {
 	Backend  Backend  // Kernel or Userspace
 	Changes  int      // changing messages sent to the kernel or to the WireGuard process
 	Warnings []string // what is not as wanted, but does not keep the tunnel from working
+	Mesh     *Mesh    // nil when the VXLAN is no hard-interface of batman-adv
 }
 
 // Backend is who does the WireGuard work.
@@ -122,6 +129,8 @@ type Tunnel struct {
 	devices map[string]*applied // by interface
 	count   int
 	swept   []string // the links that were wanted when those of ours that are not were last looked for
+	bat     *batman.Client
+	mesh    *Mesh // as the last look at batman-adv found it
 }
 
 // applied is what of a device cannot be read back.
@@ -158,6 +167,9 @@ func Open(spawn Spawner) (*Tunnel, error) {
 func (t *Tunnel) Close() {
 	t.h.Close()
 	t.wg.Close()
+	if t.bat != nil {
+		t.bat.Close()
+	}
 }
 
 // Apply makes the kernel's state what d says. It may be called again with the same value: that changes nothing. After an
@@ -175,6 +187,7 @@ func (t *Tunnel) Apply(ctx context.Context, d Desired) (r Report, err error) {
 }
 
 func (t *Tunnel) apply(ctx context.Context, d Desired) (r Report, err error) {
+	t.mesh = nil
 	if err := t.sweep(d); err != nil {
 		return r, err
 	}
@@ -199,7 +212,7 @@ func (t *Tunnel) apply(ctx context.Context, d Desired) (r Report, err error) {
 		if err != nil {
 			return r, err
 		}
-		r.Warnings = append(r.Warnings, warnings...)
+		r.Warnings, r.Mesh = append(r.Warnings, warnings...), t.mesh
 	}
 	if d.Exit != nil {
 		warnings, err := t.exit(*d.Exit)

@@ -55,8 +55,9 @@ func (t *Tunnel) vxlan(lower netlink.Link, d Desired) (warnings []string, err er
 	}
 	if err := t.enslave(link, v.Master); err != nil {
 		warnings = append(warnings, err.Error())
+		return warnings, nil
 	}
-	return warnings, nil
+	return t.batman(link, v), nil
 }
 
 func (t *Tunnel) createVXLAN(want *netlink.Vxlan, uplink string) (netlink.Link, error) {

@@ -47,6 +47,7 @@ func (u *Uplink) desired() tunnel.Desired {
 			v.MTU = dev.MTU - config.VXLANOverhead
 		}
 		d.VXLAN = &tunnel.VXLAN{Name: v.Name, ID: v.ID, Port: v.Port, Remote: remote, MTU: v.MTU, Checksum: v.Checksum, Master: u.cfg.Batman}
+		onMesh(d.VXLAN, u.cfg)
 	}
 	return d
 }
@@ -128,6 +129,7 @@ func (u *Uplink) apply() {
 			r.Warnings = append(r.Warnings, w)
 		}
 		u.report, u.applied = r, d
+		u.lookSoon()
 		if u.absent {
 			u.absent = false
 			u.proceed()

@@ -51,6 +51,9 @@ func (u *Uplink) snapshot() status.Snapshot {
 		if v := u.applied.VXLAN; v != nil {
 			s.VXLAN, s.VXLANMTU = v.Name, v.MTU
 		}
+		if m := u.report.Mesh; m != nil {
+			s.Batman = &status.Batman{Interface: m.Name, Algorithm: m.Algorithm, Neighbours: m.Neighbours}
+		}
 	}
 	if cur, ok := u.engine.Current(); ok {
 		s.Gateway = &status.Gateway{Name: cur.Name, PublicKey: cur.PublicKey.String(), Established: u.connected, HandshakeAt: u.handshake}
@@ -93,6 +96,8 @@ func (u *Uplink) cause() (status.State, status.Cause, string) {
 		return state, status.NoWAN, u.wan.String()
 	case state == status.Connected && u.engine.Mute():
 		return state, status.NoAnswer, cur.Name + " shook hands, but " + cur.LinkAddress.String() + " does not answer inside the tunnel"
+	case state == status.Connected && u.noNeighbour():
+		return state, status.NoNeighbour, "the tunnel to " + cur.Name + " is fine, but " + u.report.Mesh.Name + " hears nobody behind it"
 	case state == status.Connected:
 		return state, status.None, ""
 	case state == status.Suspect:
