@@ -159,7 +159,7 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, far *vm
 	}
 	t := &trip.Trip{
 		Node: n, Far: far, Out: o.out, Run: run, Arch: b.Arch, Static: w.static, Short: w.short, Extra: extra,
-		Binary: fi.Size(), Idle: o.idle, Switches: o.switches,
+		Deaf: b.Arch == farArch && w.variant == "default", Binary: fi.Size(), Idle: o.idle, Switches: o.switches,
 	}
 	return t.Go(ctx)
 }

@@ -96,6 +96,11 @@ var commands = map[string]command{
 		at := f.now()
 		return at, g.Kill()
 	}},
+	// leave NAME: the gateway's VXLAN is no hard-interface any more; join NAME: it is again.
+	"leave": {1, func(f *Farside, a []string) (string, error) { return "", f.member(a[0], false) }},
+	"join":  {1, func(f *Farside, a []string) (string, error) { return "", f.member(a[0], true) }},
+	// serve FILE: by HTTP to the node, from now on; the answer is the URL.
+	"serve": {1, (*Farside).serve},
 	// now: the present moment.
 	"now": {0, func(f *Farside, _ []string) (string, error) { return f.now(), nil }},
 	// handshake MS: the first gateway that has shaken hands with a node.
@@ -108,6 +113,8 @@ var commands = map[string]command{
 	"count": {3, (*Farside).count},
 	// originators NAME: of the gateway's mesh.
 	"originators": {1, (*Farside).originators},
+	// mac NAME: of the gateway's VXLAN, by which its neighbours know it.
+	"mac": {1, (*Farside).mac},
 	// backend NAME: which WireGuard the gateway runs.
 	"backend": {1, func(f *Farside, a []string) (string, error) {
 		if g := f.w.Named(a[0]); g != nil {
@@ -189,6 +196,23 @@ func join(device, mesh string) error {
 	return nil
 }
 
+func (f *Farside) member(name string, in bool) error {
+	g := f.w.Named(name)
+	if g == nil {
+		return fmt.Errorf("no gateway %q", name)
+	}
+	return g.Host.Do(func() error {
+		if in {
+			return join(gateway.DefaultVXLANInterface, mesh)
+		}
+		hard, err := netlink.LinkByName(gateway.DefaultVXLANInterface)
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetNoMaster(hard)
+	})
+}
+
 func (f *Farside) originators(args []string) (out string, err error) {
 	g := f.w.Named(args[0])
 	if g == nil {
@@ -211,4 +235,19 @@ func (f *Farside) originators(args []string) (out string, err error) {
 		return err
 	})
 	return out, err
+}
+
+func (f *Farside) mac(args []string) (mac string, err error) {
+	g := f.w.Named(args[0])
+	if g == nil {
+		return "", fmt.Errorf("no gateway %q", args[0])
+	}
+	err = g.Host.Do(func() error {
+		link, err := netlink.LinkByName(gateway.DefaultVXLANInterface)
+		if err == nil {
+			mac = link.Attrs().HardwareAddr.String()
+		}
+		return err
+	})
+	return mac, err
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"wguplink/agent/batman"
@@ -28,6 +29,8 @@ func (t *Trip) uci(ctx context.Context) (uci, ca string, err error) {
 	}
 	options["batman"] = []string{"bat0"}
 	options["fwmark"] = []string{"0"}
+	options["batman_throughput"] = []string{strconv.Itoa(throughput)}
+	options["batman_hop_penalty"] = []string{strconv.Itoa(hopPenalty)}
 	for k, v := range t.Extra {
 		options[k] = v
 	}
@@ -37,6 +40,13 @@ func (t *Trip) uci(ctx context.Context) (uci, ca string, err error) {
 
 func (t *Trip) originators(ctx context.Context) (string, error) {
 	here, err := originators(t.Node.Originators(ctx, "bat0"))
+	if errors.Is(err, errors.ErrUnsupported) {
+		there, err := originators(t.far(ctx, "originators", meshName(t.gateway)))
+		if err != nil || len(there) == 0 {
+			return "", fmt.Errorf("gateway: %d originators, %w", len(there), err)
+		}
+		return "on the gateway; the node has nothing to ask with", nil
+	}
 	if err != nil {
 		return "", fmt.Errorf("node: %w", err)
 	}
@@ -244,17 +254,4 @@ func (t *Trip) switches(ctx context.Context) (string, error) {
 		return "none", nil
 	}
 	return fmt.Sprintf("%d, %d more refused; RssAnon %d KiB after the first, %d after the last", t.Switches, refused, t.measured.SwitchAnon[0], t.measured.SwitchAnon[t.Switches-1]), nil
-}
-
-// batman checks what batman-adv was told of the hard-interface.
-func (t *Trip) batman(ctx context.Context) (string, error) {
-	out, err := t.Node.Hard(ctx, "mesh-vpn")
-	if err != nil {
-		return "", err
-	}
-	var h batman.Hard
-	if err := json.Unmarshal([]byte(out), &h); err != nil {
-		return "", fmt.Errorf("hard-interface: %w", err)
-	}
-	return fmt.Sprintf("throughput %d kbit/s, hop penalty %d", h.Throughput, h.HopPenalty), nil
 }

@@ -28,6 +28,10 @@ type Trip struct {
 	Static bool // no broker: the gateways' operators are told the key
 	// Short leaves out what does not depend on the backend: reboot, failover, restart and doctor.
 	Short bool
+	// Deaf looks, too, whether the status tells when nobody is heard behind the tunnel. That takes a minute or two.
+	Deaf bool
+	// NoReboot is for a machine that keeps nothing.
+	NoReboot bool
 	// Extra are options of the uplink in addition.
 	Extra    map[string][]string
 	Binary   int64         // bytes of the program
@@ -45,6 +49,12 @@ const stepTime = 150 * time.Second
 // pingEvery is how often each gateway sends an echo request to the node's bat0.
 const pingEvery = 50 * time.Millisecond
 
+// Steps that not all trips have.
+const (
+	deafStep   = "nobody heard behind the tunnel"
+	rebootStep = "key kept over a reboot"
+)
+
 // Go goes through all steps until one fails.
 func (t *Trip) Go(ctx context.Context) error {
 	steps := []struct {
@@ -59,15 +69,17 @@ func (t *Trip) Go(ctx context.Context) error {
 		{"VXLAN, batman-adv: ping over bat0", t.ping, true},
 		{"originators on both sides", t.originators, true},
 		{"batman-adv's settings", t.batman, true},
+		{"status: who is heard", t.heard, true},
 		{"doctor: all green", t.doctor, false},
 		{"agent killed and back, no ping lost", t.restart, false},
+		{deafStep, t.deaf, false},
 		{"gateway killed, another takes over", t.failover, false},
-		{"key kept over a reboot", t.reboot, false},
+		{rebootStep, t.reboot, false},
 		{"at rest", t.rest, true},
 		{"switches", t.switches, false},
 	}
 	for _, s := range steps {
-		if t.Short && !s.short {
+		if t.Short && !s.short || s.name == deafStep && !t.Deaf || s.name == rebootStep && t.NoReboot {
 			continue
 		}
 		if err := t.step(ctx, s.name, s.do); err != nil {
@@ -114,7 +126,11 @@ type status struct {
 	Broker    string `json:"broker"`
 	VXLAN     string `json:"vxlan"`
 	Warnings  []string
-	Gateway   *struct {
+	Batman    *struct {
+		Algorithm  string   `json:"algorithm"`
+		Neighbours []string `json:"neighbours"`
+	} `json:"batman"`
+	Gateway *struct {
 		Name string `json:"name"`
 	} `json:"gateway"`
 }
@@ -131,10 +147,17 @@ func (t *Trip) status(ctx context.Context) (s status, err error) {
 	return all[0], nil
 }
 
-// until asks for the status until it is as wanted: it has no event for somebody at the console.
+// statusFile is where the agent keeps its status; reading it is easier on the node than running a program.
+const statusFile = "/var/run/wguplink/mesh.json"
+
+// until reads the status until it is as wanted: it has no event for somebody at the console.
 func (t *Trip) until(ctx context.Context, what string, ok func(status) bool) (status, error) {
 	for {
-		s, err := t.status(ctx)
+		var s status
+		text, err := t.Node.Read(ctx, statusFile)
+		if err == nil {
+			err = json.Unmarshal([]byte(text), &s)
+		}
 		if err == nil && ok(s) {
 			return s, nil
 		}

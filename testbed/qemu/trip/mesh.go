@@ -1,0 +1,78 @@
+package trip
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"wguplink/agent/batman"
+)
+
+// What the node is configured to tell batman-adv.
+const (
+	throughput = 25000 // kbit/s
+	hopPenalty = 30
+)
+
+// batman checks what batman-adv was told of the hard-interface: a throughput only if it is BATMAN_V.
+func (t *Trip) batman(ctx context.Context) (string, error) {
+	out, err := t.Node.Hard(ctx, "mesh-vpn")
+	if errors.Is(err, errors.ErrUnsupported) {
+		return "not seen: the node has nothing to ask with", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	var h batman.Hard
+	if err := json.Unmarshal([]byte(out), &h); err != nil {
+		return "", fmt.Errorf("hard-interface: %w", err)
+	}
+	want := batman.Hard{HopPenalty: hopPenalty}
+	if t.Run.Algorithm == batman.V {
+		want.Throughput = throughput
+	}
+	if h != want {
+		return "", fmt.Errorf("%s was told %+v, want %+v", t.Run.Algorithm, h, want)
+	}
+	return fmt.Sprintf("throughput %d kbit/s, hop penalty %d", h.Throughput, h.HopPenalty), nil
+}
+
+// heard compares the neighbours in the status with the gateway's own address in the mesh.
+func (t *Trip) heard(ctx context.Context) (string, error) {
+	s, err := t.until(ctx, "hears somebody", func(s status) bool { return s.Batman != nil && len(s.Batman.Neighbours) > 0 })
+	if err != nil {
+		return "", err
+	}
+	if s.Batman.Algorithm != t.Run.Algorithm {
+		return "", fmt.Errorf("the status says %s, want %s", s.Batman.Algorithm, t.Run.Algorithm)
+	}
+	mac, err := t.far(ctx, "mac", meshName(t.gateway))
+	if err != nil {
+		return "", err
+	}
+	if !slices.Contains(s.Batman.Neighbours, mac) {
+		return "", fmt.Errorf("the status has %v, and not %s of %s", s.Batman.Neighbours, mac, t.gateway)
+	}
+	return fmt.Sprint(s.Batman.Neighbours), nil
+}
+
+// deaf takes the gateway out of the mesh, and its tunnel stays.
+func (t *Trip) deaf(ctx context.Context) (string, error) {
+	if _, err := t.far(ctx, "leave", meshName(t.gateway)); err != nil {
+		return "", err
+	}
+	s, err := t.until(ctx, "cause no_neighbour", func(s status) bool { return s.Cause == "no_neighbour" })
+	if err != nil {
+		return "", err
+	}
+	if s.State != "connected" || meshName(s.Gateway.Name) != meshName(t.gateway) {
+		return "", fmt.Errorf("without a neighbour the state is %s, with %s", s.State, s.Gateway.Name)
+	}
+	if _, err := t.far(ctx, "join", meshName(t.gateway)); err != nil {
+		return "", err
+	}
+	_, err = t.until(ctx, "well again", func(s status) bool { return s.State == "connected" && s.Cause == "" })
+	return s.Reason, err
+}
