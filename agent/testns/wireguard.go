@@ -3,6 +3,7 @@ package testns
 import (
 	"context"
 	"os"
+	"sync"
 	"testing"
 
 	"golang.zx2c4.com/wireguard/conn"
@@ -11,11 +12,22 @@ import (
 	"golang.zx2c4.com/wireguard/tun"
 )
 
+// ending has a channel for each device's name, closed when the last device of that name is gone.
+var ending sync.Map
+
 // WireGuard gives a function that makes a WireGuard device, as tunnel.Spawner does: with wireguard-go inside the test process.
 // As with a process of its own the device ends when its link is deleted, and the control socket goes with it; at the end of the
 // test both are gone in any case.
 func WireGuard(t testing.TB) func(ctx context.Context, ifname string) error {
-	return func(_ context.Context, ifname string) error {
+	return func(ctx context.Context, ifname string) error {
+		// The end of an earlier device of that name takes the control socket with it: not ours, please.
+		if earlier, ok := ending.Load(ifname); ok {
+			select {
+			case <-earlier.(chan struct{}):
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
 		dev, err := tun.CreateTUN(ifname, 1420)
 		if err != nil {
 			return err
@@ -39,6 +51,7 @@ func WireGuard(t testing.TB) func(ctx context.Context, ifname string) error {
 			}
 		}()
 		done := make(chan struct{})
+		ending.Store(ifname, done)
 		go func() {
 			<-d.Wait()
 			l.Close()

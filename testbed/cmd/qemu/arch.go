@@ -61,7 +61,7 @@ func (o options) arch(ctx context.Context, b board.Board) (r *trip.Report, err e
 	if err != nil {
 		return r, err
 	}
-	far, err := o.farside(ctx, dir)
+	far, err := o.farside(ctx, dir, nil)
 	if err != nil {
 		return r, err
 	}
@@ -83,7 +83,7 @@ func (o options) arch(ctx context.Context, b board.Board) (r *trip.Report, err e
 }
 
 // farside boots the machine with gateways and servers.
-func (o options) farside(ctx context.Context, dir string) (*vm.Guest, error) {
+func (o options) farside(ctx context.Context, dir string, files map[string]string) (*vm.Guest, error) {
 	b, err := board.Of(farArch)
 	if err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func (o options) farside(ctx context.Context, dir string) (*vm.Guest, error) {
 	err = image.Initrd{
 		Kernel: k, Init: o.built("qemu", "vminit-"+b.Target),
 		Config:   guest.Config{Hostname: "far", Exec: "/usr/bin/vmgateway"},
-		Programs: map[string]string{"vmgateway": o.built("qemu", "vmgateway")},
+		Programs: map[string]string{"vmgateway": o.built("qemu", "vmgateway")}, Files: files,
 	}.Write(initrd)
 	if err != nil {
 		return nil, err

@@ -40,6 +40,8 @@ func run() error {
 	flag.DurationVar(&o.idle, "idle", 30*time.Second, "how long to watch the agent at rest")
 	flag.IntVar(&o.switches, "switches", 30, "how often to switch the gateway while watching the memory")
 	tests := flag.Bool("tests", false, "run the unit tests that scripts/test-cross has built, in place of the scenario")
+	picture := flag.String("image", "", "an OpenWrt or Gluon image to take through the scenario, in place of our own machines")
+	standIn := flag.String("stand-in", "", "only make a small image that boots as OpenWrt's do, to try -image with")
 	targets := flag.Bool("targets", false, "only print what scripts/cross calls the architectures")
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -73,6 +75,14 @@ func run() error {
 	o.out = &lines{w: os.Stdout}
 	if *tests {
 		return o.allTests(ctx, boards)
+	}
+	if *standIn != "" {
+		return o.standIn(ctx, *standIn)
+	}
+	if *picture != "" {
+		r, err := o.image(ctx, *picture)
+		trip.Print(os.Stdout, []*trip.Report{r})
+		return err
 	}
 	if err := o.build(ctx, boards); err != nil {
 		return err

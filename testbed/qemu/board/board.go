@@ -80,6 +80,18 @@ type Boot struct {
 	Epoch bool
 }
 
+// ImageCommand is the QEMU that boots somebody else's image: a disk, or a kernel that needs nothing else. It goes off where it
+// would reboot.
+func (b Board) ImageCommand(o Boot) (program string, args []string) {
+	args = append(args, b.args...)
+	args = append(args, "-nodefaults", "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot", "-rtc", "base=1970-01-01T00:01:00")
+	args = append(args, Wire(b.nic, o.Own, o.Peer, o.MAC)...)
+	if o.Kernel != "" {
+		return b.program, append(args, "-kernel", o.Kernel)
+	}
+	return b.program, append(append(args, "-drive", "format=raw,file="+o.Drive+","+b.drive), b.driver...)
+}
+
 // Command is the QEMU that boots a machine, with its console on standard input and output. It goes off where it would reboot.
 func (b Board) Command(o Boot) (program string, args []string) {
 	args = append([]string{}, b.args...)
