@@ -10,6 +10,7 @@
 #   make cross    static binaries for routers: build/<variant>/wguplink-<arch>
 #   make qemu     boot a node and its gateways in virtual machines, and take the node through a scenario, on each architecture:
 #                 make qemu [ARCH=mips|mipsel|arm|arm64|amd64] [IMAGE=file] [IDLE=30s] [JOBS=1]; see docs/testing.md
+#   make qemu-image  the same against a small image of ours that boots as OpenWrt's do: tests the driver for IMAGE
 #   make test-cross  the unit tests for mips, mipsel, arm and arm64: make test-cross [ARCH=mips,arm]
 #   make size     what they take in flash, with all that their packages install; fails when over budget
 #   make packages install what is needed, then check the OpenWrt and Gluon packages (as root)
@@ -71,6 +72,12 @@ qemutool: setup
 
 qemu: qemutool
 	build/qemu-lab $(if $(ARCH),-arch $(ARCH)) $(if $(IDLE),-idle $(IDLE)) $(if $(JOBS),-jobs $(JOBS)) $(if $(IMAGE),-image $(IMAGE))
+
+# The driver for somebody else's image, with one of ours that boots and behaves like OpenWrt's.
+qemu-image: qemutool
+	build/qemu-lab -stand-in build/stand-in.img
+	gzip -f build/stand-in.img
+	build/qemu-lab -image build/stand-in.img.gz $(if $(IDLE),-idle $(IDLE))
 
 test-cross: qemutool
 	scripts/test-cross $(if $(ARCH),$$(build/qemu-lab -targets -arch $(ARCH)))
