@@ -17,6 +17,7 @@ import (
 
 // runDropIn is the program in the place of Gluon's wgpeerselector.
 func runDropIn(args []string, stdout, stderr io.Writer) int {
+	frugal()
 	a, err := wgpeerselector.ParseArgs(args)
 	if err != nil {
 		fmt.Fprintf(stderr, "wgpeerselector: %v; see wgpeerselector --help\n", err)
