@@ -25,6 +25,7 @@ import (
 
 // runAgent runs all enabled uplinks until SIGTERM or SIGINT.
 func runAgent(o options, stderr io.Writer) int {
+	frugal()
 	if o.group != "" { // before there is any socket
 		if err := wgpeerselector.SwitchGroup(o.group); err != nil {
 			fmt.Fprintln(stderr, err)
