@@ -115,13 +115,16 @@ func (r *runner) report(chosen []*scenario) (rows []Row, missed int) {
 	return rows, missed
 }
 
-// plan says what to run, the longest first.
+// plan says what to run, the longest first. only is a scenario's name, or all but one as !name; "" is all.
 func plan(all []scenario, only string, runs int) (chosen []*scenario, jobs []job, err error) {
 	var names []string
+	known := !strings.HasPrefix(only, "!")
 	for i := range all {
 		s := &all[i]
 		names = append(names, s.name)
-		if only != "" && s.name != only {
+		but, without := strings.CutPrefix(only, "!")
+		if only != "" && (s.name == but) == without {
+			known = known || without
 			continue
 		}
 		chosen = append(chosen, s)
@@ -132,7 +135,7 @@ func plan(all []scenario, only string, runs int) (chosen []*scenario, jobs []job
 			}
 		}
 	}
-	if len(chosen) == 0 {
+	if len(chosen) == 0 || !known {
 		return nil, nil, fmt.Errorf("no scenario %q; there are %s", only, strings.Join(names, ", "))
 	}
 	slices.SortStableFunc(jobs, func(a, b job) int { return cmp.Compare(b.part.lasts, a.part.lasts) })

@@ -53,6 +53,7 @@ func TestPlan(t *testing.T) {
 		{"", 1, "long/3/0 long/2/0 short/1/0"},
 		{"long", 4, "long/3/0 long/3/1 long/3/2 long/3/3 long/2/0 long/2/1 long/2/2 long/2/3"},
 		{"short", 2, "short/1/0 short/1/1"},
+		{"!long", 2, "short/1/0 short/1/1"},
 	} {
 		_, jobs, err := plan(some, tt.only, tt.runs)
 		if err != nil {
@@ -66,9 +67,11 @@ func TestPlan(t *testing.T) {
 			t.Errorf("%q, %d runs: %s, want %s", tt.only, tt.runs, got, tt.want)
 		}
 	}
-	_, _, err := plan(some, "shor", 1)
-	if err == nil || !strings.Contains(err.Error(), `"shor"`) || !strings.Contains(err.Error(), "short, long") {
-		t.Errorf("unknown name: %v", err)
+	for _, unknown := range []string{"shor", "!shor"} {
+		_, _, err := plan(some, unknown, 1)
+		if err == nil || !strings.Contains(err.Error(), unknown) || !strings.Contains(err.Error(), "short, long") {
+			t.Errorf("unknown name: %v", err)
+		}
 	}
 }
 

@@ -28,7 +28,7 @@ func run() int {
 	binary := flags.String("binary", "build/wguplink-userspace", "the agent, userspace variant")
 	out := flags.String("out", "build", "folder for the report")
 	runs := flags.Int("runs", 0, fmt.Sprintf("how often to measure (default %d for figures, %d for trials)", figuresRuns, trial.DefaultRuns))
-	only := flags.String("only", "", "trials: one scenario of "+strings.Join(trial.Names(), ", "))
+	only := flags.String("only", "", "trials: one scenario of "+strings.Join(trial.Names(), ", ")+"; or all but one, as !name")
 	flags.Usage = func() {
 		fmt.Fprintln(flags.Output(), "usage: lab [options] demo|figures|trials")
 		flags.PrintDefaults()
