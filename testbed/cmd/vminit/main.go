@@ -13,8 +13,6 @@ func main() {
 		fmt.Fprintln(os.Stderr, "vminit is the first process of a virtual machine; run `make qemu`")
 		os.Exit(2)
 	}
-	if err := guest.Init(); err != nil {
-		fmt.Fprintf(os.Stderr, "vminit: %v\n", err)
-		os.Exit(1)
-	}
+	fmt.Fprintf(os.Stderr, "vminit: %v\n", guest.Init())
+	os.Exit(1)
 }

@@ -100,7 +100,7 @@ func (r *Report) Judge(err error) {
 
 // growth compares the least memory of the last third with the least of the first: what lies over that is garbage.
 func growth(anon []int) int {
-	third := len(anon) / 3
+	third := max(1, len(anon)/3)
 	return least(anon[len(anon)-third:]) - least(anon[:third])
 }
 
