@@ -50,6 +50,21 @@ func TestPrint(t *testing.T) {
 	}
 }
 
+func TestPrintBatman(t *testing.T) {
+	for want, b := range map[string]*Batman{
+		"": nil,
+		"  batman      bat0 (BATMAN_V), nobody heard\n": {Interface: "bat0", Algorithm: "BATMAN_V"},
+		"  batman      bat0 (BATMAN_IV), hears 02:00:00:00:00:01, 02:00:00:00:00:02\n": {Interface: "bat0", Algorithm: "BATMAN_IV",
+			Neighbours: []string{"02:00:00:00:00:01", "02:00:00:00:00:02"}},
+	} {
+		var out bytes.Buffer
+		Print(&out, Snapshot{Uplink: "mesh", State: Connected, Interface: "wg_mesh", Batman: b})
+		if got := "mesh: connected for 0s\n  wireguard   wg_mesh\n" + want; got != out.String() {
+			t.Errorf("%+v is printed\n%s, want\n%s", b, &out, got)
+		}
+	}
+}
+
 func TestNowRuns(t *testing.T) {
 	a := Now()
 	if a <= 0 || Now() < a {
