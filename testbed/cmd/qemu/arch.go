@@ -161,5 +161,7 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, far *vm
 		Node: n, Far: far, Out: o.out, Run: run, Arch: b.Arch, Static: w.static, Short: w.short, Extra: extra,
 		Deaf: b.Arch == farArch && w.variant == "default", Binary: fi.Size(), Idle: o.idle, Switches: o.switches,
 	}
-	return t.Go(ctx)
+	err = t.Go(ctx)
+	r.Kernel = t.Kernel
+	return err
 }

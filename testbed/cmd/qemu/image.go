@@ -66,6 +66,7 @@ func (o options) image(ctx context.Context, file string) (r *trip.Report, err er
 		Node: n, Far: far, Out: o.out, Run: run, Arch: "image", NoReboot: setup.Kernel != "", Binary: fi.Size(), Idle: o.idle, Switches: 0,
 	}
 	err = t.Go(ctx)
+	r.Kernel = t.Kernel
 	r.Seconds = time.Since(start).Seconds()
 	r.Judge(err)
 	return r, errors.Join(err, r.Write(filepath.Join(o.root, "build")))

@@ -31,6 +31,10 @@ func (t *Trip) uci(ctx context.Context) (uci, ca string, err error) {
 	options["fwmark"] = []string{"0"}
 	options["batman_throughput"] = []string{strconv.Itoa(throughput)}
 	options["batman_hop_penalty"] = []string{strconv.Itoa(hopPenalty)}
+	if !t.Static {
+		// An emulated processor that shares ours with others may take long over TLS.
+		options["broker_timeout"] = []string{"60"}
+	}
 	for k, v := range t.Extra {
 		options[k] = v
 	}

@@ -38,6 +38,9 @@ type Trip struct {
 	Idle     time.Duration // how long to watch the agent at rest
 	Switches int           // how often to switch the gateway while watching the memory
 
+	// Kernel is the node's release, once it has booted.
+	Kernel string
+
 	measured Measured
 	key      string
 	gateway  string
@@ -197,6 +200,11 @@ func (t *Trip) boot(ctx context.Context) (string, error) {
 	if err := t.Node.Boot(ctx); err != nil {
 		return "", err
 	}
+	release, err := t.Node.Read(ctx, "/proc/sys/kernel/osrelease")
+	if err != nil {
+		return "", err
+	}
+	t.Kernel = strings.TrimSpace(release)
 	now, err := t.Node.Now(ctx)
 	if err != nil {
 		return "", err
@@ -204,7 +212,7 @@ func (t *Trip) boot(ctx context.Context) (string, error) {
 	if now.Year() > 1970 {
 		return "", fmt.Errorf("the clock says %v already", now)
 	}
-	return now.UTC().Format(time.DateTime), nil
+	return "Linux " + t.Kernel + ", " + now.UTC().Format(time.DateTime), nil
 }
 
 func (t *Trip) configure(ctx context.Context) (string, error) {
