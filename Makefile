@@ -81,7 +81,7 @@ qemu-image: qemutool
 
 test-cross: qemutool
 	scripts/test-cross $(if $(ARCH),$$(build/qemu-lab -targets -arch $(ARCH)))
-	build/qemu-lab -tests -arch $(or $(ARCH),mips$(comma)mipsel$(comma)arm$(comma)arm64)
+	build/qemu-lab -tests $(if $(JOBS),-jobs $(JOBS)) -arch $(or $(ARCH),mips$(comma)mipsel$(comma)arm$(comma)arm64)
 
 comma := ,
 

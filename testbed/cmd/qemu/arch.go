@@ -24,6 +24,7 @@ type options struct {
 	root     string
 	idle     time.Duration
 	switches int
+	jobs     int
 	ways     []way
 	out      io.Writer
 }
@@ -157,9 +158,14 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, far *vm
 	if b.NoModules && w.without != "" {
 		extra["backend"] = []string{w.backend}
 	}
+	// The agent's own memory is what switches are watched for: once is enough.
+	switches := 0
+	if w.variant == "default" {
+		switches = o.switches
+	}
 	t := &trip.Trip{
 		Node: n, Far: far, Out: o.out, Run: run, Arch: b.Arch, Static: w.static, Short: w.short, Extra: extra,
-		Deaf: b.Arch == farArch && w.variant == "default", Binary: fi.Size(), Idle: o.idle, Switches: o.switches,
+		Deaf: b.Arch == farArch && w.variant == "default", Binary: fi.Size(), Idle: o.idle, Switches: switches,
 	}
 	err = t.Go(ctx)
 	r.Kernel = t.Kernel

@@ -35,7 +35,7 @@ func run() error {
 	o := options{out: os.Stdout}
 	arches := flag.String("arch", strings.Join(all, ","), "architectures of the node")
 	variants := flag.String("variants", "default,userspace,nobroker", "variants of the program to take through the scenario")
-	jobs := flag.Int("jobs", 1, "how many architectures at once")
+	flag.IntVar(&o.jobs, "jobs", 1, "how many architectures at once")
 	flag.StringVar(&o.root, "root", ".", "the project's folder, with what scripts/cross and scripts/cross-vm have built")
 	flag.DurationVar(&o.idle, "idle", 30*time.Second, "how long to watch the agent at rest")
 	flag.IntVar(&o.switches, "switches", 30, "how often to switch the gateway while watching the memory")
@@ -88,21 +88,30 @@ func run() error {
 		return err
 	}
 	reports := make([]*trip.Report, len(boards))
+	err := o.each(boards, func(i int, b board.Board) (err error) {
+		reports[i], err = o.arch(ctx, b)
+		return err
+	})
+	fmt.Println()
+	trip.Print(os.Stdout, reports)
+	return err
+}
+
+// each calls a function for each board, some at once.
+func (o options) each(boards []board.Board, do func(int, board.Board) error) error {
 	errs := make([]error, len(boards))
-	slots := make(chan struct{}, max(1, *jobs))
+	slots := make(chan struct{}, max(1, o.jobs))
 	var tasks sync.WaitGroup
 	for i, b := range boards {
 		tasks.Add(1)
 		slots <- struct{}{}
 		go func() {
 			defer tasks.Done()
-			reports[i], errs[i] = o.arch(ctx, b)
+			errs[i] = do(i, b)
 			<-slots
 		}()
 	}
 	tasks.Wait()
-	fmt.Println()
-	trip.Print(os.Stdout, reports)
 	return errors.Join(errs...)
 }
 

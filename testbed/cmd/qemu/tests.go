@@ -19,7 +19,7 @@ import (
 // testTime bounds one package's tests on the slowest machine.
 const testTime = 8 * time.Minute
 
-// allTests runs them for some boards, one after another.
+// allTests runs them for some boards.
 func (o options) allTests(ctx context.Context, boards []board.Board) error {
 	var targets []string
 	for _, b := range boards {
@@ -28,11 +28,7 @@ func (o options) allTests(ctx context.Context, boards []board.Board) error {
 	if err := o.script(ctx, "cross-vm", targets...); err != nil {
 		return err
 	}
-	var errs []error
-	for _, b := range boards {
-		errs = append(errs, o.tests(ctx, b))
-	}
-	return errors.Join(errs...)
+	return o.each(boards, func(_ int, b board.Board) error { return o.tests(ctx, b) })
 }
 
 // tests runs in a board's machine the unit tests that scripts/test-cross has built for it.

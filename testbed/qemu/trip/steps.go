@@ -254,8 +254,5 @@ func (t *Trip) switches(ctx context.Context) (string, error) {
 		t.measured.SwitchAnon = append(t.measured.SwitchAnon, u.anon)
 		t.measured.SwitchedTimes++
 	}
-	if t.Switches == 0 {
-		return "none", nil
-	}
 	return fmt.Sprintf("%d, %d more refused; RssAnon %d KiB after the first, %d after the last", t.Switches, refused, t.measured.SwitchAnon[0], t.measured.SwitchAnon[t.Switches-1]), nil
 }

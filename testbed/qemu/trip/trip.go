@@ -56,6 +56,7 @@ const pingEvery = 50 * time.Millisecond
 const (
 	deafStep   = "nobody heard behind the tunnel"
 	rebootStep = "key kept over a reboot"
+	switchStep = "switches"
 )
 
 // Go goes through all steps until one fails.
@@ -79,10 +80,10 @@ func (t *Trip) Go(ctx context.Context) error {
 		{"gateway killed, another takes over", t.failover, false},
 		{rebootStep, t.reboot, false},
 		{"at rest", t.rest, true},
-		{"switches", t.switches, false},
+		{switchStep, t.switches, false},
 	}
 	for _, s := range steps {
-		if t.Short && !s.short || s.name == deafStep && !t.Deaf || s.name == rebootStep && t.NoReboot {
+		if t.Short && !s.short || s.name == switchStep && t.Switches == 0 || s.name == deafStep && !t.Deaf || s.name == rebootStep && t.NoReboot {
 			continue
 		}
 		if err := t.step(ctx, s.name, s.do); err != nil {
