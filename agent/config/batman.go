@@ -8,7 +8,7 @@ type Batman struct {
 	HopPenalty *uint8
 }
 
-// batmanOptions are of no effect without option batman.
+// batmanOptions hold wherever batman-adv has the VXLAN device, by option batman or by netifd.
 var batmanOptions = []option{
 	{"batman_throughput", false, "auto", "auto, or 100 to 4294967295", func(d *draft, v string) bool {
 		if v == "auto" {

@@ -25,22 +25,23 @@ const heardWithin = 30 * time.Second
 // batman brings the settings of the hard-interface to what is desired, and looks who is heard on it. Nothing of it keeps the
 // tunnel from working.
 func (t *Tunnel) batman(link netlink.Link, v *VXLAN) (warnings []string) {
-	master, err := t.h.LinkByName(v.Master)
-	if err != nil || master.Type() != "batadv" {
+	master := t.master(link, v)
+	if master == nil || master.Type() != "batadv" {
 		return nil // a bridge, or gone this moment
 	}
+	var err error
 	if t.bat == nil {
 		if t.bat, err = batman.Open(); err != nil {
 			return []string{err.Error()}
 		}
 	}
 	mesh, hard := master.Attrs().Index, link.Attrs().Index
-	m := &Mesh{Name: v.Master}
+	m := &Mesh{Name: master.Attrs().Name}
 	if m.Algorithm, err = t.bat.Algorithm(mesh); err != nil {
 		return []string{err.Error()}
 	}
 	if err := t.tune(mesh, hard, m.Algorithm, v); err != nil {
-		warnings = append(warnings, fmt.Sprintf("%s in %s: %v", v.Name, v.Master, err))
+		warnings = append(warnings, fmt.Sprintf("%s in %s: %v", v.Name, m.Name, err))
 	}
 	all, err := t.bat.Neighbours(mesh, hard)
 	if err != nil {
@@ -53,6 +54,20 @@ func (t *Tunnel) batman(link netlink.Link, v *VXLAN) (warnings []string) {
 	}
 	t.mesh = m
 	return warnings
+}
+
+// master is the link that has the VXLAN as a port: ours to choose, or netifd's, as on Gluon. nil when there is none.
+func (t *Tunnel) master(link netlink.Link, v *VXLAN) netlink.Link {
+	master, err := netlink.Link(nil), error(nil)
+	if v.Master != "" {
+		master, err = t.h.LinkByName(v.Master)
+	} else if i := link.Attrs().MasterIndex; i != 0 {
+		master, err = t.h.LinkByIndex(i)
+	}
+	if err != nil {
+		return nil
+	}
+	return master
 }
 
 // tune sets what differs. Only BATMAN_V is told a throughput: it is the only one to use it.

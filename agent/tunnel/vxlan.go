@@ -50,12 +50,10 @@ func (t *Tunnel) vxlan(lower netlink.Link, d Desired) (warnings []string, err er
 	if err := t.forward(link, lower, v.Remote); err != nil {
 		return nil, err
 	}
-	if v.Master == "" {
-		return nil, nil
-	}
-	if err := t.enslave(link, v.Master); err != nil {
-		warnings = append(warnings, err.Error())
-		return warnings, nil
+	if v.Master != "" {
+		if err := t.enslave(link, v.Master); err != nil {
+			return []string{err.Error()}, nil
+		}
 	}
 	return t.batman(link, v), nil
 }

@@ -15,9 +15,12 @@ const meshGrace = 20 * time.Second
 // meshEvery is how often to look for neighbours while there is none; batman-adv has no event for it.
 const meshEvery = 5 * time.Second
 
-// onMesh tells the VXLAN what batman-adv shall be told of it.
+// onMesh tells the VXLAN what batman-adv shall be told of it. What may go out at most is the best guess of a throughput.
 func onMesh(v *tunnel.VXLAN, cfg config.Uplink) {
 	v.Throughput, v.HopPenalty = cfg.BatmanLink.Throughput, cfg.BatmanLink.HopPenalty
+	if v.Throughput == 0 {
+		v.Throughput = cfg.LimitEgress
+	}
 }
 
 // lookSoon has the mesh looked at again before long while nobody is heard on it.
