@@ -19,7 +19,7 @@ import (
 )
 
 // installFile is where the far side has what is installed on an image.
-const installFile = "/root/install.tar"
+const installFile = "/srv/install.tar"
 
 // image takes somebody else's image through the scenario, with the kernel's WireGuard.
 func (o options) image(ctx context.Context, file string) (r *trip.Report, err error) {

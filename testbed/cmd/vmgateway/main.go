@@ -23,7 +23,7 @@ func main() {
 
 func run() error {
 	netlab.Whole()
-	f, err := farside.New("eth0", "/root")
+	f, err := farside.New("eth0", "/srv")
 	if err != nil {
 		return err
 	}

@@ -90,8 +90,8 @@ func (i Initrd) write(a *cpio.Writer) error {
 	}
 	// The first process has no other console to complain on than the kernel's node.
 	err = errors.Join(a.Char("/dev/console", 0o600, 5, 1), a.File(guest.ConfigFile, 0o644, config), add("/init", i.Init),
-		a.Dir("/etc/config"), a.Dir("/root"),
-		a.File("/etc/passwd", 0o644, []byte("root:x:0:0:root:/root:/bin/sh\n")), a.File("/etc/group", 0o644, []byte("root:x:0:\n")))
+		a.Dir("/etc/config"), a.Dir("/srv"),
+		a.File("/etc/passwd", 0o644, []byte("root:x:0:0:root:/tmp:/bin/sh\n")), a.File("/etc/group", 0o644, []byte("root:x:0:\n")))
 	if err != nil {
 		return err
 	}

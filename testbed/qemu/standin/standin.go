@@ -91,7 +91,7 @@ func writeInitrd(k image.Kernel, name string) error {
 	}
 	defer f.Close()
 	a := cpio.New(f)
-	if err := errors.Join(a.Char("/dev/console", 0o600, 5, 1), a.File("/etc/passwd", 0o644, []byte("root:x:0:0:root:/root:/bin/sh\n"))); err != nil {
+	if err := errors.Join(a.Char("/dev/console", 0o600, 5, 1), a.File("/etc/passwd", 0o644, []byte("root:x:0:0:root:/tmp:/bin/sh\n"))); err != nil {
 		return fmt.Errorf("stand-in image: %w", err)
 	}
 	for to, text := range scripts {
