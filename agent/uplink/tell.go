@@ -24,6 +24,7 @@ func (u *Uplink) tell() {
 	last := u.told
 	switch {
 	case last != nil && sameFacts(*last, e):
+		last.Config = e.Config // so that the next look need not read both
 		return
 	case e.GatewayKey == "" && last == nil && time.Since(u.began) < quiet:
 		return
