@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"wguplink/testbed/qemu/board"
@@ -44,6 +45,9 @@ var ways = []way{
 
 // farArch is the far side's architecture in any case, as gateways are.
 const farArch = "amd64"
+
+// limited are the architectures on which limits are measured: emulated, the others hardly carry what would be too much.
+var limited = map[string]bool{"amd64": true, "arm64": true}
 
 // bootTime bounds the far side's boot.
 const bootTime = 2 * time.Minute
@@ -158,6 +162,11 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, far *vm
 	if b.NoModules && w.without != "" {
 		extra["backend"] = []string{w.backend}
 	}
+	limits := w.variant == "default" && limited[b.Arch]
+	if limits {
+		extra["limit_ingress"] = []string{strconv.Itoa(trip.Limit)}
+		extra["limit_egress"] = []string{strconv.Itoa(trip.Limit)}
+	}
 	// The agent's own memory is what switches are watched for: once is enough.
 	switches := 0
 	if w.variant == "default" {
@@ -165,7 +174,7 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, far *vm
 	}
 	t := &trip.Trip{
 		Node: n, Far: far, Out: o.out, Run: run, Arch: b.Arch, Static: w.static, Short: w.short, Extra: extra,
-		Deaf: b.Arch == farArch && w.variant == "default", Binary: fi.Size(), Idle: o.idle, Switches: switches,
+		Limits: limits, Deaf: b.Arch == farArch && w.variant == "default", Binary: fi.Size(), Idle: o.idle, Switches: switches,
 	}
 	err = t.Go(ctx)
 	r.Kernel = t.Kernel

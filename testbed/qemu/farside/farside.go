@@ -111,6 +111,8 @@ var commands = map[string]command{
 	"reply": {3, (*Farside).reply},
 	// count NAME AFTER BEFORE: how many requests of a gateway went out between two moments, and how many were answered.
 	"count": {3, (*Farside).count},
+	// flow NAME DIRECTION BYTES MS: how fast a flow between gateway and node was, in kbit/s of the packets inside the tunnel.
+	"flow": {4, (*Farside).flow},
 	// originators NAME: of the gateway's mesh.
 	"originators": {1, (*Farside).originators},
 	// mac NAME: of the gateway's VXLAN, by which its neighbours know it.

@@ -30,7 +30,7 @@ type machine struct {
 
 func (m *machine) handle(words []string) talk.Reply {
 	args := words[1:]
-	if want, ok := map[string]int{"cat": 1, "write": 2, "date": 0, "reboot": 0, "originators": 1, "hard": 1, "service": 1, "test": 1}[words[0]]; ok && len(args) != want {
+	if want, ok := map[string]int{"cat": 1, "write": 2, "date": 0, "reboot": 0, "originators": 1, "hard": 1, "service": 1, "test": 1, "flows": 0}[words[0]]; ok && len(args) != want {
 		return talk.Reply{Code: 2, Out: fmt.Sprintf("%s takes %d words", words[0], want)}
 	}
 	switch words[0] {
@@ -58,6 +58,9 @@ func (m *machine) handle(words []string) talk.Reply {
 		return hard(args[0])
 	case "service":
 		return m.service(args[0])
+	case "flows":
+		// From now on flows are taken; see Flow.
+		return reply("", serveFlows())
 	}
 	return talk.Reply{Code: 127, Out: "no command " + words[0]}
 }

@@ -193,6 +193,9 @@ func (n *Image) Originators(context.Context, string) (string, error) {
 // Hard implements Node.
 func (n *Image) Hard(context.Context, string) (string, error) { return "", errors.ErrUnsupported }
 
+// TakeFlows implements Node.
+func (n *Image) TakeFlows(context.Context) error { return errors.ErrUnsupported }
+
 // Tail implements Node.
 func (n *Image) Tail(lines int) string {
 	if n.v == nil {

@@ -36,6 +36,8 @@ type Node interface {
 	// Originators and Hard ask batman-adv; the answer is JSON of package batman's types.
 	Originators(ctx context.Context, mesh string) (string, error)
 	Hard(ctx context.Context, device string) (string, error)
+	// TakeFlows has it take the far side's TCP flows from now on.
+	TakeFlows(ctx context.Context) error
 	// Tail is what the console said last.
 	Tail(lines int) string
 	// Off switches it off.
@@ -152,6 +154,12 @@ func (n *Own) Originators(ctx context.Context, mesh string) (string, error) {
 // Hard implements Node.
 func (n *Own) Hard(ctx context.Context, device string) (string, error) {
 	return n.Must(ctx, "hard", device)
+}
+
+// TakeFlows implements Node.
+func (n *Own) TakeFlows(ctx context.Context) error {
+	_, err := n.Must(ctx, "flows")
+	return err
 }
 
 // Off implements Node.

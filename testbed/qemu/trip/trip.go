@@ -30,6 +30,8 @@ type Trip struct {
 	Short bool
 	// Deaf looks, too, whether the status tells when nobody is heard behind the tunnel. That takes a minute or two.
 	Deaf bool
+	// Limits measures the bandwidth limits, which Extra sets to Limit.
+	Limits bool
 	// NoReboot is for a machine that keeps nothing.
 	NoReboot bool
 	// Extra are options of the uplink in addition.
@@ -55,6 +57,7 @@ const pingEvery = 50 * time.Millisecond
 // Steps that not all trips have.
 const (
 	deafStep   = "nobody heard behind the tunnel"
+	limitStep  = "bandwidth limits"
 	rebootStep = "key kept over a reboot"
 	switchStep = "switches"
 )
@@ -77,13 +80,14 @@ func (t *Trip) Go(ctx context.Context) error {
 		{"doctor: all green", t.doctor, false},
 		{"agent killed and back, no ping lost", t.restart, false},
 		{deafStep, t.deaf, false},
+		{limitStep, t.limits, false},
 		{"gateway killed, another takes over", t.failover, false},
 		{rebootStep, t.reboot, false},
 		{"at rest", t.rest, true},
 		{switchStep, t.switches, false},
 	}
 	for _, s := range steps {
-		if t.Short && !s.short || s.name == switchStep && t.Switches == 0 || s.name == deafStep && !t.Deaf || s.name == rebootStep && t.NoReboot {
+		if t.Short && !s.short || s.name == switchStep && t.Switches == 0 || s.name == deafStep && !t.Deaf || s.name == limitStep && !t.Limits || s.name == rebootStep && t.NoReboot {
 			continue
 		}
 		if err := t.step(ctx, s.name, s.do); err != nil {
