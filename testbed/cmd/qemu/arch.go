@@ -46,9 +46,6 @@ var ways = []way{
 // farArch is the far side's architecture in any case, as gateways are.
 const farArch = "amd64"
 
-// limited are the architectures on which limits are measured: emulated, the others hardly carry what would be too much.
-var limited = map[string]bool{"amd64": true, "arm64": true}
-
 // bootTime bounds the far side's boot.
 const bootTime = 2 * time.Minute
 
@@ -162,7 +159,8 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, far *vm
 	if b.NoModules && w.without != "" {
 		extra["backend"] = []string{w.backend}
 	}
-	limits := w.variant == "default" && limited[b.Arch]
+	// Emulated, other processors hardly carry what would be too much.
+	limits := w.variant == "default" && b.Arch == farArch
 	if limits {
 		extra["limit_ingress"] = []string{strconv.Itoa(trip.Limit)}
 		extra["limit_egress"] = []string{strconv.Itoa(trip.Limit)}

@@ -9,12 +9,12 @@ import (
 
 // Limit is what the node of a trip with Limits lets through in each direction, kbit/s, and how far off a flow may be, in percent.
 const (
-	Limit    = 2000
+	Limit    = 1000
 	limitOff = 10
 )
 
 // flowBytes is what one flow carries: eight seconds' worth.
-const flowBytes = 2 << 20
+const flowBytes = 1 << 20
 
 // flowTries is how often a flow that is too slow is tried: machines that wait for their turn send less than they may.
 const flowTries = 3
