@@ -64,6 +64,10 @@ func (o options) tests(ctx context.Context, b board.Board) error {
 	return errors.Join(errs...)
 }
 
+// testMemory is in MiB. Tests make several of wireguard-go's devices, each with its own 16 MB of buffers; more than 256 a malta
+// board cannot use.
+const testMemory = 256
+
 // test boots a machine for one package's tests.
 func (o options) test(ctx context.Context, b board.Board, k image.Kernel, dir, name string, files map[string]string) error {
 	initrd := filepath.Join(dir, "test.cpio")
@@ -80,7 +84,7 @@ func (o options) test(ctx context.Context, b board.Board, k image.Kernel, dir, n
 	ctx, cancel := context.WithTimeoutCause(ctx, testTime, fmt.Errorf("not within %v", testTime))
 	defer cancel()
 	start := time.Now()
-	program, args := b.Command(board.Boot{Kernel: k.Path, Initrd: initrd, Own: wire(dir, "test"), Peer: wire(dir, "nobody"), MAC: "52:54:00:00:00:03"})
+	program, args := b.Command(board.Boot{Kernel: k.Path, Initrd: initrd, Own: wire(dir, "test"), Peer: wire(dir, "nobody"), MAC: "52:54:00:00:00:03", Memory: testMemory})
 	v, err := vm.Start("test", program, args...)
 	if err != nil {
 		return err

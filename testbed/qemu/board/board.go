@@ -3,6 +3,7 @@ package board
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -76,6 +77,7 @@ type Boot struct {
 	Drive          string // file of a disk; "" for none
 	Own, Peer      string // socket files of the wire's ends
 	MAC            string
+	Memory         int // MiB; 0: as much as the board usually has
 	// Epoch starts the machine's clock in 1970, as that of a router without a clock chip.
 	Epoch bool
 }
@@ -95,6 +97,9 @@ func (b Board) ImageCommand(o Boot) (program string, args []string) {
 // Command is the QEMU that boots a machine, with its console on standard input and output. It goes off where it would reboot.
 func (b Board) Command(o Boot) (program string, args []string) {
 	args = append([]string{}, b.args...)
+	if o.Memory != 0 {
+		args = append(args, "-m", strconv.Itoa(o.Memory)) // the last one counts
+	}
 	args = append(args, "-nodefaults", "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot",
 		"-kernel", o.Kernel, "-initrd", o.Initrd,
 		"-append", fmt.Sprintf("console=%s quiet loglevel=2 panic=-1 rdinit=/init", b.console))

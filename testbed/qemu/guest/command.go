@@ -83,6 +83,9 @@ func run(dir string, argv []string) talk.Reply {
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	if e := (*exec.ExitError)(nil); errors.As(err, &e) && ctx.Err() == nil {
+		if e.ExitCode() < 0 { // a signal, such as from a kernel that is out of memory
+			out = append(out, e.String()...)
+		}
 		return talk.Reply{Code: max(1, e.ExitCode()), Out: string(out)}
 	}
 	return reply(string(out), err)
