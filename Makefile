@@ -42,7 +42,7 @@ test-unit:
 
 # The scenarios mostly wait, so that many can run at once.
 test-lab: labtool
-	cd testbed && go test -count=1 -parallel 12 -timeout 20m ./...
+	cd testbed && go test -count=1 -parallel 8 -timeout 20m ./...
 
 demo: setup
 	$(MAKE) labtool
