@@ -90,7 +90,7 @@ func (s *service) serve() int {
 	bus := ubus.NewServer(s.ubus, s.objects(a)...)
 	bus.OnError = func(err error) { s.log.Warn("ubus", "err", err) }
 	base := uplink.Options{
-		Log: s.log, RunDir: s.run, FloorFile: filepath.Join(s.state, "last-time"), Build: built(), System: clock.Kernel{},
+		Log: s.log, RunDir: s.run, FloorFile: filepath.Join(s.state, "last-time"), Build: built(), System: clock.Watch(clock.Kernel{}),
 		LoadKey: s.loadKey,
 		Changed: func(st status.Snapshot) { bus.Send(api.EventName, api.Event(st)) },
 	}

@@ -88,21 +88,12 @@ func (u *Uplink) gate(system clock.System) *clock.Gate {
 // jump is by how much the wall clock must leave the monotonic one to count as set by somebody.
 const jump = 2 * time.Second
 
-// born is a moment to count from on the monotonic clock.
-var born = time.Now()
-
-// wallClock is how far the wall clock is ahead of a monotonic one.
-func wallClock() time.Duration {
-	now := time.Now()
-	return time.Duration(now.UnixNano()) - now.Sub(born)
-}
-
 // watchClock asks for the time anew when somebody has set the clock. WireGuard puts the wall clock into its handshakes, and
 // a gateway ignores what is older than the last: a step back would cost the tunnel when its keys are renewed.
 func (u *Uplink) watchClock() {
-	now := wallClock()
-	by := now - u.wall
-	u.wall = now
+	now := u.o.System.Foreign()
+	by := now - u.foreign
+	u.foreign = now
 	if by.Abs() >= jump && u.clockDone {
 		u.log.Warn("somebody has set the clock; asking for the time", "by", by.Round(time.Millisecond))
 		u.clockDoubt = true
@@ -139,7 +130,6 @@ func (u *Uplink) signedTime(t time.Time, server string) {
 		return
 	}
 	u.clockDone, u.clockGood = true, true
-	u.wall = wallClock()
 	u.clockSays = describe(res, nil)
 	u.log.Info("clock checked", "source", res.Source, "server", res.Server, "offset", res.Offset.Round(time.Millisecond), "stepped", res.Stepped)
 	if res.FloorErr != nil {
@@ -155,7 +145,6 @@ func (u *Uplink) clockChecked(ctx context.Context, gate *clock.Gate, res clock.R
 	}
 	u.clockDone = true
 	u.clockGood = err == nil && res.Source != clock.Unverified
-	u.wall = wallClock() // it may have been set by us
 	u.clockSays = describe(res, err)
 	switch {
 	case err != nil:

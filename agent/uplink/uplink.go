@@ -43,7 +43,7 @@ type Options struct {
 	RunDir    string // lock, status and the gateway in use; in RAM
 	FloorFile string // the last time known to be right; on flash
 	Build     time.Time
-	System    clock.System
+	System    *clock.Watched // one for all uplinks
 	Spawn     tunnel.Spawner // nil: no userspace WireGuard in this build
 	LoadKey   func(config.Uplink) (identity.Identity, error)
 	// NewRegistrar is nil in a build without brokers.
@@ -92,7 +92,7 @@ type Uplink struct {
 	fetchAt    time.Time                       // when to ask for the configuration again
 	fetchFails int                             // in a row
 
-	wall       time.Duration // what the wall clock was ahead of the monotonic one, when last looked at
+	foreign    time.Duration // what others have set the clock by, when last looked at
 	line       pathMTU
 	portTurn   int // how often another source port was chosen
 	waiting    []waiter
@@ -179,7 +179,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 	u.echo = health.NewEcho(func(from netip.Addr, rtt time.Duration) { u.post(loop, func() { u.replied(from, rtt) }) })
 	defer u.echo.Close()
 	u.path = u.wayOut()
-	u.wall, u.began = wallClock(), time.Now()
+	u.foreign, u.began = u.o.System.Foreign(), time.Now()
 	u.newEngine()
 	u.loadKey()
 	u.goOn()
