@@ -66,8 +66,11 @@ func (e *Engine) watch(now time.Time) []Action {
 	if e.running || !e.wait.IsZero() {
 		return acts
 	}
-	if e.silent(now) || c.mute && e.better(now) {
+	if silent := e.silent(now); silent || c.mute && e.better(now) {
 		e.startRound(now)
+		if silent && e.alone() {
+			e.askAgain = e.cfg.Broker && !e.asking // a broker that names one gateway at a time has to name another
+		}
 	}
 	return acts
 }
@@ -136,6 +139,17 @@ func (e *Engine) held(now time.Time) bool {
 	return e.asking && !e.asked && now.Sub(e.askedAt) < e.t.AskPatience
 }
 
+// alone says that no gateway is known but the one in use, if there is one.
+func (e *Engine) alone() bool {
+	return len(e.cands) == 0 || len(e.cands) == 1 && e.cands[0] == e.current
+}
+
+// waits says that there is nobody to try before the broker has answered. A silent gateway in use is not kept waiting for that
+// any longer than AskPatience: it may need another address, or another port.
+func (e *Engine) waits(now time.Time) bool {
+	return e.asking && e.alone() && e.wish == nil && (e.current == nil || now.Sub(e.askedAt) < e.t.AskPatience)
+}
+
 // race starts handshakes, repeats them, and ends those that ran out of patience.
 func (e *Engine) race(now time.Time) []Action {
 	var acts []Action
@@ -158,7 +172,7 @@ func (e *Engine) race(now time.Time) []Action {
 			left++
 		}
 	}
-	held := e.held(now)
+	held, waits := e.held(now), e.waits(now)
 	for _, c := range e.cands {
 		if active >= e.t.Parallel || now.Before(e.nextStart) {
 			break
@@ -175,7 +189,7 @@ func (e *Engine) race(now time.Time) []Action {
 		}
 		acts = append(acts, Install{c.peer, 0})
 	}
-	if active == 0 && left == 0 && !(e.asking && len(e.cands) == 0) && !held {
+	if active == 0 && left == 0 && !waits && !held {
 		acts = append(acts, e.endRound(now)...)
 	}
 	return acts
@@ -243,6 +257,9 @@ func (e *Engine) Next() (at time.Time, ok bool) {
 }
 
 func (e *Engine) nextRace(next func(time.Time)) {
+	if e.current != nil && e.asking && e.alone() && e.wish == nil {
+		next(e.askedAt.Add(e.t.AskPatience))
+	}
 	active := 0
 	for _, c := range e.cands {
 		if c.active {

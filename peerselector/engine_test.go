@@ -146,6 +146,64 @@ func TestOtherBrokerIsAskedAtOnce(t *testing.T) {
 	s.run(time.Hour, nil)
 }
 
+// A broker that names one gateway at a time, as wgkex's v2 does, is asked as soon as that one is silent, and whom it names then
+// is tried as soon as it has answered, however long it took.
+func TestOneGatewayAtATime(t *testing.T) {
+	for _, latency := range []time.Duration{30 * time.Millisecond, time.Second, 6 * time.Second, 25 * time.Second} {
+		for seed := range int64(20) {
+			s := newSim(t, seed, true, 3)
+			s.broker = func(s *sim) {
+				p := peer(s.asks)
+				p.Preferred = true
+				s.after(latency, func() { s.send(BrokerAnswered{[]Peer{p}}) })
+			}
+			s.send(WANUp{})
+			s.run(time.Minute, s.connected)
+			// The first registration is no reason to stay away from the broker for long.
+			died := 2 * time.Minute
+			s.run(died, nil)
+			if !s.connected() || *s.current != key(1) || s.asks != 1 {
+				t.Fatalf("%v, seed %d: connected=%v, %d questions", latency, seed, s.connected(), s.asks)
+			}
+			s.gws[key(1)].alive = false
+			s.run(10*time.Minute, func() bool { return *s.current != key(1) })
+			limit := s.e.t.Suspicion + latency + s.e.t.Grace + 100*time.Millisecond
+			if took := s.now.Sub(epoch) - died; *s.current != key(2) || took > limit {
+				t.Errorf("%v, seed %d: %s in use after %v, want gw2 within %v", latency, seed, s.e.current.peer.Name, took, limit)
+			}
+			if s.asks != 2 {
+				t.Errorf("%v, seed %d: %d questions", latency, seed, s.asks)
+			}
+			if latency <= s.e.t.AskPatience && s.rotated != 0 {
+				t.Errorf("%v, seed %d: another port, while only the broker was waited for", latency, seed)
+			}
+		}
+	}
+}
+
+// The broker goes on naming the dead gateway, and it is not asked any more often for that.
+func TestBrokerNamesTheDeadOne(t *testing.T) {
+	s := newSim(t, 11, true, 2)
+	s.broker = func(s *sim) { s.after(time.Second, func() { s.send(BrokerAnswered{peers(1)}) }) }
+	s.send(WANUp{})
+	s.run(time.Minute, s.connected)
+	s.gws[key(1)].alive = false
+	s.asks = 0
+	s.run(4*time.Minute, nil)
+	if s.asks < 3 || s.asks > 12 {
+		t.Errorf("%d questions in three minutes", s.asks)
+	}
+	aimed := s.gws[key(1)].aim
+	if aimed < 3 {
+		t.Errorf("the silent one was pointed at another of its addresses %d times", aimed)
+	}
+	s.broker = func(s *sim) { s.after(time.Second, func() { s.send(BrokerAnswered{[]Peer{peer(2)}}) }) }
+	s.run(20*time.Minute, func() bool { return s.connected() && *s.current == key(2) })
+	if !s.connected() || *s.current != key(2) {
+		t.Error("the other gateway was never taken")
+	}
+}
+
 // No gateway answers: the broker is asked again, seldom, and a gateway that comes back is found.
 func TestAllDeadThenBack(t *testing.T) {
 	s := newSim(t, 7, true, 3)

@@ -47,6 +47,9 @@ func (e *Engine) registered(peers []Peer, now time.Time) []Action {
 	acts := e.merge(now)
 	if e.current != nil && e.silent(now) {
 		acts = append(acts, e.renew(now)...)
+		if e.wan && !e.running && e.wish == nil && !e.alone() {
+			e.startRound(now) // whoever was named just now need not wait until the backoff is over
+		}
 	}
 	if e.running && e.wish == nil && (e.current == nil || !e.current.mute) {
 		// Whatever was tried before was tried with a key that nobody knew.
