@@ -41,7 +41,8 @@ type Measured struct {
 	BinaryBytes   int64   `json:"binary_bytes"`
 	HandshakeMS   int64   `json:"start_to_handshake_ms"` // the first one, with the clock and the key to be seen to
 	MeshMS        int64   `json:"start_to_bat0_reply_ms"`
-	FailoverMS    int64   `json:"gateway_killed_to_bat0_reply_ms,omitempty"`
+	SwitchMS      int64   `json:"gateway_killed_to_connected_ms,omitempty"`
+	FailoverMS    int64   `json:"gateway_killed_to_bat0_reply_ms,omitempty"` // with batman-adv's own convergence
 	RSS           int     `json:"idle_vm_rss_kib"`
 	Anon          int     `json:"idle_rss_anon_kib"`
 	PSS           int     `json:"idle_pss_kib"`

@@ -151,23 +151,28 @@ func (t *Trip) killed(ctx context.Context) (c farside.Count, err error) {
 
 func (t *Trip) failover(ctx context.Context) (string, error) {
 	dead := meshName(t.gateway)
+	start := time.Now()
 	at, err := t.far(ctx, "kill", dead)
 	if err != nil {
 		return "", err
 	}
+	s, err := t.until(ctx, "connected to another", func(s status) bool {
+		return s.State == "connected" && s.Cause == "" && meshName(s.Gateway.Name) != dead
+	})
+	if err != nil {
+		return "", err
+	}
+	t.measured.SwitchMS = time.Since(start).Milliseconds()
 	r, err := t.reply(ctx, at, dead)
 	if err != nil {
 		return "", err
 	}
 	t.measured.FailoverMS = (r.At - us(at)) / 1000
-	s, err := t.until(ctx, "connected to another", func(s status) bool {
-		return s.State == "connected" && s.Cause == "" && meshName(s.Gateway.Name) == r.Gateway
-	})
-	if err != nil {
-		return "", err
+	if meshName(s.Gateway.Name) != r.Gateway {
+		return "", fmt.Errorf("an answer by %s, but the node is with %s", r.Gateway, s.Gateway.Name)
 	}
 	t.gateway = s.Gateway.Name
-	return fmt.Sprintf("%d ms, from %s to %s", t.measured.FailoverMS, dead, r.Gateway), nil
+	return fmt.Sprintf("tunnel after %d ms, ping over bat0 after %d; from %s to %s", t.measured.SwitchMS, t.measured.FailoverMS, dead, r.Gateway), nil
 }
 
 func (t *Trip) reboot(ctx context.Context) (string, error) {
