@@ -81,6 +81,14 @@ var scenarios = []scenario{
 		lasts: 9 * time.Second, limit: minute,
 		metrics: []Metric{framesLost}, run: plannedSwitch,
 	}}},
+	{name: "kill-only-gateway", parts: []part{{
+		lasts: 25 * time.Second, limit: 2 * minute,
+		metrics: []Metric{onlyKilled}, run: killOnlyGateway,
+	}}},
+	{name: "30-failovers", most: 1, parts: []part{{
+		lasts: failovers * 10 * time.Second, limit: failovers * 20 * time.Second,
+		metrics: []Metric{slowest, grown}, run: manyFailovers,
+	}}},
 	{name: "parker-first", parts: []part{{
 		lasts: 6 * time.Second, limit: minute,
 		metrics: []Metric{parkerFirst4, parkerFirst6, parkerStrange}, run: parkerFirst,

@@ -196,7 +196,7 @@ func (r *runner) all(ctx context.Context, jobs []job) int {
 }
 
 // outlasting parts that run once take no place of others.
-const outlasting = 10 * time.Minute
+const outlasting = 5 * time.Minute
 
 // one runs a job, and keeps what it measured.
 func (r *runner) one(ctx context.Context, j job) {

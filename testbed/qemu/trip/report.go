@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"wguplink/testbed/growth"
 )
 
 // Report is build/qemu-ARCH.json.
@@ -95,23 +97,9 @@ func (r *Report) Judge(err error) {
 			gate("nobroker: idle VmRSS, KiB", m.RSS, limitNobroker)
 		}
 		if len(m.SwitchAnon) > 0 {
-			gate(run.Variant+": growth of RssAnon over switches, KiB", growth(m.SwitchAnon), limitGrowth)
+			gate(run.Variant+": growth of RssAnon over switches, KiB", growth.Of(m.SwitchAnon), limitGrowth)
 		}
 	}
-}
-
-// growth compares the least memory of the last third with the least of the first: what lies over that is garbage.
-func growth(anon []int) int {
-	third := max(1, len(anon)/3)
-	return least(anon[len(anon)-third:]) - least(anon[:third])
-}
-
-func least(v []int) int {
-	m := v[0]
-	for _, x := range v {
-		m = min(m, x)
-	}
-	return m
 }
 
 // Write writes the report to a folder.

@@ -6,22 +6,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestGrowth(t *testing.T) {
-	for _, tt := range []struct {
-		anon []int
-		want int
-	}{
-		{[]int{100, 150, 120, 160, 110, 140}, 10},
-		{[]int{100, 200, 300, 400, 500, 600}, 400},
-		{[]int{300, 300, 200, 200, 100, 150}, -200},
-		{[]int{100, 700}, 600},
-	} {
-		if got := growth(tt.anon); got != tt.want {
-			t.Errorf("%v grows by %d, want %d", tt.anon, got, tt.want)
-		}
-	}
-}
-
 func TestJudge(t *testing.T) {
 	good := func(variant string, rss int) *Run {
 		return &Run{Variant: variant, Steps: []Step{{Name: "boot", OK: true}}, Measured: &Measured{RSS: rss}}

@@ -1,0 +1,21 @@
+package growth
+
+import "testing"
+
+func TestOf(t *testing.T) {
+	for _, tt := range []struct {
+		figures []int
+		want    int
+	}{
+		{[]int{100, 150, 120, 160, 110, 140}, 10},
+		{[]int{100, 200, 300, 400, 500, 600}, 400},
+		{[]int{300, 300, 200, 200, 100, 150}, -200},
+		{[]int{100, 700}, 600},
+		{[]int{100}, 0},
+		{nil, 0},
+	} {
+		if got := Of(tt.figures); got != tt.want {
+			t.Errorf("%v grows by %d, want %d", tt.figures, got, tt.want)
+		}
+	}
+}

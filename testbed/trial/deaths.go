@@ -1,0 +1,95 @@
+package trial
+
+import (
+	"time"
+
+	"wguplink/testbed/growth"
+	"wguplink/testbed/wgkex"
+	"wguplink/testbed/world"
+)
+
+var (
+	onlyKilled = Metric{Name: "only known gateway killed, broker slow, to Ethernet reply", Unit: "s", Target: 15}
+	slowest    = Metric{Name: "slowest of 30 failovers", Unit: "s", Target: 10}
+	// grown has the target of the virtual machines' switches: what the garbage collector has not come round to.
+	grown = Metric{Name: "growth of RssAnon over 30 failovers, KiB", Target: 1024, AtMost: true}
+)
+
+// drip is between two bytes of the slow broker's answer. It has about 350 of them: some five seconds, as a router with a slow
+// processor needs for TLS under load.
+const drip = 15 * time.Millisecond
+
+// killOnlyGateway has no gateway in its configuration, and a broker that names one at a time: whom to go to only the broker
+// knows.
+func killOnlyGateway(t *Trial) error {
+	if err := t.make(world.Options{}, nil); err != nil {
+		return err
+	}
+	if err := t.Agent.Configure(world.UCI(t.BrokerOptions(), debug)); err != nil {
+		return err
+	}
+	first, _, err := t.start()
+	if err != nil {
+		return err
+	}
+	t.Broker.SetFault(wgkex.V2, wgkex.Drip(drip))
+	if err := t.pause(rest); err != nil {
+		return err
+	}
+	took, err := t.after(t.Named(first.Gateway).Kill, t.other(first.Gateway))
+	if err != nil {
+		return err
+	}
+	t.seconds(onlyKilled, took)
+	return nil
+}
+
+// failovers is how many gateways die in a row under one agent.
+const failovers = 30
+
+// settled is how long a gateway is in use before it dies: the agent has heard of it inside the tunnel then.
+const settled = 2 * time.Second
+
+// manyFailovers kills the gateway in use again and again, and looks what that leaves in the agent's memory. The program is the
+// plain one, without debug output.
+func manyFailovers(t *Trial) error {
+	if err := t.make(world.Options{}, nil); err != nil {
+		return err
+	}
+	t.Agent.Binary = t.c.Plain
+	if err := t.Agent.Configure(world.UCI(t.BrokerOptions(), t.Sections())); err != nil {
+		return err
+	}
+	used, _, err := t.start()
+	if err != nil {
+		return err
+	}
+	var anon []int
+	var worst time.Duration
+	for range failovers {
+		if err := t.pause(settled); err != nil {
+			return err
+		}
+		dead := t.Named(used.Gateway)
+		began := time.Now()
+		if err := dead.Kill(); err != nil {
+			return err
+		}
+		if used, err = t.frames.Await(t.ctx, time.Now(), t.other(used.Gateway)); err != nil {
+			return err
+		}
+		worst = max(worst, used.At.Sub(began))
+		if err := dead.Restart(true); err != nil {
+			return err
+		}
+		s, err := t.Agent.Stats()
+		if err != nil {
+			return err
+		}
+		anon = append(anon, int(s.RSSAnon>>10))
+	}
+	t.seconds(slowest, worst)
+	t.number(grown, growth.Of(anon))
+	t.note("RssAnon %d KiB after the first, %d after the last", anon[0], anon[len(anon)-1])
+	return nil
+}
