@@ -23,11 +23,14 @@ type Report struct {
 
 // Run is one way through the scenario.
 type Run struct {
-	Variant   string    `json:"variant"`   // of the program
-	Backend   string    `json:"backend"`   // who does WireGuard: kernel or userspace
-	Algorithm string    `json:"algorithm"` // of batman-adv
-	Steps     []Step    `json:"steps"`
-	Measured  *Measured `json:"measured,omitempty"`
+	Variant   string `json:"variant"`   // of the program
+	Backend   string `json:"backend"`   // who does WireGuard: kernel or userspace
+	Algorithm string `json:"algorithm"` // of batman-adv
+	Steps     []Step `json:"steps"`
+	// StoodStillMS is how much time is missing from the machine's clock: its figures that are times are that much too long.
+	StoodStillMS int64     `json:"stood_still_ms,omitempty"`
+	Tries        int       `json:"tries"` // more than one: see ErrStoodStill
+	Measured     *Measured `json:"measured,omitempty"`
 }
 
 // Step is one of the scenario's.
@@ -132,6 +135,11 @@ func Print(w io.Writer, reports []*Report) {
 			}
 			fmt.Fprintf(w, "%-7s %-10s %-9s %6d ms %6d ms %9s %8d %8d %8d %8d %4d %6.2f s %5.2f MiB\n", r.Arch, run.Variant, run.Backend,
 				m.HandshakeMS, m.MeshMS, failover, m.RSS, m.Anon, m.PSS, m.MaxRSS, m.Threads, m.CPUPer5Min, float64(m.BinaryBytes)/(1<<20))
+		}
+		for _, run := range r.Runs {
+			if run.StoodStillMS > 0 {
+				fmt.Fprintf(w, "%-7s %s: the machine stood still for %.1f s, which is in its times\n", r.Arch, run.Variant, float64(run.StoodStillMS)/1000)
+			}
 		}
 		for _, g := range r.Gates {
 			word := "ok"

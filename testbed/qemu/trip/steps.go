@@ -101,17 +101,18 @@ const restartTries = 3
 
 // restart kills the agent; its tunnel must not notice.
 func (t *Trip) restart(ctx context.Context) (string, error) {
-	var c farside.Count
-	for try := range restartTries {
-		var err error
-		if c, err = t.killed(ctx); err != nil {
+	lost := ""
+	for range restartTries {
+		c, err := t.killed(ctx)
+		if err != nil {
 			return "", err
 		}
 		if c.Sent > 0 && c.Answered == c.Sent {
-			return fmt.Sprintf("%d of %d pings answered, at try %d", c.Answered, c.Sent, try+1), nil
+			return fmt.Sprintf("%d of %d pings answered%s", c.Answered, c.Sent, lost), nil
 		}
+		lost += fmt.Sprintf("; before that %d of %d", c.Answered, c.Sent)
 	}
-	return "", fmt.Errorf("%d pings, %d answered, at try %d", c.Sent, c.Answered, restartTries)
+	return "", fmt.Errorf("pings are lost each time%s", lost)
 }
 
 // killed kills the agent once, and counts the pings until it is connected again.

@@ -46,10 +46,14 @@ type Trip struct {
 	measured Measured
 	key      string
 	gateway  string
+	seen     uptime
 }
 
 // stepTime bounds one step, on the slowest machine, with other work beside it. Nothing is asserted on how long one takes.
 const stepTime = 150 * time.Second
+
+// lookTime bounds the look at the machine's clock after a step.
+const lookTime = 20 * time.Second
 
 // pingEvery is how often each gateway sends an echo request to the node's bat0.
 const pingEvery = 50 * time.Millisecond
@@ -105,6 +109,19 @@ func (t *Trip) step(ctx context.Context, name string, do func(context.Context) (
 	defer cancel()
 	start := time.Now()
 	note, err := do(ctx)
+	look, stop := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+	defer stop()
+	stood, lookErr := t.stood(look)
+	if err == nil {
+		err = lookErr
+	}
+	if stood > 0 {
+		t.Run.StoodStillMS += stood.Milliseconds()
+		note += fmt.Sprintf(" (the machine stood still for %.1f s)", stood.Seconds())
+		if err != nil {
+			err = fmt.Errorf("%w, and %w for %.1f s", err, ErrStoodStill, stood.Seconds())
+		}
+	}
 	s := Step{Name: name, OK: err == nil, MS: time.Since(start).Milliseconds(), Note: note}
 	word := "ok"
 	if err != nil {
