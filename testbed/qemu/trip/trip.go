@@ -175,8 +175,13 @@ func (t *Trip) status(ctx context.Context) (s status, err error) {
 // statusFile is where the agent keeps its status; reading it is easier on the node than running a program.
 const statusFile = "/var/run/wguplink/mesh.json"
 
+// lookEvery is between two looks at the status. Each takes the node's processor, and the one that emulates it, some milliseconds.
+const lookEvery = 200 * time.Millisecond
+
 // until reads the status until it is as wanted: it has no event for somebody at the console.
 func (t *Trip) until(ctx context.Context, what string, ok func(status) bool) (status, error) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
 	for {
 		var s status
 		text, err := t.Node.Read(ctx, statusFile)
@@ -186,7 +191,9 @@ func (t *Trip) until(ctx context.Context, what string, ok func(status) bool) (st
 		if err == nil && ok(s) {
 			return s, nil
 		}
-		if ctx.Err() != nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
 			return s, fmt.Errorf("never %s; the last status is %+v, %v: %w", what, s, err, context.Cause(ctx))
 		}
 	}
