@@ -23,7 +23,7 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 export CGO_ENABLED := 0
 BUILD = go build -trimpath -buildvcs=false -ldflags "-s -w $$(scripts/version)"
 
-.PHONY: build labtool qemutool test test-unit test-lab demo lab figures setup lint cross size packages qemu qemu-image test-cross clean
+.PHONY: build labtool qemutool test test-unit test-lab demo lab figures setup lint cross size packages qemu qemu-image test-cross test-cross-user test-cross-vm clean
 
 build:
 	$(BUILD) -tags nethttpomithttp2,netgo,osusergo -o build/wguplink ./agent
@@ -79,8 +79,13 @@ qemu-image: qemutool
 	gzip -f build/stand-in.img
 	build/qemu-lab -image build/stand-in.img.gz $(if $(IDLE),-idle $(IDLE))
 
-test-cross: qemutool
+test-cross: test-cross-user test-cross-vm
+
+# Under user mode emulation; builds the others, too.
+test-cross-user: qemutool
 	scripts/test-cross $(if $(ARCH),$$(build/qemu-lab -targets -arch $(ARCH)))
+
+test-cross-vm: qemutool
 	build/qemu-lab -tests $(if $(JOBS),-jobs $(JOBS)) -arch $(or $(ARCH),mips$(comma)mipsel$(comma)arm$(comma)arm64)
 
 comma := ,
