@@ -141,6 +141,25 @@ func TestDeletedWhilePolling(t *testing.T) {
 	d.Close()
 }
 
+// A packet for a link that is down is dropped; one that the kernel does not take for another reason is an error.
+func TestWriteWhileDown(t *testing.T) {
+	n := newNamespace(t)
+	var d *tunDevice
+	n.do(func() (err error) {
+		d, err = openTUN(name("q"), t.Logf)
+		return err
+	})
+	defer d.Close()
+	packet := append([]byte{0x45}, make([]byte, 27)...)
+	if sent, err := d.Write([][]byte{packet}, 0); sent != 1 || err != nil {
+		t.Errorf("while the link is down: %d packets, %v", sent, err)
+	}
+	n.up(name("q"), "10.9.0.1/24")
+	if sent, err := d.Write([][]byte{packet, {}, packet}, 0); sent != 1 || err == nil {
+		t.Errorf("an empty packet: %d packets before it, %v", sent, err)
+	}
+}
+
 func TestSpawnErrors(t *testing.T) {
 	const low = "MemTotal:  60000 kB\nMemFree: 1 kB\nMemAvailable:  20480 kB\n"
 	tests := []struct {

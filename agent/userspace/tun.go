@@ -145,10 +145,11 @@ func (t *tunDevice) cause() error {
 	return fmt.Errorf("read from tun: %w", t.readErr)
 }
 
-// Write implements tun.Device.
+// Write implements tun.Device. What arrives while the link is down, which is EIO, is dropped without a word, as by the kernel's
+// WireGuard: links are taken down before they are deleted, and peers do not wait for that.
 func (t *tunDevice) Write(bufs [][]byte, offset int) (int, error) {
 	for i, b := range bufs {
-		if _, err := t.file.Write(b[offset:]); err != nil {
+		if _, err := t.file.Write(b[offset:]); err != nil && !errors.Is(err, unix.EIO) {
 			if errors.Is(err, unix.EBADFD) {
 				err = os.ErrClosed
 			}
