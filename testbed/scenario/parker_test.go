@@ -59,6 +59,7 @@ func (n *parkerNode) online(after time.Time) world.Reply {
 // lossless checks that every ping since a moment was answered.
 func (n *parkerNode) lossless(what string, since time.Time) {
 	n.t.Helper()
+	n.online(since) // one at least
 	until := time.Now()
 	n.online(until)
 	for _, p := range []*world.Pings{n.v4, n.v6} {

@@ -226,9 +226,8 @@ func TestSynchronised(t *testing.T) {
 func TestExecs(t *testing.T) {
 	l := newLab(t)
 	clock := vclock.New(0)
-	var mu sync.Mutex
-	var hooked []vclock.Exec
-	clock.OnExec(func(e vclock.Exec) { mu.Lock(); defer mu.Unlock(); hooked = append(hooked, e) })
+	calls := make(chan vclock.Exec, 16)
+	clock.OnExec(func(e vclock.Exec) { calls <- e })
 	if r := l.run(t, clock, "read"); len(clock.Execs()) != 0 {
 		t.Fatalf("a program %+v that executes nothing: %+v", r, clock.Execs())
 	}
@@ -254,8 +253,15 @@ func TestExecs(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("calls of execve (-want +got):\n%s", diff)
 	}
-	mu.Lock()
-	defer mu.Unlock()
+	var hooked []vclock.Exec
+	for len(hooked) < len(execs) {
+		select {
+		case e := <-calls: // the last may come after the program's end
+			hooked = append(hooked, e)
+		case <-l.ctx.Done():
+			t.Fatalf("%d of %d callbacks: %v", len(hooked), len(execs), context.Cause(l.ctx))
+		}
+	}
 	if diff := cmp.Diff(execs, hooked); diff != "" {
 		t.Errorf("callback (-want +got):\n%s", diff)
 	}
