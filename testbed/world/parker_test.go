@@ -190,9 +190,9 @@ func TestParkerWorld(t *testing.T) {
 		}
 	}
 
-	damage = time.Now()
 	undo, err := n.Blackhole(c2)
 	n.must(err)
+	damage = time.Now() // none is answered from now on
 	for _, p := range pings {
 		tick := time.NewTicker(20 * time.Millisecond)
 		defer tick.Stop()
