@@ -29,6 +29,9 @@ func (u *Uplink) handle(ev peerselector.Event) {
 	if changed {
 		u.apply()
 	}
+	if u.engine.State() == peerselector.Suspect {
+		u.line.spoiled = true // small packets may be lost for another reason than large ones
+	}
 	u.answerWaiting()
 }
 
@@ -160,6 +163,7 @@ func (u *Uplink) reaimed(in *installed, endpoints []string, addrs []netip.AddrPo
 	}
 	in.addrs, in.endpoint = addrs, next
 	in.move++
+	u.line.renew()
 	u.apply()
 }
 

@@ -94,6 +94,7 @@ func (u *Uplink) look() {
 	if u.lacks(peers) {
 		u.apply() // netifd sets its devices up anew without taking them down
 	}
+	u.roamed(peers)
 	if cur, ok := u.engine.Current(); ok {
 		// When all come back at once, the one in use is heard first, so that nothing is switched.
 		slices.SortStableFunc(peers, func(a, b wgtypes.Peer) int {
@@ -114,6 +115,25 @@ func (u *Uplink) look() {
 			u.shook(h.Key, peers)
 		}
 		u.handle(ev)
+	}
+}
+
+// roamed takes over where the gateway in use was heard from last: WireGuard answers there, wherever it was pointed at.
+func (u *Uplink) roamed(peers []wgtypes.Peer) {
+	cur, ok := u.engine.Current()
+	in := u.peers[cur.PublicKey]
+	if !ok || in == nil || !in.endpoint.IsValid() {
+		return
+	}
+	for _, p := range peers {
+		if p.PublicKey != wgtypes.Key(cur.PublicKey) || p.Endpoint == nil {
+			continue
+		}
+		if from := unmap(p.Endpoint.AddrPort()); from != in.endpoint {
+			in.endpoint = from
+			u.prefer6 = from.Addr().Is6()
+			u.line.renew()
+		}
 	}
 }
 

@@ -33,7 +33,11 @@ type pathMTU struct {
 	gateway  string // by whom
 	done     bool   // measured since the gateway was promoted
 	measures bool   // under way
+	spoiled  bool   // what is under way: the gateway fell silent meanwhile, or is met by another path
 }
+
+// renew has the path measured again, for it is another one.
+func (p *pathMTU) renew() { p.done, p.spoiled = false, true }
 
 // mtu of the WireGuard device: the configured one, else what the path leaves, but never more than over Ethernet: what the
 // kernel does not know of the path beyond may not carry more.
@@ -94,7 +98,7 @@ func (u *Uplink) measure() {
 	if hi <= minMTU {
 		return
 	}
-	u.line.measures = true
+	u.line.measures, u.line.spoiled = true, false
 	device, addr := u.deviceOf(cur.PublicKey), cur.LinkAddress
 	u.work(u.ctx, func(ctx context.Context) func() {
 		n, err := largest(ctx, device, addr, hi)
@@ -111,7 +115,7 @@ func largest(ctx context.Context, device string, addr netip.Addr, hi int) (int, 
 func (u *Uplink) measured(gw peerselector.Peer, n, hi int, err error) {
 	u.line.measures = false
 	cur, ok := u.engine.Current()
-	if !ok || cur.PublicKey != gw.PublicKey || u.engine.State() != peerselector.Connected || mtuOf(u.applied) != hi {
+	if !ok || cur.PublicKey != gw.PublicKey || u.line.spoiled || u.engine.State() != peerselector.Connected || mtuOf(u.applied) != hi {
 		u.line.done = false // measured something else; the next answer to a probe begins anew
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"os"
 	"path/filepath"
 	"strings"
@@ -172,4 +173,23 @@ func (d *dropIn) established() (names []string) {
 		}
 	}
 	return names
+}
+
+// awaitEstablished waits until the ubus object calls one gateway established, and no other. It looks every few milliseconds: the
+// drop-in has no event.
+func (d *dropIn) awaitEstablished(gateway string) {
+	d.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		got := d.established()
+		if slices.Equal(got, []string{gateway}) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-d.ctx.Done():
+			d.t.Fatalf("ubus says %v, the frames came by %s: %v", got, gateway, context.Cause(d.ctx))
+		}
+	}
 }

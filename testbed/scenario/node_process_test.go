@@ -77,12 +77,11 @@ func TestSIGTERM(t *testing.T) {
 		"connected": func(began time.Time) { n.reply(l2, began) },
 	} {
 		ready(n.start())
-		pids := nodeWireGuard(n.scene)
 		ctx, cancel := context.WithTimeoutCause(n.ctx, 2*time.Second, errors.New("2 s after SIGTERM"))
 		if err := n.agent.Stop(ctx); err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
-		for _, pid := range pids {
+		for _, pid := range nodeWireGuard(n.scene) {
 			if err := nodeEnded(ctx, pid); err != nil {
 				t.Errorf("%s: WireGuard: %v", what, err)
 			}
