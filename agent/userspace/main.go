@@ -131,13 +131,8 @@ func (s *server) close() {
 // process is replaced. The upstream listener (ipc.UAPIListen) is not used: it ends the process on any change of the
 // socket's attributes, a chown for instance.
 func listenUAPI(ifname string) (net.Listener, error) {
-	f, err := ipc.UAPIOpen(ifname)
+	f, err := openUAPI(ifname)
 	if err != nil {
-		var errno syscall.Errno
-		if !errors.As(err, &errno) {
-			// Network namespaces have their own interfaces, but may share the directory of the sockets.
-			err = fmt.Errorf("%w: a process in another network namespace serves an interface of this name", err)
-		}
 		return nil, fmt.Errorf("control socket of %s: %w", ifname, err)
 	}
 	defer f.Close()
@@ -149,6 +144,35 @@ func listenUAPI(ifname string) (net.Listener, error) {
 		ul.SetUnlinkOnClose(true)
 	}
 	return l, nil
+}
+
+// A process whose interface was deleted answers on its socket a moment longer: uapiWait bounds that moment, and uapiEvery is
+// between two looks, for a socket's end is no event.
+const (
+	uapiWait  = 2 * time.Second
+	uapiEvery = 10 * time.Millisecond
+)
+
+// openUAPI makes the control socket once nobody else has it.
+func openUAPI(ifname string) (*os.File, error) {
+	end := time.NewTimer(uapiWait)
+	defer end.Stop()
+	tick := time.NewTicker(uapiEvery)
+	defer tick.Stop()
+	for {
+		f, err := ipc.UAPIOpen(ifname)
+		var errno syscall.Errno
+		// A stale socket may be removed by its owner at the same moment as by us.
+		if err == nil || errors.As(err, &errno) && errno != syscall.ENOENT {
+			return f, err
+		}
+		select {
+		case <-tick.C:
+		case <-end.C:
+			// Network namespaces have their own interfaces, but may share the directory of the sockets.
+			return nil, fmt.Errorf("%w: a process in another network namespace serves an interface of this name", err)
+		}
+	}
 }
 
 // readiness is the writing end of the pipe on which the parent waits; the zero value has no parent.

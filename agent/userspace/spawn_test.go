@@ -160,6 +160,34 @@ func TestWriteWhileDown(t *testing.T) {
 	}
 }
 
+// The process of a deleted link answers on its socket a moment longer: the next one waits for its end.
+func TestSpawnAfterDeletion(t *testing.T) {
+	n := newNamespace(t)
+	ln, err := listenUAPI(name("r"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan error, 1)
+	go func() {
+		c, err := ln.Accept() // the look of the one that comes after
+		if err == nil {
+			c.Close()
+		}
+		ln.Close()
+		asked <- err
+	}()
+	c := n.spawn(name("r"))
+	if err := <-asked; err != nil {
+		t.Error(err)
+	}
+	if !n.hasLink(name("r")) {
+		t.Error("no link")
+	}
+	if out := c.output(); out != "" {
+		t.Errorf("it says %q", out)
+	}
+}
+
 func TestSpawnErrors(t *testing.T) {
 	const low = "MemTotal:  60000 kB\nMemFree: 1 kB\nMemAvailable:  20480 kB\n"
 	tests := []struct {
