@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"wguplink/agent/api"
 	"wguplink/agent/clock"
@@ -89,10 +90,19 @@ func (s *service) serve() int {
 	a := &agent{load: s.load, changes: make(chan []config.Uplink), done: make(chan struct{})}
 	bus := ubus.NewServer(s.ubus, s.objects(a)...)
 	bus.OnError = func(err error) { s.log.Warn("ubus", "err", err) }
+	settled := time.AfterFunc(quiet, func() {
+		if err := release(); err != nil {
+			s.log.Debug("memory not given back", "err", err)
+		}
+	})
+	defer settled.Stop()
 	base := uplink.Options{
 		Log: s.log, RunDir: s.run, FloorFile: filepath.Join(s.state, "last-time"), Build: built(), System: clock.Watch(clock.Kernel{}),
 		LoadKey: s.loadKey,
-		Changed: func(st status.Snapshot) { bus.Send(api.EventName, api.Event(st)) },
+		Changed: func(st status.Snapshot) {
+			bus.Send(api.EventName, api.Event(st))
+			settled.Reset(quiet)
+		},
 	}
 	if newRegistrar != nil {
 		base.NewRegistrar = newRegistrar
