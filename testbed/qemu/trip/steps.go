@@ -180,6 +180,10 @@ func (t *Trip) reboot(ctx context.Context) (string, error) {
 	if err := t.Node.Reboot(ctx); err != nil {
 		return "", err
 	}
+	t.seen = uptime{} // the machine counts from zero
+	if _, err := t.stood(ctx); err != nil {
+		return "", err
+	}
 	now, err := t.Node.Now(ctx)
 	if err != nil {
 		return "", err
