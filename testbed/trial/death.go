@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"wguplink/testbed/netlab"
+	"wguplink/testbed/wgkex"
 	"wguplink/testbed/world"
 )
 
@@ -13,6 +14,7 @@ var (
 	blackholed = Metric{Name: "gateway unreachable to Ethernet reply", Unit: "s", Target: 10}
 	keyLost    = Metric{Name: "key lost at one gateway to Ethernet reply", Unit: "s", Target: 10}
 	keysLost   = Metric{Name: "key lost at all gateways to Ethernet reply", Unit: "s", Target: 10}
+	onlyKilled = Metric{Name: "only known gateway killed, broker slow, to Ethernet reply", Unit: "s", Target: 15}
 	rebooted   = Metric{Name: "gateway down to Ethernet reply", Unit: "s", Target: 10}
 )
 
@@ -31,6 +33,35 @@ func (t *Trial) death(m Metric, how func(*world.Gateway) error) error {
 }
 
 func killGateway(t *Trial) error { return t.death(killed, (*world.Gateway).Kill) }
+
+// drip is between two bytes of the slow broker's answer. The answer has about 220 of them: some three seconds, as a router with
+// a slow processor needs for TLS under load.
+const drip = 15 * time.Millisecond
+
+// killOnlyGateway has no gateway in its configuration, and a broker that names one at a time: whom to go to only the broker
+// knows.
+func killOnlyGateway(t *Trial) error {
+	if err := t.make(world.Options{}, nil); err != nil {
+		return err
+	}
+	if err := t.Agent.Configure(world.UCI(t.BrokerOptions(), debug)); err != nil {
+		return err
+	}
+	first, _, err := t.start()
+	if err != nil {
+		return err
+	}
+	t.Broker.SetFault(wgkex.V2, wgkex.Drip(drip))
+	if err := t.pause(rest); err != nil {
+		return err
+	}
+	took, err := t.after(t.Named(first.Gateway).Kill, t.other(first.Gateway))
+	if err != nil {
+		return err
+	}
+	t.seconds(onlyKilled, took)
+	return nil
+}
 
 func blackholeGateway(t *Trial) error {
 	return t.death(blackholed, func(g *world.Gateway) error {

@@ -4,47 +4,16 @@ import (
 	"time"
 
 	"wguplink/testbed/growth"
-	"wguplink/testbed/wgkex"
 	"wguplink/testbed/world"
 )
 
 var (
-	onlyKilled = Metric{Name: "only known gateway killed, broker slow, to Ethernet reply", Unit: "s", Target: 15}
 	// slowest has 5 s more than one failover: among 30 there may be one whose handshakes are lost until WireGuard's own next try.
 	slowest = Metric{Name: "slowest of 30 failovers", Unit: "s", Target: 15}
 	// grown has the target of the virtual machines' switches. Over 120 failovers the memory rose by 0.4 to 0.8 MiB within the
 	// first 60, and no further.
 	grown = Metric{Name: "growth of RssAnon over 30 failovers, KiB", Target: 1024, AtMost: true}
 )
-
-// drip is between two bytes of the slow broker's answer. The answer has about 220 of them: some three seconds, as a router with
-// a slow processor needs for TLS under load.
-const drip = 15 * time.Millisecond
-
-// killOnlyGateway has no gateway in its configuration, and a broker that names one at a time: whom to go to only the broker
-// knows.
-func killOnlyGateway(t *Trial) error {
-	if err := t.make(world.Options{}, nil); err != nil {
-		return err
-	}
-	if err := t.Agent.Configure(world.UCI(t.BrokerOptions(), debug)); err != nil {
-		return err
-	}
-	first, _, err := t.start()
-	if err != nil {
-		return err
-	}
-	t.Broker.SetFault(wgkex.V2, wgkex.Drip(drip))
-	if err := t.pause(rest); err != nil {
-		return err
-	}
-	took, err := t.after(t.Named(first.Gateway).Kill, t.other(first.Gateway))
-	if err != nil {
-		return err
-	}
-	t.seconds(onlyKilled, took)
-	return nil
-}
 
 // failovers is how many gateways die in a row under one agent.
 const failovers = 30
