@@ -199,7 +199,7 @@ func (n *Image) TakeFlows(context.Context) error { return errors.ErrUnsupported 
 // Tail implements Node.
 func (n *Image) Tail(lines int) string {
 	if n.v == nil {
-		return "node | not started"
+		return notStarted
 	}
 	return n.v.Tail(lines)
 }

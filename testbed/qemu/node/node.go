@@ -162,6 +162,17 @@ func (n *Own) TakeFlows(ctx context.Context) error {
 	return err
 }
 
+// Tail implements Node.
+func (n *Own) Tail(lines int) string {
+	if n.Guest == nil {
+		return notStarted
+	}
+	return n.VM.Tail(lines)
+}
+
+// notStarted stands for the console of a machine that never was.
+const notStarted = "node | not started"
+
 // Off implements Node.
 func (n *Own) Off() {
 	if n.Guest != nil {

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// ErrStoodStill says that a step failed in a machine that had stood still, which proves nothing.
+// ErrStoodStill says that a step failed in a machine that had stood still, in this step or before, which proves nothing: its clock,
+// once set, is behind from then on.
 //
 // QEMU's MIPS processor loses an interrupt of its timer now and then when its threads have to wait for each other. Then no timer
 // goes off before the processor's counter comes round again, and that turn is missing from the machine's clock: 2^32 ticks of
@@ -49,6 +50,14 @@ func (t *Trip) stood(ctx context.Context) (time.Duration, error) {
 		return 0, nil
 	}
 	return d, nil
+}
+
+// excuse adds to a step's error that the machine has stood still since the scenario began.
+func (t *Trip) excuse(err error) error {
+	if err == nil || t.Run.StoodStillMS == 0 {
+		return err
+	}
+	return fmt.Errorf("%w, and %w for %.1f s", err, ErrStoodStill, float64(t.Run.StoodStillMS)/1000)
 }
 
 // parseUptime reads proc_uptime(5): seconds since the start, and those of idle processors.

@@ -1,6 +1,7 @@
 package trip
 
 import (
+	"errors"
 	"testing"
 	"time"
 )
@@ -20,6 +21,25 @@ func TestMissing(t *testing.T) {
 	} {
 		if got := missing(tt.a, tt.b); got != tt.want {
 			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// A step may fail for a standstill that was seen at an earlier one: the clock is behind from then on.
+func TestExcuse(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		err   error
+		stood int64
+		want  bool
+	}{
+		{"it stood still", errTest, 25770, true},
+		{"it did not", errTest, 0, false},
+		{"it did, and nothing failed", nil, 25770, false},
+	} {
+		err := (&Trip{Run: &Run{StoodStillMS: tt.stood}}).excuse(tt.err)
+		if errors.Is(err, ErrStoodStill) != tt.want || !errors.Is(err, tt.err) {
+			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
 }

@@ -118,10 +118,8 @@ func (t *Trip) step(ctx context.Context, name string, do func(context.Context) (
 	if stood > 0 {
 		t.Run.StoodStillMS += stood.Milliseconds()
 		note += fmt.Sprintf(" (the machine stood still for %.1f s)", stood.Seconds())
-		if err != nil {
-			err = fmt.Errorf("%w, and %w for %.1f s", err, ErrStoodStill, stood.Seconds())
-		}
 	}
+	err = t.excuse(err)
 	s := Step{Name: name, OK: err == nil, MS: time.Since(start).Milliseconds(), Note: note}
 	word := "ok"
 	if err != nil {
@@ -134,7 +132,9 @@ func (t *Trip) step(ctx context.Context, name string, do func(context.Context) (
 	}
 	fmt.Fprintln(t.Out)
 	if err != nil {
-		return fmt.Errorf("%s, %s variant, %s WireGuard: %s: %w\n%s\n%s", t.Arch, t.Run.Variant, t.Run.Backend, name, err, t.Node.Tail(60), t.Far.Tail(30))
+		// The consoles go before the error, which then stands at the end of what is said.
+		fmt.Fprintf(t.Out, "%s\n%s\n", t.Node.Tail(60), t.Far.Tail(30))
+		return fmt.Errorf("%s, %s variant, %s WireGuard: %s: %w", t.Arch, t.Run.Variant, t.Run.Backend, name, err)
 	}
 	return nil
 }

@@ -162,11 +162,19 @@ func (v *VM) Kill() {
 	<-v.exited
 }
 
+// tailWidth is how much of a line is shown; the answers to some commands are long. Bytes.
+const tailWidth = 300
+
 // Tail is the last lines of the console.
 func (v *VM) Tail(lines int) string {
 	v.mu.Lock()
 	all := strings.Split(strings.TrimRight(strings.ReplaceAll(string(v.out), "\r", ""), "\n"), "\n")
 	v.mu.Unlock()
 	all = all[max(0, len(all)-lines):]
+	for i, line := range all {
+		if len(line) > tailWidth {
+			all[i] = line[:tailWidth] + "…"
+		}
+	}
 	return v.Name + " | " + strings.Join(all, "\n"+v.Name+" | ")
 }
