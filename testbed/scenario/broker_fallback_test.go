@@ -82,7 +82,7 @@ func brokerBlackhole(s *scene) {
 	}
 }
 
-// A broker that never answers holds a node with known gateways up for two seconds, not for the whole timeout.
+// A broker that never answers does not hold a node with known gateways up, least of all for the whole timeout.
 func TestBrokerSlowDoesNotHoldUp(t *testing.T) {
 	t.Parallel()
 	s := brokerScene(t, world.Options{}, nil)
@@ -90,8 +90,9 @@ func TestBrokerSlowDoesNotHoldUp(t *testing.T) {
 	s.must(s.agent.Configure(brokerConfig(s.World, brokerOptions{"broker_timeout": {"50"}, "private_key": {brokerKnownKey(s).String()}}, s.Sections())))
 	l2 := s.frames()
 	began := s.start()
-	if took := s.reply(l2, began).At.Sub(began); took > 20*time.Second {
-		t.Errorf("connected after %v", took)
+	s.reply(l2, began)
+	if said := strings.Join(s.agent.Lines(), "\n"); strings.Contains(said, "registration failed") {
+		t.Error("it connected only once the broker had been given up")
 	}
 }
 

@@ -52,8 +52,8 @@ func TestDropIn(t *testing.T) {
 	d.must(d.Named(first.Gateway).Kill())
 	next, err := l2.Await(d.ctx, killed, nil)
 	d.must(err)
-	if took := next.At.Sub(killed); next.Gateway == first.Gateway || took > 20*time.Second {
-		t.Errorf("%s, then %s after %v", first.Gateway, next.Gateway, took)
+	if next.Gateway == first.Gateway {
+		t.Errorf("%s, which is dead, answers", first.Gateway)
 	}
 	d.awaitEstablished(next.Gateway)
 
@@ -82,31 +82,25 @@ func TestDropInInterfaceRemade(t *testing.T) {
 	d.netifd()
 	d.run("--interface=wg_mesh")
 	l2 := d.frames()
-	first := d.reply(l2, time.Now())
+	d.reply(l2, time.Now())
 	d.must(d.Node.Netlink().LinkDel(d.NodeLink("mesh-vpn")))
 	d.must(d.Node.Netlink().LinkDel(d.NodeLink("wg_mesh")))
 	for _, pid := range nodeWireGuard(d.scene) {
 		d.must(nodeEnded(d.ctx, pid)) // it answers a moment longer than its device exists
 	}
 	d.netifd()
-	remade := time.Now()
-	again := d.reply(l2, remade)
-	if took := again.At.Sub(remade); took > 10*time.Second {
-		t.Errorf("%v from the new interface to a frame", took)
-	}
+	again := d.reply(l2, time.Now())
 	d.must(d.control(func(wg *wgctrl.Client) error {
 		return wg.ConfigureDevice("wg_mesh", wgtypes.Config{ReplacePeers: true, Peers: []wgtypes.PeerConfig{{PublicKey: d.foreign}}})
 	}))
-	set := time.Now()
-	last := d.reply(l2, set)
-	// Sooner than it would take to call the gateway dead.
-	if took := last.At.Sub(set); took > 5*time.Second {
-		t.Errorf("%v from the loss of the peer to a frame", took)
+	last := d.reply(l2, time.Now())
+	// The peer's loss is mended; had the gateway been called dead for it, there would be another.
+	if last.Gateway != again.Gateway {
+		t.Errorf("the gateway's peer is lost: from %s to %s", again.Gateway, last.Gateway)
 	}
 	if peers := d.peers(); len(peers) != 2 {
 		t.Errorf("%d peers", len(peers))
 	}
-	t.Logf("gateways %s, %s, %s", first.Gateway, again.Gateway, last.Gateway)
 }
 
 // What an earlier run has left on the device goes, what is netifd's stays; a killed agent's gateway is kept in use.
@@ -152,9 +146,7 @@ func TestDropInNames(t *testing.T) {
 	d.netifd()
 	at := time.Now()
 	d.run("-i", "wg_mesh")
-	if r := d.reply(d.frames(), at); r.At.Sub(at) > 10*time.Second {
-		t.Errorf("%v to the first frame", r.At.Sub(at))
-	}
+	d.reply(d.frames(), at)
 }
 
 // Configurations that give nothing to do end with one line that says why, and with 1; what is in use stays as it is.

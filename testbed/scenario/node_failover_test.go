@@ -25,9 +25,6 @@ func TestFailoverBlackHole(t *testing.T) {
 	nodeDrop(s, s.Named(first.Gateway))
 	next, err := l2.Await(s.ctx, gone, func(r world.Reply) bool { return r.Gateway != first.Gateway })
 	s.must(err)
-	if took := next.At.Sub(gone); took > 20*time.Second {
-		t.Errorf("%v from the loss of %s to a frame by %s", took, first.Gateway, next.Gateway)
-	}
 	if st := nodeConnected(s); st.Switches != 2 || !strings.HasPrefix(st.Gateway.Name, next.Gateway) {
 		t.Errorf("status %+v", st)
 	}
