@@ -240,7 +240,7 @@ func nodeLossless(s *scene, l *world.Layer2, since time.Time) {
 	until := time.Now()
 	s.reply(l, until)
 	if sent, answered := l.Count(since, until); sent != answered {
-		s.t.Errorf("of %d frames %d were answered", sent, answered)
+		s.t.Errorf("of %d frames %d were answered; lost: %s", sent, answered, l.Losses(since, until))
 	}
 }
 

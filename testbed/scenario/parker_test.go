@@ -64,7 +64,7 @@ func (n *parkerNode) lossless(what string, since time.Time) {
 	n.online(until)
 	for _, p := range []*world.Pings{n.v4, n.v6} {
 		if sent, answered := p.Count(since, until); sent == 0 || sent != answered {
-			n.t.Errorf("%s: %d of %d pings answered", what, answered, sent)
+			n.t.Errorf("%s: %d of %d pings answered; lost: %s", what, answered, sent, p.Losses(since, until))
 		}
 	}
 }

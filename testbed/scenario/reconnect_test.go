@@ -32,7 +32,7 @@ func TestPlannedSwitch(t *testing.T) {
 	until := time.Now()
 	s.reply(l2, until)
 	if sent, answered := l2.Count(since, until); sent-answered > 5 {
-		t.Errorf("of %d frames %d were answered", sent, answered)
+		t.Errorf("of %d frames %d were answered; lost: %s", sent, answered, l2.Losses(since, until))
 	}
 	if nodeIndex(s, "mesh-vpn") != vxlan {
 		t.Error("the VXLAN device was made anew")

@@ -3,6 +3,9 @@ package world
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -84,4 +87,37 @@ func (r *record) Count(from, to time.Time) (sent, answered int) {
 		}
 	}
 	return sent, answered
+}
+
+// Losses tells when what was sent between two moments and not answered was sent: stretches, counted from the first moment.
+func (r *record) Losses(from, to time.Time) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	answered := make(map[time.Time]string)
+	for _, x := range r.replies {
+		answered[x.Sent] = x.Gateway
+	}
+	sent := slices.SortedFunc(maps.Values(r.sent), time.Time.Compare)
+	var out strings.Builder
+	lost := 0
+	for _, at := range sent {
+		if !at.After(from) || !at.Before(to) {
+			continue
+		}
+		by, ok := answered[at]
+		switch {
+		case !ok && lost == 0:
+			fmt.Fprintf(&out, "from %v ", at.Sub(from).Round(time.Millisecond))
+			lost++
+		case !ok:
+			lost++
+		case lost > 0:
+			fmt.Fprintf(&out, "to %v: %d, then an answer by %s; ", at.Sub(from).Round(time.Millisecond), lost, by)
+			lost = 0
+		}
+	}
+	if lost > 0 {
+		fmt.Fprintf(&out, "to the end: %d; ", lost)
+	}
+	return strings.TrimSuffix(out.String(), "; ")
 }

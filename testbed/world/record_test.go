@@ -1,0 +1,28 @@
+package world
+
+import (
+	"testing"
+	"time"
+)
+
+func TestLosses(t *testing.T) {
+	start := time.Now()
+	r := newRecord("in a test")
+	for i := range uint16(10) {
+		r.sent[i] = start.Add(time.Duration(i) * 10 * time.Millisecond)
+		if i < 3 || i == 6 {
+			r.answered(i, start, "gw1")
+		}
+	}
+	from := start.Add(-time.Millisecond)
+	const want = "from 31ms to 61ms: 3, then an answer by gw1; from 71ms to the end: 3"
+	if got := r.Losses(from, start.Add(time.Second)); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := r.Losses(from, start.Add(25*time.Millisecond)); got != "" {
+		t.Errorf("%q, and nothing is lost", got)
+	}
+	if sent, answered := r.Count(from, start.Add(time.Second)); sent != 10 || answered != 4 {
+		t.Errorf("%d, %d", sent, answered)
+	}
+}
