@@ -131,7 +131,7 @@ func New(o Options) *Gate {
 func (g *Gate) Ensure(ctx context.Context) (Result, error) {
 	grace, cancel := context.WithTimeout(ctx, g.o.Grace)
 	defer cancel()
-	res, good, err := g.keepTrying(grace, backoff{first: 250 * time.Millisecond, most: 4 * time.Second}, len(g.o.Servers) > 0)
+	res, good, err := g.keepTrying(grace, backoff{first: 250 * time.Millisecond, most: 4 * time.Second}, len(g.o.Servers) > 0, func(Result) {})
 	if good || err != nil {
 		return res, err
 	}
@@ -149,9 +149,10 @@ func (g *Gate) Ensure(ctx context.Context) (Result, error) {
 }
 
 // Retry asks again and again, ever more rarely down to once in five minutes, until somebody vouches for the time; if
-// the clock turns out to be off it is stepped. Its errors are those of Ensure.
-func (g *Gate) Retry(ctx context.Context) (Result, error) {
-	res, good, err := g.keepTrying(ctx, backoff{first: 2 * time.Second, most: 5 * time.Minute}, true)
+// the clock turns out to be off it is stepped. After each round in which nobody did, tell gets its result. Its errors are those
+// of Ensure.
+func (g *Gate) Retry(ctx context.Context, tell func(Result)) (Result, error) {
+	res, good, err := g.keepTrying(ctx, backoff{first: 2 * time.Second, most: 5 * time.Minute}, true, tell)
 	if !good && err == nil {
 		err = fmt.Errorf("clock: %w", context.Cause(ctx))
 	}
@@ -174,8 +175,8 @@ func (g *Gate) Plausible(t time.Time) error {
 	return BoundsFrom(floor).Check(t)
 }
 
-// keepTrying attempts until one is good, the context ends, or, if so told, after the first.
-func (g *Gate) keepTrying(ctx context.Context, b backoff, again bool) (res Result, good bool, err error) {
+// keepTrying attempts until one is good, the context ends, or, if so told, after the first. It tells of each that is in vain.
+func (g *Gate) keepTrying(ctx context.Context, b backoff, again bool, tell func(Result)) (res Result, good bool, err error) {
 	for n := 0; ; n++ {
 		last := res
 		res, good, err = g.attempt(ctx, n, true)
@@ -190,6 +191,7 @@ func (g *Gate) keepTrying(ctx context.Context, b backoff, again bool) (res Resul
 		if !again {
 			return res, false, nil
 		}
+		tell(res)
 		wait := time.NewTimer(b.delay(n))
 		select {
 		case <-ctx.Done():

@@ -262,7 +262,7 @@ func TestRetry(t *testing.T) {
 					}
 					return [][]byte{reply(q, truth())}
 				})
-				res, err := w.virtualGate(sys, file, "192.0.2.1").Retry(t.Context())
+				res, err := w.virtualGate(sys, file, "192.0.2.1").Retry(t.Context(), ignore)
 				if err != nil || res.Source != FromNTP || !res.Stepped || !near(sys.Now(), truth(), time.Millisecond) {
 					t.Fatalf("%+v, %v, clock %v", res, err, sys.Now())
 				}
@@ -292,9 +292,41 @@ func TestRetrySeesTheKernel(t *testing.T) {
 		w, sys := newWorld(), clocktest.At(today)
 		time.AfterFunc(20*time.Minute, func() { sys.SetSynchronised(true, nil) })
 		start := time.Now()
-		res, err := w.virtualGate(sys, "").Retry(t.Context())
+		res, err := w.virtualGate(sys, "").Retry(t.Context(), ignore)
 		if took := time.Since(start); err != nil || res.Source != FromKernel || took < 20*time.Minute || took > 25*time.Minute {
 			t.Errorf("%+v, %v after %v", res, err, took)
+		}
+	})
+}
+
+func ignore(Result) {}
+
+// Each round in vain is told, with what was wrong in that one.
+func TestRetryTells(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, truth, sys := newWorld(), from(today), clocktest.At(today)
+		moments := newMoments()
+		w.piped("192.0.2.1:123", func(q []byte) [][]byte {
+			switch _, n := moments.add(); n {
+			case 1:
+				return nil
+			case 2:
+				return [][]byte{reply(q, boot)}
+			}
+			return [][]byte{reply(q, truth())}
+		})
+		var told []string
+		res, err := w.virtualGate(sys, "", "192.0.2.1").Retry(t.Context(), func(r Result) {
+			if r.Source != Unverified {
+				t.Errorf("told %+v", r)
+			}
+			told = append(told, lines(r))
+		})
+		if err != nil || res.Source != FromNTP {
+			t.Errorf("%+v, %v", res, err)
+		}
+		if len(told) != 2 || !strings.Contains(told[0], "no answer") || !strings.Contains(told[1], "before") {
+			t.Errorf("told %q", told)
 		}
 	})
 }
@@ -305,7 +337,7 @@ func TestRetryEnds(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		start := time.Now()
-		res, err := w.virtualGate(sys, "", "198.51.100.1").Retry(ctx)
+		res, err := w.virtualGate(sys, "", "198.51.100.1").Retry(ctx, ignore)
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Hour || len(sys.Steps()) > 0 {
 			t.Errorf("%+v, %v after %v", res, err, time.Since(start))
 		}
@@ -333,7 +365,7 @@ func TestKissIsHeeded(t *testing.T) {
 				if err != nil || res.Source != Unverified || !strings.HasPrefix(lines(res), "192.0.2.1: not asked, for it asked to be left alone: for ") {
 					t.Errorf("%+v, %v", res, err)
 				}
-				res, err = g.Retry(t.Context())
+				res, err = g.Retry(t.Context(), ignore)
 				if err != nil || res.Source != FromNTP {
 					t.Errorf("%+v, %v", res, err)
 				}
@@ -378,7 +410,7 @@ func TestSlowLine(t *testing.T) {
 			<-time.After(2500 * time.Millisecond)
 			return [][]byte{p}
 		})
-		res, err := w.virtualGate(sys, "", "192.0.2.1").Retry(t.Context())
+		res, err := w.virtualGate(sys, "", "192.0.2.1").Retry(t.Context(), ignore)
 		if err != nil || res.Source != FromNTP || !near(sys.Now(), truth(), time.Millisecond) {
 			t.Errorf("%+v, %v, clock %v, want %v", res, err, sys.Now(), truth())
 		}

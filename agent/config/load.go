@@ -70,10 +70,15 @@ func (l *loader) value(d *draft, option string) string {
 
 // sorted returns the problems in the order of the sections, since checks across sections come last.
 func (l *loader) sorted() Problems {
-	slices.SortStableFunc(l.problems, func(a, b Problem) int {
-		return slices.Index(l.sections, a.Section) - slices.Index(l.sections, b.Section)
-	})
-	return l.problems
+	var all Problems
+	for i := -1; i < len(l.sections); i++ {
+		for _, p := range l.problems {
+			if slices.Index(l.sections, p.Section) == i {
+				all = append(all, p)
+			}
+		}
+	}
+	return all
 }
 
 // readAll reads every section on its own.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -129,10 +130,9 @@ func (g *Group) Snapshots() []status.Snapshot {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	var all []status.Snapshot
-	for _, m := range g.running {
-		all = append(all, m.up.Snapshot())
+	for _, name := range slices.Sorted(maps.Keys(g.running)) {
+		all = append(all, g.running[name].up.Snapshot())
 	}
-	slices.SortFunc(all, func(a, b status.Snapshot) int { return strings.Compare(a.Uplink, b.Uplink) })
 	return all
 }
 
@@ -154,13 +154,12 @@ func (g *Group) Reconnect(ctx context.Context, name, gateway string) (Outcome, e
 func (g *Group) member(name string) (*member, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	var names []string
-	for n, m := range g.running {
-		if n == name || name == "" && len(g.running) == 1 {
-			return m, nil
-		}
-		names = append(names, n)
+	names := slices.Sorted(maps.Keys(g.running))
+	if name == "" && len(names) == 1 {
+		name = names[0]
 	}
-	slices.Sort(names)
+	if m := g.running[name]; m != nil {
+		return m, nil
+	}
 	return nil, fmt.Errorf("%w %.60q; running are: %s", ErrUnknownUplink, name, strings.Join(names, ", "))
 }

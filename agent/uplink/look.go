@@ -97,15 +97,9 @@ func (u *Uplink) look() {
 	u.roamed(peers)
 	if cur, ok := u.engine.Current(); ok {
 		// When all come back at once, the one in use is heard first, so that nothing is switched.
-		slices.SortStableFunc(peers, func(a, b wgtypes.Peer) int {
-			switch wgtypes.Key(cur.PublicKey) {
-			case a.PublicKey:
-				return -1
-			case b.PublicKey:
-				return 1
-			}
-			return 0
-		})
+		if i := slices.IndexFunc(peers, func(p wgtypes.Peer) bool { return p.PublicKey == wgtypes.Key(cur.PublicKey) }); i > 0 {
+			peers[0], peers[i] = peers[i], peers[0]
+		}
 	}
 	for _, ev := range u.counter.Observe(peers) {
 		if h, ok := ev.(peerselector.Handshake); ok {

@@ -169,12 +169,19 @@ func (u *Uplink) clockChecked(ctx context.Context, gate *clock.Gate, res clock.R
 // retryClock goes on asking in a worker.
 func (u *Uplink) retryClock(ctx context.Context, gate *clock.Gate) {
 	u.work(ctx, func(ctx context.Context) func() {
-		res, err := gate.Retry(ctx)
+		res, err := gate.Retry(ctx, func(res clock.Result) { u.post(ctx, func() { u.clockDoubtful(res) }) })
 		if ctx.Err() != nil {
 			return nil
 		}
 		return func() { u.clockChecked(ctx, gate, res, err) }
 	})
+}
+
+// clockDoubtful keeps the status true: what is wrong with the servers may change.
+func (u *Uplink) clockDoubtful(res clock.Result) {
+	if !u.clockGood {
+		u.clockSays = describe(res, nil)
+	}
 }
 
 func describe(res clock.Result, err error) string {

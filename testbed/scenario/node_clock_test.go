@@ -71,6 +71,10 @@ func TestNTPDeadClockPlausible(t *testing.T) {
 	if steps := n.Clock().Steps(); len(steps) != 0 {
 		t.Errorf("the clock was stepped: %+v", steps)
 	}
+	nodeLie(n.scene, ntpd.Offset(20*365*24*time.Hour))
+	nodeAwait(n.scene, "told of the false time", func(st status) bool {
+		return strings.Contains(st.Clock, "not verified") && !strings.Contains(st.Clock, "no answer")
+	})
 	nodeLie(n.scene, ntpd.Honest())
 	st = nodeAwait(n.scene, "verified", func(st status) bool { return strings.Contains(st.Clock, "set by") })
 	if !nodeRight(n.scene) {
