@@ -24,6 +24,9 @@ func Init() error {
 	if err := mounts(); err != nil {
 		return err
 	}
+	if err := soundTimer(); err != nil {
+		return err
+	}
 	c, err := load(ConfigFile)
 	if err != nil {
 		return err
