@@ -14,6 +14,21 @@ import (
 // routeProtocol marks the routes to the peers' allowed IPs (rtm_protocol; 64 and up are free for programs, rtnetlink(7)).
 const routeProtocol = 119
 
+// present gives an error, ENODEV, when there is no such device. It is asked each second: a request by netlink would read the answer
+// into two buffers of 64 KiB.
+func present(ifname string) error {
+	name, err := unix.NewIfreq(ifname)
+	if err != nil {
+		return err
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, name)
+}
+
 // removeLink deletes a device that carries our mark. One that is gone, or is not ours, is left as it is.
 func (t *Tunnel) removeLink(ifname, uplink string) error {
 	link, err := t.h.LinkByName(ifname)
