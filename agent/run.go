@@ -103,6 +103,7 @@ func (s *service) serve() int {
 			bus.Send(api.EventName, api.Event(st))
 			settled.Reset(quiet)
 		},
+		Checked: func() { settled.Reset(brief) },
 	}
 	if newRegistrar != nil {
 		base.NewRegistrar = newRegistrar

@@ -67,6 +67,9 @@ func (u *Uplink) tick() {
 		if rekeyed {
 			u.proceed()
 		}
+		if u.o.Checked != nil && !u.alone() { // which has it checked much more often
+			u.o.Checked()
+		}
 	}
 	u.look()
 	u.handle(peerselector.Tick{})

@@ -50,6 +50,9 @@ type Options struct {
 	NewRegistrar func(u config.Uplink, p wan.Path, ownLink netip.Addr) (Registrar, error)
 	// Changed is called by the loop with each new state, cause or gateway; it must not block. nil: nobody wants to know.
 	Changed func(status.Snapshot)
+	// Checked is called by the loop when the kernel's state has been compared with the desired one, about once a minute; it must not
+	// block. nil: nobody wants to know.
+	Checked func()
 	// Hook is called by the loop with what the hooks are to hear; it must not block. nil: there are none.
 	Hook func(hooks.Event)
 	// Hooked gives how the hooks ended for that uplink; nil: there are none. Group.Refresh tells of a change.

@@ -125,29 +125,14 @@ func (o options) built(names ...string) string {
 
 func wire(dir, end string) string { return filepath.Join(dir, end+".sock") }
 
-// wayTries is how often a way is begun anew because its machine stood still.
-const wayTries = 3
-
-// way takes the node through the scenario.
+// way takes the node through the scenario. dir has the wire.
 func (o options) way(ctx context.Context, b board.Board, k image.Kernel, far *vm.Guest, w way, dir string, r *trip.Report) error {
-	for try := 1; ; try++ {
-		own, err := os.MkdirTemp(dir, w.variant+"-")
-		if err != nil {
-			return err
-		}
-		run := &trip.Run{Variant: w.variant, Backend: w.backend, Algorithm: w.algorithm, Tries: try}
-		err = o.once(ctx, b, k, far, w, dir, own, r, run)
-		if errors.Is(err, trip.ErrStoodStill) && try < wayTries {
-			fmt.Fprintf(o.out, "%-7s %-9s once more, after: %v\n", b.Arch, w.variant, err)
-			continue
-		}
-		r.Runs = append(r.Runs, run)
+	own, err := os.MkdirTemp(dir, w.variant+"-")
+	if err != nil {
 		return err
 	}
-}
-
-// once takes the node through the scenario once. dir has the wire, and own is the node's.
-func (o options) once(ctx context.Context, b board.Board, k image.Kernel, far *vm.Guest, w way, dir, own string, r *trip.Report, run *trip.Run) error {
+	run := &trip.Run{Variant: w.variant, Backend: w.backend, Algorithm: w.algorithm}
+	r.Runs = append(r.Runs, run)
 	binary := o.built(w.variant, "wguplink-"+b.Target)
 	fi, err := os.Stat(binary)
 	if err != nil {

@@ -29,7 +29,6 @@ type Run struct {
 	Steps     []Step `json:"steps"`
 	// StoodStillMS is how much time is missing from the machine's clock: its figures that are times are that much too long.
 	StoodStillMS int64     `json:"stood_still_ms,omitempty"`
-	Tries        int       `json:"tries"` // more than one: see ErrStoodStill
 	Measured     *Measured `json:"measured,omitempty"`
 }
 
@@ -49,6 +48,7 @@ type Measured struct {
 	SwitchMS      int64   `json:"gateway_killed_to_connected_ms,omitempty"`
 	FailoverMS    int64   `json:"gateway_killed_to_bat0_reply_ms,omitempty"` // with batman-adv's own convergence
 	RSS           int     `json:"idle_vm_rss_kib"`
+	ExactRSS      int     `json:"idle_rss_counted_kib"`
 	Anon          int     `json:"idle_rss_anon_kib"`
 	PSS           int     `json:"idle_pss_kib"`
 	MaxRSS        int     `json:"max_rss_kib"`
@@ -67,7 +67,7 @@ type Gate struct {
 	OK    bool   `json:"ok"`
 }
 
-// Limits of memory at rest, in KiB, on big-endian MIPS.
+// Limits of memory at rest, in KiB, on big-endian MIPS: of VmRSS, and of what it is by exact count.
 const (
 	limitDefault  = 9 << 10
 	limitNobroker = 7 << 10
@@ -94,10 +94,10 @@ func (r *Report) Judge(err error) {
 			continue
 		}
 		if r.Arch == "mips" && run.Variant == "default" {
-			gate("default: idle VmRSS, KiB", m.RSS, limitDefault)
+			gate("default: idle RSS, KiB", max(m.RSS, m.ExactRSS), limitDefault)
 		}
 		if r.Arch == "mips" && run.Variant == "nobroker" {
-			gate("nobroker: idle VmRSS, KiB", m.RSS, limitNobroker)
+			gate("nobroker: idle RSS, KiB", max(m.RSS, m.ExactRSS), limitNobroker)
 		}
 		if len(m.SwitchAnon) > 0 {
 			gate(run.Variant+": growth of RssAnon over switches, KiB", growth.Of(m.SwitchAnon), limitGrowth)
@@ -120,8 +120,8 @@ func (r *Report) Write(dir string) error {
 
 // Print prints the figures of several reports as a table.
 func Print(w io.Writer, reports []*Report) {
-	fmt.Fprintf(w, "%-7s %-10s %-9s %9s %9s %9s %8s %8s %8s %8s %4s %8s %9s\n", "arch", "variant", "backend", "handshake", "bat0", "failover",
-		"RSS KiB", "anon", "PSS", "max RSS", "thr", "CPU/5min", "binary")
+	fmt.Fprintf(w, "%-7s %-10s %-9s %9s %9s %9s %8s %8s %8s %8s %8s %4s %8s %9s\n", "arch", "variant", "backend", "handshake", "bat0", "failover",
+		"VmRSS", "counted", "anon", "PSS", "max RSS", "thr", "CPU/5min", "binary")
 	for _, r := range reports {
 		for _, run := range r.Runs {
 			m := run.Measured
@@ -133,8 +133,8 @@ func Print(w io.Writer, reports []*Report) {
 			if m.FailoverMS > 0 {
 				failover = fmt.Sprintf("%.1f s", float64(m.FailoverMS)/1000)
 			}
-			fmt.Fprintf(w, "%-7s %-10s %-9s %6d ms %6d ms %9s %8d %8d %8d %8d %4d %6.2f s %5.2f MiB\n", r.Arch, run.Variant, run.Backend,
-				m.HandshakeMS, m.MeshMS, failover, m.RSS, m.Anon, m.PSS, m.MaxRSS, m.Threads, m.CPUPer5Min, float64(m.BinaryBytes)/(1<<20))
+			fmt.Fprintf(w, "%-7s %-10s %-9s %6d ms %6d ms %9s %8d %8d %8d %8d %8d %4d %6.2f s %5.2f MiB\n", r.Arch, run.Variant, run.Backend,
+				m.HandshakeMS, m.MeshMS, failover, m.RSS, m.ExactRSS, m.Anon, m.PSS, m.MaxRSS, m.Threads, m.CPUPer5Min, float64(m.BinaryBytes)/(1<<20))
 		}
 		for _, run := range r.Runs {
 			if run.StoodStillMS > 0 {

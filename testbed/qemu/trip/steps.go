@@ -244,10 +244,10 @@ func (t *Trip) rest(ctx context.Context) (string, error) {
 	}
 	took := time.Since(start)
 	m := &t.measured
-	m.RSS, m.Anon, m.PSS, m.MaxRSS, m.Threads = after.rss, after.anon, after.pss, after.hwm, after.threads
+	m.RSS, m.ExactRSS, m.Anon, m.PSS, m.MaxRSS, m.Threads = after.rss, after.exact, after.anon, after.pss, after.hwm, after.threads
 	m.IdleSeconds = took.Seconds()
 	m.CPUPer5Min = float64(after.ticks-before.ticks) / clockTicks * (5 * time.Minute).Seconds() / took.Seconds()
-	return fmt.Sprintf("VmRSS %d KiB, anonymous %d, Pss %d, %d threads, %.2f CPU s per 5 min", m.RSS, m.Anon, m.PSS, m.Threads, m.CPUPer5Min), nil
+	return fmt.Sprintf("VmRSS %d KiB, counted %d, anonymous %d, Pss %d, %d threads, %.2f CPU s per 5 min", m.RSS, m.ExactRSS, m.Anon, m.PSS, m.Threads, m.CPUPer5Min), nil
 }
 
 // switches has the node change its gateway many times, and looks what that leaves in memory.

@@ -14,7 +14,7 @@ import (
 //
 // QEMU's MIPS processor loses an interrupt of its timer now and then when its threads have to wait for each other. Then no timer
 // goes off before the processor's counter comes round again, and that turn is missing from the machine's clock: 2^32 ticks of
-// 6 ns, 25.77 s. With three pairs of machines on two processors that was seen in about every fourth run.
+// 6 ns, 25.77 s. Our own machines do without that timer (package guest), a user's image may not.
 var ErrStoodStill = errors.New("the machine stood still")
 
 // still is how much time has to be missing: more than a slow console makes of it.

@@ -12,8 +12,9 @@ const clockTicks = 100
 
 // usage is what a process takes. Memory is in KiB.
 type usage struct {
-	rss, anon, pss, hwm, threads int
-	ticks                        int // CPU time
+	rss, anon, hwm, threads int
+	exact, pss              int // by a count of the pages; the others are counted in batches
+	ticks                   int // CPU time
 }
 
 func (t *Trip) usage(ctx context.Context, pid int) (u usage, err error) {
@@ -28,7 +29,7 @@ func (t *Trip) usage(ctx context.Context, pid int) (u usage, err error) {
 		to   *int
 		text string
 		name string
-	}{{&u.rss, texts[0], "VmRSS:"}, {&u.anon, texts[0], "RssAnon:"}, {&u.hwm, texts[0], "VmHWM:"}, {&u.threads, texts[0], "Threads:"}, {&u.pss, texts[1], "Pss:"}} {
+	}{{&u.rss, texts[0], "VmRSS:"}, {&u.anon, texts[0], "RssAnon:"}, {&u.hwm, texts[0], "VmHWM:"}, {&u.threads, texts[0], "Threads:"}, {&u.exact, texts[1], "Rss:"}, {&u.pss, texts[1], "Pss:"}} {
 		if *f.to, err = field(f.text, f.name); err != nil {
 			return u, fmt.Errorf("process %d: %w", pid, err)
 		}
