@@ -191,7 +191,7 @@ func (u *Uplink) unresolved(in *installed, err error) {
 	}
 	u.log.Debug("gateway cannot be tried", "gateway", in.peer.Name, "err", err)
 	if u.standby[in.peer.PublicKey] == in {
-		delete(u.standby, in.peer.PublicKey) // until the next configuration
+		delete(u.standby, in.peer.PublicKey) // it has another chance; see standByAll
 		return
 	}
 	u.resolveErr = err
@@ -229,6 +229,7 @@ func (u *Uplink) promote(p peerselector.Peer) bool {
 	u.resolveErr = nil
 	u.saveGateway(in)
 	u.line.done = false
+	u.standbyAt = time.Time{}
 	u.standByAll()
 	return true
 }

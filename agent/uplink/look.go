@@ -74,6 +74,9 @@ func (u *Uplink) tick() {
 	u.look()
 	u.handle(peerselector.Tick{})
 	u.fetch()
+	if u.standByAll() {
+		u.apply()
+	}
 	if e := u.applied.Exit; e != nil && e.Device != "" && u.void() {
 		u.apply()
 	}

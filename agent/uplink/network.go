@@ -131,15 +131,22 @@ func (u *Uplink) standBy(in *installed) {
 	in.promoted = false
 	if in.endpoint.IsValid() && u.concentrator(in.peer.PublicKey) != nil {
 		u.standby[in.peer.PublicKey] = in
-	}
-}
-
-// standByAll brings all concentrators up that are not, once one is in use: before, they would all shake hands at once, and the
-// race would not be one.
-func (u *Uplink) standByAll() {
-	if _, ok := u.engine.Current(); !ok || u.network == nil {
 		return
 	}
+	u.standbyAt = time.Time{}
+}
+
+// standbyEvery is how often to look up the name of a concentrator of which nothing is known yet.
+const standbyEvery = 20 * time.Second
+
+// standByAll brings all concentrators up that are not, once one is in use: before, they would all shake hands at once, and the
+// race would not be one. It goes by standbyAt; true means that the tunnel has to be applied.
+func (u *Uplink) standByAll() (changed bool) {
+	now := time.Now()
+	if _, ok := u.engine.Current(); !ok || u.network == nil || now.Before(u.standbyAt) {
+		return false
+	}
+	u.standbyAt = now.Add(standbyEvery)
 	for _, c := range u.network.Concentrators {
 		if u.present(c.Peer.PublicKey) != nil {
 			continue
@@ -147,8 +154,9 @@ func (u *Uplink) standByAll() {
 		in := &installed{peer: c.Peer}
 		u.standby[c.Peer.PublicKey] = in
 		u.resolve(in)
-		u.aim(in)
+		changed = u.aim(in) || changed
 	}
+	return changed
 }
 
 // takeNetwork makes a configuration the valid one. Devices, sessions and addresses that are the same stay.
@@ -169,6 +177,7 @@ func (u *Uplink) takeNetwork(n *broker.Network) {
 	}
 	if old == nil || !sameNetwork(old, n) {
 		u.log.Info("configuration taken", "id", n.ID, "gateways", len(n.Concentrators), "mtu", n.MTU, "address4", n.Address4, "address6", n.Address6)
+		u.standbyAt = time.Time{}
 		u.standByAll()
 		u.apply()
 	}

@@ -92,6 +92,7 @@ type Uplink struct {
 
 	network    *broker.Network                 // Parker only; nil until there is one
 	standby    map[peerselector.Key]*installed // Parker only: with a session, but not in use
+	standbyAt  time.Time                       // when to bring up those of which that is not so
 	fetchAt    time.Time                       // when to ask for the configuration again
 	fetchFails int                             // in a row
 

@@ -153,6 +153,28 @@ func TestParkerNode(t *testing.T) {
 	}
 }
 
+// A concentrator whose name cannot be looked up at first gets its session once it can.
+func TestParkerNameComesLate(t *testing.T) {
+	t.Parallel()
+	n := newParker(t, world.ParkerOptions{}, nil)
+	late := n.Parker.Concentrators[2]
+	n.DNS.Delete(late.DNS)
+	n.online(n.start())
+	nodeAwait(n.scene, "with two sessions", func(st status) bool {
+		with := 0
+		if st.Network != nil {
+			for _, t := range st.Network.Tunnels {
+				if t.HandshakeAt != 0 {
+					with++
+				}
+			}
+		}
+		return with == 2
+	})
+	n.DNS.Set(late.DNS, late.V4, late.V6)
+	n.ready()
+}
+
 // An agent that is killed and started anew goes on with what it finds, although no server answers, and no ping is lost.
 func TestParkerRestart(t *testing.T) {
 	t.Parallel()
