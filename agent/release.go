@@ -23,8 +23,8 @@ const quiet = 5 * time.Second
 const brief = time.Second
 
 // release gives back the memory that the way to a gateway has taken, or a check of the kernel's state: garbage, and the program's
-// pages. Of those the way takes most of what there is (TLS, JSON, names), and the time after it little. They stay in the page cache while nobody needs the room, and
-// come back from there when they are needed.
+// pages. Of those the way takes most of what there is (TLS, JSON, names), and the time after it little. They stay in the page cache
+// while nobody needs the room, and come back from there when they are needed.
 func release() error {
 	debug.FreeOSMemory()
 	exe, err := os.Open("/proc/self/exe")

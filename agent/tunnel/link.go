@@ -14,8 +14,8 @@ import (
 // routeProtocol marks the routes to the peers' allowed IPs (rtm_protocol; 64 and up are free for programs, rtnetlink(7)).
 const routeProtocol = 119
 
-// present gives an error, ENODEV, when there is no such device. It is asked each second: a request by netlink would read the answer
-// into two buffers of 64 KiB.
+// present gives an error, ENODEV, when there is no such device. It is asked every other second: a request by netlink would read the
+// answer into two buffers of 64 KiB.
 func present(ifname string) error {
 	name, err := unix.NewIfreq(ifname)
 	if err != nil {

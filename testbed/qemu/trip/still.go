@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// ErrStoodStill says that a step failed in a machine that had stood still, in this step or before, which proves nothing: its clock,
+// errStoodStill says that a step failed in a machine that had stood still, in this step or before, which proves nothing: its clock,
 // once set, is behind from then on.
 //
 // QEMU's MIPS processor loses an interrupt of its timer now and then when its threads have to wait for each other. Then no timer
 // goes off before the processor's counter comes round again, and that turn is missing from the machine's clock: 2^32 ticks of
 // 6 ns, 25.77 s. Our own machines do without that timer (package guest), a user's image may not.
-var ErrStoodStill = errors.New("the machine stood still")
+var errStoodStill = errors.New("the machine stood still")
 
 // still is how much time has to be missing: more than a slow console makes of it.
 const still = 2 * time.Second
@@ -57,7 +57,7 @@ func (t *Trip) excuse(err error) error {
 	if err == nil || t.Run.StoodStillMS == 0 {
 		return err
 	}
-	return fmt.Errorf("%w, and %w for %.1f s", err, ErrStoodStill, float64(t.Run.StoodStillMS)/1000)
+	return fmt.Errorf("%w, and %w for %.1f s", err, errStoodStill, float64(t.Run.StoodStillMS)/1000)
 }
 
 // parseUptime reads proc_uptime(5): seconds since the start, and those of idle processors.

@@ -38,7 +38,7 @@ func TestExcuse(t *testing.T) {
 		{"it did, and nothing failed", nil, 25770, false},
 	} {
 		err := (&Trip{Run: &Run{StoodStillMS: tt.stood}}).excuse(tt.err)
-		if errors.Is(err, ErrStoodStill) != tt.want || !errors.Is(err, tt.err) {
+		if errors.Is(err, errStoodStill) != tt.want || !errors.Is(err, tt.err) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
