@@ -39,6 +39,8 @@ type Command struct {
 	// nil is Host.Clock. Unless the clock never differs from the machine's,
 	// Path must come from vclock.Prepare.
 	Clock *vclock.Clock
+	// Jail is what the program may do; nil is all that the lab may.
+	Jail *Jail
 	// Stdout and Stderr get whole lines as they come; nil discards. The
 	// Process keeps the lines in any case.
 	Stdout, Stderr io.Writer
@@ -104,6 +106,9 @@ func (h *Host) start(c Command) (*Process, error) {
 		Stderr:      out.pipes[1],
 		ExtraFiles:  []*os.File{theirs}, // launchFD
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
+	}
+	if c.Jail != nil {
+		cmd.Env = append(cmd.Env, c.Jail.env())
 	}
 	if err := h.Inside(cmd.Start); err != nil {
 		out.finish()

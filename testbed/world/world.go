@@ -223,6 +223,16 @@ func (w *World) hosts() (err error) {
 			return err
 		}
 	}
+	if w.Node != nil {
+		// A machine may have a group of that number: the node's comes first.
+		text, err := w.Node.ReadFile("/etc/group")
+		if err == nil {
+			err = w.Node.WriteFile("/etc/group", fmt.Sprintf("%s:x:%d:\n%s", groupName, groupID, text))
+		}
+		if err != nil {
+			return err
+		}
+	}
 	if err := w.Router.Forward(); err != nil {
 		return err
 	}
