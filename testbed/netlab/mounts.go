@@ -56,15 +56,16 @@ var errChroot = errors.New("this is a chroot, which entering a mount namespace l
 
 // noChroot enters the mount namespace that the process is in already, and looks whether the root is still the same.
 func noChroot() error {
-	var before, after unix.Stat_t
-	if err := unix.Stat("/", &before); err != nil {
-		return fmt.Errorf("look at the root folder: %w", err)
+	before, err := rootMount()
+	if err != nil {
+		return fmt.Errorf("look for a chroot: %w", err)
 	}
 	ns, err := unix.Open("/proc/self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("look for a chroot: %w", err)
 	}
 	defer unix.Close(ns)
+	var after rootID
 	err = onThread(func() error {
 		if err := unix.Unshare(unix.CLONE_FS); err != nil {
 			return err
@@ -72,15 +73,28 @@ func noChroot() error {
 		if err := unix.Setns(ns, unix.CLONE_NEWNS); err != nil {
 			return err
 		}
-		return unix.Stat("/", &after)
+		after, err = rootMount()
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("look for a chroot: %w", err)
 	}
-	if before.Dev != after.Dev || before.Ino != after.Ino {
+	if before != after {
 		return errChroot
 	}
 	return nil
+}
+
+// rootID tells root folders apart, those too that are two mounts of one file system.
+type rootID struct{ mount, inode uint64 }
+
+// rootMount gives the calling thread's root.
+func rootMount() (rootID, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, "/", 0, unix.STATX_INO|unix.STATX_MNT_ID, &st); err != nil {
+		return rootID{}, fmt.Errorf("look at the root folder: %w", err)
+	}
+	return rootID{st.Mnt_id, st.Ino}, nil
 }
 
 // ownMounts are the file systems that a host does not share with the machine, by folder.
