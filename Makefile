@@ -23,26 +23,31 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 export CGO_ENABLED := 0
 BUILD = go build -trimpath -buildvcs=false -ldflags "-s -w $$(scripts/version)"
 
-.PHONY: build labtool qemutool test test-unit test-lab demo lab figures setup lint cross size packages qemu qemu-image test-cross test-cross-user test-cross-vm clean
+.PHONY: build labtool qemutool test test-unit test-lab demo lab figures setup setup-lab lint cross size packages qemu qemu-image test-cross test-cross-user test-cross-vm clean
 
+# -v names each package as it is compiled: the first time on a small machine is minutes.
 build:
-	$(BUILD) -tags nethttpomithttp2,netgo,osusergo -o build/wguplink ./agent
-	$(BUILD) -tags nethttpomithttp2,userspace,netgo,osusergo -o build/wguplink-userspace ./agent
+	@echo 'make: building the agent; the first time it is compiled with all of its libraries (about 200 packages)'
+	$(BUILD) -v -tags nethttpomithttp2,netgo,osusergo -o build/wguplink ./agent
+	$(BUILD) -v -tags nethttpomithttp2,userspace,netgo,osusergo -o build/wguplink-userspace ./agent
 
 labtool: build
-	cd testbed && go build -o ../build/lab ./cmd/lab
+	@echo 'make: building the lab; the first time about 300 packages'
+	cd testbed && go build -v -o ../build/lab ./cmd/lab
 
-test: setup test-unit test-lab
+test: setup-lab test-unit test-lab
 
 # The module list (agent/modules.txt) is compared by a test in ./agent.
 test-unit:
+	@echo 'make: building and running the unit tests, three times, with each set of build tags'
 	go test -tags nethttpomithttp2 ./...
 	go test -tags nethttpomithttp2,userspace ./...
 	go test -tags nobroker ./...
 
 # The scenarios mostly wait, so that many can run at once.
 test-lab: labtool
-	cd testbed && go test -count=1 -parallel 8 -timeout 20m ./...
+	@echo 'make: building the tests of the lab'
+	cd testbed && go build -v ./... && go test -count=1 -parallel 8 -timeout 20m ./...
 
 demo: setup
 	$(MAKE) labtool
@@ -52,7 +57,7 @@ demo: setup
 RUNS ?=
 ONLY ?=
 
-lab: setup
+lab: setup-lab
 	$(MAKE) labtool
 	build/lab $(if $(RUNS),-runs $(RUNS)) $(if $(ONLY),-only "$(ONLY)") trials
 
@@ -92,6 +97,10 @@ comma := ,
 
 setup:
 	scripts/setup
+
+# The same, with what Parker's part of the lab needs.
+setup-lab:
+	scripts/setup lab
 
 lint:
 	scripts/lint
