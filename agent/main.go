@@ -53,6 +53,7 @@ Options, after the command:
   --ubus PATH     socket of ubusd (default: where OpenWrt has it)
   --uplink NAME   reconnect: of which uplink, where there are several
   --group GROUP   run: change to this Unix group before anything is sent, and check that it took
+  --end-with-parent  run: end at once, and leave the tunnel to the next, when the process that started it has ended
   --state DIR     what outlives a reboot (default /etc/wguplink)
   --help          this text
 

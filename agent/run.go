@@ -33,6 +33,20 @@ func runAgent(o options, stderr io.Writer) int {
 			return exitFailed
 		}
 	}
+	if o.endWithParent {
+		// As if killed: the next agent goes on with the tunnel that it finds.
+		err := watchParent(func() {
+			time.AfterFunc(time.Second, func() { os.Exit(exitFailed) }) // nobody may read what we say
+			fmt.Fprintln(stderr, "the process that started wguplink has ended; so does wguplink, and leaves the tunnel to the next")
+			os.Exit(exitFailed)
+		})
+		if err != nil {
+			fmt.Fprintln(stderr, "--end-with-parent:", err)
+			if errors.Is(err, errOrphan) {
+				return exitFailed
+			}
+		}
+	}
 	s := service{stderr: stderr, run: o.run, state: o.state, ubus: o.ubus}
 	s.load = func() ([]config.Uplink, error) {
 		cfg, err := o.load()

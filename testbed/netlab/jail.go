@@ -13,8 +13,9 @@ import (
 // supplementary groups, no new privileges, and a few capabilities in every set. Such a root is an ordinary user to files of
 // others, and cannot change owners, signal others or mount.
 //
-// It stands in for ujail. It was held against ujail of openwrt/procd at 2c1834abae17 (August 2026): testdata/ujail-status
-// is what that one gives a process, and TestJail compares.
+// It stands in for ujail. It was held against ujail of openwrt/procd at 42d393765450 (December 2024, OpenWrt 24.10) and at
+// 2c1834abae17 (August 2026): testdata/ujail-status is what both give a process, and TestJail compares. The newer one has its
+// child killed when it is killed itself (PR_SET_PDEATHSIG); the older one leaves it behind.
 //
 // One thing differs: the lab has no CAP_SYS_TIME to give away, so that no program sets the machine's clock. Setting the
 // clock is the business of the program's vclock.Clock, and succeeds there.

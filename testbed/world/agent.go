@@ -22,6 +22,7 @@ type Agent struct {
 	Binary string // the userspace variant; from vclock.Prepare when the node's clock is not the machine's
 	Dir    string // its /etc/config
 	As     Service
+	jailer []string
 	*netlab.Process
 }
 
@@ -138,6 +139,10 @@ func (a *Agent) Start() error {
 	a.w.timeline.Start(time.Now())
 	c := netlab.Command{Path: a.Binary, Args: []string{"run", "--group", groupName}, Config: a.Dir, Jail: &jail}
 	switch a.As {
+	case Jailed:
+		// ujail is the agent's parent, and a process of its own.
+		c.Args = append(c.Args, "--end-with-parent")
+		c.Under = a.jailer
 	case Hooked:
 		c.Jail = nil
 	case AsRoot:
@@ -150,6 +155,9 @@ func (a *Agent) Start() error {
 	a.Process = p
 	return nil
 }
+
+// Jailer has Start start a shell as ujail's stand-in, which starts the agent and waits for it. The Process is the shell's then.
+func (a *Agent) Jailer() { a.jailer = []string{"/bin/sh", "-c", `"$@" & wait $!`, "ujail"} }
 
 // Run runs another command of the program on the node, and gives its output and exit code.
 func (a *Agent) Run(ctx context.Context, args ...string) (out string, code int, err error) {
