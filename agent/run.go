@@ -123,7 +123,10 @@ func (s *service) serve() int {
 		base.NewRegistrar = newRegistrar
 	}
 	if userspace.Supported {
-		base.Spawn = func(_ context.Context, ifname string) error { _, err := userspace.Spawn(ifname, nil); return err }
+		base.Spawn = func(_ context.Context, ifname, alias string) error {
+			_, err := userspace.Spawn(ifname, alias, nil)
+			return err
+		}
 	}
 	stopHooks := func() {}
 	if s.hooks {
