@@ -262,6 +262,20 @@ func (t *Tunnel) RemoveUnknown(known func(uplink string) bool) (gone []string, e
 	return gone, errors.Join(errs...)
 }
 
+// Marked gives the uplinks whose mark a device carries.
+func (t *Tunnel) Marked() (uplinks []string, err error) {
+	links, err := t.h.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list links: %w", err)
+	}
+	for _, l := range links {
+		if name, ok := markOf(l); ok && !slices.Contains(uplinks, name) {
+			uplinks = append(uplinks, name)
+		}
+	}
+	return uplinks, nil
+}
+
 // removeLink deletes a device that carries our mark. One that is gone, or is not ours, is left as it is.
 func (t *Tunnel) removeLink(ifname, uplink string) error {
 	link, err := t.h.LinkByName(ifname)

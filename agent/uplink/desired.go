@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
@@ -40,6 +41,13 @@ func (u *Uplink) desired() tunnel.Desired {
 	// During a switch two are promoted for a moment: the engine names the one that counts.
 	if cur, ok := u.engine.Current(); ok {
 		remote = cur.LinkAddress
+	}
+	if d.Devices[0].Unrouted = u.cfg.Unrouted; u.cfg.Unrouted {
+		for _, in := range u.peers {
+			if a := in.peer.LinkAddress; in.promoted && a.IsValid() {
+				d.Devices[0].Reach = append(d.Devices[0].Reach, netip.PrefixFrom(a, a.BitLen()))
+			}
+		}
 	}
 	if u.cfg.Mode == config.ModeVXLAN {
 		v := u.cfg.VXLAN
@@ -128,7 +136,15 @@ func (u *Uplink) apply() {
 		if w := u.line.warning(u.fixedMTU()); w != "" {
 			r.Warnings = append(r.Warnings, w)
 		}
+		for _, w := range r.Warnings {
+			if !slices.Contains(u.report.Warnings, w) {
+				u.log.Warn("not all is as wanted", "why", w)
+			}
+		}
 		u.report, u.applied = r, d
+		if r.Again != 0 {
+			u.applyAt = time.Now().Add(min(r.Again, applyEvery))
+		}
 		u.lookSoon()
 		if u.absent {
 			u.absent = false

@@ -90,6 +90,9 @@ func (u *Uplink) look() {
 	}
 	var peers []wgtypes.Peer
 	for _, name := range u.deviceNames() {
+		if slices.Contains(u.report.Failed, name) {
+			continue
+		}
 		dev, err := u.tun.Status(name)
 		if err != nil {
 			u.apply() // it went away; the link watcher will have seen it, too
@@ -141,7 +144,7 @@ func (u *Uplink) roamed(peers []wgtypes.Peer) {
 func (u *Uplink) lacks(peers []wgtypes.Peer) bool {
 	for k, in := range u.peers {
 		there := func(p wgtypes.Peer) bool { return p.PublicKey == wgtypes.Key(k) }
-		if in.endpoint.IsValid() && !slices.ContainsFunc(peers, there) {
+		if in.endpoint.IsValid() && !slices.Contains(u.report.Failed, u.deviceOf(k)) && !slices.ContainsFunc(peers, there) {
 			return true
 		}
 	}

@@ -164,7 +164,7 @@ func (u *Uplink) post(ctx context.Context, f func()) {
 	}
 }
 
-// Run keeps the uplink up until ctx ends; then it removes what it made. The error is ErrLocked when another process runs
+// Run keeps the uplink up until ctx ends. Then it removes what it made, unless the cause is ErrLeave. The error is ErrLocked when another process runs
 // this uplink. After any other error the tunnel is left as it is, for the next process to go on with.
 func (u *Uplink) Run(ctx context.Context) error {
 	unlock, err := lock(u.o.RunDir, u.cfg.Name)
@@ -200,7 +200,9 @@ func (u *Uplink) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			cancel()
-			if errors.Is(context.Cause(ctx), errAbort) {
+			if cause := context.Cause(ctx); errors.Is(cause, errAbort) || errors.Is(cause, ErrLeave) && !u.cfg.Borrowed {
+				os.Remove(status.File(u.o.RunDir, u.cfg.Name))
+				u.log.Info("stopped; the tunnel stays for the next agent")
 				return nil
 			}
 			return u.shutdown()
@@ -255,7 +257,7 @@ func (u *Uplink) watchLinks() {
 		return cfg.Owns(name) || cfg.Mode == config.ModeVXLAN && name == cfg.VXLAN.Name || name == cfg.Batman
 	}
 	u.work(ctx, func(ctx context.Context) func() {
-		if err := tunnel.Watch(ctx, mine, cfg.Protocol == config.Parker, u.links); err != nil {
+		if err := tunnel.Watch(ctx, mine, cfg.Protocol == config.Parker || cfg.Mode == config.ModeLayer3, u.links); err != nil {
 			u.fail(err)
 		}
 		return nil
