@@ -9,6 +9,7 @@ import (
 
 	"wguplink/agent/config"
 	"wguplink/agent/identity"
+	"wguplink/agent/lowmem"
 	"wguplink/agent/status"
 	"wguplink/agent/ubus"
 	"wguplink/agent/uci"
@@ -17,7 +18,7 @@ import (
 
 // runDropIn is the program in the place of Gluon's wgpeerselector.
 func runDropIn(args []string, stdout, stderr io.Writer) int {
-	frugal()
+	lowmem.Frugal()
 	a, err := wgpeerselector.ParseArgs(args)
 	if err != nil {
 		fmt.Fprintf(stderr, "wgpeerselector: %v; see wgpeerselector --help\n", err)

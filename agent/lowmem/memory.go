@@ -1,4 +1,4 @@
-package main
+package lowmem
 
 import (
 	"os"
@@ -10,8 +10,8 @@ import (
 // is 2 MB less memory at rest, for the same CPU time.
 const gcPercent = 25
 
-// frugal has the agent live in little memory. GOGC in the environment has the last word.
-func frugal() {
+// Frugal has the agent live in little memory. GOGC in the environment has the last word.
+func Frugal() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
