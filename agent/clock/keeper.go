@@ -105,7 +105,7 @@ func (k *Keeper) Update(open bool) {
 	k.foreign = now
 	if by.Abs() >= jump && k.passed {
 		k.log.Warn("another program has set the clock; asking for the time", "by", by.Round(time.Millisecond))
-		k.doubt = true
+		k.doubt, k.good = true, false
 	}
 	switch {
 	case !open && !k.passed:

@@ -7,16 +7,8 @@ import (
 	"log/slog"
 	"net/netip"
 	"time"
-)
 
-// MTUs in bytes.
-const (
-	// WireGuardOverhead is what WireGuard costs over IPv6: IPv6 40, UDP 8, message header 16, authenticator 16.
-	WireGuardOverhead = 80
-	// DefaultMTU is that of the WireGuard device over Ethernet, and as long as the WAN is not known.
-	DefaultMTU = 1420
-	// MinMTU is the smallest that IPv6 works over (RFC 8200, section 5).
-	MinMTU = 1280
+	"wguplink/agent/mtu"
 )
 
 // measureWait is a long usual round trip; see Largest.
@@ -62,7 +54,7 @@ type Measurement struct {
 func (m Measurement) Run(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, measureTimeout)
 	defer cancel()
-	return Largest(ctx, m.Gateway.Device, m.Gateway.Address, MinMTU, m.MTU, measureWait)
+	return Largest(ctx, m.Gateway.Device, m.Gateway.Address, mtu.Least, m.MTU, measureWait)
 }
 
 // MTU of the WireGuard device: the fixed one, else what the path leaves, but never more than over Ethernet: what the kernel does
@@ -76,13 +68,13 @@ func (p *PathMTU) MTU(fixed, wan int) int {
 		path = min(path, p.known)
 	}
 	if path == 0 {
-		return DefaultMTU
+		return mtu.Default
 	}
-	mtu := min(DefaultMTU, path-WireGuardOverhead)
+	most := min(mtu.Default, path-mtu.WireGuard6)
 	if p.found.largest != 0 {
-		mtu = min(mtu, p.found.largest)
+		most = min(most, p.found.largest)
 	}
-	return max(MinMTU, mtu)
+	return max(mtu.Least, most)
 }
 
 // Warning says that the fixed MTU is too big; "" when it is not, or when fixed is 0: an MTU of our own is lowered instead.
@@ -101,8 +93,8 @@ func (p *PathMTU) Warning(fixed int) string {
 // Forget is for another line, or another configuration: nothing is known any more.
 func (p *PathMTU) Forget() { *p = PathMTU{count: p.count} }
 
-// Promoted has the path to a new gateway measured with its first answer.
-func (p *PathMTU) Promoted() { p.done = false }
+// Promoted has the path to a new gateway measured with its first answer. A measurement of the one before ends.
+func (p *PathMTU) Promoted() { p.done, p.wanted, p.measure = false, false, Measurement{} }
 
 // Renew has the path measured again, for it is another one.
 func (p *PathMTU) Renew() { p.done, p.spoiled = false, true }
@@ -121,32 +113,32 @@ func (p *PathMTU) Begin(known int) {
 	}
 }
 
-// Measurement is what shall be under way now; ok is false when nothing shall. mtu is that of the device as it was set; a
+// Measurement is what shall be under way now; ok is false when nothing shall. device is its MTU as it was set; a
 // measurement that was asked for begins with it.
-func (p *PathMTU) Measurement(g Gateway, mtu int) (m Measurement, ok bool) {
+func (p *PathMTU) Measurement(g Gateway, device int) (m Measurement, ok bool) {
 	if p.wanted {
 		p.wanted = false
-		if mtu > MinMTU {
+		if device > mtu.Least {
 			p.count++
 			p.spoiled = false
-			p.measure = Measurement{Gateway: g, MTU: mtu, number: p.count}
+			p.measure = Measurement{Gateway: g, MTU: device, number: p.count}
 		}
 	}
 	return p.measure, p.measure != Measurement{}
 }
 
 // Measured takes what the measurement under way has found. valid says that the same gateway is in use, and answers. fixed is as for
-// MTU, mtu as for Measurement.
-func (p *PathMTU) Measured(n int, err error, valid bool, fixed, mtu int, log *slog.Logger) {
+// MTU, device as for Measurement.
+func (p *PathMTU) Measured(n int, err error, valid bool, fixed, device int, log *slog.Logger) {
 	m := p.measure
 	p.measure = Measurement{}
-	if !valid || p.spoiled || mtu != m.MTU {
+	if !valid || p.spoiled || device != m.MTU {
 		p.done = false // something else was measured; the next answer to a probe begins anew
 		return
 	}
 	none := errors.Is(err, ErrSilent) // probes pass, but nothing that IPv6 needs: an MTU below is none
 	if none {
-		n = MinMTU
+		n = mtu.Least
 	} else if err != nil {
 		log.Debug("MTU not measured", "err", err)
 		return

@@ -120,12 +120,13 @@ func Renew(k Kind, cfg config.Uplink) Kind {
 // device is what all WireGuard devices of an uplink have in common.
 func device(cfg *config.Uplink, name string, v View) tunnel.Device {
 	return tunnel.Device{
-		Interface: name, Backend: backend(cfg.Backend), FwMark: cfg.FwMark, ListenPort: cfg.ListenPort, PortTurn: v.PortTurn, MTU: v.MTU,
+		Interface: name, Backend: Backend(cfg.Backend), FwMark: cfg.FwMark, ListenPort: cfg.ListenPort, PortTurn: v.PortTurn, MTU: v.MTU,
 		Limit: tunnel.Limit{Ingress: cfg.LimitIngress, Egress: cfg.LimitEgress}, PrivateKey: v.Key.Private,
 	}
 }
 
-func backend(b config.Backend) tunnel.Backend {
+// Backend is the one of the tunnel that a word of the configuration asks for.
+func Backend(b config.Backend) tunnel.Backend {
 	switch b {
 	case config.Kernel:
 		return tunnel.Kernel

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"wguplink/agent/health"
+	"wguplink/agent/mtu"
 	"wguplink/agent/network"
 	"wguplink/agent/peers"
 	"wguplink/agent/status"
@@ -105,8 +105,8 @@ func (l *loop) wanChanged(s wan.State) {
 func (l *loop) policy() peers.Policy {
 	p := peers.Policy{Family: l.cfg.AddressFamily, V4: l.wan.V4, V6: l.wan.V6}
 	if most := l.kind.Traits().NetworkMTU; most != 0 && l.wan.Dev6 != "" {
-		mtu, err := l.path.MTU6(l.wan.Dev6)
-		p.Narrow6 = err == nil && mtu < most+health.WireGuardOverhead
+		narrow, err := l.path.MTU6(l.wan.Dev6)
+		p.Narrow6 = err == nil && narrow < most+mtu.WireGuard6
 	}
 	return p
 }
