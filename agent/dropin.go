@@ -47,7 +47,7 @@ func runDropIn(args []string, stdout, stderr io.Writer) int {
 	s.load = func() ([]config.Uplink, error) {
 		u, problems, err := wgpeerselector.Load(uci.NewTree(a.Config, a.Staged), a)
 		for _, p := range problems {
-			s.log.Warn("peer left out, or not as written", "why", p)
+			s.log.Warn("peer left out, or not as written", "reason", p)
 		}
 		if err != nil {
 			return nil, err

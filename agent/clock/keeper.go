@@ -24,9 +24,9 @@ type Way interface {
 	Resolve(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
-// Keeper keeps the clock right for one uplink: it asks for the time before the first handshake, goes on asking while no source
-// vouches for the clock, and asks anew when another program has set it. It asks by jobs that the caller runs, and so does
-// nothing by itself. It is not safe for concurrent use.
+// Keeper keeps the clock right for one uplink: it asks for the time before the first handshake, goes on asking while no
+// source vouches for the clock, and asks anew when another program has set it. It asks by jobs that the caller runs,
+// and so does nothing by itself. It is not safe for concurrent use.
 type Keeper struct {
 	system   *Watched
 	log      *slog.Logger
@@ -97,8 +97,8 @@ const jump = 2 * time.Second
 
 // Update begins and ends questions as is due. open says that there is a way to the servers, and a use for the time.
 //
-// WireGuard puts the wall clock into its handshakes, and a gateway ignores what is older than the last one: a step back would
-// cost the tunnel when its keys are renewed. So a step that was not ours is a reason to ask anew.
+// WireGuard puts the wall clock into its handshakes, and a gateway ignores what is older than the last one: a step back
+// would cost the tunnel when its keys are renewed. So a step that was not ours is a reason to ask anew.
 func (k *Keeper) Update(open bool) {
 	now := k.system.Foreign()
 	by := now - k.foreign
@@ -161,12 +161,12 @@ func (k *Keeper) Take(a Answer) {
 	case a.Err != nil:
 		k.log.Error("the clock cannot be set", "err", a.Err)
 	case unverified:
-		k.log.Warn("clock not verified, going on", "why", k.says)
+		k.log.Warn("clock not verified, going on", "reason", k.says)
 	default:
 		k.checked(a.Result)
 	}
 	for _, r := range a.Result.Refused {
-		k.log.Warn("time source refused", "why", r.String())
+		k.log.Warn("time source refused", "reason", r.String())
 	}
 	k.kept(a.Result)
 }
@@ -178,7 +178,7 @@ func (k *Keeper) Signed(t time.Time, server string) {
 	}
 	res, err := k.newGate(k.system).Offer(t, server)
 	if err != nil || res.Source == Unverified {
-		k.log.Warn("the time of the signed configuration is not used", "why", describe(res, err))
+		k.log.Warn("the time of the signed configuration is not used", "reason", describe(res, err))
 		return
 	}
 	k.passed, k.good = true, true
@@ -188,7 +188,8 @@ func (k *Keeper) Signed(t time.Time, server string) {
 }
 
 func (k *Keeper) checked(r Result) {
-	k.log.Info("clock checked", "source", r.Source, "server", r.Server, "offset", r.Offset.Round(time.Millisecond), "stepped", r.Stepped)
+	k.log.Info("clock checked", "source", r.Source, "server", r.Server, "offset", r.Offset.Round(time.Millisecond),
+		"stepped", r.Stepped)
 }
 
 func (k *Keeper) kept(r Result) {

@@ -35,7 +35,8 @@ type keeping struct {
 
 func keep(t *testing.T, now time.Time, s Settings) *keeping {
 	k := &keeping{sys: clocktest.At(now)}
-	k.Keeper = NewKeeper(Watch(k.sys), Options{Build: build, FloorFile: filepath.Join(t.TempDir(), "last-time")}, slog.New(slog.NewTextHandler(&k.log, nil)))
+	k.Keeper = NewKeeper(Watch(k.sys), Options{Build: build, FloorFile: filepath.Join(t.TempDir(), "last-time")},
+		slog.New(slog.NewTextHandler(&k.log, nil)))
 	k.Configure(s, noWay{})
 	return k
 }
@@ -95,7 +96,8 @@ func TestKeeperReload(t *testing.T) {
 			t.Error("the same settings ask anew")
 		}
 		for _, s := range []Settings{
-			{Servers: []string{"192.0.2.2"}}, {Servers: []string{"192.0.2.2"}, Mark: 1}, {Servers: []string{"192.0.2.2"}, Mark: 1, Grace: time.Second},
+			{Servers: []string{"192.0.2.2"}}, {Servers: []string{"192.0.2.2"}, Mark: 1},
+			{Servers: []string{"192.0.2.2"}, Mark: 1, Grace: time.Second},
 			{Servers: []string{"192.0.2.2"}, Mark: 1, DNS: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")}},
 		} {
 			before, _ := k.Job()
@@ -128,7 +130,8 @@ func TestKeeperReload(t *testing.T) {
 func TestKeeperSaysWhatIsWrong(t *testing.T) {
 	k := keep(t, today, Settings{})
 	k.Update(true)
-	k.Take(Answer{Result: Result{Source: Unverified, Refused: []Refusal{{From: "a", Reason: "no answer"}}}, Final: true})
+	k.Take(Answer{Result: Result{Source: Unverified, Refused: []Refusal{{From: "a", Reason: "no answer"}}},
+		Final: true})
 	if k.Says() != "not verified: a: no answer" {
 		t.Errorf("says %q", k.Says())
 	}
@@ -136,7 +139,8 @@ func TestKeeperSaysWhatIsWrong(t *testing.T) {
 	if k.Says() != "not verified: a: mad" {
 		t.Errorf("says %q", k.Says())
 	}
-	k.Take(Answer{Result: Result{Source: FromNTP, Server: "a", Offset: time.Hour, Stepped: true, FloorErr: errors.New("full")}, Final: true})
+	k.Take(Answer{Result: Result{Source: FromNTP, Server: "a", Offset: time.Hour, Stepped: true,
+		FloorErr: errors.New("full")}, Final: true})
 	if k.Says() != "set by 1h0m0s, from a" || !strings.Contains(k.log.String(), "cannot be kept") {
 		t.Errorf("says %q, log %s", k.Says(), &k.log)
 	}

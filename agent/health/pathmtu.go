@@ -17,8 +17,8 @@ const measureWait = time.Second
 // measureTimeout bounds one measurement.
 const measureTimeout = 2 * time.Minute
 
-// PathMTU is what is known of the path to the gateway in use, and decides when to measure it. It is not safe for concurrent use.
-// The zero value knows nothing.
+// PathMTU is what is known of the path to the gateway in use, and decides when to measure it. It is not safe for
+// concurrent use. The zero value knows nothing.
 type PathMTU struct {
 	known   int         // by the kernel, to the gateway's endpoint; 0 when it was not asked
 	found   finding     // of the last measurement that found less than the device's MTU; the zero value when none did
@@ -57,8 +57,9 @@ func (m Measurement) Run(ctx context.Context) (int, error) {
 	return Largest(ctx, m.Gateway.Device, m.Gateway.Address, mtu.Least, m.MTU, measureWait)
 }
 
-// MTU of the WireGuard device: the fixed one, else what the path leaves, but never more than over Ethernet: what the kernel does
-// not know of the path beyond may not carry more. Of fixed and wan, that of the WAN's device, 0 means not known.
+// MTU of the WireGuard device: the fixed one, else what the path leaves, but never more than over Ethernet: what the
+// kernel does not know of the path beyond may not carry more. Of fixed and wan, that of the WAN's device, 0 means not
+// known.
 func (p *PathMTU) MTU(fixed, wan int) int {
 	if fixed != 0 {
 		return fixed
@@ -77,7 +78,8 @@ func (p *PathMTU) MTU(fixed, wan int) int {
 	return max(mtu.Least, most)
 }
 
-// Warning says that the fixed MTU is too big; "" when it is not, or when fixed is 0: an MTU of our own is lowered instead.
+// Warning says that the fixed MTU is too big; "" when it is not, or when fixed is 0: an MTU of our own is lowered
+// instead.
 func (p *PathMTU) Warning(fixed int) string {
 	f := p.found
 	if fixed == 0 || f.largest == 0 || f.at != fixed {
@@ -127,8 +129,8 @@ func (p *PathMTU) Measurement(g Gateway, device int) (m Measurement, ok bool) {
 	return p.measure, p.measure != Measurement{}
 }
 
-// Measured takes what the measurement under way has found. valid says that the same gateway is in use, and answers. fixed is as for
-// MTU, device as for Measurement.
+// Measured takes what the measurement under way has found. valid says that the same gateway is in use, and answers.
+// fixed is as for MTU, device as for Measurement.
 func (p *PathMTU) Measured(n int, err error, valid bool, fixed, device int, log *slog.Logger) {
 	m := p.measure
 	p.measure = Measurement{}

@@ -29,9 +29,11 @@ func TestPathMTU(t *testing.T) {
 		{"fixed", 1406, 1492, PathMTU{known: 1400}, 1406, ""},
 		{"fixed, and does not pass", 1406, 1500, PathMTU{found: finding{largest: 1372, at: 1406, gateway: "gw1"}}, 1406,
 			"mtu 1406 is too big: of the packets to gw1 the largest that passes has 1372 bytes; set option mtu '1372', or 'auto'"},
-		{"fixed, and nothing passes", 1406, 1500, PathMTU{found: finding{largest: 1280, none: true, at: 1406, gateway: "gw1"}}, 1406,
+		{"fixed, and nothing passes", 1406, 1500, PathMTU{found: finding{largest: 1280, none: true, at: 1406,
+			gateway: "gw1"}}, 1406,
 			"mtu 1406 is too big: not even packets of 1280 bytes pass to gw1"},
-		{"fixed otherwise since it was measured", 1380, 1500, PathMTU{found: finding{largest: 1372, at: 1406, gateway: "gw1"}}, 1380, ""},
+		{"fixed otherwise since it was measured", 1380, 1500, PathMTU{found: finding{largest: 1372, at: 1406,
+			gateway: "gw1"}}, 1380, ""},
 	} {
 		if got := tt.path.MTU(tt.fixed, tt.wan); got != tt.want {
 			t.Errorf("%s: MTU %d, want %d", tt.what, got, tt.want)

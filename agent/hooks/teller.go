@@ -7,12 +7,13 @@ import (
 	"time"
 )
 
-// quiet is how long after its start an uplink that does not work is not told to the hooks. What they have done before a reboot
-// may still be in force, so that they have to hear of it; but most uplinks work within a second, and to take the network
-// down for that long helps nobody.
+// quiet is how long after its start an uplink that does not work is not told to the hooks. What they have done before a
+// reboot may still be in force, so that they have to hear of it; but most uplinks work within a second, and to take the
+// network down for that long helps nobody.
 const quiet = time.Minute
 
-// Teller decides what the hooks of one uplink hear: each change of what an Event tells, once. It is not safe for concurrent use.
+// Teller decides what the hooks of one uplink hear: each change of what an Event tells, once. It is not safe for
+// concurrent use.
 type Teller struct {
 	began time.Time
 	told  *Event // the last one; nil before the first
@@ -21,8 +22,8 @@ type Teller struct {
 // NewTeller makes a Teller for an uplink that starts at began.
 func NewTeller(began time.Time) *Teller { return &Teller{began: began} }
 
-// Tell gives what the hooks are to hear, with its kind filled in, now that the facts are these. ok is false when that is nothing.
-// Facts without a GatewayKey are those of an uplink that does not work.
+// Tell gives what the hooks are to hear, with its kind filled in, now that the facts are these. ok is false when that
+// is nothing. Facts without a GatewayKey are those of an uplink that does not work.
 func (t *Teller) Tell(facts Event, now time.Time) (e Event, ok bool) {
 	last := t.told
 	switch {
@@ -54,7 +55,8 @@ func (t *Teller) Down() (e Event, ok bool) {
 	return Event{Event: Down, Uplink: t.told.Uplink, Protocol: t.told.Protocol, PublicKey: t.told.PublicKey}, true
 }
 
-// Next is when the hooks have to hear that an uplink does not work, if it still does not; ok is false when they know how it is.
+// Next is when the hooks have to hear that an uplink does not work, if it still does not; ok is false when they know
+// how it is.
 func (t *Teller) Next() (at time.Time, ok bool) { return t.began.Add(quiet), t.told == nil }
 
 // same says that nothing differs that hooks could act on: each signed configuration has another nonce and time.

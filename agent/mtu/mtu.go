@@ -10,7 +10,7 @@ const (
 	WireGuard6 = 80
 	// WireGuard4 is the same over IPv4, whose header has 20.
 	WireGuard4 = 60
-	// VXLAN is what VXLAN over IPv6 costs inside of the WireGuard device: IPv6 40, UDP 8, VXLAN 8, inner Ethernet header 14
-	// (RFC 7348, section 5).
+	// VXLAN is what VXLAN over IPv6 costs inside of the WireGuard device: IPv6 40, UDP 8, VXLAN 8, inner Ethernet
+	// header 14 (RFC 7348, section 5).
 	VXLAN = 70
 )

@@ -1,5 +1,6 @@
-// Package network knows the kinds of network that an uplink can belong to: which gateways there are without asking anybody, which
-// device each is on, and what state of the kernel follows from all of that. It is the one place that tells the kinds apart.
+// Package network knows the kinds of network that an uplink can belong to: which gateways there are without asking
+// anybody, which device each is on, and what state of the kernel follows from all of that. It is the one place that
+// tells the kinds apart.
 package network
 
 import (
@@ -22,7 +23,8 @@ type Kind interface {
 	Traits() Traits
 	// Candidates are the gateways that are known without a list from a broker.
 	Candidates() []peerselector.Peer
-	// Known gives what is said now of a gateway that was in use at an earlier run; ok is false when it is no gateway any more.
+	// Known gives what is said now of a gateway that was in use at an earlier run; ok is false when it is no gateway
+	// any more.
 	Known(earlier peerselector.Peer) (now peerselector.Peer, ok bool)
 	// Devices names the WireGuard devices that there should be.
 	Devices() []string
@@ -30,9 +32,11 @@ type Kind interface {
 	Device(gateway peerselector.Key) string
 	// Keeps says that a gateway that leaves the race keeps its session, and stands by.
 	Keeps(gateway peerselector.Key) bool
-	// MTU is the one that the configuration prescribes for the WireGuard devices, in bytes; 0 when it is ours to choose.
+	// MTU is the one that the configuration prescribes for the WireGuard devices, in bytes; 0 when it is ours to
+	// choose.
 	MTU() int
-	// Desired is the kernel state wanted; ok is false while that is not known: then what an agent before us has left is left at work.
+	// Desired is the kernel state wanted; ok is false while that is not known: then what an agent before us has left is
+	// left at work.
 	Desired(View) (d tunnel.Desired, ok bool)
 	// Take makes a signed configuration the valid one. The kinds that have none ignore it.
 	Take(*broker.Network) Change
@@ -52,7 +56,8 @@ type Traits struct {
 	Borrowed bool
 	// BackoffMax is the longest wait between two rounds of handshakes when no gateway answers; 0 for the usual one.
 	BackoffMax time.Duration
-	// NetworkMTU is the MTU that the network's servers prescribe for the WireGuard devices, in bytes; 0 when they do not.
+	// NetworkMTU is the MTU that the network's servers prescribe for the WireGuard devices, in bytes; 0 when they do
+	// not.
 	NetworkMTU int
 	// VoidAfter is the silence after which the gateway in use counts as gone for hooks and default routes; 0 for never.
 	VoidAfter time.Duration
@@ -120,7 +125,8 @@ func Renew(k Kind, cfg config.Uplink) Kind {
 // device is what all WireGuard devices of an uplink have in common.
 func device(cfg *config.Uplink, name string, v View) tunnel.Device {
 	return tunnel.Device{
-		Interface: name, Backend: Backend(cfg.Backend), FwMark: cfg.FwMark, ListenPort: cfg.ListenPort, PortTurn: v.PortTurn, MTU: v.MTU,
+		Interface: name, Backend: Backend(cfg.Backend), FwMark: cfg.FwMark, ListenPort: cfg.ListenPort,
+		PortTurn: v.PortTurn, MTU: v.MTU,
 		Limit: tunnel.Limit{Ingress: cfg.LimitIngress, Egress: cfg.LimitEgress}, PrivateKey: v.Key.Private,
 	}
 }
@@ -139,7 +145,8 @@ func Backend(b config.Backend) tunnel.Backend {
 // peer is a gateway on its device.
 func peer(cfg *config.Uplink, p *peers.Peer) tunnel.Peer {
 	out := tunnel.Peer{
-		PublicKey: wgtypes.Key(p.PublicKey), Endpoint: p.Endpoint, Keepalive: cfg.Keepalive, Generation: p.Creation, Move: p.Move,
+		PublicKey: wgtypes.Key(p.PublicKey), Endpoint: p.Endpoint, Keepalive: cfg.Keepalive, Generation: p.Creation,
+		Move: p.Move,
 	}
 	if p.Promoted {
 		out.AllowedIPs = p.AllowedIPs

@@ -17,17 +17,17 @@ import (
 )
 
 const (
-	// checkMost is the longest wait between two rounds of handshakes when no gateway answers. A network's own servers are asked,
-	// not a broker's many, and its operators wish for about so much (wgkex, PARKER.md).
+	// checkMost is the longest wait between two rounds of handshakes when no gateway answers. A network's own servers
+	// are asked, not a broker's many, and its operators wish for about so much (wgkex, PARKER.md).
 	checkMost = 10 * time.Second
-	// voidAfter is when a session without an answer is void: then no default route may lead into it, even while there is no WAN to
-	// look for another.
+	// voidAfter is when a session without an answer is void: then no default route may lead into it, even while there
+	// is no WAN to look for another.
 	voidAfter = peerselector.RejectAfter
 )
 
-// parker is a network whose gateways, here called concentrators, and what the node itself is, come from a signed configuration.
-// Each concentrator has a device of its own, and all of them have their sessions, so that the next one is ready. Which one is in
-// use shows in the default routes alone.
+// parker is a network whose gateways, here called concentrators, and what the node itself is, come from a signed
+// configuration. Each concentrator has a device of its own, and all of them have their sessions, so that the next one
+// is ready. Which one is in use shows in the default routes alone.
 type parker struct {
 	cfg    config.Uplink
 	signed *broker.Network // nil until there is one
@@ -162,14 +162,16 @@ func (p *parker) Describe(s *status.Snapshot, e *hooks.Event, v View) {
 	}
 	if s != nil {
 		s.Network = &status.Network{
-			ID: n.ID, Address4: n.Address4.String(), Address6: n.Address6.String(), Range4: n.Range4.String(), Range6: n.Range6.String(), XLATRange6: xlat,
+			ID: n.ID, Address4: n.Address4.String(), Address6: n.Address6.String(), Range4: n.Range4.String(),
+			Range6: n.Range6.String(), XLATRange6: xlat,
 		}
 		for i := range n.Concentrators {
 			s.Network.Tunnels = append(s.Network.Tunnels, p.tunnel(&n.Concentrators[i], v))
 		}
 	}
 	if e != nil {
-		e.ID, e.Address4, e.Address6, e.Range4, e.Range6 = n.ID, n.Address4.String(), n.Address6.String(), n.Range4.String(), n.Range6.String()
+		e.ID, e.Address4, e.Address6, e.Range4, e.Range6 = n.ID, n.Address4.String(), n.Address6.String(),
+			n.Range4.String(), n.Range6.String()
 		e.XlatRange6 = xlat
 		e.Config = json.RawMessage(bytes.TrimSpace(n.Config))
 	}

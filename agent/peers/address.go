@@ -58,7 +58,8 @@ func (s *Set) Reaim(k peerselector.Key) {
 	}
 }
 
-// Resolved takes what a look-up has found. moved says that a peer has got another address; the events say that one cannot be tried.
+// Resolved takes what a look-up has found. moved says that a peer has got another address; the events say that one
+// cannot be tried.
 func (s *Set) Resolved(l Lookup, addrs []netip.AddrPort, err error) (moved bool, events []peerselector.Event) {
 	in := s.Get(l.Key)
 	if in == nil || in.lookup != l.Number {

@@ -1,8 +1,8 @@
-// Package peers looks after the gateways on the WireGuard devices of an uplink: which address each is tried at, whether it is in
-// the race or stands by, and when it shall be created anew.
+// Package peers looks after the gateways on the WireGuard devices of an uplink: which address each is tried at, whether
+// it is in the race or stands by, and when it shall be created anew.
 //
-// A Set does nothing by itself. Lookups says which names shall be looked up now; the caller does so beside its loop, and hands the
-// addresses to Resolved.
+// A Set does nothing by itself. Lookups says which names shall be looked up now; the caller does so beside its loop,
+// and hands the addresses to Resolved.
 package peers
 
 import (
@@ -104,7 +104,8 @@ func (s *Set) Adopt(p peerselector.Peer, at netip.AddrPort, inUse bool) {
 	s.standing[p.PublicKey] = &Peer{Peer: p, Endpoint: at}
 }
 
-// Install has a peer tried anew at the address for that attempt, as soon as one is known. The event says that it cannot be tried.
+// Install has a peer tried anew at the address for that attempt, as soon as one is known. The event says that it cannot
+// be tried.
 func (s *Set) Install(p peerselector.Peer, attempt int) []peerselector.Event {
 	in := s.racing[p.PublicKey]
 	if attempt == 0 || in == nil {
@@ -193,8 +194,8 @@ func (s *Set) StandBy(gateways []peerselector.Peer, now time.Time) {
 	}
 }
 
-// Update gives the peers what is said of them now. With all, the gateways are all that there are: another that stands by goes, and
-// one that has moved is met at its new address, with its session.
+// Update gives the peers what is said of them now. With all, the gateways are all that there are: another that stands
+// by goes, and one that has moved is met at its new address, with its session.
 func (s *Set) Update(gateways []peerselector.Peer, all bool) {
 	known := map[peerselector.Key]bool{}
 	for _, p := range gateways {
@@ -217,8 +218,8 @@ func (s *Set) Update(gateways []peerselector.Peer, all bool) {
 	s.standAt = time.Time{}
 }
 
-// Roamed takes over where a peer was heard from last: WireGuard answers there, wherever it was pointed at. It says whether that is
-// another place.
+// Roamed takes over where a peer was heard from last: WireGuard answers there, wherever it was pointed at. It says
+// whether that is another place.
 func (s *Set) Roamed(k peerselector.Key, from netip.AddrPort) bool {
 	in := s.racing[k]
 	from = unmap(from)

@@ -131,7 +131,8 @@ func TestNames(t *testing.T) {
 	}
 	s.Install(p, 0)
 	s.Remove(p.PublicKey, false)
-	if s.Err() == nil || !strings.Contains(s.Err().Error(), "not resolved in time") || s.Len() != 0 || len(s.Lookups()) != 0 {
+	if s.Err() == nil || !strings.Contains(s.Err().Error(), "not resolved in time") || s.Len() != 0 ||
+		len(s.Lookups()) != 0 {
 		t.Errorf("%v", s.Err())
 	}
 	s.Install(gateway(2, v4), 0)
@@ -171,7 +172,8 @@ func TestReaim(t *testing.T) {
 		before := s.Get(p.PublicKey).Endpoint
 		moved, ev := s.Resolved(s.Lookups()[0], tt.found, tt.err)
 		got := s.Get(p.PublicKey)
-		if got.Endpoint.String() != tt.want || moved != (before != got.Endpoint) || len(ev) > 0 || got.Creation != was.Creation {
+		if got.Endpoint.String() != tt.want || moved != (before != got.Endpoint) || len(ev) > 0 ||
+			got.Creation != was.Creation {
 			t.Errorf("%d: %+v, moved %v, %v", i, got, moved, ev)
 		}
 	}

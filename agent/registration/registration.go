@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// fetchFirst and fetchMost bound the waits between vain requests for a configuration while a gateway is in use, or the
-	// clock is waited for. Without a gateway the engine says when to ask.
+	// fetchFirst and fetchMost bound the waits between vain requests for a configuration while a gateway is in use, or
+	// the clock is waited for. Without a gateway the engine says when to ask.
 	fetchFirst = 3 * time.Second
 	fetchMost  = 10 * time.Minute
 )
@@ -56,14 +56,14 @@ func (q Query) Run(ctx context.Context) (broker.Answer, error) {
 	return q.registrar.Register(ctx, q.source.Key)
 }
 
-// New makes a Registration; Configure must follow. build makes registrars, and is nil in a build without brokers. intn gives a
-// uniform number below its argument.
+// New makes a Registration; Configure must follow. build makes registrars, and is nil in a build without brokers. intn
+// gives a uniform number below its argument.
 func New(build func(Source) (Registrar, error), intn func(int64) int64, log *slog.Logger) *Registration {
 	return &Registration{build: build, intn: intn, log: log}
 }
 
-// Configure makes a source the valid one; changed says that it is another, so that what earlier servers have said counts no more.
-// A question under way is asked anew.
+// Configure makes a source the valid one; changed says that it is another, so that what earlier servers have said
+// counts no more. A question under way is asked anew.
 func (r *Registration) Configure(s Source) (changed bool) {
 	if reflect.DeepEqual(r.source, s) {
 		return false
@@ -140,7 +140,7 @@ func (r *Registration) Take(a broker.Answer, err error, others int, now time.Tim
 	}
 	r.says = a.Broker + " (" + a.API + ")"
 	if a.Fallback != nil {
-		r.log.Warn("not the first choice of broker", "why", a.Fallback)
+		r.log.Warn("not the first choice of broker", "err", a.Fallback)
 	}
 	gateways := len(a.Peers)
 	if n := a.Network; n != nil {
@@ -162,8 +162,8 @@ func (s *schedule) later(now time.Time, after time.Duration, intn func(int64) in
 	s.at = now.Add(after + wait/2 + time.Duration(intn(int64(wait))))
 }
 
-// Due is when a configuration that lies with a server is to be asked for, though the engine does not want to; ok is false while
-// one is asked for.
+// Due is when a configuration that lies with a server is to be asked for, though the engine does not want to; ok is
+// false while one is asked for.
 func (r *Registration) Due() (at time.Time, ok bool) { return r.again.at, !r.Asking() }
 
 // empty says that a broker took the key, and that there is no gateway to connect to all the same.
@@ -178,8 +178,8 @@ func empty(a broker.Answer) error {
 	return fmt.Errorf(text+": %w", a.Broker, a.API, a.Fallback)
 }
 
-// Restore goes on with an answer of an earlier run, whose signature is checked once more. The configuration is asked for anew all
-// the same: it may be old.
+// Restore goes on with an answer of an earlier run, whose signature is checked once more. The configuration is asked
+// for anew all the same: it may be old.
 func (r *Registration) Restore(saved []byte) (*broker.Network, bool) {
 	if r.prepare() != nil {
 		return nil, false // said when it is asked

@@ -101,8 +101,10 @@ func TestQuery(t *testing.T) {
 func TestSourceCounts(t *testing.T) {
 	key := peerselector.Key{1}
 	u := config.Uplink{
-		Protocol: config.WGKex, Brokers: []*url.URL{{Host: "b"}}, BrokerCA: "ca", BrokerPins: [][32]byte{{1}}, BrokerTimeout: time.Second, OwnChoice: true,
-		Domain: "d", Location: "l", ConfigKey: broker.SigningKey{Public: [32]byte{1}}, NodeName: "n", WANDevice: "w", LimitIngress: 1, LimitEgress: 2,
+		Protocol: config.WGKex, Brokers: []*url.URL{{Host: "b"}}, BrokerCA: "ca", BrokerPins: [][32]byte{{1}},
+		BrokerTimeout: time.Second, OwnChoice: true,
+		Domain: "d", Location: "l", ConfigKey: broker.SigningKey{Public: [32]byte{1}}, NodeName: "n", WANDevice: "w",
+		LimitIngress: 1, LimitEgress: 2,
 		Interface: "i", FwMark: 3, DNSServers: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:53")},
 	}
 	full := reflect.ValueOf(SourceOf(u, key))
@@ -137,9 +139,12 @@ func TestTake(t *testing.T) {
 		{"gateways", broker.Answer{Peers: make([]peerselector.Peer, 2)}, nil, 0, status.None},
 		{"gateways of the configuration", broker.Answer{}, nil, 1, status.None},
 		{"no gateway at all", broker.Answer{Broker: "b"}, nil, 0, status.BrokerUnreachable},
-		{"no gateway, by another way", broker.Answer{Broker: "b", Fallback: failed(broker.Refused)}, nil, 0, status.BrokerRefused},
-		{"a network", broker.Answer{Network: &broker.Network{Retry: time.Minute, Concentrators: make([]broker.Concentrator, 1)}}, nil, 0, status.None},
-		{"a network without a concentrator", broker.Answer{Network: &broker.Network{}}, nil, 0, status.BrokerUnreachable},
+		{"no gateway, by another way", broker.Answer{Broker: "b", Fallback: failed(broker.Refused)}, nil, 0,
+			status.BrokerRefused},
+		{"a network", broker.Answer{Network: &broker.Network{Retry: time.Minute,
+			Concentrators: make([]broker.Concentrator, 1)}}, nil, 0, status.None},
+		{"a network without a concentrator", broker.Answer{Network: &broker.Network{}}, nil, 0,
+			status.BrokerUnreachable},
 		{"refused", broker.Answer{}, failed(broker.Refused), 1, status.BrokerRefused},
 		{"not registered", broker.Answer{}, failed(broker.NotRegistered), 1, status.NotRegistered},
 		{"unreachable", broker.Answer{}, failed(broker.Unreachable), 1, status.BrokerUnreachable},
@@ -149,7 +154,8 @@ func TestTake(t *testing.T) {
 		r.Ask()
 		got := r.Take(tt.answer, tt.err, tt.others, now)
 		cause, err := r.Trouble()
-		if cause != tt.cause || (err != nil) != (tt.cause != status.None) || !errors.Is(got.Err, tt.err) || r.Says() == "" {
+		if cause != tt.cause || (err != nil) != (tt.cause != status.None) || !errors.Is(got.Err, tt.err) ||
+			r.Says() == "" {
 			t.Errorf("%s: %v, %v, says %q", tt.what, cause, err, r.Says())
 		}
 		var e *broker.Error

@@ -1,7 +1,7 @@
 // Package registration keeps an uplink registered: it knows which servers are asked, when, and what they have said.
 //
-// A Registration does nothing by itself. Query says what shall be asked now; the caller runs it beside its loop, and hands the
-// answer to Take.
+// A Registration does nothing by itself. Query says what shall be asked now; the caller runs it beside its loop, and
+// hands the answer to Take.
 package registration
 
 import (
@@ -16,8 +16,8 @@ import (
 	"wguplink/peerselector"
 )
 
-// Source is all that a Registrar is built from. A registrar knows nothing else of the configuration, so that two equal Sources give
-// registrars that do the same: a reload compares them.
+// Source is all that a Registrar is built from. A registrar knows nothing else of the configuration, so that two equal
+// Sources give registrars that do the same: a reload compares them.
 type Source struct {
 	Protocol     config.Protocol
 	Brokers      []*url.URL
@@ -42,9 +42,11 @@ type Source struct {
 // SourceOf takes out of a configuration what a Registrar is built from.
 func SourceOf(u config.Uplink, key peerselector.Key) Source {
 	return Source{
-		Protocol: u.Protocol, Brokers: u.Brokers, CA: u.BrokerCA, Pins: u.BrokerPins, Timeout: u.BrokerTimeout, OwnChoice: u.OwnChoice,
-		Domain: u.Domain, Location: u.Location, ConfigKey: u.ConfigKey, NodeName: u.NodeName, WANDevice: u.WANDevice,
-		LimitIngress: u.LimitIngress, LimitEgress: u.LimitEgress, Interface: u.Interface, FwMark: u.FwMark, DNS: u.DNSServers,
+		Protocol: u.Protocol, Brokers: u.Brokers, CA: u.BrokerCA, Pins: u.BrokerPins, Timeout: u.BrokerTimeout,
+		OwnChoice: u.OwnChoice,
+		Domain:    u.Domain, Location: u.Location, ConfigKey: u.ConfigKey, NodeName: u.NodeName, WANDevice: u.WANDevice,
+		LimitIngress: u.LimitIngress, LimitEgress: u.LimitEgress, Interface: u.Interface, FwMark: u.FwMark,
+		DNS: u.DNSServers,
 		Key: key, OwnLink: derive.LinkLocal(key, u.LinkLocal == config.KeyNewline),
 	}
 }

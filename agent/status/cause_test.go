@@ -29,14 +29,18 @@ func TestCause(t *testing.T) {
 		{with(func(f *Facts) { f.Applied, f.Link = err, Alive }), Connected, Device, "the error"},
 		{with(func(f *Facts) { f.WANUp, f.WAN, f.Link = false, "no route", Silent }), Suspect, NoWAN, "no route"},
 		{with(func(f *Facts) { f.Link = Alive }), Connected, None, ""},
-		{with(func(f *Facts) { f.Link, f.Alone = Alive, "bat0" }), Connected, NoNeighbour, "the tunnel to gw1 is fine, but bat0 hears nobody behind it"},
-		{with(func(f *Facts) { f.Link = Mute }), Connected, NoAnswer, "gw1 shook hands, but fe80::1 does not answer inside the tunnel"},
+		{with(func(f *Facts) { f.Link, f.Alone = Alive, "bat0" }), Connected, NoNeighbour,
+			"the tunnel to gw1 is fine, but bat0 hears nobody behind it"},
+		{with(func(f *Facts) { f.Link = Mute }), Connected, NoAnswer,
+			"gw1 shook hands, but fe80::1 does not answer inside the tunnel"},
 		{with(func(f *Facts) { f.Link = Silent }), Suspect, NoAnswer, "gw1 is silent; trying others beside it"},
 		{with(func(f *Facts) { f.Clocked = false }), Connecting, Clock, "asking for the time"},
-		{with(func(f *Facts) { f.Register, f.RegErr, f.InVain = BrokerRefused, err, true }), Connecting, BrokerRefused, "the error"},
+		{with(func(f *Facts) { f.Register, f.RegErr, f.InVain = BrokerRefused, err, true }), Connecting,
+			BrokerRefused, "the error"},
 		{up, Connecting, None, ""},
 		{with(func(f *Facts) { f.InVain = true }), Connecting, NoHandshake, "no gateway answers"},
-		{with(func(f *Facts) { f.InVain, f.TryErr = true, err }), Connecting, NoHandshake, "no gateway answers; the error"},
+		{with(func(f *Facts) { f.InVain, f.TryErr = true, err }), Connecting, NoHandshake,
+			"no gateway answers; the error"},
 	} {
 		state, cause, reason := tt.facts.Cause()
 		if state != tt.state || cause != tt.cause || reason != tt.reason {
@@ -48,7 +52,8 @@ func TestCause(t *testing.T) {
 func TestPublish(t *testing.T) {
 	var log bytes.Buffer
 	told := 0
-	p := &Publisher{RunDir: t.TempDir(), Log: slog.New(slog.NewTextHandler(&log, nil)), Changed: func(Snapshot) { told++ }}
+	p := &Publisher{RunDir: t.TempDir(), Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Changed: func(Snapshot) { told++ }}
 	if _, ok := p.Last(); ok {
 		t.Error("published before the first")
 	}

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// Publisher publishes what changes of one uplink: as the status file, as a line of the log, and to Changed. All but Last belong to
-// one goroutine.
+// Publisher publishes what changes of one uplink: as the status file, as a line of the log, and to Changed. All but
+// Last belong to one goroutine.
 type Publisher struct {
 	RunDir  string
 	Log     *slog.Logger
@@ -26,8 +26,8 @@ func (p *Publisher) Last() (s Snapshot, ok bool) {
 	return s, false
 }
 
-// Publish publishes s unless it is the same as the last; Since is filled in. A doubtful one is not told to the log and to Changed: a
-// silence that is over before all other gateways were tried in vain is no news, and a slow line has many.
+// Publish publishes s unless it is the same as the last; Since is filled in. A doubtful one is not told to the log and
+// to Changed: a silence that is over before all other gateways were tried in vain is no news, and a slow line has many.
 func (p *Publisher) Publish(s Snapshot, doubtful bool) {
 	s.Since = p.last.Since
 	if s.State != p.last.State || s.Cause != p.last.Cause {
@@ -56,6 +56,7 @@ func (p *Publisher) Publish(s Snapshot, doubtful bool) {
 	case s.Cause != None:
 		p.Log.Warn(string(s.State), "cause", s.Cause, "reason", s.Reason)
 	case s.State == Connected:
-		p.Log.Info("connected", "gateway", s.Gateway.Name, "endpoint", s.Gateway.Endpoint, "backend", s.Backend, "mtu", s.MTU)
+		p.Log.Info("connected", "gateway", s.Gateway.Name, "endpoint", s.Gateway.Endpoint, "backend", s.Backend,
+			"mtu", s.MTU)
 	}
 }

@@ -126,7 +126,8 @@ func (l *loop) registered(r registered, now time.Time) {
 			l.handle(peerselector.Static{Peers: l.kind.Candidates()})
 		}
 		if change != network.Nothing {
-			l.log.Info("configuration taken", "id", n.ID, "gateways", len(n.Concentrators), "mtu", n.MTU, "address4", n.Address4, "address6", n.Address6)
+			l.log.Info("configuration taken", "id", n.ID, "gateways", len(n.Concentrators), "mtu", n.MTU, "address4",
+				n.Address4, "address6", n.Address6)
 			l.peers.SetPolicy(l.policy())
 		}
 		l.store.saveNetwork(n.Saved)

@@ -8,8 +8,8 @@ import (
 	"wguplink/peerselector"
 )
 
-// adopt takes up the work of an agent before us: a gateway that is still at work on the device stays in use, and whether it is
-// alive shows within seconds, as for any other. One whose device is gone is tried first.
+// adopt takes up the work of an agent before us: a gateway that is still at work on the device stays in use, and
+// whether it is alive shows within seconds, as for any other. One whose device is gone is tried first.
 func (l *loop) adopt() {
 	if l.key.err != nil || l.kind.Traits().Fetches && !l.restore() {
 		return
@@ -51,15 +51,16 @@ func (l *loop) restore() bool {
 	return true
 }
 
-// atWork says that the device has the peer, with a session, and where the peer is. One that is reached over a family which is not
-// allowed any more does not count.
+// atWork says that the device has the peer, with a session, and where the peer is. One that is reached over a family
+// which is not allowed any more does not count.
 func (l *loop) atWork(gw peerselector.Peer) (endpoint netip.AddrPort, ok bool) {
 	dev, err := l.devices.kernel.Status(l.kind.Device(gw.PublicKey))
 	if err != nil || !l.key.none && dev.PrivateKey != l.key.id.Private.Reveal() {
 		return endpoint, false
 	}
 	for _, p := range dev.Peers {
-		if peerselector.Key(p.PublicKey) == gw.PublicKey && len(p.AllowedIPs) > 0 && !p.LastHandshakeTime.IsZero() && p.Endpoint != nil {
+		if peerselector.Key(p.PublicKey) == gw.PublicKey && len(p.AllowedIPs) > 0 && !p.LastHandshakeTime.IsZero() &&
+			p.Endpoint != nil {
 			from := p.Endpoint.AddrPort()
 			endpoint = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 			return endpoint, l.peers.Usable(endpoint)

@@ -12,11 +12,12 @@ import (
 )
 
 const (
-	// applyEvery is how often the kernel's state is compared with the desired one although nothing has told of a change: a
-	// forwarding entry that another program deletes is not worth waking up for each neighbour that the node hears of.
+	// applyEvery is how often the kernel's state is compared with the desired one although nothing has told of a
+	// change: a forwarding entry that another program deletes is not worth waking up for each neighbour that the node
+	// hears of.
 	applyEvery = time.Minute
-	// applyGap keeps us from a race with another program that wants a device otherwise: each change of ours is news to it, and
-	// each of its to us.
+	// applyGap keeps us from a race with another program that wants a device otherwise: each change of ours is news to
+	// it, and each of its to us.
 	applyGap = 50 * time.Millisecond
 	// applyTimeout bounds one Apply; only the start of a userspace process takes noticeable time.
 	applyTimeout = 30 * time.Second
@@ -41,8 +42,8 @@ type devices struct {
 	absent  bool           // a device that another program makes does not exist
 }
 
-// settle makes the kernel's state what want says, if that is another than before, or due. checked says that it was compared because
-// it was due.
+// settle makes the kernel's state what want says, if that is another than before, or due. checked says that it was
+// compared because it was due.
 func (d *devices) settle(ctx context.Context, want tunnel.Desired, now time.Time) (checked bool) {
 	checked = !now.Before(d.due)
 	if !checked && reflect.DeepEqual(want, d.tried) {

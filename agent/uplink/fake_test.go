@@ -34,8 +34,8 @@ import (
 	"wguplink/peerselector"
 )
 
-// world is a machine of its own: a kernel with WireGuard devices, gateways that answer or do not, a WAN and name servers. Time in
-// it is virtual.
+// world is a machine of its own: a kernel with WireGuard devices, gateways that answer or do not, a WAN and name
+// servers. Time in it is virtual.
 type world struct {
 	t    *testing.T
 	dir  string
@@ -88,13 +88,15 @@ const rtt = 10 * time.Millisecond
 func newWorld(t *testing.T) *world {
 	w := &world{
 		t: t, dir: t.TempDir(), log: &safeBuffer{}, sys: clocktest.At(time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)),
-		devices: map[string]*device{}, gateways: map[netip.AddrPort]*gateway{}, watchers: map[chan<- wan.State]context.Context{},
-		names: map[string][]netip.Addr{}, wan: wan.State{V4: true, Dev4: "wan", MTU: 1500}, largest: 65535,
+		devices: map[string]*device{}, gateways: map[netip.AddrPort]*gateway{},
+		watchers: map[chan<- wan.State]context.Context{},
+		names:    map[string][]netip.Addr{}, wan: wan.State{V4: true, Dev4: "wan", MTU: 1500}, largest: 65535,
 		report: tunnel.Report{Backend: tunnel.Kernel},
 	}
 	w.sys.SetSynchronised(true, nil)
 	w.opts = Options{
-		Log: slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})), RunDir: filepath.Join(w.dir, "run"), Machine: w.machine(),
+		Log:    slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		RunDir: filepath.Join(w.dir, "run"), Machine: w.machine(),
 		LoadKey: func(u config.Uplink) (identity.Identity, error) {
 			return identity.Load(nil, identity.Options{KeyFile: u.KeyFile})
 		},
@@ -120,8 +122,10 @@ func (w *world) with(f func()) {
 // uplink is a configuration with these gateways, which answer.
 func (w *world) uplink(gateways ...peerselector.Peer) config.Uplink {
 	u := config.Uplink{
-		Name: "mesh", Enabled: true, Interface: "wg_mesh", Mode: config.ModeVXLAN, LinkPrefix: 64, Keepalive: 25 * time.Second, FwMark: 1,
-		VXLAN: config.VXLAN{Name: "mesh-vpn", ID: 7, Port: 8472}, KeyFile: filepath.Join(w.dir, "key"), NTPGrace: 15 * time.Second, Gateways: gateways,
+		Name: "mesh", Enabled: true, Interface: "wg_mesh", Mode: config.ModeVXLAN, LinkPrefix: 64,
+		Keepalive: 25 * time.Second, FwMark: 1,
+		VXLAN: config.VXLAN{Name: "mesh-vpn", ID: 7, Port: 8472}, KeyFile: filepath.Join(w.dir, "key"),
+		NTPGrace: 15 * time.Second, Gateways: gateways,
 	}
 	for _, g := range gateways {
 		w.at(g.Endpoints[0])
@@ -132,8 +136,10 @@ func (w *world) uplink(gateways ...peerselector.Peer) config.Uplink {
 // peer is gateway number n.
 func peer(n byte) peerselector.Peer {
 	return peerselector.Peer{
-		Name: fmt.Sprintf("gw%d", n), PublicKey: peerselector.Key{n}, Endpoints: []string{fmt.Sprintf("192.0.2.%d:51820", n)},
-		LinkAddress: netip.MustParseAddr(fmt.Sprintf("fe80::%d", n)), AllowedIPs: []netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("fe80::%d/128", n))},
+		Name: fmt.Sprintf("gw%d", n), PublicKey: peerselector.Key{n},
+		Endpoints:   []string{fmt.Sprintf("192.0.2.%d:51820", n)},
+		LinkAddress: netip.MustParseAddr(fmt.Sprintf("fe80::%d", n)),
+		AllowedIPs:  []netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("fe80::%d/128", n))},
 	}
 }
 
@@ -244,7 +250,8 @@ func (w *world) setPeers(d *device, want []tunnel.Peer) {
 		var is wgtypes.Peer
 		known := false
 		for _, have := range d.Peers {
-			if have.PublicKey == p.PublicKey && (d.generation[p.PublicKey] == p.Generation || d.generation[p.PublicKey] == 0) {
+			if have.PublicKey == p.PublicKey && (d.generation[p.PublicKey] == p.Generation ||
+				d.generation[p.PublicKey] == 0) {
 				is, known = have, true
 			}
 		}
@@ -257,7 +264,8 @@ func (w *world) setPeers(d *device, want []tunnel.Peer) {
 		}
 		is.AllowedIPs = nil
 		for _, a := range p.AllowedIPs {
-			is.AllowedIPs = append(is.AllowedIPs, net.IPNet{IP: a.Addr().AsSlice(), Mask: net.CIDRMask(a.Bits(), a.Addr().BitLen())})
+			is.AllowedIPs = append(is.AllowedIPs, net.IPNet{IP: a.Addr().AsSlice(), Mask: net.CIDRMask(a.Bits(),
+				a.Addr().BitLen())})
 		}
 		d.generation[p.PublicKey], d.move[p.PublicKey] = p.Generation, p.Move
 		peers = append(peers, is)
@@ -319,7 +327,8 @@ func (e echo) Send(name string, to netip.Addr) error {
 	for i := range d.Peers {
 		p := &d.Peers[i]
 		g := w.gateways[p.Endpoint.AddrPort()]
-		if g == nil || g.dead || g.mute || !w.wan.Up() || len(p.AllowedIPs) == 0 || p.LastHandshakeTime.IsZero() || !p.AllowedIPs[0].Contains(to.AsSlice()) {
+		if g == nil || g.dead || g.mute || !w.wan.Up() || len(p.AllowedIPs) == 0 || p.LastHandshakeTime.IsZero() ||
+			!p.AllowedIPs[0].Contains(to.AsSlice()) {
 			continue
 		}
 		time.AfterFunc(rtt, func() {

@@ -28,8 +28,8 @@ func newJobs(events chan<- event) *jobs {
 	return &jobs{events: events, running: map[any]context.CancelFunc{}}
 }
 
-// want starts the jobs that are not under way, and ends those that are not wanted any more. It may be called again with the same
-// value: that changes nothing. The jobs end with ctx.
+// want starts the jobs that are not under way, and ends those that are not wanted any more. It may be called again with
+// the same value: that changes nothing. The jobs end with ctx.
 func (j *jobs) want(ctx context.Context, wanted []job) {
 	for key, cancel := range j.running {
 		keep := false

@@ -11,7 +11,8 @@ import (
 	"wguplink/peerselector"
 )
 
-// keyEvery is how often to look for a private key that could not be loaded or stored: on a full disk it may be possible by now.
+// keyEvery is how often to look for a private key that could not be loaded or stored: on a full disk it may be possible
+// by now.
 const keyEvery = 20 * time.Second
 
 // keyring holds the private key.
@@ -24,8 +25,8 @@ type keyring struct {
 	none bool      // none is needed: the device is another program's
 }
 
-// update looks whether there is another key now; changed says so. A stored key that cannot be used any more does not take the old
-// one's place: the tunnel works, and the file may be the operator's slip.
+// update looks whether there is another key now; changed says so. A stored key that cannot be used any more does not
+// take the old one's place: the tunnel works, and the file may be the operator's slip.
 func (k *keyring) update(cfg config.Uplink, now time.Time) (changed bool) {
 	if k.none = cfg.Borrowed; k.none {
 		return false

@@ -62,7 +62,8 @@ func (l *loop) look(now time.Time) {
 		return
 	}
 	cur, inUse := l.engine.Current()
-	if i := slices.IndexFunc(readings, func(p wgtypes.Peer) bool { return p.PublicKey == wgtypes.Key(cur.PublicKey) }); inUse && i >= 0 {
+	if i := slices.IndexFunc(readings,
+		func(p wgtypes.Peer) bool { return p.PublicKey == wgtypes.Key(cur.PublicKey) }); inUse && i >= 0 {
 		if p := readings[i]; p.Endpoint != nil && l.peers.Roamed(cur.PublicKey, p.Endpoint.AddrPort()) {
 			l.line.Renew()
 		}
@@ -92,7 +93,8 @@ func (l *loop) read() (all []wgtypes.Peer, ok bool) {
 	return all, true
 }
 
-// lacks says that another program has taken a peer of ours off its device. One that has just been put there does not count as missing.
+// lacks says that another program has taken a peer of ours off its device. One that has just been put there does not
+// count as missing.
 func (l *loop) lacks(readings []wgtypes.Peer) bool {
 	for _, dev := range l.devices.applied.Devices {
 		for _, want := range dev.Peers {

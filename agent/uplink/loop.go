@@ -52,7 +52,8 @@ type parts struct {
 
 func newLoop(u *Uplink, kernel Kernel, echo Echo, jobs *jobs) *loop {
 	o, now := &u.o, time.Now()
-	l := &loop{Uplink: u, cfg: o.Config, kind: network.New(o.Config), path: o.Machine.Path(o.Config), echo: echo, jobs: jobs}
+	l := &loop{Uplink: u, cfg: o.Config, kind: network.New(o.Config), path: o.Machine.Path(o.Config), echo: echo,
+		jobs: jobs}
 	l.parts = parts{
 		key:          keyring{load: o.LoadKey, log: u.log},
 		clock:        clock.NewKeeper(o.Clock, clock.Options{Build: o.Build, FloorFile: o.FloorFile}, u.log),
@@ -105,9 +106,11 @@ func (l *loop) begin(now time.Time) {
 	l.adopt()
 }
 
-// configure tells the parts what the configuration says. It may be called again with the same value: that changes nothing.
+// configure tells the parts what the configuration says. It may be called again with the same value: that changes
+// nothing.
 func (l *loop) configure() (otherServers bool) {
-	l.clock.Configure(clock.Settings{Servers: l.cfg.NTPServers, Grace: l.cfg.NTPGrace, Mark: l.cfg.FwMark, DNS: l.cfg.DNSServers}, l.path)
+	l.clock.Configure(clock.Settings{Servers: l.cfg.NTPServers, Grace: l.cfg.NTPGrace, Mark: l.cfg.FwMark,
+		DNS: l.cfg.DNSServers}, l.path)
 	l.peers.SetPolicy(l.policy())
 	return l.registration.Configure(registration.SourceOf(l.cfg, l.key.public()))
 }
@@ -118,7 +121,8 @@ func (l *loop) newEngine() {
 	if t.BackoffMax != 0 {
 		timing.BackoffMax = t.BackoffMax
 	}
-	l.engine = peerselector.New(peerselector.Config{Timing: timing, Broker: l.cfg.Protocol.Registers(), Standby: t.Standby, Intn: intn})
+	l.engine = peerselector.New(peerselector.Config{Timing: timing, Broker: l.cfg.Protocol.Registers(),
+		Standby: t.Standby, Intn: intn})
 	l.open = false
 	l.handle(peerselector.Rebalance{Every: l.cfg.Rebalance})
 	l.handle(peerselector.Static{Peers: l.kind.Candidates()})
@@ -152,7 +156,8 @@ func (l *loop) take(ev event, now time.Time) {
 		}
 		l.handle(failed...)
 	case measured:
-		l.line.Measured(ev.largest, ev.err, l.engine.State() == peerselector.Connected, l.kind.MTU(), l.devices.mtu(), l.log)
+		l.line.Measured(ev.largest, ev.err, l.engine.State() == peerselector.Connected, l.kind.MTU(), l.devices.mtu(),
+			l.log)
 	case reload:
 		l.reload(ev.cfg, now)
 	case reconnect:
@@ -171,8 +176,8 @@ func (l *loop) tick(now time.Time) {
 	l.handle(peerselector.Tick{})
 }
 
-// turn does what follows from the state of the parts. It may be called again: that changes nothing. again says that it has to be,
-// without waiting for an event.
+// turn does what follows from the state of the parts. It may be called again: that changes nothing. again says that it
+// has to be, without waiting for an event.
 func (l *loop) turn(ctx context.Context) (again bool) {
 	now := time.Now()
 	l.admit()
@@ -191,8 +196,8 @@ func (l *loop) turn(ctx context.Context) (again bool) {
 	return l.devices.absent != absent
 }
 
-// admit lets the engine go on when all that comes before it is through: the WAN, the key, a device of another program, the time. A
-// gateway that was found at work has accepted our time already.
+// admit lets the engine go on when all that comes before it is through: the WAN, the key, a device of another program,
+// the time. A gateway that was found at work has accepted our time already.
 func (l *loop) admit() {
 	ready := l.wan.Up() && l.key.err == nil && !l.devices.absent
 	l.clock.Update(ready)
@@ -208,8 +213,8 @@ func (l *loop) admit() {
 	}
 }
 
-// fetchDue is when to ask for a configuration that lies with a server without being told to by the engine. Without a gateway in use
-// the engine knows best when to ask; but a signed configuration needs no clock, and brings one.
+// fetchDue is when to ask for a configuration that lies with a server without being told to by the engine. Without a
+// gateway in use the engine knows best when to ask; but a signed configuration needs no clock, and brings one.
 func (l *loop) fetchDue() (at time.Time, ok bool) {
 	if !l.kind.Traits().Fetches || !l.wan.Up() || l.key.err != nil {
 		return at, false
@@ -236,7 +241,8 @@ func (l *loop) apply(ctx context.Context, now time.Time) {
 	}
 }
 
-// probe sends the probes that the engine wants. Without the allowed IPs of a new gateway they would be lost: so they come last.
+// probe sends the probes that the engine wants. Without the allowed IPs of a new gateway they would be lost: so they
+// come last.
 func (l *loop) probe() {
 	for _, p := range l.probes {
 		if err := l.echo.Send(l.kind.Device(p.PublicKey), p.LinkAddress); err != nil {

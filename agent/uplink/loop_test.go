@@ -73,11 +73,14 @@ func TestStartAndStop(t *testing.T) {
 		connected(t, u, time.Second)
 		time.Sleep(2 * time.Second)
 		s, d := u.Snapshot(), w.last()
-		if s.Backend != "kernel" || s.MTU != 1420 || s.VXLANMTU != 1350 || s.Gateway.Endpoint != "192.0.2.1:51820" || s.Gateway.HandshakeAt == 0 ||
-			s.PublicKey == "" || s.WAN != "IPv4 by wan" || s.Clock == "" || s.Switches != 1 || len(s.Warnings) != 1 || s.Hooks[0].Name != "10-x" {
+		if s.Backend != "kernel" || s.MTU != 1420 || s.VXLANMTU != 1350 || s.Gateway.Endpoint != "192.0.2.1:51820" ||
+			s.Gateway.HandshakeAt == 0 ||
+			s.PublicKey == "" || s.WAN != "IPv4 by wan" || s.Clock == "" || s.Switches != 1 || len(s.Warnings) != 1 ||
+			s.Hooks[0].Name != "10-x" {
 			t.Errorf("status %+v", s)
 		}
-		if d.VXLAN.Remote != peer(1).LinkAddress || d.VXLAN.Master != "bat0" || d.VXLAN.Throughput != 20000 || len(d.Devices[0].Peers[0].AllowedIPs) != 1 {
+		if d.VXLAN.Remote != peer(1).LinkAddress || d.VXLAN.Master != "bat0" || d.VXLAN.Throughput != 20000 ||
+			len(d.Devices[0].Peers[0].AllowedIPs) != 1 {
 			t.Errorf("desired %+v, VXLAN %+v", d, d.VXLAN)
 		}
 		w.with(func() {
@@ -101,7 +104,8 @@ func TestStartAndStop(t *testing.T) {
 			t.Error(err)
 		}
 		other := New(Options{Config: w.uplink(), Log: w.opts.Log, RunDir: w.opts.RunDir})
-		if err := other.Run(context.Background()); !errors.Is(err, ErrLocked) || other.Snapshot().State != status.Starting {
+		if err := other.Run(context.Background()); !errors.Is(err, ErrLocked) ||
+			other.Snapshot().State != status.Starting {
 			t.Errorf("a second agent: %v", err)
 		}
 	})
@@ -192,7 +196,8 @@ func TestNames(t *testing.T) {
 			w.gateways[netip.MustParseAddrPort("192.0.2.1:51820")].dead = true
 		})
 		w.at("192.0.2.7:51820")
-		wait(t, 30*time.Second, "the new address", func() bool { return u.Snapshot().Gateway.Endpoint == "192.0.2.7:51820" })
+		wait(t, 30*time.Second, "the new address",
+			func() bool { return u.Snapshot().Gateway.Endpoint == "192.0.2.7:51820" })
 	})
 }
 
@@ -202,7 +207,8 @@ func TestFamilies(t *testing.T) {
 		cfg.AddressFamily = config.Only6
 		return cfg
 	}, func(w *world, u *Uplink) {
-		if s := expect(t, u, 10*time.Second, status.Connecting, status.NoHandshake); !strings.Contains(s.Reason, "address families allowed") {
+		if s := expect(t, u, 10*time.Second, status.Connecting, status.NoHandshake); !strings.Contains(s.Reason,
+			"address families allowed") {
 			t.Errorf("reason %q", s.Reason)
 		}
 	})
@@ -231,7 +237,11 @@ func TestReload(t *testing.T) {
 
 		next := w.uplink(peer(2))
 		w.reload(u, next)
-		wait(t, time.Second, "the new gateway", func() bool { g := u.Snapshot().Gateway; return g != nil && g.Name == "gw2" })
+		wait(t, time.Second, "the new gateway", func() bool {
+			g := u.Snapshot().Gateway
+			return g != nil &&
+				g.Name == "gw2"
+		})
 		if !w.logged("gateway switched", "from=gw1", "to=gw2", "reason=removed") {
 			t.Error("the reason is not in the log")
 		}
@@ -264,7 +274,8 @@ func TestReconnect(t *testing.T) {
 		if !w.logged("gateway switched", "from="+first, "to="+out.Gateway, "reason=operator") {
 			t.Error("the reason is not in the log")
 		}
-		if _, err := u.Reconnect(context.Background(), "gw7"); !errors.Is(err, ErrUnknownGateway) || !strings.Contains(err.Error(), "gw1") {
+		if _, err := u.Reconnect(context.Background(), "gw7"); !errors.Is(err, ErrUnknownGateway) ||
+			!strings.Contains(err.Error(), "gw1") {
 			t.Errorf("unknown gateway: %v", err)
 		}
 		dead := peer(1)
@@ -275,7 +286,8 @@ func TestReconnect(t *testing.T) {
 		if out, err := u.Reconnect(context.Background(), dead.PublicKey.String()); err == nil || out.Changed {
 			t.Errorf("a dead gateway: %+v, %v", out, err)
 		}
-		if _, err := u.Reconnect(context.Background(), ""); err == nil || !strings.Contains(err.Error(), "no other gateway") {
+		if _, err := u.Reconnect(context.Background(), ""); err == nil || !strings.Contains(err.Error(),
+			"no other gateway") {
 			t.Errorf("all others are dead: %v", err)
 		}
 		w.setWAN(wanDown)
@@ -310,14 +322,15 @@ func TestAdoption(t *testing.T) {
 // When its device is gone, the gateway in use before is tried first.
 func TestRemembered(t *testing.T) {
 	var first string
-	simulateTwice(t, func(w *world) config.Uplink { return w.uplink(peer(1), peer(2), peer(3), peer(4)) }, func(w *world, u *Uplink) {
-		first = connected(t, u, time.Second)
-		w.with(func() { w.devices = map[string]*device{} })
-	}, func(w *world, u *Uplink) {
-		if got := connected(t, u, time.Second); got != first {
-			t.Errorf("first %s, then %s", first, got)
-		}
-	})
+	simulateTwice(t, func(w *world) config.Uplink { return w.uplink(peer(1), peer(2), peer(3), peer(4)) },
+		func(w *world, u *Uplink) {
+			first = connected(t, u, time.Second)
+			w.with(func() { w.devices = map[string]*device{} })
+		}, func(w *world, u *Uplink) {
+			if got := connected(t, u, time.Second); got != first {
+				t.Errorf("first %s, then %s", first, got)
+			}
+		})
 }
 
 func TestBorrowedDevice(t *testing.T) {
@@ -405,7 +418,8 @@ func TestPathMTU(t *testing.T) {
 			p.Endpoint = &e
 			w.gateways[e.AddrPort()] = &gateway{}
 		})
-		wait(t, 30*time.Second, "the new endpoint", func() bool { return u.Snapshot().Gateway.Endpoint == "192.0.2.1:51821" })
+		wait(t, 30*time.Second, "the new endpoint",
+			func() bool { return u.Snapshot().Gateway.Endpoint == "192.0.2.1:51821" })
 		wait(t, 30*time.Second, "another measurement", func() bool { return w.measures.Load() > measures })
 	})
 }
@@ -431,9 +445,13 @@ func TestClock(t *testing.T) {
 		cfg := w.uplink(peer(1))
 		cfg.NTPServers = []string{"192.0.2.124"}
 		w.reload(u, cfg)
-		wait(t, 20*time.Second, "an answer of the other server", func() bool { return strings.Contains(u.Snapshot().Clock, "192.0.2.124") })
+		wait(t, 20*time.Second, "an answer of the other server",
+			func() bool { return strings.Contains(u.Snapshot().Clock, "192.0.2.124") })
 		w.sys.SetSynchronised(true, nil)
-		wait(t, 10*time.Minute, "the kernel's word", func() bool { return strings.HasPrefix(u.Snapshot().Clock, "synchronised") })
+		wait(t, 10*time.Minute, "the kernel's word", func() bool {
+			return strings.HasPrefix(u.Snapshot().Clock,
+				"synchronised")
+		})
 
 		if err := w.sys.Step(w.sys.Now().Add(-time.Hour)); err != nil {
 			t.Fatal(err)
@@ -471,7 +489,8 @@ func TestMuteGateway(t *testing.T) {
 		w.at(peer(1).Endpoints[0]).mute = true
 		return cfg
 	}, func(w *world, u *Uplink) {
-		if s := expect(t, u, 10*time.Second, status.Connected, status.NoAnswer); !strings.Contains(s.Reason, "fe80::1 does not answer") {
+		if s := expect(t, u, 10*time.Second, status.Connected, status.NoAnswer); !strings.Contains(s.Reason,
+			"fe80::1 does not answer") {
 			t.Errorf("reason %q", s.Reason)
 		}
 	})
@@ -590,7 +609,8 @@ func TestGroupFails(t *testing.T) {
 func TestKeyOnDevice(t *testing.T) {
 	simulate(t, func(w *world) config.Uplink { return w.uplink(peer(1)) }, func(w *world, u *Uplink) {
 		connected(t, u, time.Second)
-		if k := w.last().Devices[0].PrivateKey; k == (wgtypes.Key{}) || k.PublicKey().String() != u.Snapshot().PublicKey {
+		if k := w.last().Devices[0].PrivateKey; k == (wgtypes.Key{}) ||
+			k.PublicKey().String() != u.Snapshot().PublicKey {
 			t.Error("another key")
 		}
 	})

@@ -19,7 +19,8 @@ type Machine struct {
 	Open    func() (Kernel, error)
 	NewEcho func(replied func(Reply)) Echo // replied is called from another goroutine
 	Path    func(config.Uplink) Path
-	// WatchLinks calls changed when one of the devices that mine tells, or with exits a default route, has changed, until ctx ends.
+	// WatchLinks calls changed when one of the devices that mine tells, or with exits a default route, has changed,
+	// until ctx ends.
 	WatchLinks func(ctx context.Context, mine func(device string) bool, exits bool, changed func()) error
 	Measure    func(context.Context, health.Measurement) (int, error)
 }
@@ -44,7 +45,8 @@ type Path interface {
 	Resolve(ctx context.Context, host string) ([]netip.Addr, error)
 	// Watch sends the state of the WAN, and each change of it, until ctx ends.
 	Watch(ctx context.Context, states chan<- wan.State) error
-	// MTU is that of the path to an endpoint, as far as the kernel knows it; MTU6 that of a device for IPv6. Both are in bytes.
+	// MTU is that of the path to an endpoint, as far as the kernel knows it; MTU6 that of a device for IPv6. Both are
+	// in bytes.
 	MTU(to netip.AddrPort) (int, error)
 	MTU6(device string) (int, error)
 }

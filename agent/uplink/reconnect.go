@@ -41,7 +41,8 @@ func named(all []peerselector.Peer, gateway string) (peerselector.Peer, error) {
 		}
 		names = append(names, p.Name)
 	}
-	return peerselector.Peer{}, fmt.Errorf("%w %.60q; known are: %s", ErrUnknownGateway, gateway, strings.Join(names, ", "))
+	return peerselector.Peer{}, fmt.Errorf("%w %.60q; known are: %s", ErrUnknownGateway, gateway, strings.Join(names,
+		", "))
 }
 
 // add takes a request; the event has the engine try it. ok is false when the request has been refused.

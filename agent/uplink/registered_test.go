@@ -82,7 +82,8 @@ func TestRegistration(t *testing.T) {
 	})
 }
 
-// A broker that has become another in the configuration is asked at once, and what the one before answers later counts no more.
+// A broker that has become another in the configuration is asked at once, and what the one before answers later counts
+// no more.
 func TestOtherBroker(t *testing.T) {
 	simulate(t, func(w *world) config.Uplink {
 		w.registrar = func(ctx context.Context, s registration.Source) (answer, error) {

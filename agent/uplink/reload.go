@@ -9,8 +9,8 @@ import (
 	"wguplink/peerselector"
 )
 
-// reload takes a new configuration over. Devices and peers are left alone as far as they are wanted still: what the parts find the
-// same stays.
+// reload takes a new configuration over. Devices and peers are left alone as far as they are wanted still: what the
+// parts find the same stays.
 func (l *loop) reload(cfg config.Uplink, now time.Time) {
 	old := l.cfg
 	l.cfg = cfg

@@ -14,8 +14,8 @@ import (
 	"wguplink/peerselector"
 )
 
-// meshGrace is how long after a gateway was promoted batman-adv may take to hear of it: hosts tell of themselves every second,
-// or every five on Gluon.
+// meshGrace is how long after a gateway was promoted batman-adv may take to hear of it: hosts tell of themselves every
+// second, or every five on Gluon.
 const meshGrace = 20 * time.Second
 
 // void says that the session of the gateway in use is void.
@@ -30,7 +30,8 @@ func (l *loop) alone() bool {
 // view is what the desired state follows from.
 func (l *loop) view() network.View {
 	v := network.View{
-		Key: l.key.forDevices(&l.cfg), MTU: l.line.MTU(l.kind.MTU(), l.wan.MTU), PortTurn: l.use.portTurn, Peers: l.peers, Void: l.void(),
+		Key: l.key.forDevices(&l.cfg), MTU: l.line.MTU(l.kind.MTU(), l.wan.MTU), PortTurn: l.use.portTurn,
+		Peers: l.peers, Void: l.void(),
 	}
 	for _, dev := range []string{l.wan.Dev4, l.wan.Dev6} {
 		if dev != "" {
@@ -58,7 +59,8 @@ func (l *loop) publish(now time.Time) {
 
 func (l *loop) snapshot() status.Snapshot {
 	s := status.Snapshot{
-		Uplink: l.cfg.Name, PID: os.Getpid(), Interface: l.cfg.Interface, Clock: l.clock.Says(), Broker: l.registration.Says(), Switches: l.use.switches,
+		Uplink: l.cfg.Name, PID: os.Getpid(), Interface: l.cfg.Interface, Clock: l.clock.Says(),
+		Broker: l.registration.Says(), Switches: l.use.switches,
 	}
 	if l.key.err == nil {
 		s.PublicKey, s.KeyOrigin = l.key.id.Public.String(), l.key.id.Origin
@@ -95,7 +97,8 @@ func (l *loop) describeDevices(s *status.Snapshot) {
 	s.Backend, s.MTU = r.Backend.String(), mtu
 	s.Warnings = append(s.Warnings, r.Warnings...)
 	if r.Backend == tunnel.Userspace && mtu > userspace.MaxMTU {
-		s.Warnings = append(s.Warnings, fmt.Sprintf("mtu %d: userspace WireGuard drops packets over %d bytes", mtu, userspace.MaxMTU))
+		s.Warnings = append(s.Warnings, fmt.Sprintf("mtu %d: userspace WireGuard drops packets over %d bytes", mtu,
+			userspace.MaxMTU))
 	}
 	if w := l.line.Warning(l.kind.MTU()); w != "" {
 		s.Warnings = append(s.Warnings, w)
@@ -111,7 +114,8 @@ func (l *loop) describeDevices(s *status.Snapshot) {
 // facts are what the cause follows from.
 func (l *loop) facts(now time.Time) status.Facts {
 	f := status.Facts{
-		KeyErr: l.key.err, Applied: l.devices.err, WANKnown: l.wan != wan.State{}, WANUp: l.wan.Up(), WAN: l.wan.String(),
+		KeyErr: l.key.err, Applied: l.devices.err, WANKnown: l.wan != wan.State{}, WANUp: l.wan.Up(),
+		WAN:     l.wan.String(),
 		Clocked: l.clock.Passed(), InVain: l.engine.EmptyRounds() > 0, TryErr: l.peers.Err(),
 	}
 	if l.cfg.Protocol.Registers() {
@@ -146,8 +150,8 @@ func (l *loop) tell(now time.Time) {
 	}
 }
 
-// hookFacts are what hooks are told, but for the kind of event. Without a gateway in use there is no GatewayKey, nor what follows
-// from one.
+// hookFacts are what hooks are told, but for the kind of event. Without a gateway in use there is no GatewayKey, nor
+// what follows from one.
 func (l *loop) hookFacts() hooks.Event {
 	e := hooks.Event{Uplink: l.cfg.Name, Protocol: l.cfg.Protocol.String()}
 	if l.key.err == nil && !l.key.none {
@@ -157,7 +161,8 @@ func (l *loop) hookFacts() hooks.Event {
 	if !ok || l.void() {
 		return e
 	}
-	e.Interface, e.Gateway, e.GatewayKey, e.MTU = l.kind.Device(cur.PublicKey), cur.Name, cur.PublicKey.String(), l.devices.mtu()
+	e.Interface, e.Gateway, e.GatewayKey, e.MTU = l.kind.Device(cur.PublicKey), cur.Name, cur.PublicKey.String(),
+		l.devices.mtu()
 	l.kind.Describe(nil, &e, network.View{Peers: l.peers})
 	return e
 }

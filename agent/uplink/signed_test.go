@@ -15,15 +15,18 @@ import (
 
 func signedNetwork(n byte) *broker.Network {
 	out := &broker.Network{
-		ID: "7", Retry: time.Minute, MTU: 1375, Address4: netip.MustParseAddr("10.0.0.7"), Address6: netip.MustParseAddr("fd00::7"),
-		Range4: netip.MustParsePrefix("10.7.0.0/24"), Range6: netip.MustParsePrefix("fd00:7::/64"), Saved: []byte("saved"),
+		ID: "7", Retry: time.Minute, MTU: 1375, Address4: netip.MustParseAddr("10.0.0.7"),
+		Address6: netip.MustParseAddr("fd00::7"),
+		Range4:   netip.MustParsePrefix("10.7.0.0/24"), Range6: netip.MustParsePrefix("fd00:7::/64"),
+		Saved:  []byte("saved"),
 		Config: []byte(`{"nonce":"1","id":7}` + "\n"), XLATRange6: netip.MustParsePrefix("fd00:64::/96"),
 	}
 	for i := byte(1); i <= n; i++ {
 		p := peer(i)
 		p.Keepalive = 10 * time.Second
 		out.Concentrators = append(out.Concentrators, broker.Concentrator{
-			ID: int(i), Peer: p, Address4: netip.AddrFrom4([4]byte{10, 0, 0, 100 + i}), Address6: netip.MustParseAddr("fd00::100"),
+			ID: int(i), Peer: p, Address4: netip.AddrFrom4([4]byte{10, 0, 0, 100 + i}),
+			Address6: netip.MustParseAddr("fd00::100"),
 		})
 	}
 	return out
@@ -51,15 +54,18 @@ func TestSignedNetwork(t *testing.T) {
 		first := connected(t, u, 2*time.Second)
 		time.Sleep(3 * time.Second)
 		d := w.last()
-		if len(d.Devices) != 2 || len(d.Devices[0].Peers) != 1 || len(d.Devices[1].Peers) != 1 || d.Exit.Device == "" || d.Devices[0].MTU != 1375 {
+		if len(d.Devices) != 2 || len(d.Devices[0].Peers) != 1 || len(d.Devices[1].Peers) != 1 ||
+			d.Exit.Device == "" || d.Devices[0].MTU != 1375 {
 			t.Fatalf("desired %+v", d)
 		}
 		s := u.Snapshot()
-		if s.Network == nil || s.Network.Exit != d.Exit.Device || len(s.Network.Tunnels) != 2 || s.Network.Tunnels[0].HandshakeAt == 0 || s.Interface != d.Exit.Device {
+		if s.Network == nil || s.Network.Exit != d.Exit.Device || len(s.Network.Tunnels) != 2 ||
+			s.Network.Tunnels[0].HandshakeAt == 0 || s.Interface != d.Exit.Device {
 			t.Errorf("status %+v", s.Network)
 		}
 		w.with(func() {
-			if e := w.hooked[0]; e.Event != "up" || e.ID != "7" || e.Interface != d.Exit.Device || string(e.Config) != `{"nonce":"1","id":7}` {
+			if e := w.hooked[0]; e.Event != "up" || e.ID != "7" || e.Interface != d.Exit.Device ||
+				string(e.Config) != `{"nonce":"1","id":7}` {
 				t.Errorf("hooks heard %+v", e)
 			}
 		})
@@ -82,7 +88,8 @@ func TestSignedNetwork(t *testing.T) {
 		w.at("192.0.2.9:51820")
 		w.with(func() { n = next })
 		time.Sleep(70 * time.Second)
-		if d := w.last(); len(d.Devices) != 3 || len(d.Devices[2].Peers) != 1 || d.Devices[0].Peers[0].Endpoint.String() != "192.0.2.9:51820" {
+		if d := w.last(); len(d.Devices) != 3 || len(d.Devices[2].Peers) != 1 ||
+			d.Devices[0].Peers[0].Endpoint.String() != "192.0.2.9:51820" {
 			t.Errorf("desired %+v", d)
 		}
 

@@ -10,8 +10,8 @@ import (
 	"wguplink/peerselector"
 )
 
-// store keeps in RAM what the next agent goes on with. A reboot forgets it: then the choice of the gateway is random again, and a
-// whole town that comes back after a power cut spreads evenly.
+// store keeps in RAM what the next agent goes on with. A reboot forgets it: then the choice of the gateway is random
+// again, and a whole town that comes back after a power cut spreads evenly.
 type store struct {
 	dir, uplink string
 	log         *slog.Logger

@@ -1,9 +1,10 @@
-// Package uplink turns one configured uplink into a working one. It has the order of things and their wiring, and nothing else: what
-// has state is a part of its own, see docs/architecture.md.
+// Package uplink turns one configured uplink into a working one. It has the order of things and their wiring, and
+// nothing else: what has state is a part of its own, see docs/architecture.md.
 //
-// An uplink is one goroutine, its loop. Each turn of the loop takes one event, hands it to the part that it concerns, carries out
-// what the selector wants, applies the kernel state that follows from all parts once, and sees to it that the jobs run which the
-// parts want. What takes time (names, brokers, NTP, measurements) is a job beside the loop, and its result is an event.
+// An uplink is one goroutine, its loop. Each turn of the loop takes one event, hands it to the part that it concerns,
+// carries out what the selector wants, applies the kernel state that follows from all parts once, and sees to it that
+// the jobs run which the parts want. What takes time (names, brokers, NTP, measurements) is a job beside the loop, and
+// its result is an event.
 package uplink
 
 import (
@@ -36,8 +37,8 @@ type Options struct {
 	NewRegistrar func(registration.Source) (registration.Registrar, error)
 	// Changed is called by the loop with each new state, cause or gateway; it must not block. nil: that is not wanted.
 	Changed func(status.Snapshot)
-	// Checked is called by the loop when the kernel's state has been compared with the desired one, about once a minute; it must not
-	// block. nil: that is not wanted.
+	// Checked is called by the loop when the kernel's state has been compared with the desired one, about once a
+	// minute; it must not block. nil: that is not wanted.
 	Checked func()
 	// Hook is called by the loop with what the hooks are to hear; it must not block. nil: there are none.
 	Hook func(hooks.Event)
@@ -66,8 +67,9 @@ func New(o Options) *Uplink {
 // loop has taken it, or ctx ended.
 func (u *Uplink) Reload(ctx context.Context, cfg config.Uplink) { u.post(ctx, reload{cfg}) }
 
-// Reconnect switches to the gateway with that name or public key, with "" to any other one. The present one is left only when
-// the new one has answered. Reconnect returns when that is decided, or when ctx ends; the attempt goes on in that case.
+// Reconnect switches to the gateway with that name or public key, with "" to any other one. The present one is left
+// only when the new one has answered. Reconnect returns when that is decided, or when ctx ends; the attempt goes on in
+// that case.
 func (u *Uplink) Reconnect(ctx context.Context, gateway string) (Outcome, error) {
 	done := make(chan result, 1)
 	u.post(ctx, reconnect{gateway, done})
@@ -98,8 +100,8 @@ func (u *Uplink) post(ctx context.Context, ev event) {
 // ErrLocked says that another process runs the uplink.
 var ErrLocked = errors.New("another wguplink runs this uplink")
 
-// Run keeps the uplink up until ctx ends; then it removes what it made. The error is ErrLocked when another process runs
-// this uplink. After any other error the tunnel is left as it is, for the next process to go on with.
+// Run keeps the uplink up until ctx ends; then it removes what it made. The error is ErrLocked when another process
+// runs this uplink. After any other error the tunnel is left as it is, for the next process to go on with.
 func (u *Uplink) Run(ctx context.Context) error {
 	unlock, err := lock(u.o.RunDir, u.o.Config.Name)
 	if err != nil {

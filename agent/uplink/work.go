@@ -100,5 +100,6 @@ func (l *loop) measurement() (m health.Measurement, ok bool) {
 	if !ok || l.devices.err != nil {
 		return m, false
 	}
-	return l.line.Measurement(health.Gateway{Name: cur.Name, Device: l.kind.Device(cur.PublicKey), Address: cur.LinkAddress}, l.devices.mtu())
+	return l.line.Measurement(health.Gateway{Name: cur.Name, Device: l.kind.Device(cur.PublicKey),
+		Address: cur.LinkAddress}, l.devices.mtu())
 }
