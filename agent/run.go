@@ -18,6 +18,7 @@ import (
 	"wguplink/agent/config"
 	"wguplink/agent/hooks"
 	"wguplink/agent/identity"
+	"wguplink/agent/lowmem"
 	"wguplink/agent/status"
 	"wguplink/agent/tunnel"
 	"wguplink/agent/ubus"
@@ -26,9 +27,9 @@ import (
 	"wguplink/agent/wgpeerselector"
 )
 
-// runAgent runs all enabled uplinks until SIGTERM or SIGINT.
+// runAgent runs all enabled uplinks until SIGTERM, which leaves their tunnels in place, or SIGINT.
 func runAgent(o options, stderr io.Writer) int {
-	frugal()
+	lowmem.Frugal()
 	if o.group != "" { // before there is any socket
 		if err := wgpeerselector.SwitchGroup(o.group); err != nil {
 			fmt.Fprintln(stderr, err)
@@ -108,29 +109,20 @@ func (s *service) serve() int {
 	a := &agent{load: s.load, changes: make(chan []config.Uplink), done: make(chan struct{})}
 	bus := ubus.NewServer(s.ubus, s.objects(a)...)
 	bus.OnError = func(err error) { s.log.Warn("ubus", "err", err) }
-	settled := time.AfterFunc(quiet, func() {
-		if err := release(); err != nil {
+	settled := time.AfterFunc(lowmem.Quiet, func() {
+		if err := lowmem.Release(); err != nil {
 			s.log.Debug("memory not given back", "err", err)
 		}
 	})
 	defer settled.Stop()
 	base := uplink.Options{
-		Log: s.log, RunDir: s.run, FloorFile: filepath.Join(s.state, "last-time"), Build: built(), System: clock.Watch(clock.Kernel{}),
-		LoadKey: s.loadKey,
+		Log: s.log, RunDir: s.run, FloorFile: filepath.Join(s.state, "last-time"), Build: built(), Clock: clock.Watch(clock.Kernel{}),
+		Machine: uplink.Linux(spawner()), LoadKey: s.loadKey, NewRegistrar: newRegistrar,
 		Changed: func(st status.Snapshot) {
 			bus.Send(api.EventName, api.Event(st))
-			settled.Reset(quiet)
+			settled.Reset(lowmem.Quiet)
 		},
-		Checked: func() { settled.Reset(brief) },
-	}
-	if newRegistrar != nil {
-		base.NewRegistrar = newRegistrar
-	}
-	if userspace.Supported {
-		base.Spawn = func(_ context.Context, ifname, alias string) error {
-			_, err := userspace.Spawn(ifname, alias, nil)
-			return err
-		}
+		Checked: func() { settled.Reset(lowmem.Brief) },
 	}
 	stopHooks := func() {}
 	if s.hooks {
@@ -177,7 +169,19 @@ func (s *service) serve() int {
 	return exitOK
 }
 
-// untilSignal gives a context that ends with SIGTERM, whose cause has the tunnels left to the next agent, or with SIGINT.
+// spawner starts userspace WireGuard; nil in a build without it.
+func spawner() tunnel.Spawner {
+	if !userspace.Supported {
+		return nil
+	}
+	return func(_ context.Context, ifname, alias string) error {
+		_, err := userspace.Spawn(ifname, alias, nil)
+		return err
+	}
+}
+
+// untilSignal gives a context that ends with SIGTERM, whose cause has the tunnels left to the next agent, or with
+// SIGINT.
 func untilSignal() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	end := make(chan os.Signal, 1)

@@ -43,7 +43,6 @@ func TestAgentKilled(t *testing.T) {
 	}
 }
 
-<<<<<<< HEAD
 // The jail's own process is killed, for want of memory say. The agent ends with it, its userspace WireGuard does not, and the next
 // goes on with the tunnel.
 func TestJailKilled(t *testing.T) {
@@ -67,7 +66,19 @@ func TestJailKilled(t *testing.T) {
 	killed := time.Now()
 	s.must(s.agent.Kill(s.ctx))
 	s.must(nodeEnded(s.ctx, agent))
-=======
+	s.reply(l2, time.Now())
+	s.start()
+	s.line("going on with the gateway in use")
+	s.line("msg=connected")
+	nodeLossless(s, l2, killed)
+	if after := s.status(); after.State != "connected" || after.Gateway.Endpoint != before.Gateway.Endpoint || after.Switches != 0 {
+		t.Errorf("before %+v at %+v, after %+v at %+v", before, before.Gateway, after, after.Gateway)
+	}
+	if now := nodeWireGuard(s); !slices.Equal(now, wireguard) {
+		t.Errorf("userspace WireGuard %v, then %v", wireguard, now)
+	}
+}
+
 // One that is stopped by SIGTERM, as for a restart or an upgrade, leaves all in place as well, with either backend.
 func TestAgentRestarted(t *testing.T) {
 	t.Parallel()
@@ -80,19 +91,10 @@ func TestAgentRestarted(t *testing.T) {
 	if code := s.agent.State().ExitCode(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
->>>>>>> 77269db (docs, testbed: a restart leaves the tunnel in place; whose a device and a route is)
 	s.reply(l2, time.Now())
 	s.start()
 	s.line("going on with the gateway in use")
 	s.line("msg=connected")
-<<<<<<< HEAD
-	nodeLossless(s, l2, killed)
-	if after := s.status(); after.State != "connected" || after.Gateway.Endpoint != before.Gateway.Endpoint || after.Switches != 0 {
-		t.Errorf("before %+v at %+v, after %+v at %+v", before, before.Gateway, after, after.Gateway)
-	}
-	if now := nodeWireGuard(s); !slices.Equal(now, wireguard) {
-		t.Errorf("userspace WireGuard %v, then %v", wireguard, now)
-=======
 	nodeLossless(s, l2, stopped)
 	if now := [2]int{nodeIndex(s, "wg_mesh"), nodeIndex(s, "mesh-vpn")}; now != devices || now[0] == 0 || now[1] == 0 {
 		t.Errorf("devices %v, then %v", devices, now)
@@ -108,7 +110,6 @@ func TestAgentRestarted(t *testing.T) {
 		if err := nodeEnded(s.ctx, pid); err != nil {
 			t.Errorf("WireGuard: %v", err)
 		}
->>>>>>> 77269db (docs, testbed: a restart leaves the tunnel in place; whose a device and a route is)
 	}
 }
 

@@ -156,10 +156,9 @@ func (a *Agent) Start() error {
 	return nil
 }
 
-<<<<<<< HEAD
 // Jailer has Start start a shell as ujail's stand-in, which starts the agent and waits for it. The Process is the shell's then.
 func (a *Agent) Jailer() { a.jailer = []string{"/bin/sh", "-c", `"$@" & wait $!`, "ujail"} }
-=======
+
 // TakeDown stops the agent as for good: with SIGTERM, and then with the command that removes what it has left.
 func (a *Agent) TakeDown(ctx context.Context) error {
 	if err := a.Stop(ctx); err != nil {
@@ -171,7 +170,6 @@ func (a *Agent) TakeDown(ctx context.Context) error {
 	}
 	return err
 }
->>>>>>> 77269db (docs, testbed: a restart leaves the tunnel in place; whose a device and a route is)
 
 // Run runs another command of the program on the node, and gives its output and exit code.
 func (a *Agent) Run(ctx context.Context, args ...string) (out string, code int, err error) {
