@@ -5,6 +5,7 @@
 #   make demo     install what is needed, then show a node coming up in the lab (as root)
 #   make lab      install what is needed, then break things in the lab and measure how long the mesh is gone (as root):
 #                 make lab [ONLY=scenario] [RUNS=5]; the table is in build/lab.json, too
+#   make gateway  a gateway for trying, on this machine's own address, until Ctrl-C (as root): make gateway [ADDRESS=192.0.2.1]
 #   make figures  measure the start, the failover and the memory, ten times over, in the lab (as root)
 #   make lint     gofmt, go vet, staticcheck, shellcheck
 #   make cross    static binaries for routers: build/<variant>/wguplink-<arch>
@@ -23,7 +24,7 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 export CGO_ENABLED := 0
 BUILD = go build -trimpath -buildvcs=false -ldflags "-s -w $$(scripts/version)"
 
-.PHONY: build labtool qemutool test test-unit test-lab demo lab figures setup setup-lab setup-demo lint cross size packages qemu qemu-image test-cross test-cross-user test-cross-vm clean
+.PHONY: build labtool gateway qemutool test test-unit test-lab demo lab figures setup setup-lab setup-demo lint cross size packages qemu qemu-image test-cross test-cross-user test-cross-vm clean
 
 # -v names each package as it is compiled: the first time on a small machine is minutes.
 build:
@@ -33,7 +34,7 @@ build:
 
 labtool: build
 	@echo 'make: building the lab; the first time about 300 packages'
-	cd testbed && go build -v -o ../build/lab ./cmd/lab
+	cd testbed && go build -v -o ../build/lab ./cmd/lab && go build -o ../build/gateway ./cmd/gateway
 
 test: setup-lab test-unit test-lab
 
@@ -101,6 +102,13 @@ setup:
 # The same, with what Parker's part of the lab needs.
 setup-lab:
 	scripts/setup lab
+
+# Mosquitto, broker, worker, WireGuard, VXLAN, and batman-adv where the kernel has it.
+ADDRESS ?=
+
+gateway: setup-demo
+	$(MAKE) labtool
+	build/gateway $(if $(ADDRESS),-address $(ADDRESS))
 
 setup-demo:
 	scripts/setup demo
