@@ -1,6 +1,8 @@
 # wguplink: see README.md
 #
 #   make          build the program for this machine: build/wguplink, and build/wguplink-userspace for the lab
+#   make help     this text
+#   make check    a quick look before a commit: format, vet, and unit tests of what changed
 #   make test     install what is needed, then all tests: unit tests for each set of build tags, then the lab (as root)
 #   make demo     install what is needed, then show a node coming up in the lab (as root)
 #   make lab      install what is needed, then break things in the lab and measure how long the mesh is gone (as root):
@@ -24,13 +26,19 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 export CGO_ENABLED := 0
 BUILD = go build -trimpath -buildvcs=false -ldflags "-s -w $$(scripts/version)"
 
-.PHONY: build labtool gateway qemutool test test-unit test-lab demo lab figures setup setup-lab setup-demo lint cross size packages qemu qemu-image test-cross test-cross-user test-cross-vm clean
+.PHONY: help check build labtool gateway qemutool test test-unit test-lab demo lab figures setup setup-lab setup-demo lint cross size packages qemu qemu-image test-cross test-cross-user test-cross-vm clean
 
 # -v names each package as it is compiled: the first time on a small machine is minutes.
 build:
 	@echo 'make: building the agent; the first time it is compiled with all of its libraries (about 200 packages)'
 	$(BUILD) -v -tags nethttpomithttp2,netgo,osusergo -o build/wguplink ./agent
 	$(BUILD) -v -tags nethttpomithttp2,userspace,netgo,osusergo -o build/wguplink-userspace ./agent
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+check:
+	scripts/check
 
 labtool: build
 	@echo 'make: building the lab; the first time about 300 packages'
