@@ -162,7 +162,7 @@ func TestAllLiars(t *testing.T) {
 	boot(ntpd.Offset(time.Hour), ntpd.Offset(2*time.Hour), ntpd.Offset(-3*time.Hour))
 }
 
-// After a reboot no server can bring the clock behind the last known time.
+// After a reboot no single answer brings the clock behind the last known time. Servers that agree do: the kept time may be wrong.
 func TestClockNotBehindLastKnownTime(t *testing.T) {
 	t.Parallel()
 	// Time enough for an answer on a busy machine: one that comes too late is not the one that is named.
@@ -173,14 +173,12 @@ func TestClockNotBehindLastKnownTime(t *testing.T) {
 	n.reply(l2, n.start())
 	nodeAwait(n.scene, "verified", func(st status) bool { return strings.Contains(st.Clock, "set by") })
 	n.must(n.Node.Reboot(n.ctx))
-	nodeLie(n.scene, ntpd.Offset(-30*24*time.Hour))
+	nodeLie(n.scene, ntpd.Dead())
+	n.NTP[0].SetLie(ntpd.Offset(-30 * 24 * time.Hour))
 	nodeBoots(n.scene, nodeLongAgo)
 	n.reply(l2, n.start())
-	st := nodeConnected(n.scene)
-	if !strings.Contains(st.Clock, "not verified") || !strings.Contains(st.Clock, "before the last known time") {
-		t.Errorf("status says of the clock: %q", st.Clock)
+	if steps := n.Clock().Steps(); steps[len(steps)-1].To.Before(known) {
+		t.Errorf("the clock was set to %v, behind %v", steps[len(steps)-1].To, known)
 	}
-	if now := n.Clock().Now(); now.Before(known) {
-		t.Errorf("the clock is at %v, behind %v", now, known)
-	}
+	n.line("before the last known time")
 }
