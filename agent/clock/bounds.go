@@ -14,6 +14,8 @@ const (
 	believable = 15
 	// horizon is how many years past the build any time may be.
 	horizon = 30
+	// credible is how many years past the build a kept time may be to count as the floor.
+	credible = 5
 	// alone is how many years past the floor one server is believed at its first word.
 	alone = 1
 )
@@ -49,14 +51,17 @@ func limitsOf(build, kept time.Time) limits {
 		floor = build
 	}
 	l := limits{floor: floor, kept: kept, possible: Bounds{Earliest, floor.AddDate(horizon, 0, 0)}}
+	latest := floor
 	if kept.After(floor) {
-		l.floor = kept
+		latest = kept
 	}
-	to := l.floor.AddDate(believable, 0, 0)
-	if to.After(l.possible.To) {
-		to = l.possible.To
+	if !latest.After(floor.AddDate(credible, 0, 0)) {
+		l.floor = latest
 	}
-	l.plausible = Bounds{l.floor, to}
+	l.plausible = Bounds{l.floor, latest.AddDate(believable, 0, 0)}
+	if l.plausible.To.After(l.possible.To) {
+		l.plausible.To = l.possible.To
+	}
 	return l
 }
 

@@ -8,10 +8,11 @@
 //
 // # Rules
 //
-// The floor is the later of the build date and the kept time, which is the last time known to be right, in a file on flash.
-// Both can be wrong: one answer that was wrong once may have been kept, and a build machine has a clock of its own. So the
-// floor judges doubtful sources only. A time can be when it is neither before [Earliest] nor more than 30 years after the
-// build; it is plausible from the floor to 15 years later.
+// The floor is the later of the build date and the kept time, which is the last time known to be right, in a file on flash. A
+// kept time more than five years after the build is not the floor: most firmware is younger, and a time that was wrong once may
+// have been kept. The build date may be wrong, too, for a build machine has a clock of its own. So the floor judges doubtful
+// sources only. A time can be when it is neither before [Earliest] nor more than 30 years after the build. It is plausible from
+// the floor to 15 years after the build or the kept time.
 //
 //	     who tells the time                          the time is               the gate
 //	 1   the kernel, synchronised                    plausible                 believes it
@@ -40,12 +41,12 @@
 // Repeated means: three times in a row, over five seconds at least, or by another source (another address, or the signed
 // configuration) that says the same. In a row means that no other doubtful time came between.
 //
-// What is believed is kept by these rules. Agreed are the kernel's word, a majority, and what was repeated.
+// What is believed is kept by these rules; where nothing is kept yet, the build date counts as kept. Agreed are the kernel's word, a majority, and what was repeated.
 //
 //	     believed time                               the kept time
 //	18   agreed, earlier than it by over a minute    becomes that time, at once: a wrong one heals
-//	19   agreed, later than it by over a week        moves there, but not beyond a year after the floor
-//	20   told by one source, later by over a week    moves there, but not beyond a month after the floor
+//	19   agreed, later than it by over a week        moves there, but by no more than a year
+//	20   told by one source, later by over a week    moves there, but by no more than a month
 //	21   told by one source, earlier                 stays
 //	22   in the file is no time, or one more than 30 years after the build: counts as none, and is replaced
 //

@@ -16,7 +16,7 @@ import (
 // rewriteAfter is how old the kept time may get: flash wears, and a week's error is harmless.
 const rewriteAfter = 7 * 24 * time.Hour
 
-// How far the kept time may move past the floor at once, in months.
+// How far the kept time may move at once, in months.
 const (
 	agreedStep = 12
 	loneStep   = 1
@@ -50,9 +50,13 @@ func (o Options) keep(now time.Time, l limits, agreed bool) error {
 	if o.FloorFile == "" {
 		return nil
 	}
-	most := l.floor.AddDate(0, loneStep, 0)
+	from := l.floor
+	if l.kept.After(from) {
+		from = l.kept
+	}
+	most := from.AddDate(0, loneStep, 0)
 	if agreed {
-		most = l.floor.AddDate(0, agreedStep, 0)
+		most = from.AddDate(0, agreedStep, 0)
 	}
 	to := now
 	switch {

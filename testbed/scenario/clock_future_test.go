@@ -107,11 +107,30 @@ func TestPoisonedLastKnownTime(t *testing.T) {
 	}
 }
 
+// The kept time is of 2040, and nobody answers at first. The clock does not go there, so that the gateway takes the handshake
+// after NTP has put the clock right.
+func TestPoisonedLastKnownTimeNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, world.Options{Gateways: 1}, ours(map[string][]string{"ntp_grace": {"0.3"}}))
+	n.must(n.Node.WriteFile("/etc/wguplink/last-time", "2040-01-01T00:00:00Z\n"))
+	nodeBoots(n.scene, nodeLongAgo)
+	nodeLie(n.scene, ntpd.Dead())
+	l2 := n.frames()
+	n.reply(l2, n.start())
+	nodeConnected(n.scene)
+	if steps := n.Clock().Steps(); len(steps) != 1 || steps[0].To.Sub(nodeEarliest).Abs() > nodeMoment {
+		t.Errorf("steps %+v, want one to %v", steps, nodeEarliest)
+	}
+	nodeLie(n.scene, ntpd.Honest())
+	nodeAwait(n.scene, "verified", func(st status) bool { return strings.Contains(st.Clock, "set by") })
+	accepted(n, l2)
+}
+
 // One server alone meets the poisoned time: it is believed once it has said so repeatedly.
 func TestPoisonedLastKnownTimeOneServer(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, world.Options{Gateways: 1, NTPServers: 1}, ours(map[string][]string{"ntp_grace": {"60"}}))
-	n.must(n.Node.WriteFile("/etc/wguplink/last-time", "2040-01-01T00:00:00Z\n"))
+	n.must(n.Node.WriteFile("/etc/wguplink/last-time", "2030-01-01T00:00:00Z\n"))
 	nodeBoots(n.scene, nodeLongAgo)
 	n.reply(n.frames(), n.start())
 	nodeConnected(n.scene)
