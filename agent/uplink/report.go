@@ -7,6 +7,7 @@ import (
 
 	"wguplink/agent/broker"
 	"wguplink/agent/status"
+	"wguplink/agent/tunnel"
 	"wguplink/agent/wan"
 	"wguplink/peerselector"
 )
@@ -65,6 +66,9 @@ func (u *Uplink) snapshot() status.Snapshot {
 		}
 	}
 	s.State, s.Cause, s.Reason = u.cause()
+	if s.Cause == status.Device {
+		s.Fault = string(tunnel.FaultOf(u.applyErr))
+	}
 	return s
 }
 
