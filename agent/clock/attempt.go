@@ -36,22 +36,24 @@ func (g *Gate) attempt(ctx context.Context, n int, act bool) (Result, bool, erro
 	}
 
 	best, agreed, refusals := g.ask(ctx, o, l, n)
-	res.Refused = append(res.Refused, refusals...)
 	if best == nil {
+		res.Refused = append(res.Refused, refusals...)
 		return res, false, nil
 	}
 	right := best.now()
 	if !agreed && (right.Before(l.floor) || right.After(l.floor.AddDate(alone, 0, 0))) {
-		agreed = g.repeated(claim{voice: best.addr.String(), time: best.time, at: best.at, within: best.distance})
+		agreed = g.repeated(claim{server: best.server, addr: best.addr, time: best.time, at: best.at, within: best.distance})
 		if !agreed {
 			from, reason := at(best.server, best.addr), "alone, and more than a year after the last known time "+stamp(l.floor)
 			if right.Before(l.floor) {
 				reason = beforeFloor(l.floor)
 			}
-			res.refuse(from, reason, stamp(right))
+			res.refuse(from, reason, stamp(right)) // first, for it tells more than that others are silent
+			res.Refused = append(res.Refused, refusals...)
 			return res, false, nil
 		}
 	}
+	res.Refused = append(res.Refused, refusals...)
 	res.Server, res.Address = best.server, best.addr
 	res.Offset = right.Sub(o.System.Now())
 	if res.Offset.Abs() > StepThreshold && act {

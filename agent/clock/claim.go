@@ -1,6 +1,9 @@
 package clock
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // What makes a doubtful time a repeated one: this often, over this long.
 const (
@@ -10,7 +13,8 @@ const (
 
 // claim is what a doubtful source said.
 type claim struct {
-	voice string // who said so: an address, or the name of a server of signed configurations
+	server string         // as configured, or that of a signed configuration
+	addr   netip.AddrPort // where it answered; the zero value for a signed configuration
 	// time was right at the moment at, of which only the monotonic reading counts.
 	time, at time.Time
 	// within is how wrong time can be though the source be honest.
@@ -19,6 +23,15 @@ type claim struct {
 
 func (c claim) agrees(with claim) bool {
 	return (c.time.Sub(with.time) - c.at.Sub(with.at)).Abs() <= agreement+c.within+with.within
+}
+
+// by tells whether two claims come from one source. Addresses of one name are different servers, but for an IPv4 and an IPv6
+// address, which may be one.
+func (c claim) by(other claim) bool {
+	if c.server != other.server {
+		return c.addr == other.addr && c.addr.IsValid()
+	}
+	return c.addr == other.addr || c.addr.Addr().Is4() != other.addr.Addr().Is4()
 }
 
 // repeated notes a claim, and tells whether the doubtful ones agree by now. One that contradicts those before begins anew.
@@ -35,7 +48,7 @@ func (g *Gate) repeated(c claim) bool {
 		g.claims = append(g.claims[:1], g.claims[2:]...) // the first says since when
 	}
 	for _, old := range g.claims {
-		if old.voice != c.voice {
+		if !old.by(c) {
 			return true
 		}
 	}

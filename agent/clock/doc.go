@@ -38,7 +38,7 @@
 //	17   nobody who is believed, in the grace time   not plausible, by the     sets the clock to the floor, and goes on asking
 //	                                                 clock
 //
-// Repeated means: three times in a row, over five seconds at least, or by another source (another address, or the signed
+// Repeated means: three times in a row, over five seconds at least, or by another source (another server, or a signed
 // configuration) that says the same. In a row means that no other doubtful time came between.
 //
 // What is believed is kept by these rules; where nothing is kept yet, the build date counts as kept. Agreed are the kernel's word, a majority, and what was repeated.

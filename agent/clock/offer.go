@@ -15,7 +15,7 @@ func (g *Gate) Offer(t time.Time, server string) (Result, error) {
 	res := Result{Source: Unverified, Server: server, Floor: l.floor, Refused: refused}
 	agreed := false
 	if err := l.plausible.Check(t); err != nil {
-		agreed = l.asked().has(t) && g.repeated(claim{voice: server, time: t, at: time.Now(), within: OfferThreshold})
+		agreed = l.asked().has(t) && g.repeated(claim{server: server, time: t, at: time.Now(), within: OfferThreshold})
 		if !agreed {
 			return res, err
 		}

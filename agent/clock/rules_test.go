@@ -49,7 +49,6 @@ func TestRules(t *testing.T) {
 		after   time.Time // what the clock shows then; zero: goes on as it was
 		keeps   time.Time // the kept time then; zero: as before
 		refused string    // part of what is refused; "": nothing is
-		asks    bool      // the servers, where it is not evident
 	}
 	var none time.Time
 	rows := []row{
@@ -460,25 +459,36 @@ func TestKeptFileTime(t *testing.T) {
 	}
 }
 
-// Every address counts for itself as a source, whatever its name.
+// Who counts as another source, and what begins anew.
 func TestClaims(t *testing.T) {
-	g := New(Options{})
-	start := time.Now()
-	say := func(voice string, off, after time.Duration) bool {
-		return g.repeated(claim{voice: voice, time: today.Add(after + off), at: start.Add(after)})
-	}
-	a, b := netip.MustParseAddrPort("192.0.2.1:123").String(), netip.MustParseAddrPort("192.0.2.2:123").String()
-	for i, c := range []struct {
-		voice      string
+	a, b, six := netip.MustParseAddrPort("192.0.2.1:123"), netip.MustParseAddrPort("192.0.2.2:123"), netip.MustParseAddrPort("[2001:db8::1]:123")
+	type said struct {
+		server     string
+		addr       netip.AddrPort
 		off, after time.Duration
 		want       bool
-	}{
-		{a, 0, 0, false}, {a, 0, time.Second, false}, {a, 0, 2 * time.Second, false}, {a, 0, 4 * time.Second, false}, {a, 0, 5 * time.Second, true},
-		{a, time.Hour, 6 * time.Second, false}, {a, 0, 7 * time.Second, false}, {b, time.Hour, 8 * time.Second, false}, {a, time.Hour, 9 * time.Second, true},
-		{b, 0, 10 * time.Second, false}, {b, 0, 30 * time.Second, false}, {b, 500 * time.Millisecond, 31 * time.Second, true},
+	}
+	const ms, s = time.Millisecond, time.Second
+	for name, all := range map[string][]said{
+		"one address":                 {{"n", a, 0, 0, false}, {"n", a, 0, s, false}, {"n", a, 0, 4 * s, false}, {"n", a, 0, 4999 * ms, false}, {"n", a, 0, 5 * s, true}},
+		"twice is not enough":         {{"n", a, 0, 0, false}, {"n", a, 0, 60 * s, false}, {"n", a, 0, 61 * s, true}},
+		"begun anew":                  {{"n", a, 0, 0, false}, {"n", a, 0, 3 * s, false}, {"n", a, time.Hour, 4 * s, false}, {"n", a, 0, 5 * s, false}, {"n", a, 0, 6 * s, false}},
+		"a clock that stands still":   {{"n", a, 0, 0, false}, {"n", a, -3 * s, 3 * s, false}, {"n", a, -6 * s, 6 * s, false}, {"n", a, -9 * s, 9 * s, false}},
+		"another address of the name": {{"n", a, 0, 0, false}, {"n", b, 500 * ms, s, true}},
+		"another that differs":        {{"n", a, 0, 0, false}, {"n", b, 2 * s, s, false}},
+		"the other family":            {{"n", a, 0, 0, false}, {"n", six, 0, s, false}, {"n", a, 0, 2 * s, false}, {"n", six, 0, 5 * s, true}},
+		"another name":                {{"n", a, 0, 0, false}, {"m", b, 0, s, true}},
+		"two names, one address":      {{"n", a, 0, 0, false}, {"m", a, 0, s, false}, {"n", a, 0, 2 * s, false}},
+		"signed, too":                 {{"n", a, 0, 0, false}, {"config", netip.AddrPort{}, 0, s, true}},
+		"signed twice":                {{"config", netip.AddrPort{}, 0, 0, false}, {"config", netip.AddrPort{}, 0, s, false}},
+		"signed by two":               {{"config", netip.AddrPort{}, 0, 0, false}, {"config2", netip.AddrPort{}, 0, s, true}},
 	} {
-		if got := say(c.voice, c.off, c.after); got != c.want {
-			t.Errorf("claim %d: %v", i, got)
+		g := New(Options{})
+		start := time.Now()
+		for i, c := range all {
+			if got := g.repeated(claim{server: c.server, addr: c.addr, time: today.Add(c.after + c.off), at: start.Add(c.after)}); got != c.want {
+				t.Errorf("%s: claim %d: %v", name, i, got)
+			}
 		}
 	}
 }
