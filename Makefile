@@ -46,12 +46,13 @@ labtool: build
 
 test: setup-lab test-unit test-lab
 
-# The module list (agent/modules.txt) is compared by a test in ./agent.
+# The module list (agent/modules.txt) is compared by a test in ./agent. The clock is tested with 32 bits, too, which end in 2038.
 test-unit:
 	@echo 'make: building and running the unit tests, three times, with each set of build tags'
 	go test -tags nethttpomithttp2 ./...
 	go test -tags nethttpomithttp2,userspace ./...
 	go test -tags nobroker ./...
+	GOARCH=386 go test ./agent/clock
 
 # The scenarios mostly wait, so that many can run at once.
 test-lab: labtool
