@@ -98,7 +98,7 @@ func TestKeeperReload(t *testing.T) {
 		for _, s := range []Settings{
 			{Servers: []string{"192.0.2.2"}}, {Servers: []string{"192.0.2.2"}, Mark: 1},
 			{Servers: []string{"192.0.2.2"}, Mark: 1, Grace: time.Second},
-			{Servers: []string{"192.0.2.2"}, Mark: 1, DNS: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")}},
+			{Servers: []string{"192.0.2.2"}, Mark: 1, Grace: time.Second, DNS: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")}},
 		} {
 			before, _ := k.Job()
 			k.Configure(s, noWay{})
@@ -195,25 +195,6 @@ func TestKeeperSigned(t *testing.T) {
 		k.Signed(today.Add(time.Hour), "https://c")
 		if len(k.sys.Steps()) != 1 {
 			t.Errorf("set %d times", len(k.sys.Steps()))
-		}
-	})
-}
-
-// Without a grace period the uplink goes on at once; the question goes on, too.
-func TestNoGrace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		k := keep(t, today, Settings{Servers: []string{"192.0.2.1"}})
-		k.Update(true)
-		began := time.Now()
-		k.run(t)
-		if _, ok := k.Job(); !ok || !k.Passed() || time.Since(began) != 0 {
-			t.Errorf("passed %v after %v", k.Passed(), time.Since(began))
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		j, _ := k.Job()
-		if a := j.Run(ctx, k.Take); a.Err == nil || !a.Final {
-			t.Errorf("%+v", a)
 		}
 	})
 }

@@ -43,7 +43,7 @@ func (t *Tunnel) addresses(link netlink.Link, d Device, vxlan bool) (warnings []
 		warnings = append(warnings, fmt.Sprintf("%s goes without IPv6: %v", d.Interface, err6))
 	}
 	if err := t.up(link, d.MTU); err != nil {
-		return nil, err
+		return nil, portOf(d.Interface, d.ListenPort, err)
 	}
 	have, err := t.h.AddrList(link, netlink.FAMILY_ALL)
 	if err != nil {

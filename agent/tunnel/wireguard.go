@@ -84,7 +84,7 @@ func (t *Tunnel) create(ctx context.Context, d Device, uplink string) error {
 		}
 	}
 	if t.spawn == nil {
-		return errors.New("this build has no userspace WireGuard: set option backend to kernel, or install the userspace variant of this package")
+		return ErrNoUserspace
 	}
 	return t.change(func() error { return t.spawn(ctx, d.Interface, mark(uplink)) })
 }
@@ -128,7 +128,7 @@ func (t *Tunnel) configure(d Device) (obsolete []wgtypes.Key, err error) {
 		return obsolete, nil
 	}
 	if err := t.change(func() error { return t.wg.ConfigureDevice(d.Interface, cfg) }); err != nil {
-		return nil, fmt.Errorf("configure WireGuard device %s: %w", d.Interface, err)
+		return nil, portOf(d.Interface, d.ListenPort, fmt.Errorf("configure WireGuard device %s: %w", d.Interface, err))
 	}
 	m.turn = d.PortTurn
 	for _, p := range d.Peers {

@@ -54,6 +54,9 @@ func (l *loop) publish(now time.Time) {
 	s.WAN = wanSays
 	f := l.facts(now)
 	s.State, s.Cause, s.Reason = f.Cause()
+	if s.Cause == status.Device {
+		s.Fault = string(tunnel.FaultOf(l.devices.err))
+	}
 	l.status.Publish(s, s.State == status.Suspect && s.Cause == status.NoAnswer && l.engine.EmptyRounds() == 0)
 }
 
