@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"wguplink/peerselector"
+
+	"wguplink/agent/printable"
 )
 
 var errNotJSON = errors.New("the answer is not JSON")
@@ -102,7 +104,7 @@ func parseLocations(body []byte) ([]string, error) {
 	names := make([]string, 0, len(list))
 	for i, raw := range list {
 		s, ok := text(raw)
-		if !ok || s == "" || len(s) > 100 || printable(s, 100) != s {
+		if !ok || s == "" || len(s) > 100 || printable.Text(s, 100) != s {
 			return nil, bad(fmt.Sprintf("locations[%d]", i), raw, "a short printable name")
 		}
 		names = append(names, s)
@@ -131,7 +133,7 @@ func checkJSON(body []byte) error {
 	case len(bytes.TrimSpace(body)) == 0:
 		return fmt.Errorf("%w but empty", errNotJSON)
 	case !json.Valid(body):
-		return fmt.Errorf("%w, it starts with %q", errNotJSON, printable(string(body), 60))
+		return fmt.Errorf("%w, it starts with %q", errNotJSON, printable.Text(string(body), 60))
 	}
 	return nil
 }
@@ -175,7 +177,7 @@ func bad(field string, raw []byte, want string) error {
 	if raw == nil {
 		return fmt.Errorf("%s is missing, want %s", field, want)
 	}
-	return fmt.Errorf("%s is %s, want %s", field, printable(string(raw), 60), want)
+	return fmt.Errorf("%s is %s, want %s", field, printable.Text(string(raw), 60), want)
 }
 
 func text(raw json.RawMessage) (string, bool) {
@@ -309,25 +311,4 @@ func dnsName(s string) bool {
 
 func alnum(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-}
-
-// printable gives at most n characters of s in one line: what is not printable, or would turn the text around, becomes a
-// question mark.
-func printable(s string, n int) string {
-	var b strings.Builder
-	for _, r := range s {
-		if n == 0 {
-			b.WriteString("…")
-			break
-		}
-		n--
-		switch {
-		case r == '\n' || r == '\t':
-			r = ' '
-		case !strconv.IsPrint(r):
-			r = '?'
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
 }

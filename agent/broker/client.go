@@ -8,12 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
+	"wguplink/agent/httpc"
 	"wguplink/peerselector"
 )
 
@@ -25,7 +25,7 @@ const (
 )
 
 // PinOnly as Options.CAFile stands for "no authority": the pin of the broker's own key is the only check.
-const PinOnly = "none"
+const PinOnly = httpc.PinOnly
 
 // DefaultTimeout is Options.Timeout when that is not set.
 const DefaultTimeout = 10 * time.Second
@@ -48,7 +48,7 @@ type Options struct {
 	// OwnChoice has the broker told the key by v1 only, which names no gateway.
 	OwnChoice bool
 	// Header is sent with each request; see Identify.
-	Header http.Header
+	Header map[string][]string
 	// Dial makes every connection. It resolves the name and marks the socket.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// OwnLink is our own address in the tunnel: a gateway that claims it is refused. It may be left out.
@@ -104,7 +104,7 @@ func (c *Client) registerAt(ctx context.Context, base *url.URL, key peerselector
 		a.API, a.Peers = "v2", []peerselector.Peer{peer}
 		return a, nil
 	}
-	var ce *connectError
+	var ce *httpc.ConnectError
 	if errors.As(e2.Err, &ce) || e2.RetryAfter > 0 || ctx.Err() != nil {
 		return Answer{}, e2
 	}
@@ -154,7 +154,7 @@ func (c *Client) post(ctx context.Context, u *url.URL, q request) (reply, *Error
 	if err != nil {
 		return reply{}, &Error{Kind: Unreachable, Err: err}
 	}
-	r, e := c.exchange(ctx, http.MethodPost, u, body)
+	r, e := c.exchange(ctx, "POST", u, body)
 	if e != nil {
 		return reply{}, e
 	}
@@ -166,8 +166,8 @@ func (c *Client) post(ctx context.Context, u *url.URL, q request) (reply, *Error
 func (c *Client) Locations(ctx context.Context) ([]string, error) {
 	var names []string
 	good, failed := c.inTurn(ctx, func(base *url.URL) (bool, *Error) {
-		r, e := c.exchange(ctx, http.MethodGet, base.JoinPath(pathLocations), nil)
-		if e == nil && (r.status == http.StatusNotFound || r.html()) {
+		r, e := c.exchange(ctx, "GET", base.JoinPath(pathLocations), nil)
+		if e == nil && (r.status == 404 || r.html()) {
 			return true, nil
 		}
 		if e == nil {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/textproto"
 	"net/url"
 	"os"
 	"strings"
@@ -120,7 +121,7 @@ func TestRequests(t *testing.T) {
 		t.Error(d, err)
 	}
 	header := func(more ...string) http.Header {
-		h := http.Header{"User-Agent": {"gluon/1 (b)"}, "X-Board-Name": {"bEvil: 1"}, "Accept": {"application/json"}, "Connection": {"close"}}
+		h := http.Header{"User-Agent": {"gluon/1 (b)"}, "X-Board-Name": {"bEvil: 1"}, "Accept": {"application/json"}, "Accept-Encoding": {"identity"}, "Connection": {"close"}}
 		if len(more) > 0 {
 			h.Set("Content-Type", "application/json")
 		}
@@ -328,7 +329,7 @@ func TestRetryAfterHeader(t *testing.T) {
 		if tt.date != "" {
 			h.Set("Date", tt.date)
 		}
-		if got := retryAfter(h, now); got != tt.want {
+		if got := retryAfter(textproto.MIMEHeader(h), now); got != tt.want {
 			t.Errorf("%q: %v, want %v", tt.value, got, tt.want)
 		}
 	}

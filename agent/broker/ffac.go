@@ -8,11 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/url"
 	"time"
 
 	"wguplink/peerselector"
+
+	"wguplink/agent/printable"
 )
 
 // maxNodeName is in bytes, the longest name in DNS.
@@ -27,7 +28,7 @@ type FFACOptions struct {
 	CAFile   string
 	Pins     [][32]byte
 	Timeout  time.Duration
-	Header   http.Header
+	Header   map[string][]string
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)
 	Now      func() time.Time
 	Intn     func(n int64) int64
@@ -45,8 +46,8 @@ func NewFFAC(o FFACOptions) (*FFAC, error) {
 	if o.NodeName == "" {
 		return nil, errors.New("broker: no node name to register; set option node_name or the host name")
 	}
-	if len(o.NodeName) > maxNodeName || printable(o.NodeName, maxNodeName) != o.NodeName {
-		return nil, fmt.Errorf("broker: node name %q; want at most %d bytes of printable text", printable(o.NodeName, 60), maxNodeName)
+	if len(o.NodeName) > maxNodeName || printable.Text(o.NodeName, maxNodeName) != o.NodeName {
+		return nil, fmt.Errorf("broker: node name %q; want at most %d bytes of printable text", printable.Text(o.NodeName, 60), maxNodeName)
 	}
 	s, err := newServers(Options{
 		Bases: o.URLs, CAFile: o.CAFile, Pins: o.Pins, Timeout: o.Timeout, Header: o.Header, Dial: o.Dial, Now: o.Now, Intn: o.Intn,
@@ -71,7 +72,7 @@ func (f *FFAC) Register(ctx context.Context, key peerselector.Key) (Answer, erro
 	}
 	good, failed := f.inTurn(ctx, func(base *url.URL) (bool, *Error) {
 		a.Broker = base.String()
-		r, e := f.exchange(ctx, http.MethodPost, base, body)
+		r, e := f.exchange(ctx, "POST", base, body)
 		if e == nil && !r.success() {
 			e = r.check()
 		}

@@ -15,6 +15,8 @@ import (
 	"unicode/utf8"
 
 	"wguplink/peerselector"
+
+	"wguplink/agent/printable"
 )
 
 // What is taken for a member that is absent.
@@ -194,7 +196,7 @@ func (m *members) id() string {
 		return strconv.FormatInt(n, 10)
 	}
 	s, ok := text(raw)
-	if !ok || s == "" || len(s) > maxID || printable(s, maxID) != s {
+	if !ok || s == "" || len(s) > maxID || printable.Text(s, maxID) != s {
 		m.fail("id", fmt.Sprintf("a whole number, or a printable text of at most %d bytes", maxID))
 	}
 	return s

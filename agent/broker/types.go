@@ -96,6 +96,14 @@ func (e *Error) Error() string { return fmt.Sprintf("broker %s: %v: %v", e.Broke
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// SaidError is what a server said about why it refuses.
+type SaidError struct {
+	Status string // e.g. "status 400 Bad Request"
+	Text   string // short and printable
+}
+
+func (e *SaidError) Error() string { return fmt.Sprintf("%s: %q", e.Status, e.Text) }
+
 // several is the cause in an Error that stands for more than one broker.
 type several struct {
 	first  error

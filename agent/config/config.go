@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"wguplink/agent/broker"
+	"wguplink/agent/signify"
 	"wguplink/peerselector"
 )
 
@@ -47,7 +47,7 @@ type Uplink struct {
 	Domain, Location string
 
 	// ConfigKey is the one that signs a Parker network's configuration.
-	ConfigKey broker.SigningKey
+	ConfigKey signify.PublicKey
 	// NodeName is what FFAC's registration calls the node; "" means its host name.
 	NodeName string
 

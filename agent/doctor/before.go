@@ -15,6 +15,7 @@ import (
 	"wguplink/agent/broker"
 	"wguplink/agent/clock"
 	"wguplink/agent/config"
+	"wguplink/agent/httpc"
 )
 
 // config looks at what was loaded, and whether an agent runs.
@@ -239,6 +240,7 @@ func (x *exam) broker(ctx context.Context) Finding {
 // refused tells the kinds of failure apart.
 func (x *exam) refused(err error) Finding {
 	var e *broker.Error
+	var cert *httpc.CertificateError
 	if !errors.As(err, &e) {
 		return fail("no broker: "+oneLine(err), "look at `list broker`")
 	}
@@ -253,7 +255,7 @@ func (x *exam) refused(err error) Finding {
 	case e.Kind == broker.Malformed:
 		x.reached = true
 		return fail(fmt.Sprintf("broker %s gives an answer that makes no sense: %s", e.Broker, says), "is this the URL of a broker? look at `list broker`")
-	case isCertificate(err):
+	case errors.As(err, &cert):
 		return fail(fmt.Sprintf("broker %s: its certificate is not accepted: %s", e.Broker, says), "is the clock right? is the package ca-bundle installed? look at options broker_ca and broker_pin")
 	}
 	return fail(fmt.Sprintf("broker %s is unreachable: %s", e.Broker, says), "is the URL in `list broker` right, and TCP to it let out? if so, ask the operators")
