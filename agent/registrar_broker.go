@@ -16,11 +16,12 @@ import (
 // newRegistrar makes the client of whatever server the protocol has; nil in a build without brokers.
 var newRegistrar = func(u config.Uplink, p wan.Path, ownLink netip.Addr) (uplink.Registrar, error) {
 	header := broker.Identify("/", broker.Board{})
+	dial := p.ByName().DialContext
 	switch u.Protocol {
 	case config.Parker:
 		return broker.NewParker(broker.ParkerOptions{
 			Bases: u.Brokers, SigningKey: u.ConfigKey, CAFile: u.BrokerCA, Pins: u.BrokerPins, Timeout: u.BrokerTimeout, Header: header,
-			Dial: p.DialContext, Version: broker.Release("/"), V6MTU: func() (int, error) { return v6MTU(u.WANDevice, p) },
+			Dial: dial, Version: broker.Release("/"), V6MTU: func() (int, error) { return v6MTU(u.WANDevice, p) },
 			Ingress: u.LimitIngress, Egress: u.LimitEgress,
 		})
 	case config.FFAC:
@@ -29,7 +30,7 @@ var newRegistrar = func(u config.Uplink, p wan.Path, ownLink netip.Addr) (uplink
 			name, _ = os.Hostname() // an empty one is refused with the way out
 		}
 		return broker.NewFFAC(broker.FFACOptions{
-			URLs: u.Brokers, NodeName: name, CAFile: u.BrokerCA, Pins: u.BrokerPins, Timeout: u.BrokerTimeout, Header: header, Dial: p.DialContext,
+			URLs: u.Brokers, NodeName: name, CAFile: u.BrokerCA, Pins: u.BrokerPins, Timeout: u.BrokerTimeout, Header: header, Dial: dial,
 		})
 	}
 	return newClient(u, p, ownLink)
@@ -61,6 +62,6 @@ var listLocations = func(ctx context.Context, u config.Uplink) ([]string, error)
 func newClient(u config.Uplink, p wan.Path, ownLink netip.Addr) (*broker.Client, error) {
 	return broker.New(broker.Options{
 		Bases: u.Brokers, CAFile: u.BrokerCA, Pins: u.BrokerPins, Timeout: u.BrokerTimeout, Domain: u.Domain, Location: u.Location, OwnChoice: u.OwnChoice,
-		Header: broker.Identify("/", broker.Board{}), Dial: p.DialContext, OwnLink: ownLink,
+		Header: broker.Identify("/", broker.Board{}), Dial: p.ByName().DialContext, OwnLink: ownLink,
 	})
 }

@@ -15,6 +15,7 @@ import (
 
 	"wguplink/peerselector"
 
+	"wguplink/agent/names"
 	"wguplink/agent/printable"
 )
 
@@ -270,21 +271,9 @@ func parseHost(s string, ok bool) (string, bool) {
 	}
 	if a, err := netip.ParseAddr(s); err == nil {
 		a = a.Unmap()
-		return a.String(), plausible(a)
+		return a.String(), names.Unicast(a)
 	}
 	return s, dnsName(s)
-}
-
-var (
-	thisNet  = netip.MustParsePrefix("0.0.0.0/8")   // RFC 1122 section 3.2.1.3
-	reserved = netip.MustParsePrefix("240.0.0.0/4") // RFC 1112 section 4, with the broadcast address
-	v4compat = netip.MustParsePrefix("::/96")       // RFC 4291 section 2.5.5.1
-)
-
-// plausible leaves private addresses in: a mesh may have its gateways in one.
-func plausible(a netip.Addr) bool {
-	return a.Zone() == "" && !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() && !a.IsLinkLocalUnicast() &&
-		!thisNet.Contains(a) && !reserved.Contains(a) && !v4compat.Contains(a)
 }
 
 // dnsName checks the syntax of RFC 1035 section 2.3.1, with underscores. A name that ends in a number is none: resolvers
