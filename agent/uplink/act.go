@@ -2,12 +2,14 @@ package uplink
 
 import (
 	"context"
-	"fmt"
+	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"wguplink/agent/config"
+	"wguplink/agent/names"
 	"wguplink/agent/status"
 	"wguplink/agent/wan"
 	"wguplink/peerselector"
@@ -53,7 +55,7 @@ func (u *Uplink) do(a peerselector.Action) bool {
 	case peerselector.Remove:
 		in, there := u.peers[a.Peer.PublicKey]
 		if there && !in.promoted && len(in.addrs) == 0 && u.engine.State() != peerselector.Connected {
-			u.resolveErr = fmt.Errorf("%v not resolved in time", in.peer.Endpoints)
+			u.resolveErr = in.unresolved()
 		}
 		delete(u.peers, a.Peer.PublicKey)
 		if there && u.cfg.Protocol == config.Parker {
@@ -103,21 +105,19 @@ func (u *Uplink) aim(in *installed) bool {
 // resolve finds the addresses of a peer's endpoints. Literal ones are there at once; names take a worker.
 func (u *Uplink) resolve(in *installed) {
 	var found []netip.AddrPort
-	names := false
+	named := false
 	for _, e := range in.peer.Endpoints {
 		if a, err := netip.ParseAddrPort(e); err == nil {
 			found = append(found, unmap(a))
 		} else {
-			names = true
+			named = true
 		}
 	}
-	if !names {
+	if !named {
 		in.addrs = u.order(found)
 		if len(in.addrs) == 0 {
 			u.work(u.ctx, func(context.Context) func() {
-				return func() {
-					u.unresolved(in, fmt.Errorf("none of %v may be used with the address families allowed", in.peer.Endpoints))
-				}
+				return func() { u.unresolved(in, &names.Error{Host: hosts(in.peer.Endpoints), Reason: names.Family}) }
 			})
 		}
 		return
@@ -174,7 +174,7 @@ func (u *Uplink) resolved(in *installed, addrs []netip.AddrPort, err error) {
 	}
 	in.addrs = u.order(addrs)
 	if err == nil && len(in.addrs) == 0 {
-		err = fmt.Errorf("%v has no address of the families allowed", in.peer.Endpoints)
+		err = &names.Error{Host: hosts(in.peer.Endpoints), Reason: names.Family}
 	}
 	if err != nil {
 		u.unresolved(in, err)
@@ -183,6 +183,27 @@ func (u *Uplink) resolved(in *installed, addrs []netip.AddrPort, err error) {
 	if u.aim(in) {
 		u.apply()
 	}
+}
+
+// unresolved says why there is no address to try the peer at.
+func (in *installed) unresolved() error {
+	if in.resolveErr != nil {
+		return in.resolveErr
+	}
+	return &names.Error{Host: hosts(in.peer.Endpoints), Reason: names.Timeout}
+}
+
+// hosts gives those of endpoints "host:port", as people list them.
+func hosts(endpoints []string) string {
+	var all []string
+	for _, e := range endpoints {
+		host, _, err := net.SplitHostPort(e)
+		if err != nil {
+			host = e
+		}
+		all = append(all, host)
+	}
+	return strings.Join(all, ", ")
 }
 
 func (u *Uplink) unresolved(in *installed, err error) {
@@ -194,7 +215,7 @@ func (u *Uplink) unresolved(in *installed, err error) {
 		delete(u.standby, in.peer.PublicKey) // it has another chance; see standByAll
 		return
 	}
-	u.resolveErr = err
+	u.resolveErr, in.resolveErr = err, err
 	u.handle(peerselector.Failed{Key: in.peer.PublicKey})
 }
 

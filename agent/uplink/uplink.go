@@ -138,6 +138,8 @@ type installed struct {
 	// handshake is when the latest was seen.
 	handshake status.Uptime
 	reaiming  bool // names are being looked up for another address
+	// resolveErr is why there is no address; nil while that is not known.
+	resolveErr error
 }
 
 // New makes an Uplink; Run starts it.
