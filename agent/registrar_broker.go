@@ -62,6 +62,7 @@ var listLocations = func(ctx context.Context, u config.Uplink) ([]string, error)
 func newClient(u config.Uplink, p wan.Path, ownLink netip.Addr) (*broker.Client, error) {
 	return broker.New(broker.Options{
 		Bases: u.Brokers, CAFile: u.BrokerCA, Pins: u.BrokerPins, Timeout: u.BrokerTimeout, Domain: u.Domain, Location: u.Location, OwnChoice: u.OwnChoice,
+		Layer3: u.Mode == config.ModeLayer3,
 		Header: broker.Identify("/", broker.Board{}), Dial: p.ByName().DialContext, OwnLink: ownLink,
 	})
 }

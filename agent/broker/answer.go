@@ -26,9 +26,11 @@ const maxLocations = 256
 
 // parseV2 reads {"Endpoint": {"Address": host, "Port": "40011", "AllowedIPs": ["fe80::…"], "PublicKey": K}}, the answer of
 // freifunkMUC/wgkex to v2. Port may be a number as well. Unknown keys are skipped; known ones that occur twice, or that
-// hold anything but one sane gateway, are an error. own and ownLink are ours; the gateway must have others.
-func parseV2(body []byte, own peerselector.Key, ownLink netip.Addr) (peerselector.Peer, error) {
+// hold anything but one sane gateway, are an error. own and ownLink are ours; the gateway must have others. With layer3 the
+// gateway's address in the tunnel is no link-local one, and prefixes that it routes may follow.
+func parseV2(body []byte, own peerselector.Key, ownLink netip.Addr, layer3 bool) (peerselector.Peer, error) {
 	var p peerselector.Peer
+	body = withoutBOM(body)
 	if err := checkJSON(body); err != nil {
 		return p, err
 	}
@@ -56,7 +58,10 @@ func parseV2(body []byte, own peerselector.Key, ownLink netip.Addr) (peerselecto
 	if k == own {
 		return p, bad("Endpoint.PublicKey", key, "another key than our own")
 	}
-	link, err := parseAllowed(allowed)
+	link, prefixes, err := parseAllowed(allowed)
+	if layer3 {
+		link, prefixes, err = parseRouted(allowed)
+	}
 	if err != nil {
 		return p, err
 	}
@@ -68,13 +73,14 @@ func parseV2(body []byte, own peerselector.Key, ownLink netip.Addr) (peerselecto
 		PublicKey:   k,
 		Endpoints:   []string{net.JoinHostPort(host, strconv.Itoa(int(port)))},
 		LinkAddress: link,
-		AllowedIPs:  []netip.Prefix{netip.PrefixFrom(link, link.BitLen())},
+		AllowedIPs:  prefixes,
 		Preferred:   true,
 	}, nil
 }
 
 // parseV1 reads {"Message": "OK"}.
 func parseV1(body []byte) error {
+	body = withoutBOM(body)
 	if err := checkJSON(body); err != nil {
 		return err
 	}
@@ -91,6 +97,7 @@ func parseV1(body []byte) error {
 // parseLocations reads {"locations": ["MUC", "Vienna"]}.
 func parseLocations(body []byte) ([]string, error) {
 	const want = "a list of names"
+	body = withoutBOM(body)
 	if err := checkJSON(body); err != nil {
 		return nil, err
 	}
@@ -115,6 +122,7 @@ func parseLocations(body []byte) ([]string, error) {
 
 // parseError reads {"error": {"message": …}}.
 func parseError(body []byte) (string, bool) {
+	body = withoutBOM(body)
 	if !json.Valid(body) {
 		return "", false
 	}
@@ -128,6 +136,10 @@ func parseError(body []byte) (string, bool) {
 	}
 	return text(in[0])
 }
+
+// withoutBOM leaves out the mark that some editors and servers put before UTF-8 text (RFC 8259 section 8.1 lets a parser
+// ignore it).
+func withoutBOM(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\ufeff")) }
 
 func checkJSON(body []byte) error {
 	switch {
@@ -234,28 +246,6 @@ func parseKey(s string, ok bool) (peerselector.Key, bool) {
 	}
 	copy(k[:], b)
 	return k, k != peerselector.Key{}
-}
-
-// parseAllowed gives the gateway's address in the tunnel, which is the first entry. The others are not used, but one that
-// would route something else to this gateway shows that it is not what we take it for.
-func parseAllowed(raw json.RawMessage) (netip.Addr, error) {
-	const want = "a list of link-local addresses (fe80::/10), each alone or with /128"
-	list, ok := array(raw)
-	if !ok || len(list) == 0 {
-		return netip.Addr{}, bad("Endpoint.AllowedIPs", raw, want)
-	}
-	var first netip.Addr
-	for i, e := range list {
-		s, ok := text(e)
-		a, err := netip.ParseAddr(strings.TrimSuffix(s, "/128"))
-		if !ok || err != nil || !a.Is6() || a.Is4In6() || a.Zone() != "" || !a.IsLinkLocalUnicast() {
-			return netip.Addr{}, bad(fmt.Sprintf("Endpoint.AllowedIPs[%d]", i), e, "a link-local address (fe80::/10), alone or with /128")
-		}
-		if i == 0 {
-			first = a
-		}
-	}
-	return first, nil
 }
 
 // parseHost takes a name in DNS syntax or an address that a gateway can have.

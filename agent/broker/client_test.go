@@ -81,6 +81,12 @@ func TestVectors(t *testing.T) {
 				if d := cmp.Diff(gateway(t, "gw2.example.org", "gw2.example.org:40002"), a.Peers[0], addrCmp, prefixCmp); d != "" || a.Fallback != nil {
 					t.Error(d, a.Fallback)
 				}
+			case strings.Contains(v.body, saysNoGateway):
+				a, err := c.Register(testContext(t), key(t, ownKey))
+				if err != nil || a.API != "v2" || len(a.Peers) != 0 {
+					t.Fatalf("got %+v, %v", a, err)
+				}
+				checkError(t, a.Fallback, Refused, "status 400 Bad Request", saysNoGateway)
 			default:
 				text := "content type text/html; charset=utf-8"
 				if strings.HasPrefix(v.body, "{") {

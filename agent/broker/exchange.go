@@ -133,17 +133,11 @@ func redirect(from *url.URL, status int, location string) (*url.URL, error) {
 	if location == "" || err != nil {
 		return nil, fmt.Errorf("status %d with redirect to %q, which is no URL", status, shown)
 	}
-	keeps := status == 307 || status == 308
-	moves := keeps || status == 301 || status == 302
 	if to.Scheme != from.Scheme || !strings.EqualFold(to.Hostname(), from.Hostname()) || port(to) != port(from) {
-		err = fmt.Errorf("status %d with redirect to %q; only %s://%s is followed", status, shown, from.Scheme, from.Host)
-		if moves {
-			err = fmt.Errorf("%w, put the new URL into `list broker`", err)
-		}
-		return nil, err
+		return nil, &RedirectError{Status: status, To: shown, Moved: true, Why: "only " + from.Scheme + "://" + from.Host + " is followed"}
 	}
-	if !keeps {
-		return nil, fmt.Errorf("status %d with redirect to %q; only 307 and 308 are followed", status, shown)
+	if status != 307 && status != 308 {
+		return nil, &RedirectError{Status: status, To: shown, Why: "only 307 and 308 are followed"}
 	}
 	to.User, to.Host = nil, from.Host // the same, but for the spelling
 	return to, nil
@@ -176,16 +170,22 @@ func (r reply) check() *Error {
 	case r.status >= 500:
 		kind = Unreachable
 	}
-	text := fmt.Sprintf("status %d %s", r.status, statusText(r.status))
+	text := r.statusLine()
 	if msg, ok := parseError(r.body); ok {
 		return &Error{Kind: kind, RetryAfter: r.retryAfter, Err: &SaidError{Status: text, Text: printable.Text(msg, 160)}}
 	}
 	return &Error{Kind: kind, RetryAfter: r.retryAfter, Err: fmt.Errorf("%s, content type %s", text, r.contentType())}
 }
 
+func (r reply) statusLine() string {
+	return strings.TrimSpace(fmt.Sprintf("status %d %s", r.status, statusText(r.status)))
+}
+
 // statusText names the statuses that servers and the proxies in front of them send (RFC 9110 section 15, RFC 6585).
 func statusText(status int) string {
 	switch status {
+	case 200:
+		return "OK"
 	case 101:
 		return "Switching Protocols"
 	case 304:
