@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"reflect"
 
@@ -126,6 +127,9 @@ func (u *Uplink) unconnected() (status.State, status.Cause, string) {
 	reason := "no gateway answers"
 	if u.resolveErr != nil {
 		reason += "; " + u.resolveErr.Error()
+	}
+	if u.known != "" {
+		reason += fmt.Sprintf("; the registration says %q: is it another node's entry? then set option node_name", u.known)
 	}
 	return status.Connecting, status.NoHandshake, reason
 }

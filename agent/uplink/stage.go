@@ -249,7 +249,7 @@ func (u *Uplink) asked(a broker.Answer, err error) {
 	before := u.brokerErr
 	u.brokerErr = err
 	if err == nil {
-		u.brokerSays = a.Broker + " (" + a.API + ")"
+		u.brokerSays, u.known = a.Broker+" ("+a.API+")", a.Known
 		if a.Fallback != nil {
 			u.log.Warn("not the first choice of broker", "why", a.Fallback)
 		}
@@ -260,7 +260,11 @@ func (u *Uplink) asked(a broker.Answer, err error) {
 			u.takeNetwork(n)
 			u.saveNetwork()
 		} else {
-			u.log.Info("registered", "broker", a.Broker, "api", a.API, "gateways", gateways)
+			attrs := []any{"broker", a.Broker, "api", a.API, "gateways", gateways}
+			if a.Known != "" {
+				attrs = append(attrs, "says", a.Known)
+			}
+			u.log.Info("registered", attrs...)
 		}
 		if gateways+len(u.cfg.Gateways) == 0 {
 			u.brokerErr = nobody(a)

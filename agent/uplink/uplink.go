@@ -89,6 +89,8 @@ type Uplink struct {
 	brokerErr  error
 	resolveErr error
 	brokerSays string
+	// known is what FFAC's server said of an entry that it has already; see broker.Answer.
+	known string
 
 	network    *broker.Network                 // Parker only; nil until there is one
 	standby    map[peerselector.Key]*installed // Parker only: with a session, but not in use
