@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"wguplink/agent/broker"
 	"wguplink/agent/mtu"
+	"wguplink/agent/signify"
 	"wguplink/peerselector"
 )
 
@@ -48,7 +48,7 @@ type Uplink struct {
 	Domain, Location string
 
 	// ConfigKey is the one that signs a Parker network's configuration.
-	ConfigKey broker.SigningKey
+	ConfigKey signify.PublicKey
 	// NodeName is what FFAC's registration calls the node; "" means its host name.
 	NodeName string
 
