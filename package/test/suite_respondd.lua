@@ -131,3 +131,37 @@ local root = lib.root(CONFIG)
 local out
 _, out = root.run('ask /usr/lib/respondd/gluon-mesh-vpn-wguplink.so statistics')
 lib.equal('no ubusd', out, '{}\n')
+
+-- The routes by Parker's tunnels, as Linux 6.18 lists them.
+local function hex6(length, hop, metric, flags, device)
+	local zero = ('0'):rep(32)
+	return zero .. ' ' .. length .. ' ' .. zero .. ' 00 ' .. hop .. ' ' .. metric .. ' 00000001 00000000 ' .. flags ..
+		('%9s'):format(device) .. '\n'
+end
+local TUNNEL4 = 'wg_c1\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n'
+local WAN4 = 'br-wan\t00000000\t0100A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n'
+local HEAD4 = 'Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n'
+local UNREACHABLE4 = '*\t00000000\t00000000\t0201\t0\t0\t65535\t00000000\t0\t0\t0\n'
+local HOP = 'fe800000000000000000000000000002'
+local TUNNEL6 = hex6('00', HOP, '00000200', '00000003', 'wg_c1')
+local WAN6 = hex6('00', HOP, '00000200', '00000003', 'br-wan')
+local UNREACHABLE6 = hex6('00', ('0'):rep(32), '0000ffff', '00200200', 'lo')
+local function routes(four, six)
+	local box = lib.root(CONFIG)
+	assert(lib.sh('mkdir -p ' .. box.path .. '/proc/net'))
+	if four then
+		box.put('/proc/net/route', HEAD4 .. four)
+		box.put('/proc/net/ipv6_route', six)
+	end
+	local good, said, why = box.run('/usr/bin/ask /usr/lib/respondd/gluon-mesh-vpn-wguplink.so statistics')
+	lib.check('ask for routes', good, why)
+	return (said:gsub('\\/', '/'))
+end
+local BOTH = '{"gateway6":"fe80::2","gateway_nexthop":"wg_c1","gateway":"10.0.0.1"}\n'
+lib.equal('routes by a tunnel', routes(TUNNEL4 .. UNREACHABLE4, TUNNEL6 .. UNREACHABLE6), BOTH)
+lib.equal('routes beside those of others', routes(WAN4 .. TUNNEL4, WAN6 .. TUNNEL6), BOTH)
+lib.equal('IPv6 alone', routes(UNREACHABLE4, TUNNEL6), '{"gateway6":"fe80::2","gateway_nexthop":"wg_c1"}\n')
+lib.equal('IPv4 alone is not told', routes(TUNNEL4, UNREACHABLE6), '{}\n')
+lib.equal('no tunnel', routes(WAN4, WAN6), '{}\n')
+lib.equal('not a default route', routes(TUNNEL4, hex6('40', HOP, '00000200', '00000003', 'wg_c1')), '{}\n')
+lib.equal('no such files', routes(), '{}\n')

@@ -87,6 +87,9 @@ for name, config in pairs({ ['a new node'] = NODE, ["a user's node"] = USERS }) 
 	assert(root.run('uci set wguplink.mesh.private_key=' .. KEY .. '; uci commit wguplink'))
 	upgrade(name .. ': WireGuard again', root)
 	closed(name .. ': before', root)
+	if name == 'a new node' then
+		lib.golden('wireguard.firewall', root.file('/etc/config/firewall'))
+	end
 	local before = root.configuration()
 
 	for round = 1, 2 do
@@ -99,6 +102,10 @@ for name, config in pairs({ ['a new node'] = NODE, ["a user's node"] = USERS }) 
 		lib.check(step .. ': a tunnel comes', ok, out)
 		lib.contains(step .. ': the node is a gateway', root.file('/etc/config/network'), "gw_mode 'server'")
 		closed(step .. ': with a tunnel', root)
+		if name == 'a new node' then
+			lib.golden('routing.firewall', root.file('/etc/config/firewall'))
+			lib.golden('routing.dhcp', root.file('/etc/config/dhcp'))
+		end
 		if round == 2 then
 			ok, out = hook(root, 'down')
 			lib.check(step .. ': it goes', ok, out)
