@@ -122,11 +122,14 @@ func (u *Uplink) apply() {
 	u.appliedAt = time.Now()
 	if err == nil {
 		u.applyErr, u.applyWait = nil, 0
-		if mtu := mtuOf(d); r.Backend == tunnel.Userspace && mtu > userspace.MaxMTU {
+		if mtu := mtuOf(d, ""); r.Backend == tunnel.Userspace && mtu > userspace.MaxMTU {
 			r.Warnings = append(r.Warnings, fmt.Sprintf("mtu %d: userspace WireGuard drops packets over %d bytes", mtu, userspace.MaxMTU))
 		}
 		if w := u.line.warning(u.fixedMTU()); w != "" {
 			r.Warnings = append(r.Warnings, w)
+		}
+		if u.network != nil {
+			r.Warnings = append(r.Warnings, u.network.Warnings...)
 		}
 		u.report, u.applied = r, d
 		u.lookSoon()
@@ -153,8 +156,13 @@ func (u *Uplink) apply() {
 	}
 }
 
-// mtuOf is the MTU of the WireGuard devices, in bytes; 0 when there is none.
-func mtuOf(d tunnel.Desired) int {
+// mtuOf is the MTU of a WireGuard device, in bytes, of the first one if there is none of that name; 0 when there is none at all.
+func mtuOf(d tunnel.Desired, device string) int {
+	for _, dev := range d.Devices {
+		if dev.Interface == device {
+			return dev.MTU
+		}
+	}
 	if len(d.Devices) == 0 {
 		return 0
 	}

@@ -94,7 +94,7 @@ func (u *Uplink) measure() {
 		u.line.known = known
 		u.apply()
 	}
-	hi := mtuOf(u.applied)
+	hi := mtuOf(u.applied, u.deviceOf(cur.PublicKey))
 	if hi <= minMTU {
 		return
 	}
@@ -115,7 +115,7 @@ func largest(ctx context.Context, device string, addr netip.Addr, hi int) (int, 
 func (u *Uplink) measured(gw peerselector.Peer, n, hi int, err error) {
 	u.line.measures = false
 	cur, ok := u.engine.Current()
-	if !ok || cur.PublicKey != gw.PublicKey || u.line.spoiled || u.engine.State() != peerselector.Connected || mtuOf(u.applied) != hi {
+	if !ok || cur.PublicKey != gw.PublicKey || u.line.spoiled || u.engine.State() != peerselector.Connected || mtuOf(u.applied, u.deviceOf(cur.PublicKey)) != hi {
 		u.line.done = false // measured something else; the next answer to a probe begins anew
 		return
 	}

@@ -10,6 +10,7 @@ import (
 
 	"wguplink/agent/broker"
 	"wguplink/agent/config"
+	"wguplink/agent/parker"
 	"wguplink/agent/status"
 	"wguplink/agent/tunnel"
 	"wguplink/agent/wan"
@@ -101,6 +102,7 @@ func (u *Uplink) desiredNetwork() tunnel.Desired {
 			{Prefix: netip.PrefixFrom(n.Address6, n.Address6.BitLen()), Peer: c.Address6},
 		}
 		if in := u.present(c.Peer.PublicKey); in != nil && in.endpoint.IsValid() {
+			dev.MTU = parker.MTU(dev.MTU, in.endpoint.Addr(), u.wanMTU())
 			p := u.peer(in)
 			p.AllowedIPs = in.peer.AllowedIPs // there is nobody to share them with on this device
 			dev.Peers = []tunnel.Peer{p}
@@ -110,6 +112,9 @@ func (u *Uplink) desiredNetwork() tunnel.Desired {
 	if cur, ok := u.engine.Current(); ok && !u.void() {
 		if c := u.concentrator(cur.PublicKey); c != nil {
 			d.Exit.Device, d.Exit.Via4, d.Exit.Via6 = u.deviceName(c), c.Address4, c.Address6
+			if mtu := u.clientMTU(d); n.XLATRange6.IsValid() && mtu != 0 {
+				d.Exit.MTU4 = mtu - parker.XLAT4
+			}
 		}
 	}
 	return d

@@ -47,7 +47,7 @@ func (u *Uplink) snapshot() status.Snapshot {
 		s.Interface = s.Network.Exit
 	}
 	if u.applyErr == nil && len(u.applied.Devices) > 0 {
-		s.Backend, s.MTU, s.Warnings = u.report.Backend.String(), mtuOf(u.applied), u.report.Warnings
+		s.Backend, s.MTU, s.Warnings = u.report.Backend.String(), mtuOf(u.applied, s.Interface), u.report.Warnings
 		if v := u.applied.VXLAN; v != nil {
 			s.VXLAN, s.VXLANMTU = v.Name, v.MTU
 		}

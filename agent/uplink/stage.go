@@ -247,6 +247,11 @@ func (u *Uplink) newRegistrar() (Registrar, error) {
 
 func (u *Uplink) asked(a broker.Answer, err error) {
 	before := u.brokerErr
+	if err == nil && a.Network != nil {
+		if bad := u.checked(a.Network); bad != nil {
+			err = &broker.Error{Kind: broker.Malformed, Broker: a.Broker, Err: bad}
+		}
+	}
 	u.brokerErr = err
 	if err == nil {
 		u.brokerSays = a.Broker + " (" + a.API + ")"

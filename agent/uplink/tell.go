@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"reflect"
 	"time"
@@ -59,12 +60,13 @@ func (u *Uplink) facts() hooks.Event {
 	if !ok || u.cfg.Protocol == config.Parker && u.void() {
 		return e
 	}
-	e.Interface, e.Gateway, e.GatewayKey, e.MTU = u.deviceOf(cur.PublicKey), cur.Name, cur.PublicKey.String(), mtuOf(u.applied)
+	e.Interface, e.Gateway, e.GatewayKey, e.MTU = u.deviceOf(cur.PublicKey), cur.Name, cur.PublicKey.String(), mtuOf(u.applied, u.deviceOf(cur.PublicKey))
 	if n := u.network; n != nil {
 		e.ID, e.Address4, e.Address6, e.Range4, e.Range6 = n.ID, n.Address4.String(), n.Address6.String(), n.Range4.String(), n.Range6.String()
 		if n.XLATRange6.IsValid() {
 			e.XlatRange6 = n.XLATRange6.String()
 		}
+		e.ClientMTU = cmp.Or(u.clientMTU(u.applied), e.MTU)
 		e.Config = json.RawMessage(bytes.TrimSpace(n.Config))
 	}
 	return e
