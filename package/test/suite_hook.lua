@@ -33,6 +33,8 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	local function node()
 		local root = lib.root(NODE)
 		assert(lib.sh('cd ' .. root.path .. ' && ln -sf ' .. shell .. ' bin/sh && mkfifo run/events run/forever'))
+		assert(lib.sh('mkdir -p ' .. root.path .. '/lib/gluon/radvd'))
+		root.put('/lib/gluon/radvd/arguments', '#!/bin/sh\n[ ! -e /tmp/range6 ] || echo -i br-client\n')
 		root.put('/run/netifd', '{"up": true, "proto": "dhcp", "ipv4-address": []}\n')
 		lib.equal('the shell is ' .. shell, select(2, lib.sh('readlink ' .. root.path .. '/bin/sh')), shell .. '\n')
 		return root
@@ -150,6 +152,20 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	-- A tunnel below what IPv6 needs: nothing for radvd, which would end.
 	ok, err = run(root, with({ WGUPLINK_EVENT = 'change', WGUPLINK_CLIENT_MTU = '1279' }))
 	lib.check(shell .. ': too small', ok and err == '' and not root.file('/tmp/adv_mtu'), err)
+
+	-- A radvd of Gluon's that knows nothing of Parker rests while ours announces.
+	local stock = node()
+	os.remove(stock.path .. '/lib/gluon/radvd/arguments')
+	stock.put('/etc/init.d/wguplink-parker-radvd', '#!/bin/sh\necho "${0##*/} $*" >>/run/calls\n')
+	assert(lib.sh('chmod 755 ' .. stock.path .. '/etc/init.d/wguplink-parker-radvd'))
+	ok, err, calls = run(stock, UP)
+	lib.check(shell .. ': stock', ok and err == '', err)
+	lib.equal(shell .. ': stock: calls', calls, 'ebtables-tiny -A PARKER_RADV -j DROP\ngluon-radvd stop\n' ..
+		'wguplink-parker-radvd stop\nnetwork reload\nnetwork done\ndnsmasq restart\ngluon-radvd stop\n' ..
+		'wguplink-parker-radvd restart\n')
+	ok, err, calls = run(stock, { WGUPLINK_PROTOCOL = 'parker', WGUPLINK_EVENT = 'down' })
+	lib.check(shell .. ': stock, down', ok and err == '', err)
+	lib.contains(shell .. ': stock, down', calls, 'network done\nwguplink-parker-radvd stop\ngluon-radvd start\n')
 
 	-- The domain has been changed to one without Parker: UCI is not touched, all else goes.
 	assert(root.run('uci set wguplink.mesh.protocol=wgkex; uci commit wguplink'))

@@ -25,6 +25,8 @@ local function parker(change)
 		dhcp = "\nconfig dnsmasq\n\toption domain 'lan'\n",
 	}, change(site.PARKER), site.PARKER_DOMAIN)
 	assert(lib.sh('cd ' .. root.path .. ' && mkfifo run/events run/forever'))
+	root.put('/etc/init.d/wguplink-parker-radvd', '#!/bin/sh\n')
+	assert(lib.sh('chmod 755 ' .. root.path .. '/etc/init.d/wguplink-parker-radvd'))
 	root.put('/run/netifd', '{"up": true, "proto": "dhcp", "ipv4-address": []}\n')
 	local ok, out, err = root.reconfigure()
 	lib.check('upgrade', ok and err == '', out .. err)

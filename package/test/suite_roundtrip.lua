@@ -55,6 +55,8 @@ end
 local function node(config)
 	local root = lib.root(config, site.WIREGUARD, site.WIREGUARD_DOMAIN)
 	assert(lib.sh('cd ' .. root.path .. ' && mkfifo run/events run/forever'))
+	root.put('/etc/init.d/wguplink-parker-radvd', '#!/bin/sh\n')
+	assert(lib.sh('chmod 755 ' .. root.path .. '/etc/init.d/wguplink-parker-radvd'))
 	root.put('/run/netifd', '{"up": true, "proto": "dhcp", "ipv4-address": []}\n')
 	return root
 end
