@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"wguplink/agent/mtu"
 	"wguplink/peerselector"
 )
 
@@ -25,14 +26,14 @@ const (
 
 // The limits of what a configuration may say.
 const (
-	minRetry         = 10           // seconds; what wgkex wishes for at the most (PARKER.md)
-	maxRetry         = 86400        // seconds
-	maxKeepalive     = 65535        // seconds; 16 bits in the kernel's WireGuard
-	minMTU, maxMTU   = 1280, 1440   // bytes; IPv6 needs the first (RFC 8200 section 5), over Ethernet IPv4 leaves the second
-	maxConcentrators = 64           // the largest number of them in wgkex (wgkex/broker/parker.py)
-	maxConcentrator  = 99999999     // the id; the device's name, "wg_c" and the id, has at most 15 bytes
-	maxID            = 64           // bytes
-	maxTime          = 253402300799 // seconds since 1970; the end of the year 9999
+	minRetry         = 10                               // seconds; what wgkex wishes for at the most (PARKER.md)
+	maxRetry         = 86400                            // seconds
+	maxKeepalive     = 65535                            // seconds; 16 bits in the kernel's WireGuard
+	minMTU, maxMTU   = mtu.Least, 1500 - mtu.WireGuard4 // the second is what Ethernet leaves with an endpoint of IPv4
+	maxConcentrators = 64                               // the largest number of them in wgkex (wgkex/broker/parker.py)
+	maxConcentrator  = 99999999                         // the id; the device's name, "wg_c" and the id, has at most 15 bytes
+	maxID            = 64                               // bytes
+	maxTime          = 253402300799                     // seconds since 1970; the end of the year 9999
 )
 
 // parseNetwork reads the signed text of a Parker server (ffbs-ansible, etcdconfigweb.py; freifunkMUC/wgkex,

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"wguplink/agent/broker"
+	"wguplink/agent/wan"
 )
 
 func TestMTU(t *testing.T) {
@@ -61,22 +62,22 @@ func TestCheck(t *testing.T) {
 	lan := netip.MustParsePrefix("192.168.178.20/24")
 	for _, tt := range []struct {
 		name     string
-		wan      WAN
+		local    wan.Local
 		warnings int
 		err      string
 	}{
-		{"nothing known", WAN{}, 0, ""},
-		{"another network", WAN{Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.5/8")}, Shared4: true}, 0, ""},
-		{"the WAN's address and network", WAN{Addresses: []netip.Prefix{lan}}, 2, ""},
-		{"the network, in one table", WAN{Addresses: []netip.Prefix{netip.MustParsePrefix("192.168.178.77/28")}, Shared4: true}, 0,
+		{"nothing known", wan.Local{}, 0, ""},
+		{"another network", wan.Local{Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.5/8")}, Shared4: true}, 0, ""},
+		{"the WAN's address and network", wan.Local{Addresses: []netip.Prefix{lan}}, 2, ""},
+		{"the network, in one table", wan.Local{Addresses: []netip.Prefix{netip.MustParsePrefix("192.168.178.77/28")}, Shared4: true}, 0,
 			"range4 192.168.178.0/24 overlaps the network 192.168.178.64/28 of the WAN"},
-		{"IPv6 in one table does not matter to IPv4", WAN{Addresses: []netip.Prefix{lan}, Shared6: true}, 2, ""},
-		{"IPv6 in one table", WAN{Addresses: []netip.Prefix{netip.MustParsePrefix("2001:db8:5::77/64")}, Shared6: true}, 0, "range6"},
-		{"link-local", WAN{Addresses: []netip.Prefix{netip.MustParsePrefix("fe80::1/64")}, Shared6: true}, 0, ""},
-		{"the gateway's address", WAN{Gateways: []netip.Addr{netip.MustParseAddr("192.168.178.20")}}, 0,
+		{"IPv6 in one table does not matter to IPv4", wan.Local{Addresses: []netip.Prefix{lan}, Shared6: true}, 2, ""},
+		{"IPv6 in one table", wan.Local{Addresses: []netip.Prefix{netip.MustParsePrefix("2001:db8:5::77/64")}, Shared6: true}, 0, "range6"},
+		{"link-local", wan.Local{Addresses: []netip.Prefix{netip.MustParsePrefix("fe80::1/64")}, Shared6: true}, 0, ""},
+		{"the gateway's address", wan.Local{Gateways: []netip.Addr{netip.MustParseAddr("192.168.178.20")}}, 0,
 			"our own address 192.168.178.20 is that of the WAN's gateway"},
 	} {
-		warnings, err := Check(n, tt.wan)
+		warnings, err := Check(n, tt.local)
 		if len(warnings) != tt.warnings || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 			t.Errorf("%s: %q, %v, want %d warnings and %q", tt.name, warnings, err, tt.warnings, tt.err)
 		}

@@ -5,21 +5,12 @@ import (
 	"net/netip"
 
 	"wguplink/agent/broker"
+	"wguplink/agent/wan"
 )
-
-// WAN is what a node has on the side of the line.
-type WAN struct {
-	// Addresses are those on the devices of the WAN, with the lengths of their networks.
-	Addresses []netip.Prefix
-	// Gateways are the next hops of its default routes.
-	Gateways []netip.Addr
-	// Shared4 and Shared6 say that the routes of the WAN are in the main table, where those for clients go, too.
-	Shared4, Shared6 bool
-}
 
 // Check compares a signed configuration with the WAN. The error says that it would cut the WAN; the warnings are about what is
 // strange, but does no harm: marked packets have a table of their own.
-func Check(n *broker.Network, w WAN) (warnings []string, err error) {
+func Check(n *broker.Network, w wan.Local) (warnings []string, err error) {
 	for _, own := range []netip.Addr{n.Address4, n.Address6} {
 		for _, gateway := range w.Gateways {
 			if gateway == own {

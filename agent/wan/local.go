@@ -58,7 +58,7 @@ func (l *Local) read(h *netlink.Handle, link netlink.Link) error {
 			return err
 		}
 		for _, r := range routes {
-			if gateway, ok := netip.AddrFromSlice(r.Gw); ok && isDefault(r) {
+			if gateway, ok := netip.AddrFromSlice(r.Gw); ok && toAll(r) {
 				l.Gateways = append(l.Gateways, gateway.Unmap())
 			}
 			if r.Table != unix.RT_TABLE_MAIN || r.Dst != nil && (r.Dst.IP.IsLinkLocalUnicast() || r.Dst.IP.IsMulticast()) {
@@ -72,4 +72,13 @@ func (l *Local) read(h *netlink.Handle, link netlink.Link) error {
 		}
 	}
 	return nil
+}
+
+// toAll says that a route is a default route.
+func toAll(r netlink.Route) bool {
+	if r.Dst == nil {
+		return true
+	}
+	ones, _ := r.Dst.Mask.Size()
+	return ones == 0
 }
