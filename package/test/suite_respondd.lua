@@ -93,14 +93,21 @@ do
 	assert(root.upgrade())
 	local ok, out, err = lib.sh(string.format([[
 		cd %s
-		mkfifo in out
+		mkfifo in out log
 		mkdir proc
 		%s/bin/ubus -alone %s/var/run/ubus/ubus.sock <in >out &
 		exec 3>in
-		unshare -nm sh -c 'mount -t proc proc proc && exec chroot . /usr/bin/wguplink run' 3>&- 2>agent.log &
+		unshare -nm sh -c 'mount -t proc proc proc && exec chroot . /usr/bin/wguplink run' 3>&- 2>log &
 		agent=$!
+		exec 4<log
 		read -r ready <out
 		[ "$ready" = ready ] || exit 1
+		while read -r line <&4; do # until the status is more than that it has begun
+			echo "$line" >>agent.log
+			case $line in *cause=*) break ;; esac
+		done
+		cat <&4 >>agent.log &
+		exec 4<&-
 		for request in statistics nodeinfo; do
 			env LD_LIBRARY_PATH= chroot . /bin/env LD_LIBRARY_PATH=/lib/standin \
 				/usr/bin/ask /usr/lib/respondd/gluon-mesh-vpn-wguplink.so $request || exit 1
