@@ -60,6 +60,8 @@ type world struct {
 	names     map[string][]netip.Addr
 	mtu       int // of the path, as the kernel knows it; 0: unknown
 	mtu6      int
+	local     wan.Local
+	localErr  error
 	largest   int // packet that passes; 0: none
 	measures  atomic.Int32
 	paths     []config.Uplink
@@ -402,7 +404,17 @@ func (p fakePath) MTU(netip.AddrPort) (int, error) {
 	return p.w.mtu, nil
 }
 
-func (p fakePath) MTU6(string) (int, error) { return p.w.mtu6, nil }
+func (p fakePath) MTU6(string) (int, error) {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	return p.w.mtu6, nil
+}
+
+func (p fakePath) Local(...string) (wan.Local, error) {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	return p.w.local, p.w.localErr
+}
 
 // reload gives the uplink another configuration, and waits until it has been taken.
 func (w *world) reload(u *Uplink, cfg config.Uplink) {

@@ -102,5 +102,5 @@ func (l *loop) measurement() (m health.Measurement, ok bool) {
 		return m, false
 	}
 	return l.line.Measurement(health.Gateway{Name: cur.Name, Device: l.kind.Device(cur.PublicKey),
-		Address: cur.LinkAddress}, l.devices.mtu())
+		Address: cur.LinkAddress}, l.mtu())
 }
