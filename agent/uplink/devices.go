@@ -57,7 +57,7 @@ func (d *devices) settle(ctx context.Context, want tunnel.Desired, now time.Time
 	if err == nil {
 		for _, w := range r.Warnings {
 			if !slices.Contains(d.report.Warnings, w) {
-				d.log.Warn("not all is as wanted", "why", w)
+				d.log.Warn("not all is as wanted", "reason", w)
 			}
 		}
 		d.applied, d.report, d.reached = want, r, true

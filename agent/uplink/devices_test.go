@@ -65,7 +65,7 @@ func TestWarningsOnce(t *testing.T) {
 	}, func(w *world, u *Uplink) {
 		said := func(want string, times int) {
 			t.Helper()
-			if n := strings.Count(w.log.String(), `msg="not all is as wanted" uplink=mesh why=`+want); n != times {
+			if n := strings.Count(w.log.String(), `msg="not all is as wanted" uplink=mesh reason=`+want); n != times {
 				t.Errorf("%q is in the log %d times, not %d", want, n, times)
 			}
 		}
