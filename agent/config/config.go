@@ -81,7 +81,9 @@ type Uplink struct {
 	LinkLocal LinkLocal
 	// LinkPrefix is the prefix length of the device's own link-local address: 64 or 128.
 	LinkPrefix int
-	Mode       Mode
+	// Unrouted says that no routes follow from the gateways' allowed IPs, only those to their link addresses.
+	Unrouted bool
+	Mode     Mode
 	// VXLAN is the zero value in ModeLayer3.
 	VXLAN VXLAN
 	// Batman is the batman-adv interface that gets the VXLAN device as a hard interface; "" means none.

@@ -2,8 +2,10 @@ package uplink
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
+	"wguplink/agent/broker"
 	"wguplink/agent/mtu"
 	"wguplink/agent/network"
 	"wguplink/agent/peers"
@@ -119,6 +121,12 @@ func (l *loop) policy() peers.Policy {
 
 // registered takes an answer of a broker.
 func (l *loop) registered(r registered, now time.Time) {
+	if n := r.answer.Network; r.err == nil && n != nil {
+		var err error
+		if r.answer.Network, err = l.checked(n); err != nil {
+			r.err = &broker.Error{Kind: broker.Malformed, Broker: r.answer.Broker, Err: err}
+		}
+	}
 	a := l.registration.Take(r.answer, r.err, len(l.cfg.Gateways), now)
 	if a.Err != nil {
 		l.handle(peerselector.BrokerFailed{RetryAfter: a.RetryAfter})
@@ -139,6 +147,20 @@ func (l *loop) registered(r registered, now time.Time) {
 		l.store.saveNetwork(n.Saved)
 	}
 	l.handle(peerselector.BrokerAnswered{Peers: a.Peers})
+}
+
+// checked compares a signed configuration with the WAN, and gives it with what is strange about it. What cannot be read of
+// the WAN is no reason to refuse it.
+func (l *loop) checked(n *broker.Network) (*broker.Network, error) {
+	local, err := l.path.Local(l.cfg.WANDevice, l.wan.Dev4, l.wan.Dev6)
+	if err != nil {
+		l.log.Debug("the signed configuration is not compared with the WAN", "err", err)
+		return n, nil
+	}
+	warnings, err := l.kind.Check(n, local)
+	out := *n
+	out.Warnings = slices.Concat(n.Warnings, warnings)
+	return &out, err
 }
 
 func (l *loop) reconnect(r reconnect) {

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,9 +56,12 @@ type world struct {
 	watchers  map[chan<- wan.State]context.Context
 	watchErr  error
 	links     func()
+	exits     bool // the links are watched with default routes
 	names     map[string][]netip.Addr
 	mtu       int // of the path, as the kernel knows it; 0: unknown
 	mtu6      int
+	local     wan.Local
+	localErr  error
 	largest   int // packet that passes; 0: none
 	measures  atomic.Int32
 	paths     []config.Uplink
@@ -168,13 +172,19 @@ func (w *world) kill(p peerselector.Peer, dead bool) {
 
 // run starts an uplink in the bubble; stop ends it, and gives its error.
 func (w *world) run(cfg config.Uplink) (u *Uplink, stop func() error) {
+	u, end := w.runUntil(cfg)
+	return u, func() error { return end(context.Canceled) }
+}
+
+// runUntil is run with a cause for the end.
+func (w *world) runUntil(cfg config.Uplink) (u *Uplink, end func(cause error) error) {
 	o := w.opts
 	o.Config, o.Clock = cfg, clock.Watch(w.sys)
 	u = New(o)
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- u.Run(ctx) }()
-	return u, func() error { cancel(); return <-ended }
+	return u, func(cause error) error { cancel(cause); return <-ended }
 }
 
 // simulate runs f in virtual time with a running uplink, and checks that it ends well.
@@ -201,8 +211,8 @@ func (w *world) machine() Machine {
 			w.with(func() { w.paths = append(w.paths, u) })
 			return fakePath{w}
 		},
-		WatchLinks: func(ctx context.Context, _ func(string) bool, _ bool, changed func()) error {
-			w.with(func() { w.links = changed })
+		WatchLinks: func(ctx context.Context, _ func(string) bool, exits bool, changed func()) error {
+			w.with(func() { w.links, w.exits = changed, exits })
 			<-ctx.Done()
 			return nil
 		},
@@ -228,6 +238,10 @@ func (w *world) Apply(_ context.Context, d tunnel.Desired) (tunnel.Report, error
 	}
 	w.applied = append(w.applied, d)
 	for _, want := range d.Devices {
+		if slices.Contains(w.report.Failed, want.Interface) {
+			delete(w.devices, want.Interface)
+			continue
+		}
 		have := w.devices[want.Interface]
 		if have == nil {
 			if want.Borrowed {
@@ -402,7 +416,17 @@ func (p fakePath) MTU(netip.AddrPort) (int, error) {
 	return p.w.mtu, nil
 }
 
-func (p fakePath) MTU6(string) (int, error) { return p.w.mtu6, nil }
+func (p fakePath) MTU6(string) (int, error) {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	return p.w.mtu6, nil
+}
+
+func (p fakePath) Local(...string) (wan.Local, error) {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	return p.w.local, p.w.localErr
+}
 
 // reload gives the uplink another configuration, and waits until it has been taken.
 func (w *world) reload(u *Uplink, cfg config.Uplink) {

@@ -157,8 +157,7 @@ func (l *loop) take(ev event, now time.Time) {
 		}
 		l.handle(failed...)
 	case measured:
-		l.line.Measured(ev.largest, ev.err, l.engine.State() == peerselector.Connected, l.kind.MTU(), l.devices.mtu(),
-			l.log)
+		l.line.Measured(ev.largest, ev.err, l.engine.State() == peerselector.Connected, l.kind.MTU(), l.mtu(), l.log)
 	case reload:
 		l.reload(ev.cfg, now)
 	case reconnect:

@@ -49,6 +49,8 @@ type Path interface {
 	// in bytes.
 	MTU(to netip.AddrPort) (int, error)
 	MTU6(device string) (int, error)
+	// Local is what the node has on these devices of the WAN.
+	Local(devices ...string) (wan.Local, error)
 }
 
 // Linux is the machine as it is. spawn is nil in a build without userspace WireGuard.
@@ -80,3 +82,5 @@ func Linux(spawn tunnel.Spawner) Machine {
 type path struct{ wan.Path }
 
 func (path) MTU6(device string) (int, error) { return wan.MTU6(device) }
+
+func (path) Local(devices ...string) (wan.Local, error) { return wan.ReadLocal(devices...) }

@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"time"
@@ -31,7 +32,10 @@ func (l *loop) alone() bool {
 func (l *loop) view() network.View {
 	v := network.View{
 		Key: l.key.forDevices(&l.cfg), MTU: l.line.MTU(l.kind.MTU(), l.wan.MTU), PortTurn: l.use.portTurn,
-		Peers: l.peers, Void: l.void(),
+		Peers: l.peers, Void: l.void(), Now: status.Now(),
+	}
+	if l.kind.Traits().Exits {
+		v.WANMTU = l.wanMTU()
 	}
 	for _, dev := range []string{l.wan.Dev4, l.wan.Dev6} {
 		if dev != "" {
@@ -42,6 +46,22 @@ func (l *loop) view() network.View {
 		v.Current = &cur
 	}
 	return v
+}
+
+// wanMTU is the WAN's for IPv6, in bytes; 0 when it is not known. It is read each time: a router
+// advertisement may change it.
+func (l *loop) wanMTU() int {
+	n, err := l.path.MTU6(cmp.Or(l.cfg.WANDevice, l.wan.Dev6, l.wan.Dev4))
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// mtu is that of the device of the gateway in use, as it was set, in bytes.
+func (l *loop) mtu() int {
+	cur, _ := l.engine.Current()
+	return l.devices.mtu(l.kind.Device(cur.PublicKey))
 }
 
 // publish makes known what has changed.
@@ -99,14 +119,18 @@ func (l *loop) snapshot(now time.Time) status.Snapshot {
 }
 
 func (l *loop) describeDevices(s *status.Snapshot) {
-	r, mtu := l.devices.report, l.devices.mtu()
+	r, mtu := l.devices.report, l.devices.mtu(s.Interface)
 	s.Backend, s.MTU = r.Backend.String(), mtu
 	s.Warnings = append(s.Warnings, r.Warnings...)
 	if r.Backend == tunnel.Userspace && mtu > userspace.MaxMTU {
 		s.Warnings = append(s.Warnings, fmt.Sprintf("mtu %d: userspace WireGuard drops packets over %d bytes", mtu,
 			userspace.MaxMTU))
 	}
-	if w := l.line.Warning(l.kind.MTU()); w != "" {
+	fixed := l.kind.MTU()
+	if fixed != 0 {
+		fixed = mtu // a kind may want less of one device
+	}
+	if w := l.line.Warning(fixed); w != "" {
 		s.Warnings = append(s.Warnings, w)
 	}
 	if v := l.devices.applied.VXLAN; v != nil {
@@ -168,8 +192,7 @@ func (l *loop) hookFacts() hooks.Event {
 	if !ok || l.void() {
 		return e
 	}
-	e.Interface, e.Gateway, e.GatewayKey, e.MTU = l.kind.Device(cur.PublicKey), cur.Name, cur.PublicKey.String(),
-		l.devices.mtu()
-	l.kind.Describe(nil, &e, network.View{Peers: l.peers})
+	e.Interface, e.Gateway, e.GatewayKey, e.MTU = l.kind.Device(cur.PublicKey), cur.Name, cur.PublicKey.String(), l.mtu()
+	l.kind.Describe(nil, &e, network.View{Peers: l.peers, Now: status.Now(), Applied: l.devices.applied.Devices})
 	return e
 }

@@ -82,7 +82,8 @@ func (l *loop) watchWAN() job {
 }
 
 func (l *loop) watchLinks() job {
-	cfg, exits := l.cfg, l.kind.Traits().Exits
+	cfg := l.cfg
+	exits := l.kind.Traits().Exits || cfg.Mode == config.ModeLayer3 // what is by the tunnel depends on them
 	key := linkWatch{cfg.Protocol, cfg.Interface, cfg.VXLAN.Name, cfg.Batman, cfg.Mode}
 	mine := func(name string) bool {
 		return cfg.Owns(name) || cfg.Mode == config.ModeVXLAN && name == cfg.VXLAN.Name || name == cfg.Batman
@@ -101,5 +102,5 @@ func (l *loop) measurement() (m health.Measurement, ok bool) {
 		return m, false
 	}
 	return l.line.Measurement(health.Gateway{Name: cur.Name, Device: l.kind.Device(cur.PublicKey),
-		Address: cur.LinkAddress}, l.devices.mtu())
+		Address: cur.LinkAddress}, l.mtu())
 }
