@@ -108,13 +108,12 @@ type View struct {
 
 // New makes the kind of network that a configuration asks for.
 func New(cfg config.Uplink) Kind {
-	switch {
-	case config.BrokerSupport && cfg.Protocol == config.Parker: // else none of it is linked
-		return &parker{cfg: cfg}
-	case cfg.Borrowed:
-		return &single{cfg: cfg, borrowed: true}
+	if config.BrokerSupport { // else none of it is linked, which a condition with more in it would not do
+		if cfg.Protocol == config.Parker {
+			return &parker{cfg: cfg}
+		}
 	}
-	return &single{cfg: cfg}
+	return &single{cfg: cfg, borrowed: cfg.Borrowed}
 }
 
 // Another says that nothing of an uplink's network may be kept from one configuration to the next.

@@ -35,9 +35,12 @@ func (l *loop) handle(events ...peerselector.Event) {
 			l.journal.leave(before.name, before.why(ev, len(l.wishes) > 0))
 		}
 	}
-	if l.engine.State() == peerselector.Suspect {
+	suspect := l.engine.State() == peerselector.Suspect
+	if suspect {
 		l.line.Spoil()
 	}
+	cur, _ := l.engine.Current()
+	l.twin.watch(cur.PublicKey, suspect, time.Now())
 	l.wishes.answer(l.engine)
 }
 
@@ -97,6 +100,9 @@ func (l *loop) replied(r Reply) {
 func (l *loop) wanChanged(s wan.State) {
 	was := l.wan
 	l.wan = s
+	if s != was {
+		l.twin = twin{} // what was silent may have been the line
+	}
 	l.peers.SetPolicy(l.policy())
 	if s.Up() && (was.MTU != s.MTU || was.Dev4 != s.Dev4 || was.Dev6 != s.Dev6) {
 		l.line.Forget() // another line

@@ -76,6 +76,10 @@ type world struct {
 type gateway struct {
 	dead bool // answers nothing
 	mute bool // shakes hands, and answers nothing else
+	// twin is how long after each handshake with us another node with our key shakes hands; 0: there is none
+	twin time.Duration
+	lost bool // the session is the twin's
+	anew bool // WireGuard has begun to wait for an answer, and will shake hands anew
 }
 
 type device struct {
@@ -299,6 +303,10 @@ func (w *world) shake(d *device, k wgtypes.Key) {
 		if g := w.gateways[p.Endpoint.AddrPort()]; g != nil && !g.dead && w.wan.Up() {
 			p.LastHandshakeTime = time.Now()
 			p.ReceiveBytes += 92
+			g.lost, g.anew = false, false
+			if g.twin != 0 {
+				time.AfterFunc(g.twin, func() { w.with(func() { g.lost = g.twin != 0 }) })
+			}
 		}
 	}
 }
@@ -341,7 +349,11 @@ func (e echo) Send(name string, to netip.Addr) error {
 	for i := range d.Peers {
 		p := &d.Peers[i]
 		g := w.gateways[p.Endpoint.AddrPort()]
-		if g == nil || g.dead || g.mute || !w.wan.Up() || len(p.AllowedIPs) == 0 || p.LastHandshakeTime.IsZero() ||
+		if g != nil && g.lost && !g.anew {
+			g.anew = true // after KEEPALIVE_TIMEOUT and REKEY_TIMEOUT
+			time.AfterFunc(15*time.Second, func() { w.shake(d, p.PublicKey) })
+		}
+		if g == nil || g.dead || g.mute || g.lost || !w.wan.Up() || len(p.AllowedIPs) == 0 || p.LastHandshakeTime.IsZero() ||
 			!p.AllowedIPs[0].Contains(to.AsSlice()) {
 			continue
 		}

@@ -76,6 +76,9 @@ func (l *loop) look(now time.Time) {
 				continue // taken off since
 			}
 			l.shook(h.Key, readings)
+			if inUse && h.Key == cur.PublicKey {
+				l.twin.shook(now)
+			}
 		}
 		l.handle(ev)
 	}

@@ -48,6 +48,7 @@ type parts struct {
 	teller       *hooks.Teller
 	wishes       wishes
 	journal      journal
+	twin         twin
 }
 
 func newLoop(u *Uplink, kernel Kernel, echo Echo, jobs *jobs) *loop {

@@ -66,7 +66,7 @@ func (l *loop) mtu() int {
 
 // publish makes known what has changed.
 func (l *loop) publish(now time.Time) {
-	s := l.snapshot()
+	s := l.snapshot(now)
 	var wanSays string
 	if l.wan != (wan.State{}) { // else it was not looked at yet
 		wanSays = l.wan.String()
@@ -80,7 +80,7 @@ func (l *loop) publish(now time.Time) {
 	l.status.Publish(s, s.State == status.Suspect && s.Cause == status.NoAnswer && l.engine.EmptyRounds() == 0)
 }
 
-func (l *loop) snapshot() status.Snapshot {
+func (l *loop) snapshot(now time.Time) status.Snapshot {
 	s := status.Snapshot{
 		Uplink: l.cfg.Name, PID: os.Getpid(), Interface: l.cfg.Interface, Clock: l.clock.Says(),
 		Broker: l.registration.Says(), Switches: l.use.switches,
@@ -107,6 +107,9 @@ func (l *loop) snapshot() status.Snapshot {
 		s.Gateway = &status.Gateway{Name: cur.Name, PublicKey: cur.PublicKey.String(), Established: l.use.established}
 		if cur.LinkAddress.IsValid() {
 			s.Gateway.LinkAddress = cur.LinkAddress.String()
+		}
+		if w := l.twin.warning(cur.Name, now); w != "" {
+			s.Warnings = append(s.Warnings, w)
 		}
 		if in := l.peers.Get(cur.PublicKey); in != nil {
 			s.Gateway.Endpoint, s.Gateway.HandshakeAt = in.Endpoint.String(), in.Handshake
