@@ -15,7 +15,8 @@
 #                 make qemu [ARCH=mips|mipsel|arm|arm64|amd64] [IMAGE=file] [IDLE=30s] [JOBS=1]; see docs/testing.md
 #   make qemu-image  the same against a small image of ours that boots as OpenWrt's do: tests the driver for IMAGE
 #   make test-cross  the unit tests for mips, mipsel, arm and arm64: make test-cross [ARCH=mips,arm]
-#   make size     what they take in flash, with all that their packages install; fails when over budget
+#   make size     what they take in flash, with all that their packages install, and with two versions of Go; the packages that
+#                 take the most; fails when over budget
 #   make packages install what is needed, then check the OpenWrt and Gluon packages (as root)
 #   make clean    remove all of it
 
@@ -129,6 +130,7 @@ cross:
 	scripts/cross
 
 size: cross
+	scripts/cross -n
 	scripts/trees
 	scripts/size
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -202,6 +203,26 @@ func TestKeys(t *testing.T) {
 		if code != exitFailed || !strings.Contains(stderr, "wguplink.mesh.private_key") || strings.Contains(stdout+stderr, broken) {
 			t.Errorf("%q: exit code %d: %s%s", verb, code, stdout, stderr)
 		}
+	}
+}
+
+// TestOwnKeyAsGateway: a node that has its own key as a gateway's would shake hands with itself.
+func TestOwnKeyAsGateway(t *testing.T) {
+	private, err := wgtypes.GeneratePrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(goodConfig, "\n\n", "\n\toption private_key '"+private.String()+"'\n\n", 1)
+	_, flags := folders(t, text)
+	if code, stdout, stderr := run(append([]string{"config", "check"}, flags...)...); code != exitOK {
+		t.Fatalf("exit code %d: %s%s", code, stdout, stderr)
+	}
+	text = regexp.MustCompile(`option public_key '[^']*'`).ReplaceAllString(text, "option public_key '"+private.PublicKey().String()+"'")
+	_, flags = folders(t, text)
+	code, stdout, stderr := run(append([]string{"config", "check"}, flags...)...)
+	if code != exitFailed || !strings.Contains(stderr, `"gw1", option "public_key"`) || !strings.Contains(stderr, "the key of this node itself") ||
+		strings.Contains(stdout+stderr, private.String()) {
+		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
 	}
 }
 

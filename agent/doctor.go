@@ -32,7 +32,10 @@ func runDoctor(o options, args []string, stdout, stderr io.Writer) int {
 		LoadKey:   func(u config.Uplink) (identity.Identity, error) { return identity.Load(o.tree(), o.keyOptions(u)) },
 	}
 	if userspace.Supported {
-		opts.Spawn = func(_ context.Context, ifname string) error { _, err := userspace.Spawn(ifname, nil); return err }
+		opts.Spawn = func(_ context.Context, ifname, alias string) error {
+			_, err := userspace.Spawn(ifname, alias, nil)
+			return err
+		}
 	}
 	if newRegistrar != nil {
 		opts.NewRegistrar = func(u config.Uplink, _ wan.Path, own netip.Addr) (doctor.Registrar, error) {

@@ -35,7 +35,9 @@ const (
 const usage = `wguplink brings a community router's mesh online: WireGuard and VXLAN to a gateway.
 
 Usage:
-  wguplink run                 run the uplinks of /etc/config/wguplink until SIGTERM; SIGHUP reads it again
+  wguplink run                 run the uplinks of /etc/config/wguplink; SIGHUP reads it again,
+                               SIGTERM ends it and leaves the tunnels, SIGINT takes them down
+  wguplink down                remove what a stopped agent has left in place for the next one
   wguplink status [--json] [UPLINK]
                                what each uplink does, and why
   wguplink reconnect [GATEWAY] switch to that gateway, or to any other, without a gap
@@ -109,6 +111,8 @@ func command(args []string, stdout, stderr io.Writer) int {
 	switch verb {
 	case "run":
 		run = func() int { return runAgent(o, stderr) }
+	case "down":
+		run = func() int { return takeDown(o, stderr) }
 	case "status":
 		about(func(u []config.Uplink) int { return showStatus(o, u, stdout, stderr) })
 	case "reconnect":

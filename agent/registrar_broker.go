@@ -18,11 +18,12 @@ import (
 var newRegistrar = func(s registration.Source) (registration.Registrar, error) {
 	header := broker.Identify("/", broker.Board{})
 	p := pathOf(s)
+	dial := p.ByName().DialContext
 	switch s.Protocol {
 	case config.Parker:
 		return broker.NewParker(broker.ParkerOptions{
 			Bases: s.Brokers, SigningKey: s.ConfigKey, CAFile: s.CA, Pins: s.Pins, Timeout: s.Timeout, Header: header,
-			Dial: p.DialContext, Version: broker.Release("/"), V6MTU: func() (int, error) { return v6MTU(s.WANDevice, p) },
+			Dial: dial, Version: broker.Release("/"), V6MTU: func() (int, error) { return v6MTU(s.WANDevice, p) },
 			Ingress: s.LimitIngress, Egress: s.LimitEgress,
 		})
 	case config.FFAC:
@@ -31,7 +32,7 @@ var newRegistrar = func(s registration.Source) (registration.Registrar, error) {
 			name, _ = os.Hostname() // an empty one is refused with the way out
 		}
 		return broker.NewFFAC(broker.FFACOptions{
-			URLs: s.Brokers, NodeName: name, CAFile: s.CA, Pins: s.Pins, Timeout: s.Timeout, Header: header, Dial: p.DialContext,
+			URLs: s.Brokers, NodeName: name, CAFile: s.CA, Pins: s.Pins, Timeout: s.Timeout, Header: header, Dial: dial,
 		})
 	}
 	return newClient(s)
@@ -71,6 +72,7 @@ var listLocations = func(ctx context.Context, u config.Uplink) ([]string, error)
 func newClient(s registration.Source) (*broker.Client, error) {
 	return broker.New(broker.Options{
 		Bases: s.Brokers, CAFile: s.CA, Pins: s.Pins, Timeout: s.Timeout, Domain: s.Domain, Location: s.Location, OwnChoice: s.OwnChoice,
-		Header: broker.Identify("/", broker.Board{}), Dial: pathOf(s).DialContext, OwnLink: s.OwnLink,
+		Layer3: s.Layer3,
+		Header: broker.Identify("/", broker.Board{}), Dial: pathOf(s).ByName().DialContext, OwnLink: s.OwnLink,
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"golang.zx2c4.com/wireguard/wgctrl"
 
@@ -86,6 +87,23 @@ func count(s *status.Snapshot) {
 	}
 }
 
+// ownGateway finds a gateway with this node's own key: the handshake would be one with itself. Without a key yet there is none.
+func ownGateway(o options, u config.Uplink) error {
+	own, err := identity.Public(o.tree(), o.keyOptions(u))
+	if err != nil {
+		return nil // identity.Check has said what is wrong, and a key that is still to be made is nobody else's
+	}
+	for _, g := range u.Gateways {
+		if [32]byte(g.PublicKey) == [32]byte(own) {
+			return config.Problem{
+				File: filepath.Join(o.config, config.Package), Section: g.Name, Option: "public_key", Value: own.String(),
+				Reason: "the key of this node itself", Allowed: "the key of the gateway",
+			}
+		}
+	}
+	return nil
+}
+
 // checkConfig prints every problem of the configuration, and of the keys that it names.
 func checkConfig(o options, stdout, stderr io.Writer) int {
 	var all []error
@@ -96,6 +114,8 @@ func checkConfig(o options, stdout, stderr io.Writer) int {
 	}
 	for _, u := range cfg.Uplinks {
 		if err := identity.Check(o.tree(), o.keyOptions(u)); err != nil {
+			all = append(all, err)
+		} else if err := ownGateway(o, u); err != nil {
 			all = append(all, err)
 		}
 	}

@@ -60,8 +60,8 @@ func Default() Timing {
 		// A probe's round trip on a usual line.
 		Grace: 250 * time.Millisecond,
 		// WireGuard gives a handshake up after 5 s (REKEY_TIMEOUT) itself: no rival has needed more.
-		MaxGrace: 5 * time.Second,
-		Mute:     5 * time.Second,
+		MaxGrace:    5 * time.Second,
+		Mute:        5 * time.Second,
 		GiveUp:      RejectAfter,
 		FailMemory:  10 * time.Minute,
 		BackoffBase: time.Second,

@@ -16,6 +16,9 @@ import (
 
 	"wguplink/agent/mtu"
 	"wguplink/peerselector"
+
+	"wguplink/agent/names"
+	"wguplink/agent/printable"
 )
 
 // What is taken for a member that is absent.
@@ -164,7 +167,7 @@ func parseEndpoint(s string, ok bool) (string, bool) {
 	host, ok := h, dnsName(h)
 	if a, err := netip.ParseAddr(h); err == nil {
 		a = a.Unmap()
-		host, ok = a.String(), plausible(a) || a.IsLoopback() && a.Zone() == ""
+		host, ok = a.String(), names.Unicast(a) || a.IsLoopback() && a.Zone() == ""
 	}
 	return net.JoinHostPort(host, strconv.Itoa(int(port))), ok
 }
@@ -235,7 +238,7 @@ func (m *members) id() string {
 		return strconv.FormatInt(n, 10)
 	}
 	s, ok := text(raw)
-	if !ok || s == "" || len(s) > maxID || printable(s, maxID) != s {
+	if !ok || s == "" || len(s) > maxID || printable.Text(s, maxID) != s {
 		m.fail("id", fmt.Sprintf("a whole number, or a printable text of at most %d bytes", maxID))
 	}
 	return s
@@ -244,7 +247,7 @@ func (m *members) id() string {
 func (m *members) address4() netip.Addr {
 	s, ok := text(m.raw["address4"])
 	a, err := netip.ParseAddr(s)
-	if !ok || err != nil || !a.Is4() || !plausible(a) {
+	if !ok || err != nil || !a.Is4() || !names.Unicast(a) {
 		m.fail("address4", "a unicast IPv4 address")
 	}
 	return a
@@ -253,7 +256,7 @@ func (m *members) address4() netip.Addr {
 func (m *members) address6(linkLocal bool) netip.Addr {
 	s, ok := text(m.raw["address6"])
 	a, err := netip.ParseAddr(s)
-	good := plausible(a) || linkLocal && a.IsLinkLocalUnicast() && a.Zone() == ""
+	good := names.Unicast(a) || linkLocal && a.IsLinkLocalUnicast() && a.Zone() == ""
 	if !ok || err != nil || !a.Is6() || a.Is4In6() || !good {
 		m.fail("address6", "a unicast IPv6 address")
 	}
@@ -265,7 +268,7 @@ func (m *members) prefix(name string, low, high int) netip.Prefix {
 	s, ok := text(m.raw[name])
 	p, err := netip.ParsePrefix(s)
 	four := strings.HasSuffix(name, "4")
-	if !ok || err != nil || p.Addr().Is4() != four || p.Addr().Is4In6() || p.Bits() < low || p.Bits() > high || !plausible(p.Masked().Addr()) {
+	if !ok || err != nil || p.Addr().Is4() != four || p.Addr().Is4In6() || p.Bits() < low || p.Bits() > high || !names.Unicast(p.Masked().Addr()) {
 		family := "IPv6"
 		if four {
 			family = "IPv4"

@@ -14,6 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"wguplink/peerselector"
+
+	"wguplink/agent/printable"
 )
 
 const (
@@ -204,13 +206,13 @@ func TestParseNetworkBad(t *testing.T) {
 	type bad struct{ value, want string }
 	whole := func(field, limits string, values ...string) (list []bad) {
 		for _, v := range values {
-			list = append(list, bad{v, field + " is " + printable(v, 60) + ", want a whole number from " + limits})
+			list = append(list, bad{v, field + " is " + printable.Text(v, 60) + ", want a whole number from " + limits})
 		}
 		return list
 	}
 	is := func(field, want string, values ...string) (list []bad) {
 		for _, v := range values {
-			list = append(list, bad{v, field + " is " + printable(v, 60) + ", want " + want})
+			list = append(list, bad{v, field + " is " + printable.Text(v, 60) + ", want " + want})
 		}
 		return list
 	}
@@ -340,7 +342,7 @@ func FuzzNetwork(f *testing.F) {
 	own := key(f, ownKey)
 	signedBy := recordedKey(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if text, err := signedBy.open(b); err != nil {
+		if text, err := signedBy.Open(b); err != nil {
 			checkLine(t, err)
 		} else if !bytes.HasPrefix(b, text) || !bytes.HasSuffix(text, []byte("\n")) {
 			t.Errorf("signed text %q", text)

@@ -53,7 +53,7 @@ func (g *Gate) ask(ctx context.Context, o Options, l limits, n int) (best *answe
 		}()
 	}
 
-	all := make([]*said, len(g.o.Servers))
+	all := make([]*said, len(o.Servers))
 	var answers []*answer
 	missing := len(all)
 	take := func(s said) {

@@ -247,7 +247,8 @@ func (g *Gate) keepTrying(ctx context.Context, t trying) (res Result, good bool,
 		wait := t.backoff.delay(n)
 		if err != nil {
 			wait = slow.delay(g.unsettable() - 1)
-			res.Refused = append([]Refusal{{From: "clock", Reason: oneLine(errors.Unwrap(err))}}, res.Refused...)
+			why := Refusal{From: "clock", Reason: "cannot be set", Value: oneLine(errors.Unwrap(err))}
+			res.Refused = append([]Refusal{why}, res.Refused...)
 		}
 		if t.tell != nil {
 			t.tell(res)

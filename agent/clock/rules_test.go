@@ -331,7 +331,7 @@ func TestCannotBeSet(t *testing.T) {
 				start := time.Now()
 				res, err = g.Retry(t.Context(), func(r Result) {
 					told++
-					if !strings.HasPrefix(lines(r), "clock: ") {
+					if !strings.HasPrefix(lines(r), "clock: cannot be set: ") {
 						t.Errorf("told %q", lines(r))
 					}
 				})
@@ -366,7 +366,7 @@ func TestCannotBeSetButIsRight(t *testing.T) {
 }
 
 // A grace time of 0 waits for no server, and still lets no clock through that cannot be right.
-func TestNoGrace(t *testing.T) {
+func TestGraceOfZero(t *testing.T) {
 	for _, c := range []struct {
 		clock  time.Time
 		synced bool

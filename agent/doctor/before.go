@@ -15,6 +15,7 @@ import (
 	"wguplink/agent/broker"
 	"wguplink/agent/clock"
 	"wguplink/agent/config"
+	"wguplink/agent/httpc"
 )
 
 // config looks at what was loaded, and whether an agent runs.
@@ -236,6 +237,10 @@ func (x *exam) broker(ctx context.Context) Finding {
 	if x.answer.Fallback != nil {
 		detail += "; at first " + oneLine(x.answer.Fallback)
 	}
+	if x.answer.Known != "" {
+		detail += fmt.Sprintf("; it says %q, which is right for a node that was registered before; if no gateway answers, "+
+			"another node has that entry: set option node_name", x.answer.Known)
+	}
 	if len(x.answer.Peers) == 0 && len(x.cfg.Gateways) == 0 {
 		f := fail("the broker took the key, but names no gateway, and there is none in the configuration", "add sections `config gateway`, or ask the operators")
 		f.Detail = detail
@@ -247,6 +252,8 @@ func (x *exam) broker(ctx context.Context) Finding {
 // refused tells the kinds of failure apart.
 func (x *exam) refused(err error) Finding {
 	var e *broker.Error
+	var cert *httpc.CertificateError
+	var moved *broker.RedirectError
 	if !errors.As(err, &e) {
 		return fail("no broker: "+oneLine(err), "look at `list broker`")
 	}
@@ -255,13 +262,20 @@ func (x *exam) refused(err error) Finding {
 	case e.Kind == broker.NotRegistered:
 		x.reached = true
 		return fail(fmt.Sprintf("%s: %s", e.Broker, says), "wait that long; if it goes on, ask the operators for "+x.ident.Public.String())
+	case e.Kind == broker.Refused && x.cfg.Protocol == config.FFAC:
+		x.reached = true
+		return fail(fmt.Sprintf("registration %s says no: %s", e.Broker, says),
+			"is option node_name right, if it is set? if so, tell the operators what the server says, and the key "+x.ident.Public.String())
 	case e.Kind == broker.Refused:
 		x.reached = true
 		return fail(fmt.Sprintf("broker %s says no: %s", e.Broker, says), "is option domain '"+x.cfg.Domain+"' right? if so, tell the operators what the broker says")
+	case errors.As(err, &moved) && moved.Moved:
+		x.reached = true
+		return fail(fmt.Sprintf("broker %s has moved: %s", e.Broker, says), "put its new URL into `list broker`: "+moved.To)
 	case e.Kind == broker.Malformed:
 		x.reached = true
 		return fail(fmt.Sprintf("broker %s gives an answer that makes no sense: %s", e.Broker, says), "is this the URL of a broker? look at `list broker`")
-	case isCertificate(err):
+	case errors.As(err, &cert):
 		return fail(fmt.Sprintf("broker %s: its certificate is not accepted: %s", e.Broker, says), "is the clock right? is the package ca-bundle installed? look at options broker_ca and broker_pin")
 	}
 	return fail(fmt.Sprintf("broker %s is unreachable: %s", e.Broker, says), "is the URL in `list broker` right, and TCP to it let out? if so, ask the operators")

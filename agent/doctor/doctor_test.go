@@ -113,6 +113,19 @@ func TestCauses(t *testing.T) {
 		{name: "the broker talks nonsense", change: func(b *bed) {
 			b.broker = registrar{err: &broker.Error{Kind: broker.Malformed, Broker: "https://b", Err: errors.New("not JSON")}, asked: &b.asked}
 		}, failed: Broker, cause: "makes no sense: not JSON", remedy: "URL of a broker"},
+		{name: "the registration says no", change: func(b *bed) {
+			b.cfg.Protocol = config.FFAC
+			b.broker = registrar{err: &broker.Error{Kind: broker.Refused, Broker: "https://b", Err: &broker.SaidError{Status: "status 200 OK", Text: "Error adding key: no"}}, asked: &b.asked}
+		}, failed: Broker, cause: `registration https://b says no: status 200 OK: "Error adding key: no"`, remedy: "option node_name"},
+		{name: "the registration knows the name", change: func(b *bed) {
+			b.cfg.Protocol = config.FFAC
+			b.broker.answer.Known = "Error adding key: node_abcd already exists"
+		}, passed: Broker, detail: "another node has that entry: set option node_name"},
+		{name: "the broker has moved", change: func(b *bed) {
+			b.broker = registrar{err: &broker.Error{Kind: broker.Malformed, Broker: "http://b", Err: &broker.RedirectError{
+				Status: 301, To: "https://b/api", Moved: true, Why: "only http://b is followed",
+			}}, asked: &b.asked}
+		}, failed: Broker, cause: "broker http://b has moved: status 301", remedy: "`list broker`: https://b/api"},
 		{name: "no broker at all", change: func(b *bed) {
 			b.o.NewRegistrar = func(config.Uplink, wan.Path, netip.Addr) (Registrar, error) {
 				return nil, errors.New("broker: bad URL")

@@ -83,6 +83,14 @@ func TestSingle(t *testing.T) {
 	if d, _ := k.Desired(view(racing())); d.VXLAN != nil || k.MTU() != 1300 || len(k.Candidates()) != 1 {
 		t.Errorf("%+v", d)
 	}
+	cfg.Unrouted = true
+	d, _ = Renew(k, cfg).Desired(view(racing()))
+	if dev := d.Devices[0]; !dev.Unrouted || len(dev.Reach) != 1 || dev.Reach[0].String() != "fe80::1/128" {
+		t.Errorf("without routes from allowed IPs only the gateway in use is reached: %+v", dev)
+	}
+	if dev := dev; dev.Unrouted || dev.Reach != nil {
+		t.Errorf("%+v", dev)
+	}
 	if _, ok := k.Known(gateway(3)); ok {
 		t.Error("it is no gateway any more")
 	}

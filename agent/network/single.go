@@ -53,6 +53,9 @@ func (s *single) Desired(v View) (tunnel.Desired, bool) {
 			dev.Peers = append(dev.Peers, peer(&s.cfg, p))
 		}
 	}
+	if dev.Unrouted = s.cfg.Unrouted; s.cfg.Unrouted {
+		dev.Reach = reach(v)
+	}
 	if dev.Borrowed = s.borrowed; s.borrowed {
 		for _, g := range s.cfg.Gateways {
 			dev.Leftovers = append(dev.Leftovers, wgtypes.Key(g.PublicKey))
@@ -63,6 +66,17 @@ func (s *single) Desired(v View) (tunnel.Desired, bool) {
 		d.VXLAN = s.vxlan(v)
 	}
 	return d, true
+}
+
+// reach are the link addresses of the gateways that may be in use: what is probed has to be routed, whoever else sees to
+// the routes.
+func reach(v View) (all []netip.Prefix) {
+	for _, p := range v.Peers.Racing() {
+		if a := p.LinkAddress; p.Promoted && a.IsValid() {
+			all = append(all, netip.PrefixFrom(a, a.BitLen()))
+		}
+	}
+	return all
 }
 
 func (s *single) vxlan(v View) *tunnel.VXLAN {

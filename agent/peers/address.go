@@ -2,10 +2,13 @@ package peers
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"wguplink/agent/config"
+	"wguplink/agent/names"
 	"wguplink/agent/wan"
 	"wguplink/peerselector"
 )
@@ -72,7 +75,7 @@ func (s *Set) Resolved(l Lookup, addrs []netip.AddrPort, err error) (moved bool,
 	}
 	in.addrs = found
 	if err == nil && len(found) == 0 {
-		err = fmt.Errorf("%v has no address of the families allowed", in.Endpoints)
+		err = unresolved(in, names.Family)
 	}
 	if err != nil {
 		return false, s.fail(in, err)
@@ -117,6 +120,19 @@ func (s *Set) fail(in *Peer, err error) []peerselector.Event {
 	}
 	s.err = err
 	return []peerselector.Event{peerselector.Failed{Key: in.PublicKey}}
+}
+
+// unresolved is why there is no address to try a peer at.
+func unresolved(in *Peer, why names.Reason) error {
+	var hosts []string
+	for _, e := range in.Endpoints {
+		host, _, err := net.SplitHostPort(e)
+		if err != nil {
+			host = e
+		}
+		hosts = append(hosts, host)
+	}
+	return &names.Error{Host: strings.Join(hosts, ", "), Reason: why}
 }
 
 // Usable says that an address may be used by the policy.

@@ -7,13 +7,13 @@ package peers
 
 import (
 	"bytes"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
 	"time"
 
 	"wguplink/agent/config"
+	"wguplink/agent/names"
 	"wguplink/agent/status"
 	"wguplink/peerselector"
 )
@@ -150,7 +150,7 @@ func (s *Set) Remove(k peerselector.Key, keep bool) {
 		return
 	}
 	if !in.Promoted && in.lookup != 0 && !s.inUse() {
-		s.err = fmt.Errorf("%v not resolved in time", in.Endpoints)
+		s.err = unresolved(in, names.Timeout)
 	}
 	delete(s.racing, k)
 	in.Promoted = false

@@ -132,7 +132,7 @@ func TestSweepAfterCrash(t *testing.T) {
 	before := open(t, make)
 	d := several(t, 1, 2)
 	apply(t, before, by(d, 1))
-	if err := make(context.Background(), "wg_other"); err != nil {
+	if err := make(context.Background(), "wg_other", ""); err != nil {
 		t.Fatal(err)
 	}
 	d.Devices = d.Devices[1:]
@@ -196,7 +196,7 @@ func TestClaim(t *testing.T) {
 		d.Devices[i].Claim = true
 	}
 	for i, private := range []wgtypes.Key{d.Devices[0].PrivateKey, newKey(t)} {
-		if err := make(context.Background(), d.Devices[i].Interface); err != nil {
+		if err := make(context.Background(), d.Devices[i].Interface, ""); err != nil {
 			t.Fatal(err)
 		}
 		if err := tun.wg.ConfigureDevice(d.Devices[i].Interface, wgtypes.Config{PrivateKey: &private}); err != nil {

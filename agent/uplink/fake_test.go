@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,6 +56,7 @@ type world struct {
 	watchers  map[chan<- wan.State]context.Context
 	watchErr  error
 	links     func()
+	exits     bool // the links are watched with default routes
 	names     map[string][]netip.Addr
 	mtu       int // of the path, as the kernel knows it; 0: unknown
 	mtu6      int
@@ -166,13 +168,19 @@ func (w *world) kill(p peerselector.Peer, dead bool) {
 
 // run starts an uplink in the bubble; stop ends it, and gives its error.
 func (w *world) run(cfg config.Uplink) (u *Uplink, stop func() error) {
+	u, end := w.runUntil(cfg)
+	return u, func() error { return end(context.Canceled) }
+}
+
+// runUntil is run with a cause for the end.
+func (w *world) runUntil(cfg config.Uplink) (u *Uplink, end func(cause error) error) {
 	o := w.opts
 	o.Config, o.Clock = cfg, clock.Watch(w.sys)
 	u = New(o)
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- u.Run(ctx) }()
-	return u, func() error { cancel(); return <-ended }
+	return u, func(cause error) error { cancel(cause); return <-ended }
 }
 
 // simulate runs f in virtual time with a running uplink, and checks that it ends well.
@@ -199,8 +207,8 @@ func (w *world) machine() Machine {
 			w.with(func() { w.paths = append(w.paths, u) })
 			return fakePath{w}
 		},
-		WatchLinks: func(ctx context.Context, _ func(string) bool, _ bool, changed func()) error {
-			w.with(func() { w.links = changed })
+		WatchLinks: func(ctx context.Context, _ func(string) bool, exits bool, changed func()) error {
+			w.with(func() { w.links, w.exits = changed, exits })
 			<-ctx.Done()
 			return nil
 		},
@@ -226,6 +234,10 @@ func (w *world) Apply(_ context.Context, d tunnel.Desired) (tunnel.Report, error
 	}
 	w.applied = append(w.applied, d)
 	for _, want := range d.Devices {
+		if slices.Contains(w.report.Failed, want.Interface) {
+			delete(w.devices, want.Interface)
+			continue
+		}
 		have := w.devices[want.Interface]
 		if have == nil {
 			if want.Borrowed {

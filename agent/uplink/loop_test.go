@@ -38,15 +38,9 @@ func simulateTwice(t *testing.T, prepare func(*world) config.Uplink, first, seco
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		cfg := prepare(w)
-		o := w.opts
-		o.Config, o.Clock = cfg, clock.Watch(w.sys)
-		u := New(o)
-		ctx, cancel := context.WithCancelCause(context.Background())
-		ended := make(chan error, 1)
-		go func() { ended <- u.Run(ctx) }()
+		u, end := w.runUntil(cfg)
 		first(w, u)
-		cancel(errAbort)
-		if err := <-ended; err != nil || len(w.removed) > 0 {
+		if err := end(errAbort); err != nil || len(w.removed) > 0 {
 			t.Errorf("aborted: %v, removed %v", err, w.removed)
 		}
 		u, stop := w.run(cfg)

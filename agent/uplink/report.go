@@ -147,6 +147,7 @@ func (l *loop) facts(now time.Time) status.Facts {
 	}
 	if l.cfg.Protocol.Registers() {
 		f.Register, f.RegErr = l.registration.Trouble()
+		f.Known = l.registration.Known()
 	}
 	cur, ok := l.engine.Current()
 	if !ok {

@@ -221,3 +221,37 @@ func TestSignedNetworkAgainstTheWAN(t *testing.T) {
 		wait(t, 2*time.Minute, "taken", func() bool { return u.Snapshot().Network.Address4 == "10.0.0.7" })
 	})
 }
+
+// A device that cannot be made, such as one of another program, leaves the others at work, and is not tried again with
+// each look at the counters.
+func TestFailedDevice(t *testing.T) {
+	simulate(t, func(w *world) config.Uplink {
+		w.at(peer(1).Endpoints[0])
+		w.at(peer(2).Endpoints[0])
+		w.report.Failed, w.report.Warnings = []string{"wg_c1"}, []string{"wg_c1 exists"}
+		w.registrar = func(context.Context, registration.Source) (answer, error) {
+			return answer{Broker: "https://config", API: "parker", Network: signedNetwork(2)}, nil
+		}
+		return parker(w)
+	}, func(w *world, u *Uplink) {
+		if name := connected(t, u, 5*time.Second); name != "gw2" {
+			t.Errorf("connected to %q", name)
+		}
+		time.Sleep(2 * time.Minute)
+		w.with(func() { w.applied = nil })
+		time.Sleep(5 * applyEvery)
+		if n := len(w.applied); n < 4 || n > 6 {
+			t.Errorf("applied %d times in %v", n, 5*applyEvery)
+		}
+		if s := u.Snapshot(); len(s.Warnings) != 1 || s.Gateway.Name != "gw2" || s.Switches != 1 {
+			t.Errorf("status %+v", s)
+		}
+
+		// It works as soon as it can be made.
+		w.with(func() { w.report.Failed, w.report.Warnings = nil, nil })
+		wait(t, 2*applyEvery, "a session on the other device", func() bool {
+			s := u.Snapshot()
+			return s.Network.Tunnels[0].HandshakeAt != 0 && len(s.Warnings) == 0
+		})
+	})
+}

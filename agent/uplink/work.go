@@ -82,7 +82,8 @@ func (l *loop) watchWAN() job {
 }
 
 func (l *loop) watchLinks() job {
-	cfg, exits := l.cfg, l.kind.Traits().Exits
+	cfg := l.cfg
+	exits := l.kind.Traits().Exits || cfg.Mode == config.ModeLayer3 // what is by the tunnel depends on them
 	key := linkWatch{cfg.Protocol, cfg.Interface, cfg.VXLAN.Name, cfg.Batman, cfg.Mode}
 	mine := func(name string) bool {
 		return cfg.Owns(name) || cfg.Mode == config.ModeVXLAN && name == cfg.VXLAN.Name || name == cfg.Batman

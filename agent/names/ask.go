@@ -1,21 +1,25 @@
-package wan
+package names
 
 import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"os"
+	"sync"
 	"time"
 )
 
+// repeatAfter is how long a question waits for its answer before it is sent again, doubled each time: package net would wait
+// five seconds for what one lost packet costs.
+const repeatAfter = time.Second
+
 // askAll opens a socket that puts each question to all the name servers at once. Package net would wait five seconds for
 // one that is dead before it asks the next, which is longer than we have; and a server on a dead address family is common.
-func askAll(ctx context.Context, d net.Dialer, servers []netip.AddrPort) (net.Conn, error) {
-	var a allServers
+func askAll(ctx context.Context, d net.Dialer, servers []string, codes *codes) (net.Conn, error) {
+	a := allServers{codes: codes, heard: make(chan heard), closed: make(chan struct{})}
 	var last error
 	for _, s := range servers {
-		c, err := d.DialContext(ctx, "udp", s.String())
+		c, err := d.DialContext(ctx, "udp", s)
 		if err != nil {
 			last = err // no route to that family
 			continue
@@ -26,8 +30,6 @@ func askAll(ctx context.Context, d net.Dialer, servers []netip.AddrPort) (net.Co
 		return nil, last
 	}
 	a.UDPConn = a.conns[0]
-	a.heard = make(chan heard)
-	a.closed = make(chan struct{})
 	return &a, nil
 }
 
@@ -35,12 +37,14 @@ func askAll(ctx context.Context, d net.Dialer, servers []netip.AddrPort) (net.Co
 // tells UDP from TCP.
 type allServers struct {
 	*net.UDPConn
+	codes  *codes
 	conns  []*net.UDPConn
 	id     [2]byte // of the question
 	open   int     // sockets that may still bring an answer
 	refuse []byte  // the last answer that was a refusal
 	heard  chan heard
 	closed chan struct{}
+	once   sync.Once
 }
 
 // heard is a packet from one of the servers, or the end of its socket.
@@ -51,11 +55,12 @@ type heard struct {
 
 // Write sends the question; it is called once.
 func (a *allServers) Write(question []byte) (n int, err error) {
+	plain := withoutEDNS(question)
 	if len(question) >= 2 {
 		a.id = [2]byte(question)
 	}
 	for _, c := range a.conns {
-		if _, werr := c.Write(question); werr != nil {
+		if _, werr := c.Write(plain); werr != nil {
 			err = errors.Join(err, werr)
 			continue
 		}
@@ -65,7 +70,24 @@ func (a *allServers) Write(question []byte) (n int, err error) {
 	if a.open == 0 {
 		return 0, err
 	}
+	go a.repeat(plain)
 	return len(question), nil
+}
+
+// repeat sends the question again and again, until the end.
+func (a *allServers) repeat(question []byte) {
+	for wait := repeatAfter; ; wait *= 2 {
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-a.closed:
+			t.Stop()
+			return
+		}
+		for _, c := range a.conns {
+			_, _ = c.Write(question) // its reader hears of what is wrong
+		}
+	}
 }
 
 // listen passes on what one server says, up to a refusal or an error.
@@ -73,7 +95,7 @@ func (a *allServers) listen(c *net.UDPConn) {
 	buf := make([]byte, 4096)
 	for {
 		n, err := c.Read(buf)
-		if err == nil && (n < 4 || [2]byte(buf) != a.id) {
+		if err == nil && (n < headerSize || [2]byte(buf) != a.id) {
 			continue // no answer to this question
 		}
 		h := heard{append([]byte(nil), buf[:n]...), err}
@@ -98,6 +120,9 @@ func (a *allServers) Read(b []byte) (int, error) {
 		case <-a.closed:
 			return 0, net.ErrClosed
 		}
+		if h.err == nil {
+			a.codes.note(h.packet)
+		}
 		if h.err == nil && !refusal(h.packet) {
 			return copy(b, h.packet), nil
 		}
@@ -117,15 +142,9 @@ func (a *allServers) Read(b []byte) (int, error) {
 	return copy(b, refuse), nil
 }
 
-// refusal tells by the response code (RFC 1035, section 4.1.1) whether an answer is neither data nor "no such name".
-func refusal(packet []byte) bool {
-	const noError, nameError = 0, 3
-	code := packet[3] & 0xf
-	return code != noError && code != nameError
-}
-
+// Close ends all sockets.
 func (a *allServers) Close() error {
-	close(a.closed)
+	a.once.Do(func() { close(a.closed) })
 	var errs []error
 	for _, c := range a.conns {
 		errs = append(errs, c.Close())
@@ -133,6 +152,7 @@ func (a *allServers) Close() error {
 	return errors.Join(errs...)
 }
 
+// SetDeadline sets that of all sockets.
 func (a *allServers) SetDeadline(t time.Time) error {
 	var errs []error
 	for _, c := range a.conns {

@@ -1,4 +1,4 @@
-package broker
+package signify
 
 import (
 	"encoding/base64"
@@ -56,7 +56,7 @@ func TestParsePublicKeyBad(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			k, err := ParsePublicKey(tt.text)
-			if err == nil || k != (SigningKey{}) {
+			if err == nil || k != (PublicKey{}) {
 				t.Fatalf("got %v, %v", k, err)
 			}
 			if !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "want the line of a signify public key, 56 characters") {

@@ -1,4 +1,4 @@
-package wan
+package names
 
 import (
 	"context"
@@ -8,8 +8,6 @@ import (
 	"net/netip"
 	"testing"
 	"time"
-
-	"github.com/vishvananda/netlink"
 )
 
 // refuser answers every question with that response code.
@@ -40,7 +38,9 @@ func serveDNS(t *testing.T, answer func(m []byte, kind uint16) []byte) netip.Add
 				end += int(m[end]) + 1
 			}
 			end += 5
-			binary.BigEndian.PutUint16(m[10:], 0) // no EDNS record
+			if binary.BigEndian.Uint16(m[10:]) != 0 {
+				t.Errorf("a question with additional records: %x", m)
+			}
 			if m = answer(m[:end], binary.BigEndian.Uint16(m[end-4:])); m != nil {
 				pc.WriteTo(m, from)
 			}
@@ -51,9 +51,6 @@ func serveDNS(t *testing.T, answer func(m []byte, kind uint16) []byte) netip.Add
 
 // Whoever of several name servers knows the answer gives it, at once.
 func TestResolveSeveralServers(t *testing.T) {
-	lo, err := netlink.LinkByName("lo")
-	ok(t, err)
-	ok(t, netlink.LinkSetUp(lo))
 	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
 	ok(t, err)
 	defer silent.Close()
@@ -67,7 +64,7 @@ func TestResolveSeveralServers(t *testing.T) {
 	} {
 		// Package net itself gives up on a server after 5 s only.
 		ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
-		got, err := Path{DNS: servers}.Resolve(ctx, "gw.example.org")
+		got, err := Resolver{Servers: servers}.Lookup(ctx, "gw.example.org")
 		cancel()
 		if err != nil || len(got) != 2 {
 			t.Errorf("%v: %v, %v", servers, got, err)
@@ -75,9 +72,36 @@ func TestResolveSeveralServers(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
 	defer cancel()
-	_, err = Path{DNS: []netip.AddrPort{refuser(t, serverFailure), closed}}.Resolve(ctx, "gw.example.org")
-	var d *net.DNSError
-	if !errors.As(err, &d) || d.IsNotFound || d.IsTimeout {
+	_, err = Resolver{Servers: []netip.AddrPort{refuser(t, serverFailure), closed}}.Lookup(ctx, "gw.example.org")
+	var e *Error
+	if !errors.As(err, &e) || e.Reason != Refused {
 		t.Errorf("all refuse: %v", err)
+	}
+}
+
+// nameServer answers A with 192.0.2.7, and AAAA with 2001:db8::7 or not at all.
+func nameServer(t *testing.T, six bool) netip.AddrPort {
+	const typeA, typeAAAA = 1, 28 // RFC 1035, RFC 3596
+	data := map[uint16][]byte{typeA: {192, 0, 2, 7}}
+	if six {
+		data[typeAAAA] = netip.MustParseAddr("2001:db8::7").AsSlice()
+	}
+	return serveDNS(t, func(m []byte, kind uint16) []byte {
+		d := data[kind]
+		if d == nil {
+			return nil
+		}
+		m[2], m[3], m[7] = 0x81, 0x80, 1
+		m = append(m, 0xc0, 12)
+		m = binary.BigEndian.AppendUint16(m, kind)
+		m = append(m, 0, 1, 0, 0, 0, 60, 0, byte(len(d)))
+		return append(m, d...)
+	})
+}
+
+func ok(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
