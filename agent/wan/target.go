@@ -1,0 +1,108 @@
+package wan
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+)
+
+// Destinations are the addresses that the way out is asked for. A port of 0 is one that is not known.
+type Destinations struct {
+	// Gateways are the endpoints of gateways.
+	Gateways []netip.AddrPort
+	// Brokers are asked over TCP.
+	Brokers []netip.AddrPort
+	// Servers are name and NTP servers.
+	Servers []netip.AddrPort
+	// Open says that there may be gateways or brokers besides: those whose name is not resolved yet, or that a broker has
+	// still to tell.
+	Open bool
+}
+
+func (d Destinations) equal(e Destinations) bool {
+	return d.Open == e.Open && slices.Equal(d.Gateways, e.Gateways) && slices.Equal(d.Brokers, e.Brokers) && slices.Equal(d.Servers, e.Servers)
+}
+
+// Targets hold the present destinations. They are safe for concurrent use. nil holds none.
+type Targets struct {
+	mu      sync.Mutex
+	now     Destinations
+	changed chan struct{} // closed with the next change
+}
+
+// Set makes d the present destinations; whoever watches the way out looks again when they differ.
+func (t *Targets) Set(d Destinations) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d.equal(t.now) {
+		return
+	}
+	t.now = d
+	if t.changed != nil {
+		close(t.changed)
+		t.changed = nil
+	}
+}
+
+// get gives the destinations, and a channel that is closed when they have changed; nil for one that never is.
+func (t *Targets) get() (Destinations, <-chan struct{}) {
+	if t == nil {
+		return Destinations{Open: true}, nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.changed == nil {
+		t.changed = make(chan struct{})
+	}
+	return t.now, t.changed
+}
+
+// Addresses that stand for all the world where no destination is known: servers of the DNS root (k.root-servers.net). The
+// kernel is asked for its route; no packet is sent.
+var (
+	world4 = netip.MustParseAddr("193.0.14.129")
+	world6 = netip.MustParseAddr("2001:7fd::1")
+)
+
+// target is one address to ask the kernel for.
+type target struct {
+	netip.AddrPort
+	tcp bool
+	// routed counts only where a router is the next hop: a name server on our own link says nothing of what is behind it.
+	routed bool
+}
+
+// targets are what to ask the kernel about a family; one that is reached is enough. None means that there is nothing to
+// reach by that family.
+func (d Destinations) targets(six bool) (all []target) {
+	add := func(from []netip.AddrPort, t target) {
+		for _, a := range from {
+			t.AddrPort = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+			if ip := t.Addr(); ip.Is6() == six && routable(ip) {
+				all = append(all, t)
+			}
+		}
+	}
+	add(d.Gateways, target{})
+	add(d.Brokers, target{tcp: true})
+	switch {
+	case !d.Open && slices.ContainsFunc(d.Gateways, func(a netip.AddrPort) bool { return routable(a.Addr().Unmap()) }):
+		return all
+	case len(all) > 0:
+		add(d.Servers, target{routed: true})
+		return all
+	}
+	if add(d.Servers, target{}); len(all) > 0 {
+		return all
+	}
+	world := world4
+	if six {
+		world = world6
+	}
+	return []target{{AddrPort: netip.AddrPortFrom(world, 0)}}
+}
+
+// routable leaves out addresses of this host or of a single link: they are no reason to have a WAN.
+func routable(a netip.Addr) bool {
+	return a.IsValid() && !a.IsLoopback() && !a.IsUnspecified() && !a.IsMulticast() && !a.IsLinkLocalUnicast()
+}
