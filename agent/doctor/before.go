@@ -15,6 +15,7 @@ import (
 	"wguplink/agent/broker"
 	"wguplink/agent/clock"
 	"wguplink/agent/config"
+	"wguplink/agent/uplink"
 )
 
 // config looks at what was loaded, and whether an agent runs.
@@ -34,20 +35,29 @@ func (x *exam) config(context.Context) Finding {
 	return pass(says + "; an agent runs it, and is left alone")
 }
 
-// wan looks for a default route.
+// wan asks the kernel for the way out.
 func (x *exam) wan(context.Context) Finding {
 	if f, skipped := x.needs(Config); skipped {
 		return f
 	}
+	to := uplink.Destinations(x.cfg)
+	if g := x.says.Gateway; g != nil { // the agent has found it
+		if at, err := netip.ParseAddrPort(g.Endpoint); err == nil {
+			to.Gateways = append([]netip.AddrPort{at}, to.Gateways...)
+		}
+	}
+	x.to.Set(to)
 	s, err := x.wanState()
 	if err != nil {
 		return fail("the routes cannot be read: "+oneLine(err), "run it as root")
 	}
 	x.way = s
-	tables := fmt.Sprintf("look at `ip rule`, `ip route show table %d` and `ip -6 route show table %d`; option fwmark is %d", s.Table4, s.Table6, x.cfg.FwMark)
+	tables := fmt.Sprintf("look at `ip rule`, `ip -6 rule`, the tables that they name, and at what `ip route get ADDRESS mark %#x` says; option fwmark is %d", x.cfg.FwMark, x.cfg.FwMark)
 	switch {
+	case !s.Up() && s.Mesh:
+		return fail(s.String(), "the WAN needs routes that come before those of the mesh: a table of its own and a rule for option fwmark; "+tables)
 	case !s.Up():
-		return fail("no WAN route: "+s.String(), "is the cable in, and does the WAN get an address? "+tables)
+		return fail(s.String(), "is the cable in, and does the WAN get an address? "+tables)
 	case x.cfg.AddressFamily == config.Only6 && !s.V6, x.cfg.AddressFamily == config.Only4 && !s.V4:
 		return fail(fmt.Sprintf("option address_family is %s, and the WAN has only %s", x.cfg.AddressFamily, s), "option address_family 'auto'; or "+tables)
 	}

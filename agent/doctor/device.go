@@ -148,8 +148,9 @@ func (x *exam) ownMTU() int {
 	if n := x.answer.Network; n != nil {
 		return n.MTU
 	}
-	if x.way.MTU == 0 {
+	mtu := x.way.MTU(netip.Addr{}, x.families())
+	if mtu == 0 {
 		return defaultMTU
 	}
-	return max(minMTU, min(defaultMTU, x.way.MTU-overhead6))
+	return max(minMTU, min(defaultMTU, mtu-overhead6))
 }

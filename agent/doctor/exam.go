@@ -47,6 +47,7 @@ type exam struct {
 	pace       pace
 
 	outcome map[Stage]Outcome
+	to      wan.Targets // of the way out
 	way     wan.State
 	agent   bool // an agent runs the uplink
 	says    status.Snapshot
@@ -116,7 +117,9 @@ func (x *exam) close() {
 }
 
 func (x *exam) path() wan.Path {
-	return wan.Path{Mark: x.cfg.FwMark, DNS: x.cfg.DNSServers, Own: func(name string) bool { return x.cfg.Owns(name) || name == ownDevice }}
+	ours := uplink.OwnDevices(x.cfg)
+	own := func(name string) bool { return ours(name) || name == ownDevice || name == ownVXLAN }
+	return wan.Path{Mark: x.cfg.FwMark, DNS: x.cfg.DNSServers, Own: own, To: &x.to}
 }
 
 // linkAddress is our own one, derived as configured, or the other way.

@@ -200,6 +200,15 @@ func (u *Uplink) unresolved(in *installed, err error) {
 
 // order sorts addresses by the configured policy: with auto, the family that worked last comes first.
 func (u *Uplink) order(addrs []netip.AddrPort) []netip.AddrPort {
+	p := u.families()
+	if p.V4 && p.V6 && u.wan.V4 && u.narrow6() && slices.ContainsFunc(addrs, func(a netip.AddrPort) bool { return a.Addr().Unmap().Is4() }) {
+		p.V6 = false
+	}
+	return wan.Order(addrs, p, u.wan)
+}
+
+// families are those that the configuration allows, and their order.
+func (u *Uplink) families() wan.Preference {
 	p := wan.Preference{V4: true, V6: true, First6: u.prefer6}
 	switch u.cfg.AddressFamily {
 	case config.Prefer6:
@@ -209,10 +218,7 @@ func (u *Uplink) order(addrs []netip.AddrPort) []netip.AddrPort {
 	case config.Only4:
 		p.V6 = false
 	}
-	if p.V4 && p.V6 && u.wan.V4 && u.narrow6() && slices.ContainsFunc(addrs, func(a netip.AddrPort) bool { return a.Addr().Unmap().Is4() }) {
-		p.V6 = false
-	}
-	return wan.Order(addrs, p, u.wan)
+	return p
 }
 
 func (u *Uplink) promote(p peerselector.Peer) bool {

@@ -26,14 +26,15 @@ const measureWait = time.Second
 
 // pathMTU is what is known of the path to the gateway in use. The zero value: nothing.
 type pathMTU struct {
-	known    int    // by the kernel, to the gateway's endpoint; 0 when it was not asked
-	largest  int    // packet inside the tunnel that the gateway answers, when less than the device's MTU; 0 when not
-	none     bool   // not even that passes, which is the least possible
-	at       int    // the device's MTU when largest was measured
-	gateway  string // by whom
-	done     bool   // measured since the gateway was promoted
-	measures bool   // under way
-	spoiled  bool   // what is under way: the gateway fell silent meanwhile, or is met by another path
+	known    int        // by the kernel, to the gateway's endpoint; 0 when it was not asked
+	to       netip.Addr // the gateway's address that known is for
+	largest  int        // packet inside the tunnel that the gateway answers, when less than the device's MTU; 0 when not
+	none     bool       // not even that passes, which is the least possible
+	at       int        // the device's MTU when largest was measured
+	gateway  string     // by whom
+	done     bool       // measured since the gateway was promoted
+	measures bool       // under way
+	spoiled  bool       // what is under way: the gateway fell silent meanwhile, or is met by another path
 }
 
 // renew has the path measured again, for it is another one.
@@ -45,9 +46,13 @@ func (u *Uplink) mtu() int {
 	if fixed := u.fixedMTU(); fixed != 0 {
 		return fixed
 	}
-	path := u.wan.MTU
-	if k := u.line.known; k != 0 {
-		path = min(path, k)
+	var to netip.Addr
+	if cur, ok := u.gatewayInUse(); ok {
+		to = cur.endpoint.Addr()
+	}
+	path := u.wan.MTU(to, u.families())
+	if k := u.line.known; k != 0 && (to == u.line.to || path == 0) {
+		path = k // the device of that very way may be another one than that of the family
 	}
 	if path == 0 {
 		return defaultMTU
@@ -57,6 +62,16 @@ func (u *Uplink) mtu() int {
 		mtu = min(mtu, l)
 	}
 	return max(minMTU, mtu)
+}
+
+// gatewayInUse is the installed peer that the engine has chosen, if it has an endpoint.
+func (u *Uplink) gatewayInUse() (*installed, bool) {
+	if u.engine == nil {
+		return nil, false
+	}
+	cur, ok := u.engine.Current()
+	in := u.peers[cur.PublicKey]
+	return in, ok && in != nil && in.endpoint.IsValid()
 }
 
 // fixedMTU is the configured one, here or in a signed configuration; 0 when it is ours to choose.
@@ -90,8 +105,8 @@ func (u *Uplink) measure() {
 	u.line.done = true
 	if known, err := u.path.MTU(in.endpoint); err != nil {
 		u.log.Debug("path MTU not known", "err", err)
-	} else if known != u.line.known {
-		u.line.known = known
+	} else if known != u.line.known || u.line.to != in.endpoint.Addr() {
+		u.line.known, u.line.to = known, in.endpoint.Addr()
 		u.apply()
 	}
 	hi := mtuOf(u.applied)

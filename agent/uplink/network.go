@@ -107,7 +107,8 @@ func (u *Uplink) desiredNetwork() tunnel.Desired {
 		}
 		d.Devices = append(d.Devices, dev)
 	}
-	if cur, ok := u.engine.Current(); ok && !u.void() {
+	// Without a way out the exit is of no use, and where it is itself what keeps the kernel from the WAN, it is the cause.
+	if cur, ok := u.engine.Current(); ok && !u.void() && !(u.wan.Mesh && !u.wan.Up()) {
 		if c := u.concentrator(cur.PublicKey); c != nil {
 			d.Exit.Device, d.Exit.Via4, d.Exit.Via6 = u.deviceName(c), c.Address4, c.Address6
 		}

@@ -22,6 +22,7 @@ func (u *Uplink) reconfigure(cfg config.Uplink) {
 	}
 	u.log.Info("configuration changed")
 	u.path = u.wayOut()
+	u.path.To.Set(u.destinations())
 	others := rekeyed || !sameBrokers(old, cfg)
 	if others {
 		u.registrar = nil // made anew when it is needed
@@ -48,10 +49,11 @@ func (u *Uplink) reconfigure(cfg config.Uplink) {
 	if old.MTU != cfg.MTU {
 		u.line = pathMTU{} // to be measured anew
 	}
-	if old.FwMark != cfg.FwMark || old.Interface != cfg.Interface {
+	ours := old.Protocol != cfg.Protocol || old.Interface != cfg.Interface || old.VXLAN.Name != cfg.VXLAN.Name || old.Mode != cfg.Mode || old.Batman != cfg.Batman
+	if old.FwMark != cfg.FwMark || ours {
 		u.watchWAN()
 	}
-	if old.Protocol != cfg.Protocol || old.Interface != cfg.Interface || old.VXLAN.Name != cfg.VXLAN.Name || old.Mode != cfg.Mode || old.Batman != cfg.Batman {
+	if ours {
 		u.watchLinks()
 	}
 	u.apply()

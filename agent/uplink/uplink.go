@@ -188,12 +188,14 @@ func (u *Uplink) Run(ctx context.Context) error {
 	u.loadKey()
 	u.goOn()
 	u.apply()
+	u.path.To.Set(u.destinations())
 	u.watchWAN()
 	u.watchLinks()
 
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
+		u.path.To.Set(u.destinations())
 		u.settle()
 		u.tell()
 		timer.Reset(u.untilNext())
@@ -251,9 +253,7 @@ func (u *Uplink) watchLinks() {
 	ctx, cancel := context.WithCancel(u.ctx)
 	u.linksStop = cancel
 	cfg := u.cfg
-	mine := func(name string) bool {
-		return cfg.Owns(name) || cfg.Mode == config.ModeVXLAN && name == cfg.VXLAN.Name || name == cfg.Batman
-	}
+	mine := OwnDevices(cfg)
 	u.work(ctx, func(ctx context.Context) func() {
 		if err := tunnel.Watch(ctx, mine, cfg.Protocol == config.Parker, u.links); err != nil {
 			u.fail(err)
@@ -270,8 +270,18 @@ func (u *Uplink) fail(err error) {
 }
 
 func (u *Uplink) wayOut() wan.Path {
-	cfg := u.cfg
-	return wan.Path{Mark: cfg.FwMark, DNS: cfg.DNSServers, Own: cfg.Owns}
+	to := u.path.To // whoever watches the way out keeps them
+	if to == nil {
+		to = new(wan.Targets)
+	}
+	return wan.Path{Mark: u.cfg.FwMark, DNS: u.cfg.DNSServers, Own: OwnDevices(u.cfg), To: to}
+}
+
+// OwnDevices tells the names of the devices of an uplink: its tunnel and the mesh that it carries.
+func OwnDevices(cfg config.Uplink) func(device string) bool {
+	return func(name string) bool {
+		return cfg.Owns(name) || cfg.Mode == config.ModeVXLAN && name == cfg.VXLAN.Name || cfg.Batman != "" && name == cfg.Batman
+	}
 }
 
 func (u *Uplink) newEngine() {
@@ -303,7 +313,7 @@ func (u *Uplink) wanChanged(s wan.State) {
 		u.handle(peerselector.WANDown{})
 		return
 	}
-	if was.MTU != s.MTU || was.Dev4 != s.Dev4 || was.Dev6 != s.Dev6 {
+	if was.MTU4 != s.MTU4 || was.MTU6 != s.MTU6 || was.Dev4 != s.Dev4 || was.Dev6 != s.Dev6 {
 		u.line = pathMTU{} // another line
 		u.apply()
 	}

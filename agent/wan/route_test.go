@@ -63,9 +63,9 @@ func TestState(t *testing.T) {
 	world := "to 193.0.14.129: "
 	world6 := "to 2001:7fd::1: "
 	const none = "network is unreachable"
-	both := State{V4: true, V6: true, Dev4: "uplink", Dev6: "uplink", MTU: 1492, MTU4: 1492, MTU6: 1492}
-	only4 := State{V4: true, Dev4: "uplink", MTU: 1492, MTU4: 1492, Why6: world6 + none}
-	only6 := State{V6: true, Dev6: "uplink", MTU: 1492, MTU6: 1492, Why4: world + none}
+	both := State{V4: true, V6: true, Dev4: "uplink", Dev6: "uplink", MTU4: 1492, MTU6: 1492}
+	only4 := State{V4: true, Dev4: "uplink", MTU4: 1492, Why6: world6 + none}
+	only6 := State{V6: true, Dev6: "uplink", MTU6: 1492, Why4: world + none}
 	down := State{Why4: world + none, Why6: world6 + none}
 	because := func(s State, why4, why6 string) State {
 		s.Why4, s.Why6 = why4, why6
@@ -138,7 +138,7 @@ func TestState(t *testing.T) {
 			route add default via 192.0.2.2 dev uplink table 100`, to: &Destinations{Gateways: to("203.0.113.7:51820")},
 			want: because(only4, "", "is not used by any gateway")},
 		{name: "for the protocol and port of a broker", ip: `rule add pref 100 ipproto tcp dport 443 lookup 100
-			route add default via 192.0.2.2 dev uplink table 100`, to: &Destinations{Brokers: to("203.0.113.7:443"), Open: true}, want: only4},
+			route add default via 192.0.2.2 dev uplink table 100`, to: &Destinations{Brokers: to("203.0.113.7:443"), Told: true}, want: only4},
 		{name: "several tables, the first throws", mark: 1, ip: `rule add pref 100 fwmark 1 lookup 100
 			rule add pref 101 fwmark 1 lookup 101
 			route add throw default table 100
@@ -159,31 +159,35 @@ func TestState(t *testing.T) {
 			-6 route add default via 2001:db8::2 dev uplink table 100`, want: only6},
 		{name: "our own tunnel is no way out, though a worse route leads out", mark: 1, ip: `route add default via 10.9.0.2 dev ours
 			route add default via 192.0.2.2 dev uplink metric 10`,
-			want: because(State{}, "to 193.0.14.129 leads into our own mesh, by ours", world6+none)},
+			want: because(State{Mesh: true}, "to 193.0.14.129 leads into our own mesh, by ours", world6+none)},
 		{name: "our own tunnel for one family", mark: 1, ip: "route add default via 10.9.0.2 dev ours\n" + up6,
-			want: because(only6, "to 193.0.14.129 leads into our own mesh, by ours", "")},
+			want: State{V6: true, Dev6: "uplink", MTU6: 1492, Mesh: true, Why4: "to 193.0.14.129 leads into our own mesh, by ours"}},
 
-		{name: "guifi: gateways without any default route", to: &Destinations{Gateways: to("172.16.3.4:51820"), Open: true},
+		{name: "guifi: gateways without any default route", to: &Destinations{Gateways: to("172.16.3.4:51820"), Names: true},
 			ip: "route add 172.16.0.0/12 via 192.0.2.2 dev uplink", want: only4},
-		{name: "a name server without any default route", to: &Destinations{Servers: to("172.16.0.53:53"), Open: true},
+		{name: "a name server without any default route", to: &Destinations{Servers: to("172.16.0.53:53"), Names: true},
 			ip: "route add 172.16.0.0/12 via 192.0.2.2 dev uplink", want: only4},
-		{name: "a name server on our own link, no gateway known yet", to: &Destinations{Servers: to("192.0.2.53:53"), Open: true},
+		{name: "a name server on our own link, no gateway known yet", to: &Destinations{Servers: to("192.0.2.53:53"), Names: true},
 			ip: "rule", want: only4},
-		{name: "a name server on our own link, and no way to the gateway", to: &Destinations{Gateways: to("203.0.113.7:51820"), Servers: to("192.0.2.53:53"), Open: true},
+		{name: "a name server on our own link, and no way to the gateway", to: &Destinations{Gateways: to("203.0.113.7:51820"), Servers: to("192.0.2.53:53"), Names: true},
 			ip: "rule", want: because(State{}, "to 203.0.113.7: "+none, world6+none)},
-		{name: "no way to the gateway that is known, but others may come", to: &Destinations{Gateways: to("203.0.113.7:51820"), Servers: to("198.51.100.53:53"), Open: true},
+		{name: "no way to the gateway that is known, but others may come", to: &Destinations{Gateways: to("203.0.113.7:51820"), Servers: to("198.51.100.53:53"), Names: true},
 			ip: up4 + "\nroute add unreachable 203.0.113.7", want: only4},
 		{name: "no way to the only gateway, a default route besides", to: &Destinations{Gateways: to("203.0.113.7:51820"), Servers: to("198.51.100.53:53")},
 			ip:   up4 + "\n" + up6 + "\nroute add unreachable 203.0.113.7",
 			want: because(State{}, "to 203.0.113.7: no route to host", "is not used by any gateway")},
+		{name: "no way to the only broker, a default route besides", to: &Destinations{Brokers: to("203.0.113.7:443"), Servers: to("198.51.100.53:53"), Told: true},
+			ip: up4 + "\n" + up6 + "\nroute add unreachable 203.0.113.7", want: because(only6, "to 203.0.113.7: no route to host", "")},
+		{name: "no way to the gateway of a name, a default route besides", to: &Destinations{Gateways: to("203.0.113.7:51820"), Names: true},
+			ip: up4 + "\nroute add unreachable 203.0.113.7", want: only4},
 		{name: "one of two gateways", to: &Destinations{Gateways: to("203.0.113.7:51820", "203.0.113.8:51820")},
 			ip: "route add 203.0.113.8 via 192.0.2.2 dev uplink", want: because(only4, "", "is not used by any gateway")},
 		{name: "a gateway that is ourselves", to: &Destinations{Gateways: to("192.0.2.1:51820")},
 			ip: up4, want: because(State{}, "to 192.0.2.1: it is an address of this host", "is not used by any gateway")},
 		{name: "the device that is used, not that of the default route", to: &Destinations{Gateways: to("203.0.113.7:51820", "[2001:db8:7::7]:51820")},
 			ip:   up4 + "\n" + up6 + "\nroute add 203.0.113.7 via 10.0.0.2 dev mesh",
-			want: State{V4: true, V6: true, Dev4: "mesh", Dev6: "uplink", MTU: 1492, MTU4: 1500, MTU6: 1492}},
-		{name: "addresses that are no destinations", to: &Destinations{Gateways: to("127.0.0.1:1", "[fe80::1]:1", "[::1]:1", "224.0.0.1:1", "0.0.0.0:1"), Open: true},
+			want: State{V4: true, V6: true, Dev4: "mesh", Dev6: "uplink", MTU4: 1500, MTU6: 1492}},
+		{name: "addresses that are no destinations", to: &Destinations{Gateways: to("127.0.0.1:1", "[fe80::1]:1", "[::1]:1", "224.0.0.1:1", "0.0.0.0:1"), Names: true},
 			ip: up4, want: only4},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -199,7 +203,7 @@ func TestState(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if !got.Up() && (!strings.HasPrefix(got.String(), "no route: IPv4 "+got.Why4) || !strings.HasSuffix(got.String(), got.Why6)) {
+			if !got.Up() && (!strings.HasPrefix(got.String(), "no WAN route: IPv4 "+got.Why4) || !strings.HasSuffix(got.String(), got.Why6)) {
 				t.Errorf("says %q", got)
 			}
 		})
@@ -315,7 +319,7 @@ func TestNoIPv6(t *testing.T) {
 			}
 			return ask(req)
 		}
-		s, err := k.state(Destinations{Open: true})
+		s, err := k.state(Destinations{Names: true})
 		if err != nil || !s.V4 || s.V6 || !strings.Contains(s.Why6, refusal.Error()) {
 			t.Errorf("%+v, %v", s, err)
 		}
@@ -339,6 +343,26 @@ func TestWay(t *testing.T) {
 	} {
 		if got, err := (Path{Mark: 1}).Way(netip.MustParseAddrPort(addr)); err != nil || got != want {
 			t.Errorf("to %s: %+v, %v; want %+v", addr, got, err, want)
+		}
+	}
+}
+
+// A tunnel for IPv4 beside a wide IPv6: the narrow one does not count where it is not used.
+func TestStateMTU(t *testing.T) {
+	both, no := Preference{V4: true, V6: true}, netip.Addr{}
+	lite := State{MTU4: 1280, MTU6: 1500}
+	for _, tt := range []struct {
+		s    State
+		to   netip.Addr
+		p    Preference
+		want int
+	}{
+		{lite, far6.Addr(), both, 1500}, {lite, far4.Addr(), both, 1280}, {lite, netip.AddrFrom16(far4.Addr().As16()), both, 1280},
+		{lite, no, both, 1280}, {lite, no, Preference{V6: true}, 1500}, {lite, no, Preference{V4: true}, 1280},
+		{State{MTU6: 1500}, no, both, 1500}, {State{MTU4: 1492}, no, both, 1492}, {State{}, no, both, 0}, {State{MTU6: 1500}, far4.Addr(), both, 0},
+	} {
+		if got := tt.s.MTU(tt.to, tt.p); got != tt.want {
+			t.Errorf("%+v to %v with %+v: %d, want %d", tt.s, tt.to, tt.p, got, tt.want)
 		}
 	}
 }
@@ -371,7 +395,7 @@ func watched(t *testing.T, p Path) (next func() State) {
 
 func TestWatch(t *testing.T) {
 	dests := new(Targets)
-	dests.Set(Destinations{Open: true})
+	dests.Set(Destinations{Names: true})
 	next := watched(t, Path{Mark: 1, Own: func(name string) bool { return name == "ours" }, To: dests})
 	until := func(what string, want func(State) bool) {
 		t.Helper()
@@ -408,7 +432,7 @@ func TestWatch(t *testing.T) {
 	ok(t, netlink.LinkSetNoMaster(ours))
 	until("without", func(s State) bool { return s.V4 })
 	ok(t, netlink.LinkSetMTU(l, 1400))
-	until("with another MTU", func(s State) bool { return s.MTU4 == 1400 && s.MTU6 == 1400 && s.MTU == 1400 })
+	until("with another MTU", func(s State) bool { return s.MTU4 == 1400 && s.MTU6 == 1400 })
 	addr, err := netlink.ParseAddr("192.0.2.1/24")
 	ok(t, err)
 	ok(t, netlink.LinkSetDown(l))

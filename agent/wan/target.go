@@ -14,13 +14,14 @@ type Destinations struct {
 	Brokers []netip.AddrPort
 	// Servers are name and NTP servers.
 	Servers []netip.AddrPort
-	// Open says that there may be gateways or brokers besides: those whose name is not resolved yet, or that a broker has
-	// still to tell.
-	Open bool
+	// Names says that gateways or brokers have names, which may stand for other addresses than those that are known.
+	Names bool
+	// Told says that a broker tells of gateways.
+	Told bool
 }
 
 func (d Destinations) equal(e Destinations) bool {
-	return d.Open == e.Open && slices.Equal(d.Gateways, e.Gateways) && slices.Equal(d.Brokers, e.Brokers) && slices.Equal(d.Servers, e.Servers)
+	return d.Names == e.Names && d.Told == e.Told && slices.Equal(d.Gateways, e.Gateways) && slices.Equal(d.Brokers, e.Brokers) && slices.Equal(d.Servers, e.Servers)
 }
 
 // Targets hold the present destinations. They are safe for concurrent use. nil holds none.
@@ -47,7 +48,7 @@ func (t *Targets) Set(d Destinations) {
 // get gives the destinations, and a channel that is closed when they have changed; nil for one that never is.
 func (t *Targets) get() (Destinations, <-chan struct{}) {
 	if t == nil {
-		return Destinations{Open: true}, nil
+		return Destinations{Names: true}, nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -83,23 +84,25 @@ func (d Destinations) targets(six bool) (all []target) {
 			}
 		}
 	}
+	world := target{AddrPort: netip.AddrPortFrom(world4, 0)}
+	if six {
+		world.AddrPort = netip.AddrPortFrom(world6, 0)
+	}
 	add(d.Gateways, target{})
 	add(d.Brokers, target{tcp: true})
-	switch {
-	case !d.Open && slices.ContainsFunc(d.Gateways, func(a netip.AddrPort) bool { return routable(a.Addr().Unmap()) }):
-		return all
-	case len(all) > 0:
+	switch known := len(all) > 0; {
+	case known && d.Names:
 		add(d.Servers, target{routed: true})
+		return append(all, world)
+	case known:
 		return all
+	case !d.Names && !d.Told && slices.ContainsFunc(d.Gateways, func(a netip.AddrPort) bool { return routable(a.Addr().Unmap()) }):
+		return nil
 	}
 	if add(d.Servers, target{}); len(all) > 0 {
 		return all
 	}
-	world := world4
-	if six {
-		world = world6
-	}
-	return []target{{AddrPort: netip.AddrPortFrom(world, 0)}}
+	return []target{world}
 }
 
 // routable leaves out addresses of this host or of a single link: they are no reason to have a WAN.
