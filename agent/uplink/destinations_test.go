@@ -44,9 +44,9 @@ func TestDestinations(t *testing.T) {
 			NTPServers: []string{"ntp.example.org", "192.0.2.3", "192.0.2.4:124", "2001:db8::3", "[2001:db8::4]:123"}}),
 			wan.Destinations{Gateways: at("192.0.2.1:51820", "[2001:db8::1]:51820"), Names: true,
 				Servers: at("192.0.2.53:53", "192.0.2.3:123", "192.0.2.4:124", "[2001:db8::3]:123", "[2001:db8::4]:123")}},
-		{"brokers", Destinations(config.Uplink{Protocol: config.Wgkex, Brokers: link("https://192.0.2.5", "http://[2001:db8::5]/a", "https://192.0.2.6:8443")}),
+		{"brokers", Destinations(config.Uplink{Protocol: config.WGKex, Brokers: link("https://192.0.2.5", "http://[2001:db8::5]/a", "https://192.0.2.6:8443")}),
 			wan.Destinations{Brokers: at("192.0.2.5:443", "[2001:db8::5]:80", "192.0.2.6:8443"), Told: true}},
-		{"a broker's name", Destinations(config.Uplink{Protocol: config.Wgkex, Brokers: link("https://b.example.org")}), wan.Destinations{Names: true, Told: true}},
+		{"a broker's name", Destinations(config.Uplink{Protocol: config.WGKex, Brokers: link("https://b.example.org")}), wan.Destinations{Names: true, Told: true}},
 		{"resolved", u.destinations(), wan.Destinations{Gateways: at("192.0.2.8:51820", "192.0.2.9:51820"), Names: true}},
 	} {
 		if diff := cmp.Diff(tt.want, tt.got, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
