@@ -1,10 +1,13 @@
 # wguplink: see README.md
 #
 #   make          build the program for this machine: build/wguplink, and build/wguplink-userspace for the lab
+#   make help     this text
+#   make check    a quick look before a commit: format, vet, and unit tests of what changed
 #   make test     install what is needed, then all tests: unit tests for each set of build tags, then the lab (as root)
 #   make demo     install what is needed, then show a node coming up in the lab (as root)
 #   make lab      install what is needed, then break things in the lab and measure how long the mesh is gone (as root):
 #                 make lab [ONLY=scenario] [RUNS=5]; the table is in build/lab.json, too
+#   make gateway  a gateway for trying, on this machine's own address, until Ctrl-C (as root): make gateway [ADDRESS=192.0.2.1]
 #   make figures  measure the start, the failover and the memory, ten times over, in the lab (as root)
 #   make lint     gofmt, go vet, staticcheck, shellcheck
 #   make cross    static binaries for routers: build/<variant>/wguplink-<arch>
@@ -23,28 +26,40 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 export CGO_ENABLED := 0
 BUILD = go build -trimpath -buildvcs=false -ldflags "-s -w $$(scripts/version)"
 
-.PHONY: build labtool qemutool test test-unit test-lab demo lab figures setup lint cross size packages qemu qemu-image test-cross test-cross-user test-cross-vm clean
+.PHONY: help check build labtool gateway qemutool test test-unit test-lab demo lab figures setup setup-lab setup-demo lint cross size packages qemu qemu-image test-cross test-cross-user test-cross-vm clean
 
+# -v names each package as it is compiled: the first time on a small machine is minutes.
 build:
-	$(BUILD) -tags nethttpomithttp2,netgo,osusergo -o build/wguplink ./agent
-	$(BUILD) -tags nethttpomithttp2,userspace,netgo,osusergo -o build/wguplink-userspace ./agent
+	@echo 'make: building the agent; the first time it is compiled with all of its libraries (about 200 packages)'
+	$(BUILD) -v -tags nethttpomithttp2,netgo,osusergo -o build/wguplink ./agent
+	$(BUILD) -v -tags nethttpomithttp2,userspace,netgo,osusergo -o build/wguplink-userspace ./agent
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+check:
+	scripts/check
 
 labtool: build
-	cd testbed && go build -o ../build/lab ./cmd/lab
+	@echo 'make: building the lab; the first time about 300 packages'
+	cd testbed && go build -v -o ../build/lab ./cmd/lab && go build -o ../build/gateway ./cmd/gateway
 
-test: setup test-unit test-lab
+test: setup-lab test-unit test-lab
 
-# The module list (agent/modules.txt) is compared by a test in ./agent.
+# The module list (agent/modules.txt) is compared by a test in ./agent. The clock is tested with 32 bits, too, which end in 2038.
 test-unit:
+	@echo 'make: building and running the unit tests, three times, with each set of build tags'
 	go test -tags nethttpomithttp2 ./...
 	go test -tags nethttpomithttp2,userspace ./...
 	go test -tags nobroker ./...
+	GOARCH=386 go test ./agent/clock
 
 # The scenarios mostly wait, so that many can run at once.
 test-lab: labtool
-	cd testbed && go test -count=1 -parallel 8 -timeout 20m ./...
+	@echo 'make: building the tests of the lab'
+	cd testbed && go build -v ./... && go test -count=1 -parallel 8 -timeout 20m ./...
 
-demo: setup
+demo: setup-demo
 	$(MAKE) labtool
 	build/lab demo
 
@@ -52,11 +67,11 @@ demo: setup
 RUNS ?=
 ONLY ?=
 
-lab: setup
+lab: setup-lab
 	$(MAKE) labtool
 	build/lab $(if $(RUNS),-runs $(RUNS)) $(if $(ONLY),-only "$(ONLY)") trials
 
-figures: setup
+figures: setup-demo
 	$(MAKE) labtool
 	build/lab $(if $(RUNS),-runs $(RUNS)) figures
 
@@ -92,6 +107,20 @@ comma := ,
 
 setup:
 	scripts/setup
+
+# The same, with what Parker's part of the lab needs.
+setup-lab:
+	scripts/setup lab
+
+# Mosquitto, broker, worker, WireGuard, VXLAN, and batman-adv where the kernel has it.
+ADDRESS ?=
+
+gateway: setup-demo
+	$(MAKE) labtool
+	build/gateway $(if $(ADDRESS),-address $(ADDRESS))
+
+setup-demo:
+	scripts/setup demo
 
 lint:
 	scripts/lint

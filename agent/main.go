@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -38,9 +39,12 @@ Usage:
   wguplink status [--json] [UPLINK]
                                what each uplink does, and why
   wguplink reconnect [GATEWAY] switch to that gateway, or to any other, without a gap
-  wguplink doctor [UPLINK]     try each stage in the foreground, and say what is wrong and what helps
-  wguplink config check        print every problem of the configuration
-  wguplink key show [UPLINK]   print the public key
+  wguplink doctor [--json] [UPLINK]
+                               try each stage in the foreground, and say what is wrong and what helps
+  wguplink config check [--json]
+                               print every problem of the configuration
+  wguplink key show [--json] [UPLINK]
+                               print the public key
   wguplink locations [UPLINK]  print what the broker allows as option location
   wguplink wireguard-go IF     userspace WireGuard for one interface (started by the agent itself)
   wguplink wgpeerselector …    the drop-in for Gluon's wgpeerselector, also by that name; see its --help
@@ -53,6 +57,7 @@ Options, after the command:
   --ubus PATH     socket of ubusd (default: where OpenWrt has it)
   --uplink NAME   reconnect: of which uplink, where there are several
   --group GROUP   run: change to this Unix group before anything is sent, and check that it took
+  --end-with-parent  run: end at once, and leave the tunnel to the next, when the process that started it has ended
   --state DIR     what outlives a reboot (default /etc/wguplink)
   --help          this text
 
@@ -109,7 +114,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 	case "reconnect":
 		most, run = 1, func() int { return reconnect(o, rest, stdout, stderr) }
 	case "doctor":
-		most, run = 1, func() int { return runDoctor(o, rest, stdout) }
+		most, run = 1, func() int { return runDoctor(o, rest, stdout, stderr) }
 	case "config check":
 		run = func() int { return checkConfig(o, stdout, stderr) }
 	case "key show":
@@ -133,6 +138,10 @@ func command(args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	default:
 		fmt.Fprintf(stderr, "wguplink: no command %q; see wguplink --help\n", verb)
+		return exitUsage
+	}
+	if o.json && !slices.Contains([]string{"status", "doctor", "config check", "key show"}, verb) {
+		fmt.Fprintf(stderr, "wguplink %s: no option \"--json\"; see wguplink --help\n", verb)
 		return exitUsage
 	}
 	if len(rest) > most {

@@ -17,6 +17,7 @@ type options struct {
 	uplink                     string // reconnect: which one; "" means the only one
 	group                      string // run: the Unix group, name or number; "" means to stay in the present one
 	json, help                 bool
+	endWithParent              bool // run: end when the process that started us does
 }
 
 const defaultState = "/etc/wguplink"
@@ -47,6 +48,9 @@ func parseOptions(args []string) (o options, rest []string, err error) {
 			dir = &o.group
 		case "--json":
 			o.json = true
+			continue
+		case "--end-with-parent":
+			o.endWithParent = true
 			continue
 		case "--help", "-h":
 			o.help = true

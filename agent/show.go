@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -55,10 +54,7 @@ func showStatus(o options, uplinks []config.Uplink, stdout, stderr io.Writer) in
 		all = append(all, s)
 	}
 	if o.json {
-		enc := json.NewEncoder(stdout)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(all); err != nil {
-			fmt.Fprintln(stderr, err)
+		if !printJSON(all, stdout, stderr) {
 			return exitFailed
 		}
 		return code
@@ -92,17 +88,29 @@ func count(s *status.Snapshot) {
 
 // checkConfig prints every problem of the configuration, and of the keys that it names.
 func checkConfig(o options, stdout, stderr io.Writer) int {
+	var all []error
 	cfg, err := o.load()
 	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return exitFailed
+		cfg = &config.Config{}
+		all = append(all, err)
 	}
-	code := exitOK
 	for _, u := range cfg.Uplinks {
 		if err := identity.Check(o.tree(), o.keyOptions(u)); err != nil {
-			fmt.Fprintln(stderr, err)
-			code = exitFailed
+			all = append(all, err)
 		}
+	}
+	code := exitOK
+	if len(all) > 0 {
+		code = exitFailed
+	}
+	if o.json {
+		if !printJSON(checked(o, cfg, all), stdout, stderr) {
+			return exitFailed
+		}
+		return code
+	}
+	for _, err := range all {
+		fmt.Fprintln(stderr, err)
 	}
 	if code == exitOK {
 		fmt.Fprintf(stdout, "%s/%s: %d uplinks, no problem\n", o.config, config.Package, len(cfg.Uplinks))
@@ -135,20 +143,30 @@ func showLocations(uplinks []config.Uplink, stdout, stderr io.Writer) int {
 // showKey prints public keys, one a line; with several uplinks their names in front.
 func showKey(o options, uplinks []config.Uplink, stdout, stderr io.Writer) int {
 	code := exitOK
+	all := []shownKey{}
 	for _, u := range uplinks {
 		key, err := identity.Public(o.tree(), o.keyOptions(u))
+		if errors.Is(err, os.ErrNotExist) {
+			err = fmt.Errorf("uplink %s has no key yet; the agent makes one when it starts", u.Name)
+		}
+		shown := shownKey{Uplink: u.Name}
 		switch {
-		case errors.Is(err, os.ErrNotExist):
-			fmt.Fprintf(stderr, "uplink %s has no key yet; the agent makes one when it starts\n", u.Name)
-			code = exitFailed
 		case err != nil:
-			fmt.Fprintln(stderr, err)
-			code = exitFailed
+			code, shown.Problem = exitFailed, err.Error()
+			if !o.json {
+				fmt.Fprintln(stderr, err)
+			}
+		case o.json:
+			shown.PublicKey = key.String()
 		case len(uplinks) == 1:
 			fmt.Fprintln(stdout, key)
 		default:
 			fmt.Fprintln(stdout, u.Name, key)
 		}
+		all = append(all, shown)
+	}
+	if o.json && !printJSON(all, stdout, stderr) {
+		return exitFailed
 	}
 	return code
 }

@@ -62,8 +62,7 @@ func Default() Timing {
 		// WireGuard gives a handshake up after 5 s (REKEY_TIMEOUT) itself: no rival has needed more.
 		MaxGrace: 5 * time.Second,
 		Mute:     5 * time.Second,
-		// REJECT_AFTER_TIME: the session is void by then.
-		GiveUp:      180 * time.Second,
+		GiveUp:      RejectAfter,
 		FailMemory:  10 * time.Minute,
 		BackoffBase: time.Second,
 		BackoffMax:  time.Minute,
@@ -77,3 +76,6 @@ func Default() Timing {
 		RotateRounds: 3,
 	}
 }
+
+// RejectAfter is the age at which a session is void: REJECT_AFTER_TIME in the WireGuard paper, section 6.1.
+const RejectAfter = 180 * time.Second

@@ -37,14 +37,14 @@ func (a *answer) now() time.Time { return a.time.Add(time.Since(a.at)) }
 func (a *answer) ahead(b *answer) time.Duration { return a.time.Sub(b.time) - a.at.Sub(b.at) }
 
 // query asks one address once. The Refusal lacks the server's name.
-func (g *Gate) query(ctx context.Context, target netip.AddrPort, wait time.Duration, bounds Bounds) (*answer, *Refusal) {
+func (g *Gate) query(ctx context.Context, o Options, target netip.AddrPort, wait time.Duration, bounds Bounds) (*answer, *Refusal) {
 	limited, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	var x exchange
 	response, err := ntp.QueryWithOptions(target.String(), ntp.QueryOptions{
 		Timeout: wait,
 		Dialer: func(_, _ string) (net.Conn, error) {
-			conn, err := g.o.Dial(limited, "udp", target.String())
+			conn, err := o.Dial(limited, "udp", target.String())
 			if err != nil {
 				return nil, err
 			}

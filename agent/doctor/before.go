@@ -15,7 +15,7 @@ import (
 	"wguplink/agent/broker"
 	"wguplink/agent/clock"
 	"wguplink/agent/config"
-	"wguplink/agent/uplink"
+	"wguplink/agent/destinations"
 )
 
 // config looks at what was loaded, and whether an agent runs.
@@ -40,7 +40,7 @@ func (x *exam) wan(context.Context) Finding {
 	if f, skipped := x.needs(Config); skipped {
 		return f
 	}
-	to := uplink.Destinations(x.cfg)
+	to := destinations.Of(x.cfg, x.cfg.Gateways, nil)
 	if g := x.says.Gateway; g != nil { // the agent has found it
 		if at, err := netip.ParseAddrPort(g.Endpoint); err == nil {
 			to.Gateways = append([]netip.AddrPort{at}, to.Gateways...)
@@ -52,7 +52,7 @@ func (x *exam) wan(context.Context) Finding {
 		return fail("the routes cannot be read: "+oneLine(err), "run it as root")
 	}
 	x.way = s
-	tables := fmt.Sprintf("look at `ip rule`, `ip -6 rule`, the tables that they name, and at what `ip route get ADDRESS mark %#x` says; option fwmark is %d", x.cfg.FwMark, x.cfg.FwMark)
+	tables := x.tables()
 	switch {
 	case !s.Up() && s.Mesh:
 		return fail(s.String(), "the WAN needs routes that come before those of the mesh: a table of its own and a rule for option fwmark; "+tables)
@@ -64,7 +64,11 @@ func (x *exam) wan(context.Context) Finding {
 	return pass(s.String())
 }
 
-// clock asks who vouches for the time.
+func (x *exam) tables() string {
+	return fmt.Sprintf("look at `ip rule`, `ip -6 rule`, the tables that they name, and at what `ip route get ADDRESS mark %#x` says; option fwmark is %d", x.cfg.FwMark, x.cfg.FwMark)
+}
+
+// clock asks who vouches for the time. That nobody does is no failure as long as the clock can be right.
 func (x *exam) clock(ctx context.Context) Finding {
 	if f, skipped := x.needs(Config); skipped {
 		return f
@@ -81,16 +85,20 @@ func (x *exam) clock(ctx context.Context) Finding {
 			"start the agent, which sets it; or enable an NTP client")
 	case err == nil && res.Source == clock.FromNTP:
 		return pass(fmt.Sprintf("right within %s, says %s", res.Offset.Abs().Round(time.Millisecond), res.Server))
-	case now.Before(res.Floor):
-		f := fail(fmt.Sprintf("the clock is off by %s or more, it says %s, and there is no NTP answer", round(res.Floor.Sub(now)), stamp(now)), remedy)
+	}
+	if wrong := x.plausible(now); wrong != nil {
+		f := fail(fmt.Sprintf("the clock is wrong, it says %s, which is %s, and no time server is believed", stamp(now), oneLine(wrong)), remedy)
+		if now.Before(res.Floor) {
+			f.Cause = fmt.Sprintf("the clock is off by %s or more, it says %s, and no time server is believed", round(res.Floor.Sub(now)), stamp(now))
+		}
 		f.Detail = why
 		return f
-	case x.outcome[WAN] != OK:
+	}
+	if x.outcome[WAN] != OK {
+		x.blocked = true
 		return skip("needs wan: nobody can be asked for the time")
 	}
-	f := fail(fmt.Sprintf("nobody vouches for the clock, which says %s: there is no NTP answer", stamp(now)), remedy)
-	f.Detail = why
-	return f
+	return warn(fmt.Sprintf("nobody vouches for the clock, which says %s", stamp(now)), "if that is right, nothing; else "+remedy, why)
 }
 
 func refusals(res clock.Result) string {
@@ -114,7 +122,7 @@ func (x *exam) key(context.Context) Finding {
 		x.ident, err = x.o.LoadKey(x.cfg)
 	}
 	if err != nil {
-		return fail(oneLine(err), "put a good key there; or take the bad one out, and the agent makes a new one")
+		return fail(oneLine(err), remedyKey)
 	}
 	if x.agent && x.says.PublicKey != "" && x.says.PublicKey != public.String() {
 		return fail(fmt.Sprintf("the stored key %s is another one than the agent uses, %s", public, x.says.PublicKey),

@@ -56,7 +56,7 @@ func (t *Tunnel) addresses(link netlink.Link, d Device, ours bool) error {
 		return err
 	}
 	if err := t.up(link, d.MTU); err != nil {
-		return err
+		return portOf(d.Interface, d.ListenPort, err)
 	}
 	have, err := t.h.AddrList(link, netlink.FAMILY_ALL)
 	if err != nil {

@@ -45,7 +45,7 @@ func (t *Tunnel) vxlan(lower netlink.Link, d Desired) (warnings []string, err er
 		}
 	}
 	if err := t.up(link, v.MTU); err != nil {
-		return nil, err
+		return nil, portOf(v.Name, v.Port, err)
 	}
 	if err := t.forward(link, lower, v.Remote); err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func (t *Tunnel) createVXLAN(want *netlink.Vxlan, uplink string) (netlink.Link, 
 	err := t.change(func() error { return t.h.LinkAdd(want) })
 	switch {
 	case errors.Is(err, unix.EOPNOTSUPP):
-		return nil, fmt.Errorf("create VXLAN %s: the kernel has no VXLAN, install kmod-vxlan: %w", want.Name, err)
+		return nil, fmt.Errorf("create VXLAN %s: %w: %w", want.Name, ErrNoVXLAN, err)
 	case errors.Is(err, unix.EEXIST):
 		return nil, fmt.Errorf("create VXLAN %s: another device has the id %d and port %d already: %w", want.Name, want.VxlanId, want.Port, err)
 	case err != nil:

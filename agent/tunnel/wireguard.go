@@ -85,7 +85,7 @@ func (t *Tunnel) create(ctx context.Context, d Device) error {
 		}
 	}
 	if t.spawn == nil {
-		return errors.New("this build has no userspace WireGuard: set option backend to kernel, or install the userspace variant of this package")
+		return ErrNoUserspace
 	}
 	return t.change(func() error { return t.spawn(ctx, d.Interface) })
 }
@@ -129,7 +129,7 @@ func (t *Tunnel) configure(d Device, ours bool) (obsolete []wgtypes.Key, err err
 		return obsolete, nil
 	}
 	if err := t.change(func() error { return t.wg.ConfigureDevice(d.Interface, cfg) }); err != nil {
-		return nil, fmt.Errorf("configure WireGuard device %s: %w", d.Interface, err)
+		return nil, portOf(d.Interface, d.ListenPort, fmt.Errorf("configure WireGuard device %s: %w", d.Interface, err))
 	}
 	m.turn = d.PortTurn
 	for _, p := range d.Peers {

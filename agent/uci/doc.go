@@ -24,7 +24,8 @@
 // Set, Del, AddSection and DelSection are kept in memory, visible through this Tree only, until Commit or Revert. Commit
 // locks the file as "uci commit" does (flock; it waits for as long as somebody else holds the lock), reads it anew,
 // applies our changes and no others, and replaces the file at one stroke: at every moment, power cuts included, there is
-// either the old file or the new one, whole, with the same mode and owner. Changes that others have staged stay staged;
+// either the old file or the new one, whole, with the same mode and owner. Where a process may not set the owner or group, the
+// new file has its own, and then a group gets no more rights than all others have. Changes that others have staged stay staged;
 // one of those may still hide a value that we have committed.
 //
 // # Not covered

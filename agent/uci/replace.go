@@ -151,15 +151,16 @@ func fillTemp(f *os.File, old fs.FileInfo, text []byte) error {
 		return err
 	}
 	step("temporary file locked")
+	if _, err := f.Write(text); err != nil {
+		return err
+	}
+	step("written")
+	// After the text: writing takes the setuid bit away, where the right to keep it is missing.
 	if old != nil {
 		if err := imitate(f, old); err != nil {
 			return err
 		}
 	}
-	if _, err := f.Write(text); err != nil {
-		return err
-	}
-	step("written")
 	if err := f.Sync(); err != nil {
 		return err
 	}
@@ -167,7 +168,8 @@ func fillTemp(f *os.File, old fs.FileInfo, text []byte) error {
 	return nil
 }
 
-// imitate gives a file the owner and mode of the old one.
+// imitate gives a file the owner, group and mode of the old one, as far as that is allowed. In a jail root may be without the
+// right to change owners (CAP_CHOWN), and a new file then has the group of the process. That is no reason to lose a commit.
 func imitate(f *os.File, old fs.FileInfo) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -175,18 +177,58 @@ func imitate(f *os.File, old fs.FileInfo) error {
 	}
 	is, ok1 := info.Sys().(*syscall.Stat_t)
 	was, ok2 := old.Sys().(*syscall.Stat_t)
+	mode := old.Mode()
 	if ok1 && ok2 && (is.Uid != was.Uid || is.Gid != was.Gid) {
-		if err := f.Chown(int(was.Uid), int(was.Gid)); err != nil {
+		kept, err := chown(f, is, was)
+		if err != nil {
 			return err
 		}
+		mode = narrow(mode, kept)
 		step("owner set")
 	}
 	// After the owner, whose change takes the setuid bit away.
-	if err := f.Chmod(old.Mode()); err != nil {
+	if err := f.Chmod(mode); err != nil {
 		return err
 	}
 	step("mode set")
 	return nil
+}
+
+// owners says whose a file could be made.
+type owners struct{ user, group bool }
+
+// chown makes a file the old one's owner's and group's. What is not permitted is left as it is.
+func chown(f *os.File, is, was *syscall.Stat_t) (kept owners, err error) {
+	err = f.Chown(int(was.Uid), int(was.Gid))
+	if err == nil {
+		return owners{true, true}, nil
+	}
+	if !errors.Is(err, fs.ErrPermission) {
+		return owners{}, err
+	}
+	// An owner may give a file to a group of his own, even where he may not give it to another owner.
+	kept = owners{user: is.Uid == was.Uid, group: is.Gid == was.Gid}
+	if !kept.group {
+		err = f.Chown(-1, int(was.Gid))
+		if err != nil && !errors.Is(err, fs.ErrPermission) {
+			return owners{}, err
+		}
+		kept.group = err == nil
+	}
+	return kept, nil
+}
+
+// narrow takes from a mode what would give a right to those who did not have it: another group gets no more than all others
+// have, and nothing runs in the name of another owner or group.
+func narrow(mode fs.FileMode, kept owners) fs.FileMode {
+	if !kept.user {
+		mode &^= fs.ModeSetuid
+	}
+	if !kept.group {
+		mode &^= fs.ModeSetgid
+		mode &= ^fs.FileMode(0o070) | mode<<3
+	}
+	return mode
 }
 
 // rename gives the temporary file its final name, if the file there is still the old one.

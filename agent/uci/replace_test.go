@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,7 +26,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// child does "count NAME N", N commits of an option each, or "kill N", one commit with SIGKILL at the N-th step.
+// child does "count NAME N", N commits of an option each, "kill N", one commit with SIGKILL at the N-th step, or "bare N", the
+// same as count but without any capability.
 func child(job, dir string) {
 	fail := func(err error) {
 		if err != nil {
@@ -37,6 +39,12 @@ func child(job, dir string) {
 	n, err := strconv.Atoi(words[len(words)-1])
 	fail(err)
 	switch words[0] {
+	case "bare":
+		runtime.LockOSThread() // capabilities are a thread's
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var none [2]unix.CapUserData
+		fail(unix.Capset(&header, &none[0]))
+		fallthrough
 	case "count":
 		for i := range n {
 			tree := NewTree(dir, "")
@@ -149,14 +157,65 @@ func TestKill(t *testing.T) {
 					break
 				}
 			}
-			want := []string{"locked", "stale files removed", "created", "temporary file locked", "owner set", "mode set",
-				"written", "synced", "renamed", "folder synced"}
+			want := []string{"locked", "stale files removed", "created", "temporary file locked", "written", "owner set", "mode set",
+				"synced", "renamed", "folder synced"}
 			if old == "" {
-				want = append(want[:4:4], want[6:]...)
+				want = append(want[:5:5], want[7:]...)
 			}
 			if strings.Join(steps, ", ") != strings.Join(want, ", ") {
 				t.Errorf("killed at %q, want %q", steps, want)
 			}
+		})
+	}
+}
+
+// TestBare commits as procd's jail runs a program: user 0, group 800, no CAP_CHOWN. The owner and mode are kept as far as that
+// is allowed, and the commit never fails for it.
+func TestBare(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		uid, gid       int
+		mode           uint32
+		wantUID, wantG uint32
+		wantMode       uint32
+	}{
+		{"absent", -1, -1, 0, 0, 800, 0o600},
+		{"root's", 0, 0, 0o644, 0, 800, 0o644},
+		{"root's, secret", 0, 0, 0o600, 0, 800, 0o600},
+		{"root's, for its group", 0, 0, 0o640, 0, 800, 0o600},
+		{"root's, with more for the group", 0, 0, 0o664, 0, 800, 0o644},
+		{"root's, setgid", 0, 0, 0o2755, 0, 800, 0o755},
+		{"root's, setuid", 0, 0, 0o4751, 0, 800, 0o4711},
+		{"the group's", 0, 800, 0o660, 0, 800, 0o660},
+		{"another's, for all", 1234, 5678, 0o666, 0, 800, 0o666},
+		{"another's, in our group", 1234, 800, 0o6770, 0, 800, 0o2770},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			files := map[string]string{"t": before}
+			if c.uid < 0 {
+				files = nil
+			}
+			_, dir := tree(t, files, nil)
+			for d := dir; d != "/" && d != os.TempDir(); d = filepath.Dir(d) { // the child's group is another
+				must(t, os.Chmod(d, 0o755))
+			}
+			path := filepath.Join(dir, "t")
+			if files != nil {
+				must(t, os.Chown(path, c.uid, c.gid))
+				must(t, syscall.Chmod(path, c.mode))
+			}
+			cmd := childCommand(t, dir, "bare x 2")
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 0, Gid: 800}}
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			if got, err := os.ReadFile(path); err != nil || !strings.Contains(string(got), "option x1 'x'") {
+				t.Errorf("%v: %q", err, got)
+			}
+			if is := stat(t, dir, "t"); is.Mode&0o7777 != c.wantMode || is.Uid != c.wantUID || is.Gid != c.wantG {
+				t.Errorf("mode %o of %d:%d, want %o of %d:%d", is.Mode&0o7777, is.Uid, is.Gid, c.wantMode, c.wantUID, c.wantG)
+			}
+			noTemp(t, dir)
 		})
 	}
 }

@@ -17,7 +17,13 @@ func lock(runDir, name string) (unlock func(), err error) {
 		return nil, fmt.Errorf("uplink %s: make the run directory: %w", name, err)
 	}
 	path := filepath.Join(runDir, name+".lock")
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	// Who may open it may lock it, and keep us from running: that is root alone.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		if err = f.Chmod(0o600); err != nil { // one of an earlier version
+			f.Close()
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("uplink %s: %w", name, err)
 	}
@@ -27,7 +33,8 @@ func lock(runDir, name string) (unlock func(), err error) {
 			return nil, fmt.Errorf("uplink %s: lock %s: %w", name, path, err)
 		}
 		who, _ := os.ReadFile(path)
-		return nil, fmt.Errorf("uplink %s: %w: process %s holds %s", name, ErrLocked, strings.TrimSpace(string(who)), path)
+		return nil, fmt.Errorf("uplink %s: %w: process %s holds %s", name, ErrLocked, strings.TrimSpace(string(who)),
+			path)
 	}
 	if err := f.Truncate(0); err == nil {
 		f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)

@@ -59,7 +59,7 @@ func (p Path) State() (State, error) {
 		return State{}, err
 	}
 	defer k.close()
-	d, _ := p.To.get()
+	d, _ := p.destinations()
 	return k.state(d)
 }
 

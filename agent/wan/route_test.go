@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,17 @@ func ip(t testing.TB, lines string) {
 			}
 		}
 	}
+}
+
+// resolv makes a resolv.conf with that name server; with none for "".
+func resolv(t *testing.T, server string) {
+	t.Helper()
+	before, file := resolvConf, filepath.Join(t.TempDir(), "resolv.conf")
+	if server != "" {
+		ok(t, os.WriteFile(file, []byte("nameserver "+server+"\n"), 0o644))
+	}
+	resolvConf = []string{file}
+	t.Cleanup(func() { resolvConf = before })
 }
 
 func to(s ...string) (all []netip.AddrPort) {
@@ -72,11 +84,12 @@ func TestState(t *testing.T) {
 		return s
 	}
 	for _, tt := range []struct {
-		name string
-		ip   string
-		mark uint32
-		to   *Destinations
-		want State
+		name   string
+		ip     string
+		mark   uint32
+		to     *Destinations
+		resolv string // the name server
+		want   State
 	}{
 		{name: "nothing", ip: "rule", mark: 1, want: down},
 		{name: "main table without a rule", ip: up4 + "\n" + up6, mark: 1, want: both},
@@ -187,12 +200,19 @@ func TestState(t *testing.T) {
 		{name: "the device that is used, not that of the default route", to: &Destinations{Gateways: to("203.0.113.7:51820", "[2001:db8:7::7]:51820")},
 			ip:   up4 + "\n" + up6 + "\nroute add 203.0.113.7 via 10.0.0.2 dev mesh",
 			want: State{V4: true, V6: true, Dev4: "mesh", Dev6: "uplink", MTU4: 1500, MTU6: 1492}},
+		{name: "no default route, a gateway's name, and a name server behind a router", to: &Destinations{Names: true}, resolv: "10.2.0.53",
+			ip: "route add 10.2.0.0/16 via 192.0.2.2 dev uplink", want: only4},
+		{name: "no default route, a gateway's name, and a name server on our own link", ip: "rule", to: &Destinations{Names: true}, resolv: "192.0.2.53",
+			want: because(State{}, "to 193.0.14.129: network is unreachable", "to 2001:7fd::1: network is unreachable")},
+		{name: "no default route, a broker's name, and a name server in our own mesh", to: &Destinations{Names: true, Told: true}, resolv: "10.2.0.53",
+			ip: "route add 10.2.0.0/16 via 10.9.0.2 dev ours", want: because(State{Mesh: true}, "to 193.0.14.129: network is unreachable", "to 2001:7fd::1: network is unreachable")},
 		{name: "addresses that are no destinations", to: &Destinations{Gateways: to("127.0.0.1:1", "[fe80::1]:1", "[::1]:1", "224.0.0.1:1", "0.0.0.0:1"), Names: true},
 			ip: up4, want: only4},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bed(t)
 			ip(t, tt.ip)
+			resolv(t, tt.resolv)
 			p := Path{Mark: tt.mark, Own: func(name string) bool { return name == "ours" }}
 			if tt.to != nil {
 				p.To = new(Targets)

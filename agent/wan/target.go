@@ -14,6 +14,8 @@ type Destinations struct {
 	Brokers []netip.AddrPort
 	// Servers are name and NTP servers.
 	Servers []netip.AddrPort
+	// System are the name servers of resolv.conf. A Path adds them.
+	System []netip.AddrPort
 	// Names says that gateways or brokers have names, which may stand for other addresses than those that are known.
 	Names bool
 	// Told says that a broker tells of gateways.
@@ -45,8 +47,8 @@ func (t *Targets) Set(d Destinations) {
 	}
 }
 
-// get gives the destinations, and a channel that is closed when they have changed; nil for one that never is.
-func (t *Targets) get() (Destinations, <-chan struct{}) {
+// Get gives the destinations, and a channel that is closed when they have changed; nil for one that never is.
+func (t *Targets) Get() (Destinations, <-chan struct{}) {
 	if t == nil {
 		return Destinations{Names: true}, nil
 	}
@@ -93,7 +95,9 @@ func (d Destinations) targets(six bool) (all []target) {
 	switch known := len(all) > 0; {
 	case known && d.Names:
 		add(d.Servers, target{routed: true})
-		return append(all, world)
+		all = append(all, world)
+		add(d.System, target{routed: true})
+		return all
 	case known:
 		return all
 	case !d.Names && !d.Told && slices.ContainsFunc(d.Gateways, func(a netip.AddrPort) bool { return routable(a.Addr().Unmap()) }):
@@ -102,7 +106,9 @@ func (d Destinations) targets(six bool) (all []target) {
 	if add(d.Servers, target{}); len(all) > 0 {
 		return all
 	}
-	return []target{world}
+	all = []target{world}
+	add(d.System, target{routed: true})
+	return all
 }
 
 // routable leaves out addresses of this host or of a single link: they are no reason to have a WAN.

@@ -50,7 +50,7 @@ func (k *kernel) watch(ctx context.Context, l *listener, out chan<- State) error
 			if stop != nil {
 				stop()
 			}
-			d, changed = k.p.To.get()
+			d, changed = k.p.destinations()
 			stop = l.wakeWhen(changed)
 			s, err := k.state(d)
 			if err != nil {

@@ -8,6 +8,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -22,6 +23,7 @@ type Host struct {
 	net   netns.NsHandle
 	inode uint64 // of the network namespace
 	mnt   int
+	own   atomic.Pointer[ownMounts]
 	nl    *netlink.Handle
 	clock *vclock.Clock
 
@@ -51,7 +53,8 @@ func (h *Host) Do(f func() error) error {
 	})
 }
 
-// Inside is Do inside the host's mount namespace too: f sees its files.
+// Inside is Do inside the host's mount namespace too: f sees its files. Where
+// that shows other files than the host's, f is not called.
 func (h *Host) Inside(f func() error) error {
 	return h.Do(func() error {
 		// A thread may change its mount namespace only when it shares its
@@ -61,6 +64,9 @@ func (h *Host) Inside(f func() error) error {
 		}
 		if err := unix.Setns(h.mnt, unix.CLONE_NEWNS); err != nil {
 			return fmt.Errorf("netlab: enter mounts of host %s: %w", h.name, err)
+		}
+		if err := h.own.Load().check(); err != nil {
+			return fmt.Errorf("netlab: host %s: %w", h.name, err)
 		}
 		return f()
 	})
@@ -180,7 +186,14 @@ func (h *Host) reset() error {
 				return fmt.Errorf("unmount %s: %w", dir, err)
 			}
 		}
-		return volatile()
+		if err := volatile(); err != nil {
+			return err
+		}
+		own, err := lookMounts()
+		if err == nil {
+			h.own.Store(&own)
+		}
+		return err
 	})
 }
 

@@ -321,8 +321,31 @@ func TestDoThread(t *testing.T) {
 	}
 }
 
+// machineFiles describes those of the machine's files that a host without mounts of its own would write in TestFiles.
+func machineFiles(t *testing.T) string {
+	t.Helper()
+	var b strings.Builder
+	for _, path := range []string{"/run/x", "/tmp/x", "/etc/wguplink", "/etc/wguplink/x", "/etc/config", "/etc/config/wguplink",
+		"/etc/resolv.conf", "/var/run/y"} {
+		info, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			fmt.Fprintln(&b, path, "none")
+			continue
+		}
+		must(t, err)
+		fmt.Fprintln(&b, path, info.Mode(), info.ModTime())
+		if info.Mode().IsRegular() {
+			text, err := os.ReadFile(path)
+			must(t, err)
+			fmt.Fprintf(&b, "%q\n", text)
+		}
+	}
+	return b.String()
+}
+
 func TestFiles(t *testing.T) {
 	ctx := testContext(t)
+	before := machineFiles(t)
 	lab, hosts := newLab(t, "a", "b")
 	a, b := hosts[0], hosts[1]
 	must(t, lab.Wire(a, "eth0", b, "eth0"))
@@ -376,10 +399,8 @@ func TestFiles(t *testing.T) {
 	if got, err := os.ReadFile(config + "/wguplink"); err != nil || string(got) != "written" {
 		t.Errorf("the caller's folder has %q (%v), want what the program wrote", got, err)
 	}
-	for _, path := range []string{"/run/x", "/tmp/x", "/etc/wguplink", "/etc/config"} {
-		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s exists on the machine (%v)", path, err)
-		}
+	if after := machineFiles(t); after != before {
+		t.Errorf("the machine's files before:\n%s\nand after:\n%s", before, after)
 	}
 	if got, err := a.ReadFile("/etc/hosts"); err != nil || !strings.Contains(string(got), "localhost") {
 		t.Errorf("/etc/hosts: %q, %v", got, err)

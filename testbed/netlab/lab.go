@@ -98,10 +98,18 @@ func (h *Host) open() error {
 		if h.net, err = netns.New(); err != nil {
 			return fmt.Errorf("new network namespace: %w", err)
 		}
-		h.mnt, err = hostMounts()
-		return err
+		var own ownMounts
+		if h.mnt, own, err = hostMounts(); err != nil {
+			return err
+		}
+		h.own.Store(&own)
+		return nil
 	})
 	if err != nil {
+		return err
+	}
+	// Before anything is written there.
+	if err := h.Inside(func() error { return nil }); err != nil {
 		return err
 	}
 	var stat unix.Stat_t

@@ -18,7 +18,7 @@ import (
 //
 // It runs in the host's namespaces with the program's environment, puts itself
 // under the clock's filter, sends the lab the listener over descriptor
-// launchFD, and becomes the program. Closing launchFD, as a successful exec
+// launchFD, enters the program's jail if it has one, and becomes the program. Closing launchFD, as a successful exec
 // does, is the good result; anything else sent over it is an error text.
 const (
 	launchName = "netlab-launch"
@@ -46,6 +46,10 @@ func becomeProgram(args []string) error {
 	}
 	if err := unix.Sendmsg(launchFD, []byte(listenerMessage), unix.UnixRights(listener), nil, 0); err != nil {
 		return fmt.Errorf("hand over the clock's listener: %w", err)
+	}
+	// After the filter, which needs CAP_SYS_ADMIN.
+	if err := enterJail(); err != nil {
+		return err
 	}
 	return fmt.Errorf("execute %s: %w", args[0], syscall.Exec(args[0], args[1:], os.Environ()))
 }

@@ -39,6 +39,8 @@ func TestMain(m *testing.M) {
 		netlab.Main(nestedLab)
 	case "exit":
 		netlab.Main(func() int { return 7 })
+	case "write":
+		netlab.Main(writeLab)
 	case "orphans":
 		netlab.Main(orphans)
 	default:

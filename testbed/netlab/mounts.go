@@ -13,6 +13,9 @@ import (
 // labMounts makes the lab's mount namespace its own: nothing propagates out,
 // /proc shows the lab's processes, /run is empty.
 func labMounts() error {
+	if err := noChroot(); err != nil {
+		return err
+	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
@@ -45,30 +48,113 @@ func tmpfs(dir, options string) error {
 	return nil
 }
 
+// errChroot is why the lab does not run in a chroot. Entering a mount namespace leaves it, and what is then below /etc, /run and
+// /tmp is not the lab's but the machine's.
+var errChroot = errors.New("this is a chroot, which entering a mount namespace leaves, so that the lab would write into the " +
+	"machine's own /etc: run it outside, or in a container whose root is the root of its mounts (unshare and pivot_root, " +
+	"systemd-nspawn)")
+
+// noChroot enters the mount namespace that the process is in already, and looks whether the root is still the same.
+func noChroot() error {
+	before, err := rootMount()
+	if err != nil {
+		return fmt.Errorf("look for a chroot: %w", err)
+	}
+	ns, err := unix.Open("/proc/self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("look for a chroot: %w", err)
+	}
+	defer unix.Close(ns)
+	var after rootID
+	err = onThread(func() error {
+		if err := unix.Unshare(unix.CLONE_FS); err != nil {
+			return err
+		}
+		if err := unix.Setns(ns, unix.CLONE_NEWNS); err != nil {
+			return err
+		}
+		after, err = rootMount()
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("look for a chroot: %w", err)
+	}
+	if before != after {
+		return errChroot
+	}
+	return nil
+}
+
+// rootID tells root folders apart, those too that are two mounts of one file system.
+type rootID struct{ mount, inode uint64 }
+
+// rootMount gives the calling thread's root.
+func rootMount() (rootID, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, "/", 0, unix.STATX_INO|unix.STATX_MNT_ID, &st); err != nil {
+		return rootID{}, fmt.Errorf("look at the root folder: %w", err)
+	}
+	return rootID{st.Mnt_id, st.Ino}, nil
+}
+
+// ownMounts are the file systems that a host does not share with the machine, by folder.
+type ownMounts map[string]uint64
+
+// lookMounts gives those that the calling thread sees.
+func lookMounts() (ownMounts, error) {
+	own := ownMounts{}
+	for _, dir := range []string{"/etc", "/run", "/tmp"} {
+		var st unix.Stat_t
+		if err := unix.Stat(dir, &st); err != nil {
+			return nil, fmt.Errorf("look at the host's %s: %w", dir, err)
+		}
+		own[dir] = uint64(st.Dev)
+	}
+	return own, nil
+}
+
+// check refuses when the calling thread, after it has entered the host, sees others.
+func (own ownMounts) check() error {
+	now, err := lookMounts()
+	if err != nil {
+		return err
+	}
+	for dir, dev := range own {
+		if now[dir] != dev {
+			return fmt.Errorf("the %s that is seen inside the host is not the host's: nothing is done there", dir)
+		}
+	}
+	return nil
+}
+
 // hostMounts gives the calling thread a new mount namespace with the files of
 // a router and returns a descriptor that holds it. The thread is already in
 // the host's network namespace, which the new /sys will show.
-func hostMounts() (ns int, err error) {
+func hostMounts() (ns int, own ownMounts, err error) {
 	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
-		return -1, fmt.Errorf("new mount namespace: %w", err)
+		return -1, nil, fmt.Errorf("new mount namespace: %w", err)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return -1, fmt.Errorf("make mounts private: %w", err)
+		return -1, nil, fmt.Errorf("make mounts private: %w", err)
 	}
 	if err := unix.Mount("sysfs", "/sys", "sysfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
-		return -1, fmt.Errorf("mount /sys: %w", err)
+		return -1, nil, fmt.Errorf("mount /sys: %w", err)
 	}
 	if err := volatile(); err != nil {
-		return -1, err
+		return -1, nil, err
 	}
 	if err := hostEtc(); err != nil {
-		return -1, err
+		return -1, nil, err
 	}
 	ns, err = unix.Open("/proc/thread-self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return -1, fmt.Errorf("hold mount namespace: %w", err)
+		return -1, nil, fmt.Errorf("hold mount namespace: %w", err)
 	}
-	return ns, nil
+	if own, err = lookMounts(); err != nil {
+		unix.Close(ns)
+		return -1, nil, err
+	}
+	return ns, own, nil
 }
 
 // volatile mounts the folders that a reboot empties.

@@ -28,6 +28,9 @@ type Command struct {
 	// Argv0 is what the program sees as its name; "" is Path.
 	Argv0 string
 	Args  []string
+	// Under is a program of the host with its arguments that gets Path and Args
+	// behind them, such as {"/usr/bin/env"}. Path must be the lab's then.
+	Under []string
 	// Env is added to a short environment with PATH, HOME and TZ=UTC.
 	Env []string
 	// Files are written on the host beforehand, by path; see Host.WriteFile.
@@ -39,6 +42,8 @@ type Command struct {
 	// nil is Host.Clock. Unless the clock never differs from the machine's,
 	// Path must come from vclock.Prepare.
 	Clock *vclock.Clock
+	// Jail is what the program may do; nil is all that the lab may.
+	Jail *Jail
 	// Stdout and Stderr get whole lines as they come; nil discards. The
 	// Process keeps the lines in any case.
 	Stdout, Stderr io.Writer
@@ -95,15 +100,22 @@ func (h *Host) start(c Command) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	args := append([]string{program, argv0}, c.Args...)
+	if len(c.Under) > 0 {
+		args = slices.Concat([]string{c.Under[0]}, c.Under, []string{program}, c.Args)
+	}
 	cmd := &exec.Cmd{
 		Path:        "/proc/self/exe",
-		Args:        append([]string{launchName, program, argv0}, c.Args...),
+		Args:        append([]string{launchName}, args...),
 		Env:         append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/tmp", "TZ=UTC"}, c.Env...),
 		Dir:         "/",
 		Stdout:      out.pipes[0],
 		Stderr:      out.pipes[1],
 		ExtraFiles:  []*os.File{theirs}, // launchFD
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
+	}
+	if c.Jail != nil {
+		cmd.Env = append(cmd.Env, c.Jail.env())
 	}
 	if err := h.Inside(cmd.Start); err != nil {
 		out.finish()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +40,42 @@ func TestAgentKilled(t *testing.T) {
 	nodeStop(s)
 	if nodeIndex(s, "wg_mesh") != 0 || nodeIndex(s, "mesh-vpn") != 0 {
 		t.Error("what the first agent made is left over by the second")
+	}
+}
+
+// The jail's own process is killed, for want of memory say. The agent ends with it, its userspace WireGuard does not, and the next
+// goes on with the tunnel.
+func TestJailKilled(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, world.Options{}, withBroker)
+	s.agent.Jailer()
+	l2 := s.frames()
+	s.reply(l2, s.start())
+	before, wireguard := nodeConnected(s), nodeWireGuard(s)
+	var agent int
+	procs, err := s.Node.Processes()
+	s.must(err)
+	for _, p := range procs {
+		if len(p.Args) > 1 && p.Args[1] == "run" {
+			agent = p.PID
+		}
+	}
+	if agent == 0 || agent == s.agent.PID() {
+		t.Fatalf("no agent below the jail: %+v", procs)
+	}
+	killed := time.Now()
+	s.must(s.agent.Kill(s.ctx))
+	s.must(nodeEnded(s.ctx, agent))
+	s.reply(l2, time.Now())
+	s.start()
+	s.line("going on with the gateway in use")
+	s.line("msg=connected")
+	nodeLossless(s, l2, killed)
+	if after := s.status(); after.State != "connected" || after.Gateway.Endpoint != before.Gateway.Endpoint || after.Switches != 0 {
+		t.Errorf("before %+v at %+v, after %+v at %+v", before, before.Gateway, after, after.Gateway)
+	}
+	if now := nodeWireGuard(s); !slices.Equal(now, wireguard) {
+		t.Errorf("userspace WireGuard %v, then %v", wireguard, now)
 	}
 }
 

@@ -291,6 +291,7 @@ func mustStats(n *parkerNode, c *world.Concentrator) map[string]bool {
 func TestParkerHooks(t *testing.T) {
 	t.Parallel()
 	n := newParker(t, world.ParkerOptions{}, nil)
+	n.agent.As = world.Hooked
 	const hook = `#!/bin/sh
 { printf '%s %s %s %s %s ' "$1" "$WGUPLINK_INTERFACE" "$WGUPLINK_ADDRESS4" "$WGUPLINK_RANGE6" "$WGUPLINK_ID"; cat; } >> /tmp/heard
 echo "done with $1"

@@ -23,8 +23,17 @@ type identity struct {
 	user, group string
 }
 
+// machineGroup looks a group up in the machine's /etc/group.
+func machineGroup(gid uint32) (string, error) {
+	g, err := user.LookupGroupId(strconv.FormatUint(uint64(gid), 10))
+	if err != nil {
+		return "", err
+	}
+	return g.Name, nil
+}
+
 // credentials asks the kernel. A connection that is no Unix socket is root's.
-func credentials(nc net.Conn) (identity, error) {
+func (d *Daemon) credentials(nc net.Conn) (identity, error) {
 	uc, ok := nc.(*net.UnixConn)
 	if !ok {
 		return identity{0, "root", "root"}, nil
@@ -47,11 +56,15 @@ func credentials(nc net.Conn) (identity, error) {
 	if err != nil {
 		return identity{}, err
 	}
-	g, err := user.LookupGroupId(strconv.Itoa(int(cred.Gid)))
+	look := d.Group
+	if look == nil {
+		look = machineGroup
+	}
+	group, err := look(cred.Gid)
 	if err != nil {
 		return identity{}, err
 	}
-	return identity{cred.Uid, u.Username, g.Name}, nil
+	return identity{cred.Uid, u.Username, group}, nil
 }
 
 // client is a connection.

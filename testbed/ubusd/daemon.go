@@ -22,6 +22,9 @@ type Daemon struct {
 	// NewID makes the ids of clients, types and objects, in the order in which ubusd does; nil means at random. It is asked
 	// again for one that is in use or below 1024. Set before Serve.
 	NewID func() uint32
+	// Group names a client's group, as /etc/group does where ubusd runs; nil asks the machine's. An error ends the client.
+	// Set before Serve.
+	Group func(gid uint32) (string, error)
 
 	mu       sync.Mutex
 	clients  map[uint32]*client
@@ -81,7 +84,7 @@ func (d *Daemon) Serve(ctx context.Context, ln net.Listener) error {
 		if err != nil {
 			return fmt.Errorf("ubusd: %w", err)
 		}
-		who, err := credentials(nc)
+		who, err := d.credentials(nc)
 		if err != nil { // ubusd does the same to users and groups without a name
 			nc.Close()
 			continue

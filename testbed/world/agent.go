@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"wguplink/peerselector"
 	"wguplink/testbed/netlab"
 )
@@ -19,8 +21,28 @@ type Agent struct {
 	w      *World
 	Binary string // the userspace variant; from vclock.Prepare when the node's clock is not the machine's
 	Dir    string // its /etc/config
+	As     Service
+	jailer []string
 	*netlab.Process
 }
+
+// Service is how Start starts the agent: as the service's start script does.
+type Service int
+
+const (
+	Jailed Service = iota // where ujail is installed
+	Hooked                // where there are hooks: without a jail, in the group
+	AsRoot                // where there is neither ujail nor the group
+)
+
+// The group of Gluon's VPN, which the start script names.
+const (
+	groupName = "gluon-mesh-vpn"
+	groupID   = 800
+)
+
+// jail is what procd's ujail gives the service: feed/wguplink/files/capabilities.json, and the group of the start script.
+var jail = netlab.Jail{GID: groupID, Capabilities: []int{unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_SYS_TIME}}
 
 // UCI makes /etc/config/wguplink from the uplink's options and from further sections.
 func UCI(options map[string][]string, more ...string) string {
@@ -115,13 +137,27 @@ func (a *Agent) Configure(uci string) error {
 // Start starts the agent and the timeline.
 func (a *Agent) Start() error {
 	a.w.timeline.Start(time.Now())
-	p, err := a.w.Node.Start(netlab.Command{Path: a.Binary, Args: []string{"run"}, Config: a.Dir})
+	c := netlab.Command{Path: a.Binary, Args: []string{"run", "--group", groupName}, Config: a.Dir, Jail: &jail}
+	switch a.As {
+	case Jailed:
+		// ujail is the agent's parent, and a process of its own.
+		c.Args = append(c.Args, "--end-with-parent")
+		c.Under = a.jailer
+	case Hooked:
+		c.Jail = nil
+	case AsRoot:
+		c.Args, c.Jail = []string{"run"}, nil
+	}
+	p, err := a.w.Node.Start(c)
 	if err != nil {
 		return err
 	}
 	a.Process = p
 	return nil
 }
+
+// Jailer has Start start a shell as ujail's stand-in, which starts the agent and waits for it. The Process is the shell's then.
+func (a *Agent) Jailer() { a.jailer = []string{"/bin/sh", "-c", `"$@" & wait $!`, "ujail"} }
 
 // Run runs another command of the program on the node, and gives its output and exit code.
 func (a *Agent) Run(ctx context.Context, args ...string) (out string, code int, err error) {

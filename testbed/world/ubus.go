@@ -2,9 +2,12 @@ package world
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path"
+	"strconv"
+	"strings"
 
 	"wguplink/agent/ubus"
 	"wguplink/testbed/ubusd"
@@ -25,6 +28,7 @@ func (w *World) UbusUp() error {
 	}
 	ctx, cancel := context.WithCancel(w.ctx)
 	d, done := ubusd.New(), make(chan struct{})
+	d.Group = w.nodeGroup
 	w.serve("ubusd", func() error {
 		defer close(done)
 		return d.Serve(ctx, ln)
@@ -34,6 +38,20 @@ func (w *World) UbusUp() error {
 	w.Ubus = d
 	w.ubusStop = func() { cancel(); <-done }
 	return nil
+}
+
+// nodeGroup names a group as the node's /etc/group does.
+func (w *World) nodeGroup(gid uint32) (string, error) {
+	text, err := w.Node.ReadFile("/etc/group")
+	if err != nil {
+		return "", err
+	}
+	for _, line := range strings.Split(string(text), "\n") {
+		if f := strings.Split(line, ":"); len(f) == 4 && f[2] == strconv.FormatUint(uint64(gid), 10) {
+			return f[0], nil
+		}
+	}
+	return "", fmt.Errorf("group %d is not in the node's /etc/group", gid)
 }
 
 // UbusDown ends the node's ubusd, with all its connections.

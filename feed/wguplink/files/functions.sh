@@ -18,6 +18,16 @@ wguplink_device() (
 	echo "$device"
 )
 
+# _wguplink_foreign SECTION TYPE NAME: is there such a section of the firewall that we have not made? Ours has that type and name.
+_wguplink_foreign() {
+	uci -q get "firewall.$1" >/dev/null || return 1
+	! _wguplink_own "$@"
+}
+
+_wguplink_own() {
+	[ "$(uci -q get "firewall.$1")" = "$2" ] && [ "$(uci -q get "firewall.$1.name")" = "$3" ]
+}
+
 # _wguplink_rule UPLINK adds what the uplink needs of the firewall to $devices and $rules.
 _wguplink_rule() {
 	local on mode protocol device port section
@@ -27,6 +37,13 @@ _wguplink_rule() {
 	[ "$on" -eq 1 ] && [ "$mode" = vxlan ] && [ "$protocol" != parker ] || return 0
 	config_get device "$1" interface wg_mesh
 	config_get port "$1" vxlan_port 8472
+	# What is no name of a device or no port the agent refuses, too; here it must not become anything else.
+	case $device in '' | *[!A-Za-z0-9_.-]*) return 0 ;; esac
+	case $port in '' | *[!0-9]*) return 0 ;; esac
+	if _wguplink_foreign "wguplink_$1" rule "Allow-VXLAN-$1"; then
+		logger -t wguplink -p daemon.warn "firewall.wguplink_$1 is not of wguplink's making, and stays: let VXLAN in by a rule of your own"
+		return 0
+	fi
 	devices="$devices${devices:+ }'$device'"
 	section=firewall.wguplink_$1
 	rules="$rules
@@ -54,23 +71,41 @@ firewall.wguplink.device=$devices
 firewall.wguplink.input='REJECT'
 firewall.wguplink.output='ACCEPT'
 firewall.wguplink.forward='REJECT'$rules"
-	present=$(uci -q show firewall | grep -E '^firewall\.wguplink(_[A-Za-z0-9_]+)?[.=]')
+	if _wguplink_foreign wguplink zone wguplink; then
+		logger -t wguplink -p daemon.warn "firewall.wguplink is not of wguplink's making, and stays: let VXLAN in by a zone of your own"
+		return 0
+	fi
+	own=
+	for section in $(uci -q show firewall | sed -n -e 's/^firewall\.\(wguplink\)=zone$/\1/p' \
+		-e 's/^firewall\.\(wguplink_[A-Za-z0-9_]*\)=rule$/\1/p'); do
+		if [ "$section" = wguplink ] || _wguplink_own "$section" rule "Allow-VXLAN-${section#wguplink_}"; then
+			own="$own${own:+|}$section"
+		fi
+	done
+	present=
+	# The names are libuci's: letters, digits and underlines.
+	[ -z "$own" ] || present=$(uci -q show firewall | grep -E "^firewall\.($own)[.=]")
 	[ "$wanted" != "$present" ] || return 0
 	if [ -n "$(uci -q changes firewall)" ]; then
 		logger -t wguplink -p daemon.warn 'somebody has uncommitted changes of the firewall: VXLAN is let in at the next start'
 		return 0
 	fi
 
-	for section in $(echo "$present" | sed -n 's/^\(firewall\.wguplink[A-Za-z0-9_]*\)=.*/\1/p'); do
-		uci -q delete "$section"
+	IFS='|'
+	for section in $own; do
+		uci -q delete "firewall.$section"
 	done
-	# One assignment a line, quoted as the shell quotes; a list has several values.
+	unset IFS
+	# One assignment a line; a list has several values. No value has a quote or a space in it: they are checked above.
+	set -f
 	echo "$wanted" | while IFS='=' read -r name values; do
 		[ -n "$name" ] || continue
-		eval "set -- $values"
 		command='set'
 		[ "${name##*.}" != device ] || command='add_list'
-		for value; do uci -q "$command" "$name=$value"; done
+		for value in $values; do
+			value=${value#\'}
+			uci -q "$command" "$name=${value%\'}"
+		done
 	done
 	uci -q commit firewall
 	/etc/init.d/firewall reload

@@ -25,6 +25,16 @@
 /* How long the agent has for its answer; respondd answers nobody meanwhile. */
 #define TIMEOUT_MS 1000
 
+/*
+ * Attributes of a table or, unnamed, of an array. blobmsg_for_each_attr looks at lengths alone; what comes over ubus may lie about
+ * its name's length, or be a string without an end. It is read up to the first attribute that does.
+ */
+#define for_each_sound(attr, table, named, rem) \
+	blobmsg_for_each_attr(attr, table, rem) \
+		if (!blobmsg_check_attr_len(attr, named, rem)) \
+			break; \
+		else
+
 /* Member NAME of a table if it has that type (BLOBMSG_TYPE_UNSPEC: any), else NULL. */
 static struct blob_attr *member(struct blob_attr *table, const char *name, int type) {
 	struct blob_attr *attr;
@@ -32,7 +42,7 @@ static struct blob_attr *member(struct blob_attr *table, const char *name, int t
 
 	if (!table)
 		return NULL;
-	blobmsg_for_each_attr(attr, table, rem) {
+	for_each_sound(attr, table, true, rem) {
 		if (!strcmp(blobmsg_name(attr), name))
 			return type == BLOBMSG_TYPE_UNSPEC || blobmsg_type(attr) == type ? attr : NULL;
 	}
@@ -123,7 +133,7 @@ static void add_tunnels(struct json_object *peers, struct blob_attr *uplink) {
 	struct blob_attr *tunnel;
 	int rem;
 
-	blobmsg_for_each_attr(tunnel, tunnels, rem) {
+	for_each_sound(tunnel, tunnels, false, rem) {
 		const char *name = blobmsg_type(tunnel) == BLOBMSG_TYPE_TABLE ? text(tunnel, "gateway") : NULL;
 		if (name)
 			json_object_object_add(peers, name, NULL);
@@ -149,7 +159,7 @@ static void statistics_handler(struct ubus_request *req, int type, struct blob_a
 	st->mesh_vpn = json_object_new_object();
 	json_object_object_add(st->mesh_vpn, "groups", groups);
 
-	blobmsg_for_each_attr(uplink, uplinks, rem) {
+	for_each_sound(uplink, uplinks, true, rem) {
 		struct json_object *group = json_object_new_object(), *peers = json_object_new_object();
 		json_object_object_add(group, "peers", peers);
 		json_object_object_add(groups, blobmsg_name(uplink), group);
@@ -229,7 +239,7 @@ static void nodeinfo_handler(struct ubus_request *req, int type, struct blob_att
 	(void)type;
 	if (!uplinks)
 		return;
-	blobmsg_for_each_attr(uplink, uplinks, rem) {
+	for_each_sound(uplink, uplinks, true, rem) {
 		if (text(uplink, "public_key")) {
 			add_text(wireguard, "public_key", text(uplink, "public_key"));
 			return;

@@ -58,6 +58,39 @@ struct blob_attr *standin_next(struct blob_attr *attr, int *rem) {
 	return at((char *)attr + n, *rem);
 }
 
+bool blobmsg_check_attr_len(const struct blob_attr *a, bool name, size_t len) {
+	size_t raw = len < 4 ? 0 : raw_len(a), skip = 0;
+	if (raw < 4 || raw > len)
+		return false;
+	if (head(a) >> 31) {
+		uint16_t n;
+		if (raw < 6)
+			return false;
+		memcpy(&n, a->data, 2);
+		n = ntohs(n);
+		skip = pad(2 + n + 1);
+		if ((name && !n) || raw - 4 < skip || a->data[2 + n])
+			return false;
+	} else if (name) {
+		return false;
+	}
+	size_t value = raw - 4 - skip;
+	switch (id_of(a)) {
+	case BLOBMSG_TYPE_STRING:
+		return value > 0 && !a->data[skip + value - 1];
+	case BLOBMSG_TYPE_INT64:
+	case BLOBMSG_TYPE_DOUBLE:
+		return value == 8;
+	case BLOBMSG_TYPE_INT32:
+		return value == 4;
+	case BLOBMSG_TYPE_INT16:
+		return value == 2;
+	case BLOBMSG_TYPE_INT8:
+		return value == 1;
+	}
+	return id_of(a) <= BLOBMSG_TYPE_DOUBLE;
+}
+
 int blobmsg_type(const struct blob_attr *a) { return id_of(a); }
 const char *blobmsg_name(const struct blob_attr *a) { return head(a) >> 31 ? a->data + 2 : ""; }
 

@@ -2,6 +2,7 @@
 #ifndef STANDIN_BLOBMSG_H
 #define STANDIN_BLOBMSG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,9 @@ const char *blobmsg_name(const struct blob_attr *attr);
 char *blobmsg_get_string(struct blob_attr *attr);
 uint32_t blobmsg_get_u32(struct blob_attr *attr);
 uint64_t blobmsg_get_u64(struct blob_attr *attr);
+
+/* Whether an attribute of at most len bytes is sound: its length, its name if it has to have one, and its value for its type. */
+bool blobmsg_check_attr_len(const struct blob_attr *attr, bool name, size_t len);
 
 /* The first attribute within attr, and the one after attr; NULL when rem bytes hold none. */
 struct blob_attr *standin_first(struct blob_attr *attr, int *rem);

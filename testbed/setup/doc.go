@@ -1,0 +1,2 @@
+// Package setup tests what scripts/install leaves on a machine.
+package setup
