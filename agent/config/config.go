@@ -112,6 +112,22 @@ func (u *Uplink) Owns(device string) bool {
 	return ok && number != "" && strings.Trim(number, "0123456789") == ""
 }
 
+// Mesh names the devices that the mesh stands on beside those that Owns tells.
+func (u *Uplink) Mesh() (names []string) {
+	if u.Mode == ModeVXLAN {
+		names = append(names, u.VXLAN.Name)
+	}
+	if u.Batman != "" {
+		names = append(names, u.Batman)
+	}
+	return names
+}
+
+// Carries says whether a device is the uplink's tunnel, or one of Mesh.
+func (u *Uplink) Carries(device string) bool {
+	return u.Owns(device) || u.Mode == ModeVXLAN && device == u.VXLAN.Name || u.Batman != "" && device == u.Batman
+}
+
 // VXLAN is the layer-2 tunnel inside the WireGuard one.
 type VXLAN struct {
 	// Name is the name of the device.

@@ -104,6 +104,8 @@ type View struct {
 	Now status.Uptime
 	// Applied are the devices as they were last set.
 	Applied []tunnel.Device
+	// Hidden says that there is no way to the WAN, because routes lead into our own mesh.
+	Hidden bool
 }
 
 // New makes the kind of network that a configuration asks for.

@@ -221,7 +221,11 @@ func TestParker(t *testing.T) {
 		t.Errorf("%+v", dev)
 	}
 	checkMTUs(t, k, v)
-	v.Void = true
+	v.Hidden = true
+	if d, _ := k.Desired(v); d.Exit.Device != "" || len(d.Devices) != 2 {
+		t.Errorf("the exit hides the WAN, and stays: %+v", d)
+	}
+	v.Hidden, v.Void = false, true
 	if d, _ := k.Desired(v); d.Exit.Device != "" {
 		t.Error("a default route leads into a void session")
 	}

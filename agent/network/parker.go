@@ -127,7 +127,8 @@ func (p *parker) Desired(v View) (tunnel.Desired, bool) {
 		}
 		d.Devices = append(d.Devices, dev)
 	}
-	if v.Current != nil && !v.Void {
+	// Where the exit is itself what hides the WAN, it is of no use without it.
+	if v.Current != nil && !v.Void && !v.Hidden {
 		if c := p.concentrator(v.Current.PublicKey); c != nil {
 			d.Exit.Device, d.Exit.Via4, d.Exit.Via6 = p.name(c), c.Address4, c.Address6
 			if most := p.clientMTU(d.Devices, v); n.XLATRange6.IsValid() && most != 0 {

@@ -94,7 +94,7 @@ func (l *loop) replied(r Reply) {
 	if err != nil {
 		l.log.Debug("path MTU not known", "err", err)
 	}
-	l.line.Begin(known)
+	l.line.Begin(known, in.Endpoint.Addr())
 }
 
 func (l *loop) wanChanged(s wan.State) {
@@ -104,7 +104,7 @@ func (l *loop) wanChanged(s wan.State) {
 		l.twin = twin{} // what was silent may have been the line
 	}
 	l.peers.SetPolicy(l.policy())
-	if s.Up() && (was.MTU != s.MTU || was.Dev4 != s.Dev4 || was.Dev6 != s.Dev6) {
+	if s.Up() && (was.MTU4 != s.MTU4 || was.MTU6 != s.MTU6 || was.Dev4 != s.Dev4 || was.Dev6 != s.Dev6) {
 		l.line.Forget() // another line
 	}
 }

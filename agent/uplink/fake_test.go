@@ -65,6 +65,7 @@ type world struct {
 	largest   int // packet that passes; 0: none
 	measures  atomic.Int32
 	paths     []config.Uplink
+	to        *wan.Targets
 	hooked    []hooks.Event
 	states    []status.Snapshot
 	checked   int
@@ -98,7 +99,7 @@ func newWorld(t *testing.T) *world {
 		t: t, dir: t.TempDir(), log: &safeBuffer{}, sys: clocktest.At(time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)),
 		devices: map[string]*device{}, gateways: map[netip.AddrPort]*gateway{},
 		watchers: map[chan<- wan.State]context.Context{},
-		names:    map[string][]netip.Addr{}, wan: wan.State{V4: true, Dev4: "wan", MTU: 1500}, largest: 65535,
+		names:    map[string][]netip.Addr{}, wan: wan.State{V4: true, Dev4: "wan", MTU4: 1500}, largest: 65535,
 		report: tunnel.Report{Backend: tunnel.Kernel},
 	}
 	w.sys.SetSynchronised(true, nil)
@@ -207,8 +208,8 @@ func (w *world) machine() Machine {
 	return Machine{
 		Open:    func() (Kernel, error) { return w, nil },
 		NewEcho: func(replied func(Reply)) Echo { w.replied = replied; return echo{w} },
-		Path: func(u config.Uplink) Path {
-			w.with(func() { w.paths = append(w.paths, u) })
+		Path: func(u config.Uplink, to *wan.Targets) Path {
+			w.with(func() { w.paths, w.to = append(w.paths, u), to })
 			return fakePath{w}
 		},
 		WatchLinks: func(ctx context.Context, _ func(string) bool, exits bool, changed func()) error {

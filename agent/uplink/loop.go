@@ -25,6 +25,7 @@ type loop struct {
 	engine *peerselector.Engine
 	kind   network.Kind
 	path   Path
+	to     targets // of the path
 	echo   Echo
 	jobs   *jobs
 
@@ -53,8 +54,8 @@ type parts struct {
 
 func newLoop(u *Uplink, kernel Kernel, echo Echo, jobs *jobs) *loop {
 	o, now := &u.o, time.Now()
-	l := &loop{Uplink: u, cfg: o.Config, kind: network.New(o.Config), path: o.Machine.Path(o.Config), echo: echo,
-		jobs: jobs}
+	l := &loop{Uplink: u, cfg: o.Config, kind: network.New(o.Config), echo: echo, jobs: jobs}
+	l.path = o.Machine.Path(o.Config, &l.to.Targets)
 	l.parts = parts{
 		key:          keyring{load: o.LoadKey, log: u.log},
 		clock:        clock.NewKeeper(o.Clock, clock.Options{Build: o.Build, FloorFile: o.FloorFile}, u.log),
@@ -190,6 +191,7 @@ func (l *loop) turn(ctx context.Context) (again bool) {
 	absent := l.devices.absent
 	l.apply(ctx, now)
 	l.probe()
+	l.aim()
 	l.jobs.want(ctx, l.work())
 	l.publish(now)
 	l.tell(now)

@@ -18,7 +18,8 @@ import (
 type Machine struct {
 	Open    func() (Kernel, error)
 	NewEcho func(replied func(Reply)) Echo // replied is called from another goroutine
-	Path    func(config.Uplink) Path
+	// Path asks the kernel for the way to the targets.
+	Path func(config.Uplink, *wan.Targets) Path
 	// WatchLinks calls changed when one of the devices that mine tells, or with exits a default route, has changed,
 	// until ctx ends.
 	WatchLinks func(ctx context.Context, mine func(device string) bool, exits bool, changed func()) error
@@ -60,7 +61,9 @@ func Linux(spawn tunnel.Spawner) Machine {
 		NewEcho: func(replied func(Reply)) Echo {
 			return health.NewEcho(func(from netip.Addr, rtt time.Duration) { replied(Reply{from, rtt}) })
 		},
-		Path: func(u config.Uplink) Path { return path{wan.Path{Mark: u.FwMark, DNS: u.DNSServers, Own: u.Owns}} },
+		Path: func(u config.Uplink, to *wan.Targets) Path {
+			return path{wan.Path{Mark: u.FwMark, DNS: u.DNSServers, Own: u.Carries, To: to}}
+		},
 		WatchLinks: func(ctx context.Context, mine func(string) bool, exits bool, changed func()) error {
 			c := make(chan struct{}, 1)
 			go func() {

@@ -3,6 +3,7 @@ package uplink
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"os"
 	"time"
 
@@ -31,8 +32,8 @@ func (l *loop) alone() bool {
 // view is what the desired state follows from.
 func (l *loop) view() network.View {
 	v := network.View{
-		Key: l.key.forDevices(&l.cfg), MTU: l.line.MTU(l.kind.MTU(), l.wan.MTU), PortTurn: l.use.portTurn,
-		Peers: l.peers, Void: l.void(), Now: status.Now(),
+		Key: l.key.forDevices(&l.cfg), PortTurn: l.use.portTurn, Peers: l.peers, Void: l.void(),
+		Hidden: l.wan.Mesh && !l.wan.Up(), Now: status.Now(),
 	}
 	if l.kind.Traits().Exits {
 		v.WANMTU = l.wanMTU()
@@ -42,9 +43,14 @@ func (l *loop) view() network.View {
 			v.WAN = append(v.WAN, dev)
 		}
 	}
+	var to netip.Addr // the gateway in use
 	if cur, ok := l.engine.Current(); ok {
 		v.Current = &cur
+		if in := l.peers.Get(cur.PublicKey); in != nil {
+			to = in.Endpoint.Addr()
+		}
 	}
+	v.MTU = l.line.MTU(l.kind.MTU(), l.wan.MTU(to, l.peers.Families()), to)
 	return v
 }
 

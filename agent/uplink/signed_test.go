@@ -181,7 +181,7 @@ func TestSignedMTU(t *testing.T) {
 		}
 		six := "[2001:db8::2]:51820"
 		w.at(six)
-		w.wan, w.mtu6 = wan.State{V4: true, V6: true, Dev4: "wan", Dev6: "wan", MTU: 1500}, 1500
+		w.wan, w.mtu6 = wan.State{V4: true, V6: true, Dev4: "wan", Dev6: "wan", MTU4: 1500, MTU6: 1500}, 1500
 		w.registrar = func(context.Context, registration.Source) (answer, error) {
 			n := signedNetwork(2)
 			n.MTU, n.Warnings = 1440, []string{"odd"}
