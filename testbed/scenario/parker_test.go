@@ -446,7 +446,7 @@ func TestFFACExists(t *testing.T) {
 			s.FFAC.SetForm(form)
 			l2 := s.frames()
 			s.reply(l2, s.start())
-			s.must(s.agent.Stop(s.ctx))
+			s.must(s.agent.TakeDown(s.ctx))
 			s.reply(l2, s.start())
 			nodeConnected(s)
 			s.line("already exists")
