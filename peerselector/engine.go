@@ -74,9 +74,12 @@ type Engine struct {
 	current   *candidate // in use: has the allowed IPs
 	lastAlive time.Time  // of the current one
 	promoted  time.Time
-	answered  bool          // the current one answered inside the tunnel since its promotion
-	rtt       time.Duration // of its answers, the slow ones of late; 0 when none is known
+	answered  bool      // the current one answered inside the tunnel since its promotion
+	shaken    time.Time // its latest handshake since its promotion; zero when there was none
+	looked    time.Time // when the caller last read the counters
 	lastProbe time.Time
+	asked     time.Time // the first probe since lastAlive; zero when there was none
+	line      history
 	renewed   time.Time // when the current one was created anew; zero when that was not needed, or has succeeded
 	renewSent time.Time // for the last time
 	renewals  int
@@ -95,13 +98,16 @@ type Engine struct {
 	nextStart time.Time // no start before that
 	wait      time.Time // backoff after an empty round; zero when none
 
-	asking   bool
-	askedAt  time.Time
-	asked    bool      // a broker has answered or failed at least once
-	asks     int       // questions since a gateway was last in use
-	notAsk   time.Time // no question to the broker before that
-	askAgain bool
-	keyTaken time.Time // when a broker last took our key
+	asking     bool
+	askedAt    time.Time
+	registered bool         // a broker has answered or failed at least once
+	asks       int          // questions since a gateway was last in use
+	askTimes   [5]time.Time // of the latest questions
+	notAsk     time.Time    // no question to the broker before that
+	askAgain   bool
+	keyTaken   time.Time     // when a broker last took our key
+	denseUntil time.Time     // gateways are learning our key for the first time until then
+	denseGap   time.Duration // between handshakes with one of them
 }
 
 // New makes an Engine without WAN and without peers.
@@ -177,6 +183,7 @@ func (e *Engine) Handle(ev Event, now time.Time) []Action {
 	var acts []Action
 	switch ev := ev.(type) {
 	case Tick:
+		e.looked = now
 	case WANUp:
 		acts = e.wanUp(now)
 	case WANDown:
@@ -185,9 +192,9 @@ func (e *Engine) Handle(ev Event, now time.Time) []Action {
 		e.static = ev.Peers
 		acts = e.merge(now)
 	case BrokerAnswered:
-		acts = e.registered(ev.Peers, now)
+		acts = e.brokerAnswered(ev.Peers, now)
 	case BrokerFailed:
-		e.told(ev.RetryAfter, now)
+		e.told(ev.RetryAfter, true, now)
 		if e.redraw && e.current != nil {
 			acts = e.draw(now)
 		}

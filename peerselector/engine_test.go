@@ -167,7 +167,7 @@ func TestOneGatewayAtATime(t *testing.T) {
 			}
 			s.gws[key(1)].alive = false
 			s.run(10*time.Minute, func() bool { return *s.current != key(1) })
-			limit := s.e.t.Suspicion + latency + s.e.t.Grace + 100*time.Millisecond
+			limit := s.e.t.ProbeEvery + s.e.t.Doubt + latency + s.e.t.Grace + 100*time.Millisecond
 			if took := s.now.Sub(epoch) - died; *s.current != key(2) || took > limit {
 				t.Errorf("%v, seed %d: %s in use after %v, want gw2 within %v", latency, seed, s.e.current.peer.Name, took, limit)
 			}
@@ -190,7 +190,7 @@ func TestBrokerNamesTheDeadOne(t *testing.T) {
 	s.gws[key(1)].alive = false
 	s.asks = 0
 	s.run(4*time.Minute, nil)
-	if s.asks < 3 || s.asks > 12 {
+	if s.asks < 3 || s.asks > 18 {
 		t.Errorf("%d questions in three minutes", s.asks)
 	}
 	aimed := s.gws[key(1)].aim
@@ -213,7 +213,7 @@ func TestAllDeadThenBack(t *testing.T) {
 	s.broker = func(s *sim) { s.after(50*time.Millisecond, func() { s.send(BrokerAnswered{peers(3)}) }) }
 	s.send(WANUp{})
 	s.run(time.Hour, nil)
-	if s.asks < 20 || s.asks > 180 {
+	if s.asks < 60 || s.asks > 360 {
 		t.Errorf("%d questions to the broker in an hour", s.asks)
 	}
 	if s.installs > 60*3*60 {

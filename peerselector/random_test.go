@@ -69,7 +69,7 @@ func (d *device) do(a Action, now time.Time) {
 		if d.promoted[k] {
 			fail("a new handshake with the gateway in use", k)
 		}
-		if last, ok := d.started[k]; ok && a.Attempt > 0 && now.Sub(last) < 250*time.Millisecond {
+		if last, ok := d.started[k]; ok && a.Attempt > 0 && now.Sub(last) < 100*time.Millisecond {
 			fail("created anew too early", k)
 		}
 		d.on[k], d.started[k] = true, now

@@ -118,7 +118,7 @@ func (s *sim) do(a Action) {
 	case Install:
 		k := a.Peer.PublicKey
 		s.installs++
-		if last, ok := s.lastInit[k]; ok && s.now.Sub(last) < 250*time.Millisecond {
+		if last, ok := s.lastInit[k]; ok && s.now.Sub(last) < 100*time.Millisecond {
 			s.t.Fatalf("%v: %s is created anew after %v", s.now.Sub(epoch), a.Peer.Name, s.now.Sub(last))
 		}
 		s.lastInit[k] = s.now

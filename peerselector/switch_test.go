@@ -107,10 +107,10 @@ func TestRemembered(t *testing.T) {
 			s := newSim(t, seed, true, 4)
 			s.gws[key(4)].alive = !dead
 			for _, g := range s.gws {
-				g.rtt = 600 * time.Millisecond // slower than the broker, and than the stagger
+				g.rtt = 350 * time.Millisecond // slower than the stagger
 			}
 			s.broker = func(s *sim) {
-				s.after(100*time.Millisecond, func() {
+				s.after(1500*time.Millisecond, func() {
 					p := peer(1)
 					p.Preferred = true
 					s.send(BrokerAnswered{[]Peer{p}})
@@ -122,7 +122,7 @@ func TestRemembered(t *testing.T) {
 			s.run(time.Minute, s.connected)
 			want, most := key(4), 1400*time.Millisecond // it knows our key, and does not wait for the broker
 			if dead {
-				want, most = key(1), 3*time.Second
+				want, most = key(1), 4*time.Second
 			}
 			if *s.current != want || s.now.Sub(epoch) > most {
 				t.Errorf("seed %d, dead %v: %v after %v", seed, dead, *s.current, s.now.Sub(epoch))
