@@ -209,6 +209,11 @@ func (e *Engine) Handle(ev Event, now time.Time) []Action {
 	case Rebalance:
 		e.every = ev.Every
 		e.settleRebalance(now)
+	case Economy:
+		e.t.ProbeEvery = ev.ProbeEvery
+		if ev.ProbeEvery <= 0 {
+			e.t.ProbeEvery = e.cfg.Timing.ProbeEvery
+		}
 	case Reconnect:
 		acts = e.reconnect(ev.Key, now)
 	case Handshake:

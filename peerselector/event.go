@@ -38,6 +38,9 @@ type (
 	// Rebalance says how often, on average, to draw the gateway anew although the present one works; 0 means never.
 	Rebalance struct{ Every time.Duration }
 
+	// Economy says how often to probe a link on which nothing else is received; 0 means Timing.ProbeEvery.
+	Economy struct{ ProbeEvery time.Duration }
+
 	// Handshake says that the peer's latest handshake changed.
 	Handshake struct{ Key Key }
 
@@ -64,6 +67,7 @@ func (Adopted) event()        {}
 func (Remembered) event()     {}
 func (Reconnect) event()      {}
 func (Rebalance) event()      {}
+func (Economy) event()        {}
 func (Handshake) event()      {}
 func (Failed) event()         {}
 func (Alive) event()          {}
