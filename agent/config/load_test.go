@@ -65,6 +65,7 @@ func defaults() *Config {
 			Mode:          ModeVXLAN,
 			VXLAN:         VXLAN{Name: "mesh-vpn", ID: 1906606, Port: 8472, Checksum: true},
 			AddressFamily: Auto,
+			ProbeInterval: 2 * time.Second,
 			Gateways: []peerselector.Peer{{
 				Name:        "gw1",
 				PublicKey:   key(keyA),
@@ -182,6 +183,7 @@ config gateway 'gw3'
 			LinkPrefix:    128,
 			Mode:          ModeLayer3,
 			AddressFamily: Prefer6,
+			ProbeInterval: 2 * time.Second,
 			KeyFile:       "/etc/wguplink/key",
 			KeyImport:     []string{"fastd.mesh_vpn.secret"},
 			Gateways: []peerselector.Peer{{
