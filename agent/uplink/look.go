@@ -22,11 +22,7 @@ func (u *Uplink) untilNext() time.Duration {
 	if u.applyAt.Before(at) {
 		at = u.applyAt
 	}
-	if _, ok := u.engine.Current(); ok && u.wan.Up() {
-		if t := u.looked.Add(lookEvery); t.Before(at) {
-			at = t
-		}
-	} else if ok && u.cfg.Protocol == config.Parker && !u.void() {
+	if _, ok := u.engine.Current(); ok && !u.wan.Up() && u.cfg.Protocol == config.Parker && !u.void() {
 		if t := now.Add(voidAfter - u.engine.Silence(now)); t.Before(at) {
 			at = t
 		}
@@ -44,10 +40,6 @@ func (u *Uplink) untilNext() time.Duration {
 	}
 	return max(0, at.Sub(now))
 }
-
-// lookEvery is how often to read the counters of a gateway in use. What was received since counts as received at that
-// moment: so this is also by how much the death of a gateway may be noticed late.
-const lookEvery = 1500 * time.Millisecond
 
 // pollEvery is how often to look for handshakes during a race of that age. WireGuard has no event for them.
 func pollEvery(age time.Duration) time.Duration {
@@ -84,7 +76,6 @@ func (u *Uplink) tick() {
 
 // look reads WireGuard's counters and tells the engine what they mean.
 func (u *Uplink) look() {
-	u.looked = time.Now()
 	if u.applyErr != nil || len(u.peers)+len(u.standby) == 0 {
 		return
 	}

@@ -45,6 +45,9 @@ func (u *Uplink) reconfigure(cfg config.Uplink) {
 	if old.Rebalance != cfg.Rebalance {
 		u.handle(peerselector.Rebalance{Every: cfg.Rebalance})
 	}
+	if old.ProbeInterval != cfg.ProbeInterval {
+		u.handle(peerselector.Economy{ProbeEvery: cfg.ProbeInterval})
+	}
 	if old.MTU != cfg.MTU {
 		u.line = pathMTU{} // to be measured anew
 	}

@@ -108,8 +108,7 @@ type Uplink struct {
 	applyWait  time.Duration
 	report     tunnel.Report
 	applied    tunnel.Desired
-	looked     time.Time // at WireGuard's counters
-	prefer6    bool      // the family that worked last
+	prefer6    bool // the family that worked last
 	watchStop  context.CancelFunc
 	linksStop  context.CancelFunc
 	wanStates  chan wan.State
@@ -281,6 +280,7 @@ func (u *Uplink) newEngine() {
 	}
 	u.engine = peerselector.New(peerselector.Config{Timing: timing, Broker: u.cfg.Protocol.Registers(), Standby: u.cfg.Protocol == config.Parker, Intn: intn})
 	u.handle(peerselector.Rebalance{Every: u.cfg.Rebalance})
+	u.handle(peerselector.Economy{ProbeEvery: u.cfg.ProbeInterval})
 	u.handle(peerselector.Static{Peers: u.cfg.Gateways})
 }
 
