@@ -32,7 +32,7 @@ func (h *history) answered(rtt time.Duration, now time.Time) {
 // ended takes the length of a silence, from its first probe on. What is longer than any line's burst is an outage, which says
 // little about the next silence.
 func (h *history) ended(silence time.Duration, now time.Time, t Timing) {
-	h.answered(min(silence, max(t.MaxBurst, 3*h.mean)), now)
+	h.keep(min(silence, max(t.MaxBurst, 3*h.mean)), now)
 }
 
 // keep remembers the longest for one to two spans.
@@ -58,8 +58,11 @@ func (h *history) patience(t Timing) time.Duration {
 	if !h.known {
 		return t.Unknown
 	}
-	return max(t.Early, h.mean+4*h.off)
+	return max(t.Early, h.mean+max(granularity, 4*h.off))
 }
+
+// granularity stands for the clock's in RFC 6298: a line without any deviation gets that much.
+const granularity = 100 * time.Millisecond
 
 // proof is how long a silence must be, from its first probe on, before the gateway in use may be left: longer by a quarter
 // than each that has ended of late.

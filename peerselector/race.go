@@ -96,7 +96,11 @@ func (e *Engine) nextAttempt(c *candidate) (at time.Time, ok bool) {
 	if c.dense {
 		began = e.denseUntil
 	}
-	return e.retry(began, c.sent, c.step), true
+	at = e.retry(began, c.sent, c.step)
+	if e.line.known {
+		at = latest(at, c.sent.Add(e.line.patience(e.t))) // a new start forgets the one whose answer is still under way
+	}
+	return at, true
 }
 
 func (e *Engine) repeat(c *candidate, now time.Time) []Action {

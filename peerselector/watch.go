@@ -77,7 +77,9 @@ func (e *Engine) suspectAt() (at time.Time, ok bool) {
 	case !e.answered:
 		return e.lastAlive.Add(e.t.SuspicionMute), true
 	}
-	return e.asked.Add(e.line.patience(e.t)), !e.asked.IsZero()
+	// The second probe goes out when the first should have been answered: a single lost packet is no reason for a trial.
+	late := e.line.patience(e.t)
+	return e.asked.Add(late + min(late, e.t.ProbeSlow)/2), !e.asked.IsZero()
 }
 
 // leaveAt is when the gateway in use may be left for another that answers: its silence is longer than any of late.
@@ -145,10 +147,10 @@ func (e *Engine) alive(a Alive, now time.Time) []Action {
 		return nil
 	}
 	if e.answered {
-		switch {
-		case !e.asked.IsZero():
+		if !e.asked.IsZero() {
 			e.line.ended(now.Sub(e.asked), now, e.t)
-		case a.RTT > 0:
+		}
+		if a.RTT > 0 {
 			e.line.answered(a.RTT, now)
 		}
 	} else if a.Reply {
