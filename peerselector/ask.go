@@ -56,17 +56,17 @@ func (e *Engine) budget() time.Time {
 	return e.askTimes[0].Add(time.Minute)
 }
 
-// told notes that the broker has spoken; it is left alone for a while: longer when it was asked in vain before, has failed for
-// minutes, or was slow, for then it has much to do.
+// told notes that the broker has spoken; it is left alone for a while: shorter at first when it has failed, longer when it has failed
+// for minutes, or was slow, for then it has much to do.
 func (e *Engine) told(retryAfter time.Duration, failed bool, now time.Time) {
 	load := time.Duration(0)
 	if e.asking {
 		load = min(askLoad*min(now.Sub(e.askedAt), e.t.AskMax), e.t.AskMax)
 	}
 	e.asking, e.registered = false, true
-	wait := e.backoff(e.asks, e.t.AskEvery)
-	if e.asks > quickAsks {
-		wait = e.t.AskEvery + e.backoff(e.asks, e.t.AskEvery)
+	wait := e.t.AskEvery + e.backoff(quickAsks+1, e.t.AskEvery)
+	if failed && e.asks <= quickAsks {
+		wait = e.backoff(e.asks, e.t.AskEvery)
 	}
 	if failed && e.asks > steadyAsks {
 		wait += e.backoff(e.asks-steadyAsks+quickAsks, e.t.AskMax)
@@ -75,7 +75,7 @@ func (e *Engine) told(retryAfter time.Duration, failed bool, now time.Time) {
 }
 
 const (
-	quickAsks  = 4  // questions that follow each other within seconds: a key may have been lost
+	quickAsks  = 3  // questions in vain that follow each other within seconds
 	steadyAsks = 20 // some five minutes of questions at a steady pace
 	askLoad    = 2  // an answer that took long is followed by a rest of twice that
 )

@@ -24,7 +24,7 @@ type gateway struct {
 // polls says when a gateway with a polling glue is ready for a handshake of that moment.
 func (g *gateway) polls(now time.Time) {
 	if g.shook = now; g.poll > 0 && (g.ready.IsZero() || now.Sub(g.shook) > 3*time.Minute) {
-		g.ready = epoch.Add(g.phase + ((now.Sub(epoch)-g.phase)/g.poll+1)*g.poll)
+		g.ready = epoch.Add(g.phase + ((now.Sub(epoch)+g.poll-g.phase)/g.poll)*g.poll)
 	}
 }
 
