@@ -160,6 +160,7 @@ func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr()
 // replied is called for each answer to a probe.
 func (u *Uplink) replied(from netip.Addr, rtt time.Duration) {
 	if cur, ok := u.engine.Current(); ok && cur.LinkAddress == from {
+		u.counter.Answered([32]byte(cur.PublicKey), from)
 		u.handle(peerselector.Alive{Key: cur.PublicKey, Reply: true, RTT: rtt})
 		u.measure()
 	}
