@@ -23,8 +23,8 @@ func (e *Engine) askDeadlines(add func(deadline)) {
 	}
 }
 
-// keyDoubtful says that several gateways have left our handshakes unanswered: they may have lost our key. It is registered
-// again, without waiting for the rest of them.
+// keyDoubtful says that several gateways have left our handshakes unanswered: they may have lost our key. It is
+// registered again, without waiting for the rest of them.
 func (e *Engine) keyDoubtful() bool {
 	lost, others := 0, 0
 	for _, c := range e.cands {
@@ -56,8 +56,8 @@ func (e *Engine) budget() time.Time {
 	return e.askTimes[0].Add(time.Minute)
 }
 
-// told notes that the broker has spoken; it is left alone for a while: shorter at first when it has failed, longer when it has failed
-// for minutes, or was slow, for then it has much to do.
+// told notes that the broker has spoken; it is left alone for a while: shorter at first when it has failed, longer when
+// it has failed for minutes, or was slow, for then it has much to do.
 func (e *Engine) told(retryAfter time.Duration, failed bool, now time.Time) {
 	load := time.Duration(0)
 	if e.asking {
@@ -65,7 +65,7 @@ func (e *Engine) told(retryAfter time.Duration, failed bool, now time.Time) {
 	}
 	e.asking, e.registered = false, true
 	wait := e.t.AskEvery + e.backoff(quickAsks+1, e.t.AskEvery)
-	if failed && e.asks <= quickAsks {
+	if e.asks <= 1 || failed && e.asks <= quickAsks {
 		wait = e.backoff(e.asks, e.t.AskEvery)
 	}
 	if failed && e.asks > steadyAsks {
@@ -85,7 +85,8 @@ func (e *Engine) brokerAnswered(peers []Peer, now time.Time) []Action {
 	first := !e.registered && e.current == nil
 	if first {
 		e.denseUntil = now.Add(e.t.Dense)
-		// A TLS connection and its answer take at least four round trips (RFC 8446 and RFC 9293): a handshake is over within one.
+		// A TLS connection and its answer take at least four round trips (RFC 8446 and RFC 9293): a handshake is over
+		// within one.
 		e.denseGap = e.t.DenseGap
 		if e.asking {
 			e.denseGap = min(max(e.t.DenseGap, now.Sub(e.askedAt)/4), e.t.Retries[1])

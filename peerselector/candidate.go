@@ -48,8 +48,8 @@ func (e *Engine) know(p Peer) *candidate {
 	return c
 }
 
-// merge makes the candidates from the broker's and the configured peers. Who is known keeps his history; a gateway named
-// twice counts once, as the broker describes it.
+// merge makes the candidates from the broker's and the configured peers. Who is known keeps his history; a gateway
+// named twice counts once, as the broker describes it.
 func (e *Engine) merge(now time.Time) []Action {
 	var acts []Action
 	old := e.cands
@@ -88,8 +88,8 @@ func (e *Engine) merge(now time.Time) []Action {
 	return acts
 }
 
-// shuffle brings the candidates into the order of a round: at random, the preferred first, those that failed lately last.
-// Before all comes the one that an earlier agent used, and that somebody wishes for.
+// shuffle brings the candidates into the order of a round: at random, the preferred first, those that failed lately
+// last. Before all comes the one that an earlier agent used, and that somebody wishes for.
 func (e *Engine) shuffle(now time.Time) {
 	for i := len(e.cands) - 1; i > 0; i-- {
 		j := int(e.cfg.Intn(int64(i + 1)))
@@ -129,8 +129,8 @@ func (e *Engine) failedLately(c *candidate, now time.Time) bool {
 	return !c.failed.IsZero() && now.Sub(c.failed) < e.t.FailMemory
 }
 
-// betterAt is when there is a peer which has proved neither as mute as the one in use nor, lately, dead; ok is false when there
-// is none to come.
+// betterAt is when there is a peer which has proved neither as mute as the one in use nor, lately, dead; ok is false
+// when there is none to come.
 func (e *Engine) betterAt() (at time.Time, ok bool) {
 	for _, c := range e.cands {
 		if c == e.current || c.mute {

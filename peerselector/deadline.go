@@ -63,8 +63,8 @@ func (e *Engine) first() (first deadline, ok bool) {
 	return first, ok
 }
 
-// deadlines names all that follow from the present state. A deadline that is met must change the state so that it is gone,
-// or later.
+// deadlines names all that follow from the present state. A deadline that is met must change the state so that it is
+// gone, or later.
 func (e *Engine) deadlines(add func(deadline)) {
 	if !e.wan {
 		return

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// story runs a random world for half an hour: gateways come and go, forget our key and are mute, the line flaps, the broker fails.
-// What happens from outside depends on the seed alone. It gives each action with its moment.
+// story runs a random world for half an hour: gateways come and go, forget our key and are mute, the line flaps, the
+// broker fails. What happens from outside depends on the seed alone. It gives each action with its moment.
 func story(t judge, seed uint64, every time.Duration, without kind) (did []string) {
 	r := rand.New(rand.NewPCG(seed, 3))
 	n := 1 + r.IntN(5)
 	s := newSim(t, int64(seed), r.IntN(3) > 0, n)
 	s.every = every
-	s.e.t.ProbeNew = 470 * time.Millisecond // so that no other deadline falls on the end of the patience with a mute gateway
+	s.e.t.ProbeNew = 470 * time.Millisecond // no other deadline falls on the end of the patience with a mute gateway
 	s.wake = func() (at time.Time, ok bool) {
 		s.e.deadlines(func(d deadline) {
 			if d.kind != without && (!ok || d.at.Before(at)) {
@@ -73,8 +73,8 @@ func story(t judge, seed uint64, every time.Duration, without kind) (did []strin
 
 const stories = 60
 
-// A caller that only sleeps until Next does each action at the moment at which one does that calls each 7 ms, too: nothing is
-// ever late.
+// A caller that only sleeps until Next does each action at the moment at which one does that calls each 7 ms, too:
+// nothing is ever late.
 func TestNothingIsLate(t *testing.T) {
 	actions := 0
 	for seed := range uint64(stories) {
@@ -142,8 +142,8 @@ func sides(a, b []string, at int) string {
 	return one(a) + " by Next alone, " + one(b) + " with more calls"
 }
 
-// While a gateway is in use the counters are looked at each two seconds at the latest, whatever the distance of the probes, and
-// whether the gateway can be probed or not.
+// While a gateway is in use the counters are looked at each two seconds at the latest, whatever the distance of the
+// probes, and whether the gateway can be probed or not.
 func TestLooks(t *testing.T) {
 	for _, blind := range []bool{false, true} {
 		s := newSim(t, 1, false, 1)

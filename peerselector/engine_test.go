@@ -146,8 +146,8 @@ func TestOtherBrokerIsAskedAtOnce(t *testing.T) {
 	s.run(time.Hour, nil)
 }
 
-// A broker that names one gateway at a time, as wgkex's v2 does, is asked as soon as that one is silent, and whom it names then
-// is tried as soon as it has answered, however long it took.
+// A broker that names one gateway at a time, as wgkex's v2 does, is asked as soon as that one is silent, and whom it
+// names then is tried as soon as it has answered, however long it took.
 func TestOneGatewayAtATime(t *testing.T) {
 	for _, latency := range []time.Duration{30 * time.Millisecond, time.Second, 6 * time.Second, 25 * time.Second} {
 		for seed := range int64(20) {
@@ -433,8 +433,8 @@ func TestWANFlap(t *testing.T) {
 	}
 }
 
-// Random worlds: gateways come and go, the line flaps, the broker fails. The sim checks the promises at each step; in the
-// end some gateway lives for good, and the node must use it, with a bounded number of actions.
+// Random worlds: gateways come and go, the line flaps, the broker fails. The sim checks the promises at each step; in
+// the end some gateway lives for good, and the node must use it, with a bounded number of actions.
 func TestRandomWorlds(t *testing.T) {
 	for seed := int64(0); seed < 300; seed++ {
 		r := rand.New(rand.NewPCG(uint64(seed), 1))

@@ -13,8 +13,8 @@ func glued(s *sim) {
 	}
 }
 
-// serving runs until the gateway in use answers inside the tunnel, and says how long after its poll that is, or after its promotion
-// if that was later.
+// serving runs until the gateway in use answers inside the tunnel, and says how long after its poll that is, or after
+// its promotion if that was later.
 func serving(s *sim) time.Duration {
 	s.run(s.now.Sub(epoch)+time.Minute, func() bool { return s.current != nil && s.e.answered })
 	if s.current == nil {
@@ -23,8 +23,8 @@ func serving(s *sim) time.Duration {
 	return s.now.Sub(latest(s.gws[*s.current].ready, s.e.promoted))
 }
 
-// Gateways that poll for new peers each ten seconds are not left as mute: at the start and in a failover the first answer comes
-// within a second of the poll after the first handshake.
+// Gateways that poll for new peers each ten seconds are not left as mute: at the start and in a failover the first
+// answer comes within a second of the poll after the first handshake.
 func TestGlue(t *testing.T) {
 	for seed := int64(0); seed < 300; seed++ {
 		s := newSim(t, seed, false, 3)

@@ -2,13 +2,13 @@ package peerselector
 
 import "time"
 
-// history is what the line has shown of late: how long its answers took, how much that varied, and how long its silences
-// were. It belongs to the line, and outlives a change of the gateway.
+// history is what the line has shown of late: how long its answers took, how much that varied, and how long its
+// silences were. It belongs to the line, and outlives a change of the gateway.
 //
-// The mean and the deviation of the answers are those of RFC 6298, which TCP takes its retransmission timeout from. That what
-// has been seen decides how long a silence is suspected, and not a constant, is the idea of the phi-accrual failure detector
-// (Hayashibara et al., "The φ Accrual Failure Detector", SRDS 2004). Its normal distribution does not fit lines that fall
-// silent in bursts, so the longest silence of late stands in the place of the distribution's tail.
+// The mean and the deviation of the answers are those of RFC 6298, which TCP takes its retransmission timeout from.
+// That what has been seen decides how long a silence is suspected, and not a constant, is the idea of the phi-accrual
+// failure detector (Hayashibara et al., "The φ Accrual Failure Detector", SRDS 2004). Its normal distribution does not
+// fit lines that fall silent in bursts, so the longest silence of late stands in the place of the distribution's tail.
 type history struct {
 	known    bool
 	mean     time.Duration // SRTT in RFC 6298
@@ -29,8 +29,8 @@ func (h *history) answered(rtt time.Duration, now time.Time) {
 	h.mean += (rtt - h.mean) / 8
 }
 
-// ended takes the length of a silence, from its first probe on. What is longer than any line's burst is an outage, which says
-// little about the next silence.
+// ended takes the length of a silence, from its first probe on. What is longer than any line's burst is an outage,
+// which says little about the next silence.
 func (h *history) ended(silence time.Duration, now time.Time, t Timing) {
 	h.keep(min(silence, max(t.MaxBurst, 3*h.mean)), now)
 }
@@ -52,8 +52,8 @@ const historySpan = 5 * time.Minute
 // other forgets what the round trips to another gateway were; bursts are the line's.
 func (h *history) other() { h.known, h.mean, h.off = false, 0, 0 }
 
-// patience is how long an answer to a probe may take before others are tried: the RTO of RFC 6298, with another least value,
-// for a trial costs a packet only.
+// patience is how long an answer to a probe may take before others are tried: the RTO of RFC 6298, with another least
+// value, for a trial costs a packet only.
 func (h *history) patience(t Timing) time.Duration {
 	if !h.known {
 		return t.Unknown
@@ -64,8 +64,8 @@ func (h *history) patience(t Timing) time.Duration {
 // granularity stands for the clock's in RFC 6298: a line without any deviation gets that much.
 const granularity = 100 * time.Millisecond
 
-// proof is how long a silence must be, from its first probe on, before the gateway in use may be left: longer by a quarter
-// than each that has ended of late.
+// proof is how long a silence must be, from its first probe on, before the gateway in use may be left: longer by a
+// quarter than each that has ended of late.
 func (h *history) proof(t Timing) time.Duration {
 	worst := max(h.worst[0], h.worst[1])
 	return max(t.Leave, h.patience(t), worst+worst/4)

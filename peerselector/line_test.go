@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// jitter is a line whose round trip changes within seconds, and that is silent now and then. It is the same for the same seed.
+// jitter is a line whose round trip changes within seconds, and that is silent now and then. It is the same for the
+// same seed.
 func jitter(seed uint64, least, most, burst, pause time.Duration) func(time.Time) (time.Duration, bool) {
 	return func(at time.Time) (time.Duration, bool) {
 		since := at.Sub(epoch)
@@ -64,8 +65,8 @@ func TestNoSwitchForTheLine(t *testing.T) {
 	}
 }
 
-// A gateway that dies is left: on a good line within four seconds, three in the middle; on others as soon as their own silences
-// of late allow.
+// A gateway that dies is left: on a good line within four seconds, three in the middle; on others as soon as their own
+// silences of late allow.
 func TestDeathsWithinTheBound(t *testing.T) {
 	for _, l := range lines {
 		for _, traffic := range []time.Duration{0, 100 * time.Millisecond} {
@@ -101,8 +102,8 @@ func TestDeathsWithinTheBound(t *testing.T) {
 	}
 }
 
-// A silence no longer than one of the last five minutes is no reason to leave, even when another gateway answers through it: the
-// history is the gateway's way, too.
+// A silence no longer than one of the last five minutes is no reason to leave, even when another gateway answers
+// through it: the history is the gateway's way, too.
 func TestGapsWithinHistory(t *testing.T) {
 	for seed := uint64(0); seed < 200; seed++ {
 		s := newSim(t, int64(seed), false, 3)

@@ -8,7 +8,8 @@ import (
 
 const outageNodes = 20
 
-// outage takes all gateways from twenty nodes for a while, then brings one back, and gives how long each node was without after that.
+// outage takes all gateways from twenty nodes for a while, then brings one back, and gives how long each node was
+// without after that.
 func outage(t *testing.T, away time.Duration, broker bool, lost bool, seed int64) (took []time.Duration, asked []time.Duration) {
 	t.Helper()
 	for node := range int64(outageNodes) {
@@ -69,8 +70,8 @@ func earliest(a, b time.Time) time.Time {
 	return b
 }
 
-// After all gateways were away half of the nodes are back within 15 s of the first one's return, whether it has kept their keys or
-// not; without keys with the broker's help. The sim ends the test at a sixth question within a minute.
+// After all gateways were away half of the nodes are back within 15 s of the first one's return, whether it has kept
+// their keys or not; without keys with the broker's help. The sim ends the test at a sixth question within a minute.
 func TestOutage(t *testing.T) {
 	for _, tt := range []struct {
 		broker, lost bool

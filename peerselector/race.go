@@ -30,7 +30,8 @@ func (e *Engine) raceDeadlines(add func(deadline)) {
 		if active < e.t.Parallel {
 			at := latest(e.nextStart, e.rested(c))
 			if e.asking && !e.registered && !c.last {
-				at = latest(at, e.askedAt.Add(e.t.AskPatience)) // gateways do not answer a key that they have not been told
+				// Gateways do not answer a key that they have not been told.
+				at = latest(at, e.askedAt.Add(e.t.AskPatience))
 			}
 			add(deadline{startPeer, at, c})
 		}
@@ -112,8 +113,8 @@ func (e *Engine) repeat(c *candidate, now time.Time) []Action {
 	return []Action{Install{c.peer, c.attempt}}
 }
 
-// retry is when to create a peer anew, after the attempts that it had. A caller that comes late must not make two of them
-// one.
+// retry is when to create a peer anew, after the attempts that it had. A caller that comes late must not make two of
+// them one.
 func (e *Engine) retry(began, sent time.Time, attempts int) time.Time {
 	return latest(began.Add(e.t.Retries[attempts]), sent.Add(e.t.Retries[0]))
 }

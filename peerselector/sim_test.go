@@ -251,7 +251,8 @@ func (s *sim) trip(g *gateway) (rtt time.Duration, ok bool) {
 	return rtt, ok
 }
 
-// look tells the engine what a look at the counters shows: whether anything came from the gateway in use since the last one.
+// look tells the engine what a look at the counters shows: whether anything came from the gateway in use since the last
+// one.
 func (s *sim) look() {
 	since := s.looked
 	s.looked = s.now

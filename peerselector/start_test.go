@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// At a first start the gateways learn the key some time after the broker's answer. The handshake comes within 125 ms of that for 95 %
-// of the starts, whenever it is within three seconds; the number of handshakes started is bounded.
+// At a first start the gateways learn the key some time after the broker's answer. The handshake comes within 125 ms of
+// that for 95 % of the starts, whenever it is within three seconds; the number of handshakes started is bounded.
 func TestFirstStart(t *testing.T) {
 	for _, preferred := range []bool{true, false} {
 		for _, most := range []time.Duration{70 * time.Millisecond, 1050 * time.Millisecond, 3 * time.Second} {

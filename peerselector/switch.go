@@ -60,7 +60,8 @@ func (e *Engine) balance(now time.Time) []Action {
 	return e.draw(now)
 }
 
-// draw picks uniformly among the best, the present one included: so after it each carries its share, whatever was before.
+// draw picks uniformly among the best, the present one included: so after it each carries its share, whatever was
+// before.
 func (e *Engine) draw(now time.Time) []Action {
 	var best []*candidate
 	for _, c := range e.cands {
@@ -78,20 +79,22 @@ func (e *Engine) draw(now time.Time) []Action {
 	return e.wishFor(best[e.cfg.Intn(int64(len(best)))].peer.PublicKey, now)
 }
 
-// challenge is called when another gateway has answered beside the silent one in use. Both go over the same line: so the one
-// in use has to answer, too, within the time that the other has needed, and that such answers took of late. A rival that has
-// answered its first handshake proves that the line worked while the one in use was silent. One that has needed several may
-// have met the end of a burst, and the one in use gets longer.
+// challenge is called when another gateway has answered beside the silent one in use. Both go over the same line: so
+// the one in use has to answer, too, within twice the time that the other has needed, and that such answers took of late. A
+// rival that has answered its first handshake proves that the line worked while the one in use was silent. One that has
+// needed several may have met the end of a burst, and the one in use gets longer.
 func (e *Engine) challenge(c *candidate, now time.Time) []Action {
 	if c == e.rival {
 		return nil
 	}
-	last := max(now.Sub(c.sent), e.t.Grace, e.line.patience(e.t))
+	// A probe that is sent within the first half of that can be answered within the second.
+	last := max(2*now.Sub(c.sent), e.t.Grace, e.line.patience(e.t))
 	if c.attempt > 0 {
 		last = max(last, e.t.GraceBurst)
 	}
 	if !e.shaken.IsZero() && now.Sub(e.shaken) >= e.t.GiveUp {
-		last = e.t.MaxGrace // its session is void for its age: it needs a handshake as well, which WireGuard repeats each 5 s
+		// Its session is void for its age: it needs a handshake as well, which WireGuard repeats each 5 s.
+		last = max(last, 2*e.t.GraceBurst)
 	}
 	until := now.Add(min(last, e.t.MaxGrace))
 	if at, ok := e.leaveAt(); ok {
@@ -138,7 +141,7 @@ func (e *Engine) use(c *candidate, now time.Time) {
 // leave forgets what was known of the gateway in use.
 func (e *Engine) leave() {
 	e.current, e.rival, e.wish = nil, nil, nil
-	e.answered, e.lastProbe, e.asked, e.shaken = false, time.Time{}, time.Time{}, time.Time{}
+	e.answered, e.lastProbe, e.unanswered, e.shaken = false, time.Time{}, time.Time{}, time.Time{}
 	e.line.other()
 	e.renewed, e.renewals = time.Time{}, 0
 	e.rebalance, e.redraw = time.Time{}, false

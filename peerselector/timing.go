@@ -68,25 +68,26 @@ func Default() Timing {
 		ProbeFast:  200 * time.Millisecond,
 		ProbeSlow:  time.Second,
 		Look:       2 * time.Second,
-		// The least RTO that TCP implementations use; RFC 6298 has 1 s, for a retransmission costs more than a handshake.
+		// The least RTO that TCP implementations use; RFC 6298 has 1 s, for a retransmission costs more than a
+		// handshake.
 		Early:   200 * time.Millisecond,
 		Unknown: time.Second,     // RFC 6298, section 2.1
 		Leave:   time.Second,     // a usual line repeats nothing longer; see package history
 		Doubt:   3 * time.Second, // a burst should not lead a fleet to its broker
 		// Longer than the bursts of lossy radio links, shorter than a modem's new connection.
 		MaxBurst: 6 * time.Second,
-		// A peer that got data owes a keepalive within 10 s (KEEPALIVE_TIMEOUT in the WireGuard paper, section 6.5): so a
-		// gateway which filters our probes still shows life that way.
+		// A peer that got data owes a keepalive within 10 s (KEEPALIVE_TIMEOUT in the WireGuard paper, section 6.5): so
+		// a gateway which filters our probes still shows life that way.
 		SuspicionMute: 16 * time.Second,
-		// An idle peer says nothing but a new handshake after each REKEY_AFTER_TIME (120 s), with up to 15 s of keepalive
-		// and its own tries to that: what wgpeerselector takes for the limit, too.
+		// An idle peer says nothing but a new handshake after each REKEY_AFTER_TIME (120 s), with up to 15 s of
+		// keepalive and its own tries to that: what wgpeerselector takes for the limit, too.
 		SuspicionBlind: 150 * time.Second,
 		// Five probes. A dead gateway costs Quiet once or twice, Early, a handshake and this.
 		Grace: 800 * time.Millisecond,
 		// A dozen probes: the line itself was silent a moment ago.
 		GraceBurst: 2500 * time.Millisecond,
-		// WireGuard gives a handshake up after 5 s (REKEY_TIMEOUT) itself: no rival has needed more.
-		MaxGrace: 5 * time.Second,
+		// WireGuard gives a handshake up after 5 s (REKEY_TIMEOUT) itself: no rival has needed more. Twice that, and a little.
+		MaxGrace: 12 * time.Second,
 		// Gateways that poll for new peers do so each 10 s (wireguard-vxlan-glue).
 		Mute:      12 * time.Second,
 		MuteKnown: 5 * time.Second,
@@ -101,10 +102,11 @@ func Default() Timing {
 		AskEvery: 10 * time.Second,
 		// A broker that comes back after long must not meet all its nodes within a minute.
 		AskMax: 2 * time.Minute,
-		// A worker polls its queue each second and works it off one by one (measured: 0.07 to 1.05 s, and up to 3 s under load).
+		// A worker polls its queue each second and works it off one by one (measured: 0.07 to 1.05 s, and up to 3 s
+		// under load).
 		Dense: 3 * time.Second,
-		// Gateways drop initiations closer than 20 ms, or with the same time stamp, which counts in steps of 16.8 ms; under load
-		// they take 20 a second from one address.
+		// Gateways drop initiations closer than 20 ms, or with the same time stamp, which counts in steps of 16.8 ms;
+		// under load they take 20 a second from one address.
 		DenseGap: 100 * time.Millisecond,
 		// Longer than a handshake on a usual line; a slow one costs a registration more.
 		Lost: time.Second,

@@ -42,13 +42,13 @@ func (e *Engine) nextProbe() time.Time {
 		return e.promoted
 	case !e.answered && !e.current.mute:
 		return e.lastProbe.Add(e.t.ProbeNew)
-	case !e.answered || e.asked.IsZero():
+	case !e.answered || e.unanswered.IsZero():
 		return latest(e.lastAlive.Add(e.t.Quiet), e.lastProbe.Add(e.t.ProbeEvery))
 	case e.rival != nil:
 		return e.lastProbe.Add(e.t.ProbeFast)
 	}
 	// On a slow line answers are still under way when they would be due on a fast one.
-	due := e.asked.Add(e.line.patience(e.t))
+	due := e.unanswered.Add(e.line.patience(e.t))
 	if every := e.lastProbe.Add(e.t.ProbeEvery); e.lastProbe.Before(due) && every.Before(due) {
 		return every
 	}
@@ -60,14 +60,14 @@ func (e *Engine) nextProbe() time.Time {
 
 func (e *Engine) probe(now time.Time) []Action {
 	e.lastProbe = now
-	if e.asked.IsZero() {
-		e.asked = now
+	if e.unanswered.IsZero() {
+		e.unanswered = now
 	}
 	return []Action{Probe{e.current.peer}}
 }
 
-// suspectAt is when the gateway in use has been silent for so long that others are tried beside it; ok is false while nothing
-// is missing. Where nobody else is known it is when the broker has to be asked.
+// suspectAt is when the gateway in use has been silent for so long that others are tried beside it; ok is false while
+// nothing is missing. Where nobody else is known it is when the broker has to be asked.
 func (e *Engine) suspectAt() (at time.Time, ok bool) {
 	switch {
 	case e.alone():
@@ -77,9 +77,10 @@ func (e *Engine) suspectAt() (at time.Time, ok bool) {
 	case !e.answered:
 		return e.lastAlive.Add(e.t.SuspicionMute), true
 	}
-	// The second probe goes out when the first should have been answered: a single lost packet is no reason for a trial.
+	// The second probe goes out when the first should have been answered: a single lost packet is no reason for a
+	// trial.
 	late := e.line.patience(e.t)
-	return e.asked.Add(late + min(late, e.t.ProbeSlow)/2), !e.asked.IsZero()
+	return e.unanswered.Add(late + min(late, e.t.ProbeSlow)/2), !e.unanswered.IsZero()
 }
 
 // leaveAt is when the gateway in use may be left for another that answers: its silence is longer than any of late.
@@ -87,11 +88,11 @@ func (e *Engine) leaveAt() (at time.Time, ok bool) {
 	if !e.probed() || !e.answered {
 		return e.suspectAt()
 	}
-	return e.asked.Add(e.line.proof(e.t)), !e.asked.IsZero()
+	return e.unanswered.Add(e.line.proof(e.t)), !e.unanswered.IsZero()
 }
 
-// lostAt is when the gateway in use counts as lost, although nobody else may answer: the broker is asked, and the gateway is
-// pointed at another of its addresses.
+// lostAt is when the gateway in use counts as lost, although nobody else may answer: the broker is asked, and the
+// gateway is pointed at another of its addresses.
 func (e *Engine) lostAt() (at time.Time, ok bool) {
 	switch {
 	case !e.probed():
@@ -99,7 +100,7 @@ func (e *Engine) lostAt() (at time.Time, ok bool) {
 	case !e.answered:
 		return e.lastAlive.Add(e.t.SuspicionMute), true
 	}
-	return e.asked.Add(max(e.line.proof(e.t), e.t.Doubt)), !e.asked.IsZero()
+	return e.unanswered.Add(max(e.line.proof(e.t), e.t.Doubt)), !e.unanswered.IsZero()
 }
 
 // silent says that others are tried beside the gateway in use, or should be, for its silence.
@@ -113,9 +114,9 @@ func reached(when func() (time.Time, bool), now time.Time) bool {
 	return ok && !at.After(now)
 }
 
-// mutePatience is how long a gateway that has shaken hands may take for its first answer inside the tunnel. Gateways which
-// poll for new peers take up to ten seconds. Less than that only when another gateway has shown that it does better, and none
-// that it does not.
+// mutePatience is how long a gateway that has shaken hands may take for its first answer inside the tunnel. Gateways
+// which poll for new peers take up to ten seconds. Less than that only when another gateway has shown that it does
+// better, and none that it does not.
 func (e *Engine) mutePatience(now time.Time) time.Duration {
 	better := false
 	for _, c := range e.cands {
@@ -147,8 +148,8 @@ func (e *Engine) alive(a Alive, now time.Time) []Action {
 		return nil
 	}
 	if e.answered {
-		if !e.asked.IsZero() {
-			e.line.ended(now.Sub(e.asked), now, e.t)
+		if !e.unanswered.IsZero() {
+			e.line.ended(now.Sub(e.unanswered), now, e.t)
 		}
 		if a.RTT > 0 {
 			e.line.answered(a.RTT, now)
@@ -161,7 +162,7 @@ func (e *Engine) alive(a Alive, now time.Time) []Action {
 			e.line.answered(a.RTT, now)
 		}
 	}
-	e.lastAlive, e.asked = now, time.Time{}
+	e.lastAlive, e.unanswered = now, time.Time{}
 	e.renewed, e.renewals = time.Time{}, 0
 	if e.current.mute || e.wish != nil {
 		return nil // that WireGuard lives is no news; a better one, or the one wished for, is still wanted
