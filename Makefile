@@ -23,7 +23,7 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 export CGO_ENABLED := 0
 BUILD = go build -trimpath -buildvcs=false -ldflags "-s -w $$(scripts/version)"
 
-.PHONY: build labtool qemutool test test-unit test-lab demo lab figures setup setup-lab lint cross size packages qemu qemu-image test-cross test-cross-user test-cross-vm clean
+.PHONY: build labtool qemutool test test-unit test-lab demo lab figures setup setup-lab setup-demo lint cross size packages qemu qemu-image test-cross test-cross-user test-cross-vm clean
 
 # -v names each package as it is compiled: the first time on a small machine is minutes.
 build:
@@ -49,7 +49,7 @@ test-lab: labtool
 	@echo 'make: building the tests of the lab'
 	cd testbed && go build -v ./... && go test -count=1 -parallel 8 -timeout 20m ./...
 
-demo: setup
+demo: setup-demo
 	$(MAKE) labtool
 	build/lab demo
 
@@ -61,7 +61,7 @@ lab: setup-lab
 	$(MAKE) labtool
 	build/lab $(if $(RUNS),-runs $(RUNS)) $(if $(ONLY),-only "$(ONLY)") trials
 
-figures: setup
+figures: setup-demo
 	$(MAKE) labtool
 	build/lab $(if $(RUNS),-runs $(RUNS)) figures
 
@@ -101,6 +101,9 @@ setup:
 # The same, with what Parker's part of the lab needs.
 setup-lab:
 	scripts/setup lab
+
+setup-demo:
+	scripts/setup demo
 
 lint:
 	scripts/lint

@@ -16,8 +16,10 @@ import (
 	"wguplink/agent/config"
 	"wguplink/agent/doctor"
 	"wguplink/agent/identity"
+	"wguplink/agent/registration"
 	"wguplink/agent/userspace"
 	"wguplink/agent/wan"
+	"wguplink/peerselector"
 )
 
 // runDoctor examines the uplink named, or all, and gives the exit code of the first that has a stage to fail.
@@ -33,8 +35,10 @@ func runDoctor(o options, args []string, stdout io.Writer) int {
 		opts.Spawn = func(_ context.Context, ifname string) error { _, err := userspace.Spawn(ifname, nil); return err }
 	}
 	if newRegistrar != nil {
-		opts.NewRegistrar = func(u config.Uplink, p wan.Path, own netip.Addr) (doctor.Registrar, error) {
-			return newRegistrar(u, p, own)
+		opts.NewRegistrar = func(u config.Uplink, _ wan.Path, own netip.Addr) (doctor.Registrar, error) {
+			s := registration.SourceOf(u, peerselector.Key{})
+			s.OwnLink = own
+			return newRegistrar(s)
 		}
 	}
 	uplinks, err := o.pick(args)

@@ -9,6 +9,7 @@ import (
 
 	"wguplink/agent/config"
 	"wguplink/agent/identity"
+	"wguplink/agent/lowmem"
 	"wguplink/agent/status"
 	"wguplink/agent/ubus"
 	"wguplink/agent/uci"
@@ -17,7 +18,7 @@ import (
 
 // runDropIn is the program in the place of Gluon's wgpeerselector.
 func runDropIn(args []string, stdout, stderr io.Writer) int {
-	frugal()
+	lowmem.Frugal()
 	a, err := wgpeerselector.ParseArgs(args)
 	if err != nil {
 		fmt.Fprintf(stderr, "wgpeerselector: %v; see wgpeerselector --help\n", err)
@@ -46,7 +47,7 @@ func runDropIn(args []string, stdout, stderr io.Writer) int {
 	s.load = func() ([]config.Uplink, error) {
 		u, problems, err := wgpeerselector.Load(uci.NewTree(a.Config, a.Staged), a)
 		for _, p := range problems {
-			s.log.Warn("peer left out, or not as written", "why", p)
+			s.log.Warn("peer left out, or not as written", "reason", p)
 		}
 		if err != nil {
 			return nil, err

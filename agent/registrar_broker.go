@@ -9,30 +9,38 @@ import (
 
 	"wguplink/agent/broker"
 	"wguplink/agent/config"
-	"wguplink/agent/uplink"
+	"wguplink/agent/registration"
 	"wguplink/agent/wan"
+	"wguplink/peerselector"
 )
 
 // newRegistrar makes the client of whatever server the protocol has; nil in a build without brokers.
-var newRegistrar = func(u config.Uplink, p wan.Path, ownLink netip.Addr) (uplink.Registrar, error) {
+var newRegistrar = func(s registration.Source) (registration.Registrar, error) {
 	header := broker.Identify("/", broker.Board{})
-	switch u.Protocol {
+	p := pathOf(s)
+	switch s.Protocol {
 	case config.Parker:
 		return broker.NewParker(broker.ParkerOptions{
-			Bases: u.Brokers, SigningKey: u.ConfigKey, CAFile: u.BrokerCA, Pins: u.BrokerPins, Timeout: u.BrokerTimeout, Header: header,
-			Dial: p.DialContext, Version: broker.Release("/"), V6MTU: func() (int, error) { return v6MTU(u.WANDevice, p) },
-			Ingress: u.LimitIngress, Egress: u.LimitEgress,
+			Bases: s.Brokers, SigningKey: s.ConfigKey, CAFile: s.CA, Pins: s.Pins, Timeout: s.Timeout, Header: header,
+			Dial: p.DialContext, Version: broker.Release("/"), V6MTU: func() (int, error) { return v6MTU(s.WANDevice, p) },
+			Ingress: s.LimitIngress, Egress: s.LimitEgress,
 		})
 	case config.FFAC:
-		name := u.NodeName
+		name := s.NodeName
 		if name == "" {
 			name, _ = os.Hostname() // an empty one is refused with the way out
 		}
 		return broker.NewFFAC(broker.FFACOptions{
-			URLs: u.Brokers, NodeName: name, CAFile: u.BrokerCA, Pins: u.BrokerPins, Timeout: u.BrokerTimeout, Header: header, Dial: p.DialContext,
+			URLs: s.Brokers, NodeName: name, CAFile: s.CA, Pins: s.Pins, Timeout: s.Timeout, Header: header, Dial: p.DialContext,
 		})
 	}
-	return newClient(u, p, ownLink)
+	return newClient(s)
+}
+
+// pathOf is the way to the servers.
+func pathOf(s registration.Source) wan.Path {
+	own := config.Uplink{Protocol: s.Protocol, Interface: s.Interface}
+	return wan.Path{Mark: s.FwMark, DNS: s.DNS, Own: own.Owns}
 }
 
 // v6MTU is what IPv6 packets of the WAN may have, in bytes.
@@ -51,16 +59,18 @@ func v6MTU(device string, p wan.Path) (int, error) {
 
 // listLocations asks the broker of an uplink for the locations to choose from; nil in a build without brokers.
 var listLocations = func(ctx context.Context, u config.Uplink) ([]string, error) {
-	c, err := newClient(u, wan.Path{Mark: u.FwMark, DNS: u.DNSServers}, netip.Addr{})
+	s := registration.SourceOf(u, peerselector.Key{})
+	s.OwnLink = netip.Addr{} // not known, and not asked for
+	c, err := newClient(s)
 	if err != nil {
 		return nil, err
 	}
 	return c.Locations(ctx)
 }
 
-func newClient(u config.Uplink, p wan.Path, ownLink netip.Addr) (*broker.Client, error) {
+func newClient(s registration.Source) (*broker.Client, error) {
 	return broker.New(broker.Options{
-		Bases: u.Brokers, CAFile: u.BrokerCA, Pins: u.BrokerPins, Timeout: u.BrokerTimeout, Domain: u.Domain, Location: u.Location, OwnChoice: u.OwnChoice,
-		Header: broker.Identify("/", broker.Board{}), Dial: p.DialContext, OwnLink: ownLink,
+		Bases: s.Brokers, CAFile: s.CA, Pins: s.Pins, Timeout: s.Timeout, Domain: s.Domain, Location: s.Location, OwnChoice: s.OwnChoice,
+		Header: broker.Identify("/", broker.Board{}), Dial: pathOf(s).DialContext, OwnLink: s.OwnLink,
 	})
 }

@@ -4,14 +4,12 @@ package main
 
 import (
 	"context"
-	"net/netip"
 
 	"wguplink/agent/config"
-	"wguplink/agent/uplink"
-	"wguplink/agent/wan"
+	"wguplink/agent/registration"
 )
 
 var (
-	newRegistrar  func(config.Uplink, wan.Path, netip.Addr) (uplink.Registrar, error)
+	newRegistrar  func(registration.Source) (registration.Registrar, error)
 	listLocations func(context.Context, config.Uplink) ([]string, error)
 )

@@ -17,7 +17,9 @@ import (
 	"wguplink/agent/config"
 	"wguplink/agent/hooks"
 	"wguplink/agent/identity"
+	"wguplink/agent/lowmem"
 	"wguplink/agent/status"
+	"wguplink/agent/tunnel"
 	"wguplink/agent/ubus"
 	"wguplink/agent/uplink"
 	"wguplink/agent/userspace"
@@ -26,7 +28,7 @@ import (
 
 // runAgent runs all enabled uplinks until SIGTERM or SIGINT.
 func runAgent(o options, stderr io.Writer) int {
-	frugal()
+	lowmem.Frugal()
 	if o.group != "" { // before there is any socket
 		if err := wgpeerselector.SwitchGroup(o.group); err != nil {
 			fmt.Fprintln(stderr, err)
@@ -104,26 +106,20 @@ func (s *service) serve() int {
 	a := &agent{load: s.load, changes: make(chan []config.Uplink), done: make(chan struct{})}
 	bus := ubus.NewServer(s.ubus, s.objects(a)...)
 	bus.OnError = func(err error) { s.log.Warn("ubus", "err", err) }
-	settled := time.AfterFunc(quiet, func() {
-		if err := release(); err != nil {
+	settled := time.AfterFunc(lowmem.Quiet, func() {
+		if err := lowmem.Release(); err != nil {
 			s.log.Debug("memory not given back", "err", err)
 		}
 	})
 	defer settled.Stop()
 	base := uplink.Options{
-		Log: s.log, RunDir: s.run, FloorFile: filepath.Join(s.state, "last-time"), Build: built(), System: clock.Watch(clock.Kernel{}),
-		LoadKey: s.loadKey,
+		Log: s.log, RunDir: s.run, FloorFile: filepath.Join(s.state, "last-time"), Build: built(), Clock: clock.Watch(clock.Kernel{}),
+		Machine: uplink.Linux(spawner()), LoadKey: s.loadKey, NewRegistrar: newRegistrar,
 		Changed: func(st status.Snapshot) {
 			bus.Send(api.EventName, api.Event(st))
-			settled.Reset(quiet)
+			settled.Reset(lowmem.Quiet)
 		},
-		Checked: func() { settled.Reset(brief) },
-	}
-	if newRegistrar != nil {
-		base.NewRegistrar = newRegistrar
-	}
-	if userspace.Supported {
-		base.Spawn = func(_ context.Context, ifname string) error { _, err := userspace.Spawn(ifname, nil); return err }
+		Checked: func() { settled.Reset(lowmem.Brief) },
 	}
 	stopHooks := func() {}
 	if s.hooks {
@@ -163,6 +159,14 @@ func (s *service) serve() int {
 		return exitFailed
 	}
 	return exitOK
+}
+
+// spawner starts userspace WireGuard; nil in a build without it.
+func spawner() tunnel.Spawner {
+	if !userspace.Supported {
+		return nil
+	}
+	return func(_ context.Context, ifname string) error { _, err := userspace.Spawn(ifname, nil); return err }
 }
 
 // startHooks runs the hooks of the state folder. stop waits for those that are to hear of the end.

@@ -92,8 +92,8 @@ func Default() Timing {
 		Mute:      12 * time.Second,
 		MuteKnown: 5 * time.Second,
 		Prompt:    1500 * time.Millisecond,
-		// REJECT_AFTER_TIME: the session is void by then.
-		GiveUp:      180 * time.Second,
+		// The session is void by then.
+		GiveUp:      RejectAfter,
 		FailMemory:  10 * time.Minute,
 		BackoffBase: time.Second,
 		// Gateways that come back are met within seconds; a round in vain is twenty packets.
@@ -116,3 +116,6 @@ func Default() Timing {
 		RotateRounds: 3,
 	}
 }
+
+// RejectAfter is the age at which a session is void: REJECT_AFTER_TIME in the WireGuard paper, section 6.1.
+const RejectAfter = 180 * time.Second

@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"wguplink/agent/mtu"
 	"wguplink/peerselector"
 )
 
@@ -25,9 +26,9 @@ const (
 
 // The limits of what a configuration may say.
 const (
-	maxRetry         = 86400        // seconds
-	maxKeepalive     = 65535        // seconds; 16 bits in the kernel's WireGuard
-	minMTU, maxMTU   = 1280, 65535  // bytes; IPv6 needs the first (RFC 8200 section 5)
+	maxRetry         = 86400 // seconds
+	maxKeepalive     = 65535 // seconds; 16 bits in the kernel's WireGuard
+	minMTU, maxMTU   = mtu.Least, 65535
 	maxConcentrators = 64           // the largest number of them in wgkex (wgkex/broker/parker.py)
 	maxConcentrator  = 99999999     // the id; the device's name, "wg_c" and the id, has at most 15 bytes
 	maxID            = 64           // bytes

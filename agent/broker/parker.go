@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"wguplink/agent/mtu"
 	"wguplink/peerselector"
 )
 
@@ -145,13 +146,13 @@ func (p *Parker) verify(response []byte, nonce string, key peerselector.Key) (*N
 // nodeconfig.sh), so that servers and their logs see no difference: the order, and of the key only its plus signs escaped.
 // With limits the original sends both, and one that is not set as an empty value.
 func (p *Parker) query(key peerselector.Key, nonce string) string {
-	mtu := 1280 // RFC 8200 section 5
+	narrowest := mtu.Least
 	if p.opts.V6MTU != nil {
 		if n, err := p.opts.V6MTU(); err == nil {
-			mtu = n
+			narrowest = n
 		}
 	}
-	q := "pubkey=" + strings.ReplaceAll(key.String(), "+", "%2B") + "&nonce=" + nonce + "&v6mtu=" + strconv.Itoa(mtu) +
+	q := "pubkey=" + strings.ReplaceAll(key.String(), "+", "%2B") + "&nonce=" + nonce + "&v6mtu=" + strconv.Itoa(narrowest) +
 		"&version=" + queryValue(p.opts.Version)
 	if p.opts.Ingress > 0 || p.opts.Egress > 0 {
 		q += "&tc_ingress=" + limit(p.opts.Ingress) + "&tc_egress=" + limit(p.opts.Egress)

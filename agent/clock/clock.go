@@ -27,8 +27,6 @@ type System interface {
 
 // Defaults and limits.
 const (
-	// DefaultGrace is how long Ensure waits for the servers when Options say nothing.
-	DefaultGrace = 15 * time.Second
 	// StepThreshold is how wrong the clock may be without being set. WireGuard minds seconds backwards, not the
 	// uncertainty of one exchange over a slow line.
 	StepThreshold = time.Second
@@ -39,7 +37,7 @@ type Options struct {
 	System System
 	// Servers are "host", "host:port" or "[v6]:port"; the port is 123 when not given.
 	Servers []string
-	// Grace is how long Ensure waits for a good answer; zero means DefaultGrace.
+	// Grace is how long Ensure waits for a good answer; zero means that it goes on at once.
 	Grace time.Duration
 	// Build is the program's build date. Nothing that happens can be earlier.
 	Build time.Time
@@ -111,9 +109,6 @@ type Gate struct {
 
 // New makes a Gate. It asks nobody yet.
 func New(o Options) *Gate {
-	if o.Grace <= 0 {
-		o.Grace = DefaultGrace
-	}
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{}).DialContext
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"wguplink/agent/broker"
+	"wguplink/agent/mtu"
 	"wguplink/peerselector"
 )
 
@@ -126,6 +127,5 @@ type VXLAN struct {
 	MTU int
 }
 
-// VXLANOverhead is what VXLAN over IPv6 costs inside of the WireGuard device, in bytes: IPv6 40, UDP 8, VXLAN 8, inner
-// Ethernet header 14 (RFC 7348 §5).
-const VXLANOverhead = 70
+// VXLANOverhead is what VXLAN costs inside of the WireGuard device, in bytes.
+const VXLANOverhead = mtu.VXLAN

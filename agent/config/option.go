@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"wguplink/agent/derive"
+	"wguplink/agent/mtu"
 	"wguplink/peerselector"
 )
 
@@ -156,7 +157,7 @@ var uplinkOptions = []option{
 		return parseSeconds(v, time.Second, 65535*time.Second, &d.uplink.Keepalive) && d.uplink.Keepalive%time.Second == 0
 	}},
 	{"mtu", false, "auto", "auto, or 1280 to 65535", func(d *draft, v string) bool {
-		return parseMTU(v, 1280, 65535, &d.uplink.MTU)
+		return parseMTU(v, mtu.Least, 65535, &d.uplink.MTU)
 	}},
 	{"link_local", false, "key_newline", strings.Join(linkLocalWords, ", "), func(d *draft, v string) bool {
 		return choice(linkLocalWords, v, &d.uplink.LinkLocal)

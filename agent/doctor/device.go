@@ -10,6 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wguplink/agent/config"
+	"wguplink/agent/mtu"
+	"wguplink/agent/network"
 	"wguplink/agent/status"
 	"wguplink/agent/tunnel"
 )
@@ -19,14 +21,6 @@ const (
 	ownDevice = "wgdoctor"
 	ownVXLAN  = "wgdoctor-vx"
 	ownName   = "doctor-device"
-)
-
-// MTUs in bytes, as the agent computes them.
-const (
-	overhead4  = 60 // IPv4 20, UDP 8, WireGuard 32
-	overhead6  = 80 // IPv6 40, UDP 8, WireGuard 32
-	defaultMTU = 1420
-	minMTU     = 1280 // RFC 8200, section 5
 )
 
 // device looks at the agent's devices, or makes one like them.
@@ -118,7 +112,7 @@ func explain(cause string) Finding {
 // desired is our own device, without peers.
 func (x *exam) desired() tunnel.Desired {
 	dev := tunnel.Device{
-		Interface: ownDevice, Backend: tunnel.Backend(x.cfg.Backend), FwMark: x.cfg.FwMark, MTU: x.ownMTU(), Addresses: x.addressesOf(false),
+		Interface: ownDevice, Backend: network.Backend(x.cfg.Backend), FwMark: x.cfg.FwMark, MTU: x.ownMTU(), Addresses: x.addressesOf(false),
 	}
 	if x.outcome[Key] == OK {
 		dev.PrivateKey = x.ident.Private.Reveal()
@@ -149,7 +143,7 @@ func (x *exam) ownMTU() int {
 		return n.MTU
 	}
 	if x.way.MTU == 0 {
-		return defaultMTU
+		return mtu.Default
 	}
-	return max(minMTU, min(defaultMTU, x.way.MTU-overhead6))
+	return max(mtu.Least, min(mtu.Default, x.way.MTU-mtu.WireGuard6))
 }

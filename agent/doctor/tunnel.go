@@ -12,6 +12,7 @@ import (
 
 	"wguplink/agent/config"
 	"wguplink/agent/health"
+	"wguplink/agent/mtu"
 	"wguplink/agent/tunnel"
 )
 
@@ -116,16 +117,16 @@ func (x *exam) mtu(ctx context.Context) Finding {
 	}
 	// A search takes up to eleven steps of three times the wait in the worst case, and usually half of that.
 	const least = 400 * time.Millisecond
-	passes, err := x.largest(ctx, x.dev, x.live.peer.LinkAddress, min(minMTU, used), used, max(least, x.rtt))
+	passes, err := x.largest(ctx, x.dev, x.live.peer.LinkAddress, min(mtu.Least, used), used, max(least, x.rtt))
 	where := fmt.Sprintf("the MTU of %s is %d", x.dev, used)
 	if x.cfg.MTU != 0 {
 		where = fmt.Sprintf("option mtu is %d", x.cfg.MTU)
 	}
 	switch {
 	case errors.Is(err, health.ErrSilent):
-		return fail(fmt.Sprintf("MTU too big: not even packets of %d bytes pass, which IPv6 needs; %s", min(minMTU, used), where),
+		return fail(fmt.Sprintf("MTU too big: not even packets of %d bytes pass, which IPv6 needs; %s", min(mtu.Least, used), where),
 			"the WAN carries too little for WireGuard with IPv6 in it: look at its MTU")
-	case err != nil && passes < min(minMTU, used):
+	case err != nil && passes < min(mtu.Least, used):
 		return skip("it could not be measured: " + oneLine(err))
 	case err != nil && passes < used: // the time is over; what is too large was asked for first
 		return fail(fmt.Sprintf("MTU too big: packets of %d bytes pass, larger ones hardly, and %s", passes, where), fmt.Sprintf("option mtu '%d'", passes))
@@ -141,14 +142,14 @@ func (x *exam) cut(used int) string {
 		return ""
 	}
 	path, err := x.pathMTU(x.live.at)
-	overhead := overhead6
+	overhead := mtu.WireGuard6
 	if x.live.at.Addr().Is4() {
-		overhead = overhead4
+		overhead = mtu.WireGuard4
 	}
 	if err != nil || used+overhead <= path {
 		return ""
 	}
-	return fmt.Sprintf("; but in pieces: the WAN carries %d bytes, for which option mtu '%d' would do", path, max(minMTU, path-overhead))
+	return fmt.Sprintf("; but in pieces: the WAN carries %d bytes, for which option mtu '%d' would do", path, max(mtu.Least, path-overhead))
 }
 
 var _ kernel = (*tunnel.Tunnel)(nil)

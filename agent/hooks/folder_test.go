@@ -113,7 +113,7 @@ func TestUnreadableFolder(t *testing.T) {
 	b.start()
 	b.Post(Event{Event: Up, Uplink: "mesh"})
 	b.stop()
-	if all := b.log(); len(all) != 1 || all[0].Level != "WARN" || all[0].Error == "" {
+	if all := b.log(); len(all) != 1 || all[0].Level != "WARN" || all[0].Err == "" {
 		t.Errorf("%+v", all)
 	}
 }

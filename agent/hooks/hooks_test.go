@@ -132,9 +132,9 @@ func (b *bench) next() Result {
 
 // record is a line of the log.
 type record struct {
-	Level, Msg, Hook, Uplink, Event, Line, Path, Reason, Error, Signal string
-	Code                                                               int
-	LeftOut                                                            []string `json:"left_out"`
+	Level, Msg, Hook, Uplink, Event, Line, Path, Reason, Err, Signal string
+	Code                                                             int
+	LeftOut                                                          []string `json:"left_out"`
 }
 
 func (b *bench) log() (all []record) {

@@ -145,7 +145,7 @@ func (r *Runner) run(ctx context.Context, e Event) {
 	log := r.log.With("uplink", e.Uplink, "event", e.Event)
 	names, refused, err := hooksIn(r.dir)
 	if err != nil {
-		log.Warn("no hooks are run", "error", err)
+		log.Warn("no hooks are run", "err", err)
 		return
 	}
 	r.warn(refused)
@@ -155,7 +155,7 @@ func (r *Runner) run(ctx context.Context, e Event) {
 	}
 	input, err := e.line()
 	if err != nil {
-		log.Warn("no hooks are run: the event cannot be written as JSON", "error", err)
+		log.Warn("no hooks are run: the event cannot be written as JSON", "err", err)
 		return
 	}
 	env := e.environ()
@@ -169,7 +169,7 @@ func (r *Runner) run(ctx context.Context, e Event) {
 		end := c.run(ctx)
 		switch {
 		case end.err != nil:
-			log.Warn("hook could not be run", "error", end.err)
+			log.Warn("hook could not be run", "err", end.err)
 		case end.timedOut:
 			log.Warn("hook took too long and was killed", "after", end.after.Round(time.Millisecond))
 		case end.signal != 0:

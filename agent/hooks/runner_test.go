@@ -257,8 +257,8 @@ func TestResults(t *testing.T) {
 	wantLog := []record{about, about, about, about}
 	wantLog[0].Msg, wantLog[0].Hook, wantLog[0].Code = "hook failed", "2", 3
 	wantLog[1].Msg, wantLog[1].Hook, wantLog[1].Signal = "hook was killed", "3", "terminated"
-	wantLog[2].Msg, wantLog[2].Hook, wantLog[2].Error = "hook could not be run", "4", want[3].Exit
-	wantLog[3].Msg, wantLog[3].Hook, wantLog[3].Error = "hook could not be run", "5", want[4].Exit
+	wantLog[2].Msg, wantLog[2].Hook, wantLog[2].Err = "hook could not be run", "4", want[3].Exit
+	wantLog[3].Msg, wantLog[3].Hook, wantLog[3].Err = "hook could not be run", "5", want[4].Exit
 	if diff := cmp.Diff(wantLog, warnings); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}
@@ -289,7 +289,7 @@ func TestBadConfig(t *testing.T) {
 	b.start()
 	b.Post(Event{Event: Up, Uplink: "mesh", Config: json.RawMessage(`{"cut off`)})
 	b.stop()
-	if all := b.log(); len(all) != 1 || all[0].Level != "WARN" || all[0].Error == "" {
+	if all := b.log(); len(all) != 1 || all[0].Level != "WARN" || all[0].Err == "" {
 		t.Errorf("%+v", all)
 	}
 	if _, err := os.Stat(filepath.Join(b.scratch, "run")); err == nil {

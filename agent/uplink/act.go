@@ -1,235 +1,147 @@
 package uplink
 
 import (
-	"context"
 	"fmt"
-	"net/netip"
-	"slices"
 	"time"
 
-	"wguplink/agent/config"
+	"wguplink/agent/mtu"
+	"wguplink/agent/network"
+	"wguplink/agent/peers"
 	"wguplink/agent/status"
 	"wguplink/agent/wan"
 	"wguplink/peerselector"
 )
 
-// resolveTimeout bounds one look-up of a gateway's names. The engine replaces a gateway that takes longer anyhow.
-const resolveTimeout = 5 * time.Second
-
-// handle gives the engine an event and carries its actions out.
-func (u *Uplink) handle(ev peerselector.Event) {
-	changed := false
-	for _, a := range u.engine.Handle(ev, time.Now()) {
-		if _, ok := a.(peerselector.Probe); ok && changed {
-			u.apply() // without the allowed IPs of a new gateway the probe would be lost
-			changed = false
-		}
-		changed = u.do(a) || changed
-	}
-	if changed {
-		u.apply()
-	}
-	if u.engine.State() == peerselector.Suspect {
-		u.line.spoiled = true // small packets may be lost for another reason than large ones
-	}
-	u.answerWaiting()
+// use is what is known of the gateway in use, beside its peer.
+type use struct {
+	established status.Uptime // when it was promoted
+	since       time.Time     // the same; the zero Time when none was
+	switches    int           // gateways promoted since the start
+	portTurn    int           // how often another source port was chosen
 }
 
-// do carries one action out; true means that the tunnel has to be applied.
-func (u *Uplink) do(a peerselector.Action) bool {
+// handle gives the engine events and carries its actions out. What follows from them are events again.
+func (l *loop) handle(events ...peerselector.Event) {
+	for len(events) > 0 {
+		ev, now := events[0], time.Now()
+		events = events[1:]
+		before := lookAt(l.engine, now)
+		for _, a := range l.engine.Handle(ev, now) {
+			events = append(events, l.carry(a, before, ev)...)
+		}
+		if _, ok := l.engine.Current(); before.name != "" && !ok {
+			l.journal.leave(before.name, before.why(ev, len(l.wishes) > 0))
+		}
+	}
+	if l.engine.State() == peerselector.Suspect {
+		l.line.Spoil()
+	}
+	l.wishes.answer(l.engine)
+}
+
+// carry carries one action out.
+func (l *loop) carry(a peerselector.Action, before inUse, ev peerselector.Event) []peerselector.Event {
 	switch a := a.(type) {
 	case peerselector.Install:
-		return u.install(a.Peer, a.Attempt)
+		return l.peers.Install(a.Peer, a.Attempt)
 	case peerselector.Promote:
-		return u.promote(a.Peer)
+		l.promote(a.Peer, before, ev)
 	case peerselector.Reaim:
-		u.reaim(a.Peer)
+		l.peers.Reaim(a.Peer.PublicKey)
 	case peerselector.Renew:
-		if in := u.peers[a.Peer.PublicKey]; in != nil {
-			u.gen++
-			in.gen = u.gen
-			return true
-		}
+		l.peers.Renew(a.Peer.PublicKey)
 	case peerselector.Remove:
-		in, there := u.peers[a.Peer.PublicKey]
-		if there && !in.promoted && len(in.addrs) == 0 && u.engine.State() != peerselector.Connected {
-			u.resolveErr = fmt.Errorf("%v not resolved in time", in.peer.Endpoints)
-		}
-		delete(u.peers, a.Peer.PublicKey)
-		if there && u.cfg.Protocol == config.Parker {
-			u.standBy(in)
-		}
-		return there
+		l.peers.Remove(a.Peer.PublicKey, l.kind.Keeps(a.Peer.PublicKey))
 	case peerselector.Probe:
-		if err := u.echo.Send(u.deviceOf(a.Peer.PublicKey), a.Peer.LinkAddress); err != nil {
-			u.log.Debug("probe failed", "err", err)
-		}
+		l.probes = append(l.probes, a.Peer)
 	case peerselector.AskBroker:
-		u.ask()
+		l.registration.Ask()
 	case peerselector.RotatePort:
-		u.portTurn++
-		return u.cfg.ListenPort == 0 && !u.cfg.Borrowed
+		l.use.portTurn++
 	}
-	return false
+	return nil
 }
 
-func (u *Uplink) install(p peerselector.Peer, attempt int) bool {
-	in := u.peers[p.PublicKey]
-	if attempt == 0 || in == nil {
-		in = &installed{peer: p}
-		u.peers[p.PublicKey] = in
-		delete(u.standby, p.PublicKey)
-		u.resolve(in)
-	}
-	in.attempt = attempt
-	return u.aim(in)
-}
-
-// aim points the peer at the address of its present attempt, as a new peer; false while there is no address yet.
-func (u *Uplink) aim(in *installed) bool {
-	if len(in.addrs) == 0 {
-		return false
-	}
-	u.gen++
-	in.gen = u.gen
-	next := in.attempt
-	if u.cfg.AddressFamily == config.Prefer6 {
-		next /= 2 // the first try is often lost, because the gateway has not heard of us yet
-	}
-	in.endpoint = in.addrs[next%len(in.addrs)]
-	return true
-}
-
-// resolve finds the addresses of a peer's endpoints. Literal ones are there at once; names take a worker.
-func (u *Uplink) resolve(in *installed) {
-	var found []netip.AddrPort
-	names := false
-	for _, e := range in.peer.Endpoints {
-		if a, err := netip.ParseAddrPort(e); err == nil {
-			found = append(found, unmap(a))
-		} else {
-			names = true
-		}
-	}
-	if !names {
-		in.addrs = u.order(found)
-		if len(in.addrs) == 0 {
-			u.work(u.ctx, func(context.Context) func() {
-				return func() {
-					u.unresolved(in, fmt.Errorf("none of %v may be used with the address families allowed", in.peer.Endpoints))
-				}
-			})
-		}
+func (l *loop) promote(p peerselector.Peer, before inUse, ev peerselector.Event) {
+	if l.peers.Promote(p) == nil {
 		return
 	}
-	path, endpoints := u.path, in.peer.Endpoints
-	u.work(u.ctx, func(ctx context.Context) func() {
-		ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
-		defer cancel()
-		addrs, err := wan.Endpoints(ctx, path.Resolve, endpoints)
-		return func() { u.resolved(in, addrs, err) }
-	})
+	l.counters.Forget([32]byte(p.PublicKey))
+	l.line.Promoted()
+	l.use.switches++
+	l.use.established, l.use.since = status.Now(), time.Now()
+	l.store.saveGateway(&l.cfg, p)
+	l.journal.enter(p.Name, before.name, before.why(ev, len(l.wishes) > 0))
 }
 
-// reaim looks the addresses of the gateway in use up anew, and points it at the next one after the present.
-func (u *Uplink) reaim(p peerselector.Peer) {
-	in := u.present(p.PublicKey)
-	if in == nil || in.reaiming {
+// replied is for each answer to a probe.
+func (l *loop) replied(r Reply) {
+	cur, ok := l.engine.Current()
+	if !ok || cur.LinkAddress != r.From {
 		return
 	}
-	in.reaiming = true
-	path := u.path
-	u.work(u.ctx, func(ctx context.Context) func() {
-		ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
-		defer cancel()
-		addrs, err := wan.Endpoints(ctx, path.Resolve, p.Endpoints)
-		return func() { u.reaimed(in, p.Endpoints, addrs, err) }
-	})
-}
-
-func (u *Uplink) reaimed(in *installed, endpoints []string, addrs []netip.AddrPort, err error) {
-	in.reaiming = false
-	if !slices.Equal(endpoints, in.peer.Endpoints) {
-		u.reaim(in.peer) // it has moved meanwhile
+	l.counters.Answered([32]byte(cur.PublicKey), r.From)
+	l.handle(peerselector.Alive{Key: cur.PublicKey, Reply: true, RTT: r.RTT})
+	in := l.peers.Get(cur.PublicKey)
+	if in == nil || !l.line.Due() || l.kind.Traits().Borrowed || l.devices.err != nil || !l.wan.Up() {
 		return
 	}
-	addrs = u.order(addrs)
-	if err != nil || len(addrs) == 0 || u.present(in.peer.PublicKey) != in {
-		return // what we have is as good
-	}
-	next := addrs[(slices.Index(addrs, in.endpoint)+1)%len(addrs)]
-	if next == in.endpoint {
-		return
-	}
-	in.addrs, in.endpoint = addrs, next
-	in.move++
-	u.line.renew()
-	u.apply()
-}
-
-// resolved goes on with a peer whose names have been looked up, if it is still wanted.
-func (u *Uplink) resolved(in *installed, addrs []netip.AddrPort, err error) {
-	if u.present(in.peer.PublicKey) != in {
-		return
-	}
-	in.addrs = u.order(addrs)
-	if err == nil && len(in.addrs) == 0 {
-		err = fmt.Errorf("%v has no address of the families allowed", in.peer.Endpoints)
-	}
+	known, err := l.path.MTU(in.Endpoint)
 	if err != nil {
-		u.unresolved(in, err)
-		return
+		l.log.Debug("path MTU not known", "err", err)
 	}
-	if u.aim(in) {
-		u.apply()
+	l.line.Begin(known)
+}
+
+func (l *loop) wanChanged(s wan.State) {
+	was := l.wan
+	l.wan = s
+	l.peers.SetPolicy(l.policy())
+	if s.Up() && (was.MTU != s.MTU || was.Dev4 != s.Dev4 || was.Dev6 != s.Dev6) {
+		l.line.Forget() // another line
 	}
 }
 
-func (u *Uplink) unresolved(in *installed, err error) {
-	if u.present(in.peer.PublicKey) != in {
-		return
+// policy says which addresses of gateways may be tried.
+func (l *loop) policy() peers.Policy {
+	p := peers.Policy{Family: l.cfg.AddressFamily, V4: l.wan.V4, V6: l.wan.V6}
+	if most := l.kind.Traits().NetworkMTU; most != 0 && l.wan.Dev6 != "" {
+		narrow, err := l.path.MTU6(l.wan.Dev6)
+		p.Narrow6 = err == nil && narrow < most+mtu.WireGuard6
 	}
-	u.log.Debug("gateway cannot be tried", "gateway", in.peer.Name, "err", err)
-	if u.standby[in.peer.PublicKey] == in {
-		delete(u.standby, in.peer.PublicKey) // it has another chance; see standByAll
-		return
-	}
-	u.resolveErr = err
-	u.handle(peerselector.Failed{Key: in.peer.PublicKey})
+	return p
 }
 
-// order sorts addresses by the configured policy: with auto, the family that worked last comes first.
-func (u *Uplink) order(addrs []netip.AddrPort) []netip.AddrPort {
-	p := wan.Preference{V4: true, V6: true, First6: u.prefer6}
-	switch u.cfg.AddressFamily {
-	case config.Prefer6:
-		p.First6 = true
-	case config.Only6:
-		p.V4 = false
-	case config.Only4:
-		p.V6 = false
+// registered takes an answer of a broker.
+func (l *loop) registered(r registered, now time.Time) {
+	a := l.registration.Take(r.answer, r.err, len(l.cfg.Gateways), now)
+	if a.Err != nil {
+		l.handle(peerselector.BrokerFailed{RetryAfter: a.RetryAfter})
+		return
 	}
-	if p.V4 && p.V6 && u.wan.V4 && u.narrow6() && slices.ContainsFunc(addrs, func(a netip.AddrPort) bool { return a.Addr().Unmap().Is4() }) {
-		p.V6 = false
+	if n := a.Network; n != nil {
+		l.clock.Signed(n.Time, a.Broker)
+		change := l.kind.Take(n)
+		if change == network.Gateways {
+			l.peers.Update(l.kind.Candidates(), true)
+			l.handle(peerselector.Static{Peers: l.kind.Candidates()})
+		}
+		if change != network.Nothing {
+			l.log.Info("configuration taken", "id", n.ID, "gateways", len(n.Concentrators), "mtu", n.MTU, "address4",
+				n.Address4, "address6", n.Address6)
+			l.peers.SetPolicy(l.policy())
+		}
+		l.store.saveNetwork(n.Saved)
 	}
-	return wan.Order(addrs, p, u.wan)
+	l.handle(peerselector.BrokerAnswered{Peers: a.Peers})
 }
 
-func (u *Uplink) promote(p peerselector.Peer) bool {
-	in := u.present(p.PublicKey)
-	if in == nil {
-		return false
+func (l *loop) reconnect(r reconnect) {
+	if !l.wan.Up() {
+		r.done <- result{err: fmt.Errorf("reconnect: no way out: %s", l.wan)}
+		return
 	}
-	delete(u.standby, p.PublicKey)
-	u.peers[p.PublicKey] = in
-	in.peer, in.promoted = p, true
-	u.counter.Forget([32]byte(p.PublicKey))
-	u.switches++
-	u.handshake, u.connected = status.Now(), status.Now()
-	u.resolveErr = nil
-	u.saveGateway(in)
-	u.line.done = false
-	u.standbyAt = time.Time{}
-	u.standByAll()
-	return true
+	if ev, ok := l.wishes.add(r, l.engine); ok {
+		l.handle(ev)
+	}
 }

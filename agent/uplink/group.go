@@ -13,7 +13,8 @@ import (
 	"wguplink/agent/status"
 )
 
-// errAbort ends the uplinks beside one that failed, without taking their tunnels down: the process is about to start anew.
+// errAbort ends the uplinks beside one that failed, without taking their tunnels down: the process is about to start
+// anew.
 var errAbort = errors.New("another uplink failed")
 
 // Group runs the enabled uplinks of a configuration, and follows when it changes.
@@ -117,8 +118,8 @@ func (g *Group) start(ctx context.Context, c config.Uplink) {
 	}()
 }
 
-// Refresh has the uplink of that name publish its state anew, if something of it has changed that is not its own to see. It may be
-// called from any goroutine.
+// Refresh has the uplink of that name publish its state anew, if something of it has changed that is not its own to
+// see. It may be called from any goroutine.
 func (g *Group) Refresh(name string) {
 	if m, err := g.member(name); err == nil {
 		m.up.post(m.ctx, func() {})
@@ -139,7 +140,8 @@ func (g *Group) Snapshots() []status.Snapshot {
 // ErrUnknownUplink says that no uplink of that name is running, or that a name is needed to tell several apart.
 var ErrUnknownUplink = errors.New("no such uplink")
 
-// Reconnect is Uplink.Reconnect for the uplink of that name; with "", for the only one. It may be called from any goroutine.
+// Reconnect is Uplink.Reconnect for the uplink of that name; with "", for the only one. It may be called from any
+// goroutine.
 func (g *Group) Reconnect(ctx context.Context, name, gateway string) (Outcome, error) {
 	m, err := g.member(name)
 	if err != nil {

@@ -33,7 +33,8 @@ func lock(runDir, name string) (unlock func(), err error) {
 			return nil, fmt.Errorf("uplink %s: lock %s: %w", name, path, err)
 		}
 		who, _ := os.ReadFile(path)
-		return nil, fmt.Errorf("uplink %s: %w: process %s holds %s", name, ErrLocked, strings.TrimSpace(string(who)), path)
+		return nil, fmt.Errorf("uplink %s: %w: process %s holds %s", name, ErrLocked, strings.TrimSpace(string(who)),
+			path)
 	}
 	if err := f.Truncate(0); err == nil {
 		f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)

@@ -1,45 +1,13 @@
 package uplink
 
 import (
-	"net/netip"
 	"slices"
 	"time"
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
-	"wguplink/agent/config"
-	"wguplink/agent/status"
 	"wguplink/peerselector"
 )
-
-// untilNext is how long the loop may sleep.
-func (u *Uplink) untilNext() time.Duration {
-	now := time.Now()
-	at := now.Add(time.Hour)
-	if t, ok := u.engine.Next(); ok && t.Before(at) {
-		at = t
-	}
-	if u.applyAt.Before(at) {
-		at = u.applyAt
-	}
-	if _, ok := u.engine.Current(); ok && !u.wan.Up() && u.cfg.Protocol == config.Parker && !u.void() {
-		if t := now.Add(voidAfter - u.engine.Silence(now)); t.Before(at) {
-			at = t
-		}
-	}
-	if t, ok := u.fetchDue(); ok && t.Before(at) {
-		at = t
-	}
-	if t, ok := u.tellDue(); ok && t.Before(at) {
-		at = t
-	}
-	if since, ok := u.engine.Racing(); ok {
-		if t := now.Add(pollEvery(now.Sub(since))); t.Before(at) {
-			at = t
-		}
-	}
-	return max(0, at.Sub(now))
-}
 
 // pollEvery is how often to look for handshakes during a race of that age. WireGuard has no event for them.
 func pollEvery(age time.Duration) time.Duration {
@@ -49,119 +17,93 @@ func pollEvery(age time.Duration) time.Duration {
 	return 100 * time.Millisecond
 }
 
-// tick looks at the device, then lets the engine know that time has passed.
-func (u *Uplink) tick() {
-	u.watchClock()
-	if !time.Now().Before(u.applyAt) {
-		// A key that could not be stored, on a full disk for instance, may be by now.
-		rekeyed := u.keyErr != nil && u.reloadKey()
-		u.apply()
-		if rekeyed {
-			u.proceed()
-		}
-		if u.o.Checked != nil && !u.alone() { // which has it checked much more often
-			u.o.Checked()
+// next is when the loop has to wake up though nothing happens.
+func (l *loop) next(now time.Time) time.Time {
+	at := now.Add(time.Hour)
+	by := func(t time.Time, ok bool) {
+		if ok && t.Before(at) {
+			at = t
 		}
 	}
-	u.look()
-	u.handle(peerselector.Tick{})
-	u.fetch()
-	if u.standByAll() {
-		u.apply()
+	by(l.engine.Next())
+	by(l.key.at, l.key.err != nil)
+	by(l.devices.due, l.key.err == nil)
+	by(l.fetchDue())
+	if l.o.Hook != nil {
+		by(l.teller.Next())
 	}
-	if e := u.applied.Exit; e != nil && e.Device != "" && u.void() {
-		u.apply()
+	if since, ok := l.engine.Racing(); ok {
+		by(now.Add(pollEvery(now.Sub(since))), true)
 	}
+	_, inUse := l.engine.Current()
+	if void := l.kind.Traits().VoidAfter; inUse && void != 0 {
+		left := void - l.engine.Silence(now)
+		by(now.Add(left), left > 0)
+	}
+	return at
 }
 
 // look reads WireGuard's counters and tells the engine what they mean.
-func (u *Uplink) look() {
-	if u.applyErr != nil || len(u.peers)+len(u.standby) == 0 {
+func (l *loop) look(now time.Time) {
+	if l.devices.err != nil || l.peers.Len() == 0 {
 		return
 	}
-	var peers []wgtypes.Peer
-	for _, name := range u.deviceNames() {
-		dev, err := u.tun.Status(name)
-		if err != nil {
-			u.apply() // it went away; the link watcher will have seen it, too
-			return
+	readings, ok := l.read()
+	if !ok || l.lacks(readings) {
+		l.devices.check(now) // netifd, for one, sets its devices up anew without taking them down
+	}
+	if !ok {
+		return
+	}
+	cur, inUse := l.engine.Current()
+	if i := slices.IndexFunc(readings,
+		func(p wgtypes.Peer) bool { return p.PublicKey == wgtypes.Key(cur.PublicKey) }); inUse && i >= 0 {
+		if p := readings[i]; p.Endpoint != nil && l.peers.Roamed(cur.PublicKey, p.Endpoint.AddrPort()) {
+			l.line.Renew()
 		}
-		peers = append(peers, dev.Peers...)
-	}
-	if u.lacks(peers) {
-		u.apply() // netifd sets its devices up anew without taking them down
-	}
-	u.roamed(peers)
-	if cur, ok := u.engine.Current(); ok {
 		// When all come back at once, the one in use is heard first, so that nothing is switched.
-		if i := slices.IndexFunc(peers, func(p wgtypes.Peer) bool { return p.PublicKey == wgtypes.Key(cur.PublicKey) }); i > 0 {
-			peers[0], peers[i] = peers[i], peers[0]
-		}
+		readings[0], readings[i] = readings[i], readings[0]
 	}
-	for _, ev := range u.counter.Observe(peers) {
+	for _, ev := range l.counters.Observe(readings) {
 		if h, ok := ev.(peerselector.Handshake); ok {
-			if u.present(h.Key) == nil {
+			if l.peers.Get(h.Key) == nil {
 				continue // taken off since
 			}
-			u.shook(h.Key, peers)
+			l.shook(h.Key, readings)
 		}
-		u.handle(ev)
+		l.handle(ev)
 	}
 }
 
-// roamed takes over where the gateway in use was heard from last: WireGuard answers there, wherever it was pointed at.
-func (u *Uplink) roamed(peers []wgtypes.Peer) {
-	cur, ok := u.engine.Current()
-	in := u.peers[cur.PublicKey]
-	if !ok || in == nil || !in.endpoint.IsValid() {
-		return
-	}
-	for _, p := range peers {
-		if p.PublicKey != wgtypes.Key(cur.PublicKey) || p.Endpoint == nil {
-			continue
+// read reads the peers on all devices; ok is false when a device is not there.
+func (l *loop) read() (all []wgtypes.Peer, ok bool) {
+	for _, name := range l.kind.Devices() {
+		dev, err := l.devices.kernel.Status(name)
+		if err != nil {
+			return nil, false
 		}
-		if from := unmap(p.Endpoint.AddrPort()); from != in.endpoint {
-			in.endpoint = from
-			u.prefer6 = from.Addr().Is6()
-			u.line.renew()
-		}
+		all = append(all, dev.Peers...)
 	}
+	return all, true
 }
 
-// lacks says that somebody has taken a peer of ours off its device.
-func (u *Uplink) lacks(peers []wgtypes.Peer) bool {
-	for k, in := range u.peers {
-		there := func(p wgtypes.Peer) bool { return p.PublicKey == wgtypes.Key(k) }
-		if in.endpoint.IsValid() && !slices.ContainsFunc(peers, there) {
-			return true
+// lacks says that another program has taken a peer of ours off its device. One that has just been put there does not
+// count as missing.
+func (l *loop) lacks(readings []wgtypes.Peer) bool {
+	for _, dev := range l.devices.applied.Devices {
+		for _, want := range dev.Peers {
+			if !slices.ContainsFunc(readings, func(p wgtypes.Peer) bool { return p.PublicKey == want.PublicKey }) {
+				return true
+			}
 		}
 	}
 	return false
 }
 
-// shook keeps what a handshake tells beyond the event itself.
-func (u *Uplink) shook(k peerselector.Key, peers []wgtypes.Peer) {
-	for _, p := range peers {
-		if peerselector.Key(p.PublicKey) != k || p.Endpoint == nil {
-			continue
+func (l *loop) shook(k peerselector.Key, readings []wgtypes.Peer) {
+	for _, p := range readings {
+		if peerselector.Key(p.PublicKey) == k && p.Endpoint != nil {
+			l.peers.Shook(k, p.Endpoint.AddrPort())
 		}
-		if in := u.present(k); in != nil {
-			in.endpoint, in.handshake = unmap(p.Endpoint.AddrPort()), status.Now()
-			u.prefer6 = in.endpoint.Addr().Is6()
-		}
-	}
-	if cur, ok := u.engine.Current(); !ok || cur.PublicKey == k {
-		u.handshake = status.Now()
-	}
-}
-
-func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
-
-// replied is called for each answer to a probe.
-func (u *Uplink) replied(from netip.Addr, rtt time.Duration) {
-	if cur, ok := u.engine.Current(); ok && cur.LinkAddress == from {
-		u.counter.Answered([32]byte(cur.PublicKey), from)
-		u.handle(peerselector.Alive{Key: cur.PublicKey, Reply: true, RTT: rtt})
-		u.measure()
 	}
 }

@@ -1,12 +1,10 @@
 package uplink
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
 
-	"wguplink/agent/status"
 	"wguplink/peerselector"
 )
 
@@ -16,8 +14,8 @@ type Outcome struct {
 	Changed bool   // it is another than before
 }
 
-// waiter is somebody who waits for an Outcome.
-type waiter struct {
+// wish is a request for another gateway that waits for its Outcome.
+type wish struct {
 	before, want peerselector.Key // want is zero for any other
 	wanted       string
 	done         chan<- result
@@ -31,75 +29,55 @@ type result struct {
 // ErrUnknownGateway says that there is no gateway of that name.
 var ErrUnknownGateway = errors.New("no such gateway")
 
-// Reconnect switches to the gateway with that name or public key, with "" to any other one. The present one is left only when
-// the new one has answered. Reconnect returns when that is decided, or when ctx ends; the attempt goes on in that case.
-func (u *Uplink) Reconnect(ctx context.Context, gateway string) (Outcome, error) {
-	done := make(chan result, 1)
-	u.post(ctx, func() { u.reconnect(gateway, done) })
-	select {
-	case r := <-done:
-		return r.Outcome, r.err
-	case <-ctx.Done():
-		return Outcome{}, fmt.Errorf("reconnect: not decided yet: %w", context.Cause(ctx))
-	}
-}
-
-func (u *Uplink) reconnect(gateway string, done chan<- result) {
-	w := waiter{wanted: gateway, done: done}
-	if gateway != "" {
-		p, err := u.named(gateway)
-		if err != nil {
-			done <- result{err: err}
-			return
-		}
-		w.want = p.PublicKey
-	}
-	if !u.wan.Up() {
-		done <- result{err: fmt.Errorf("reconnect: no way out: %s", u.wan)}
-		return
-	}
-	if cur, ok := u.engine.Current(); ok {
-		w.before = cur.PublicKey
-	}
-	u.waiting = append(u.waiting, w)
-	u.handle(peerselector.Reconnect{Key: w.want})
-}
+// wishes are the requests that wait.
+type wishes []wish
 
 // named finds a gateway by its name or its public key.
-func (u *Uplink) named(gateway string) (peerselector.Peer, error) {
+func named(all []peerselector.Peer, gateway string) (peerselector.Peer, error) {
 	var names []string
-	for _, p := range u.engine.Peers() {
+	for _, p := range all {
 		if p.Name == gateway || p.PublicKey.String() == gateway {
 			return p, nil
 		}
 		names = append(names, p.Name)
 	}
-	return peerselector.Peer{}, fmt.Errorf("%w %.60q; known are: %s", ErrUnknownGateway, gateway, strings.Join(names, ", "))
+	return peerselector.Peer{}, fmt.Errorf("%w %.60q; known are: %s", ErrUnknownGateway, gateway, strings.Join(names,
+		", "))
 }
 
-// answerWaiting tells those who wait how it ended, once it has.
-func (u *Uplink) answerWaiting() {
-	cur, ok := u.engine.Current()
-	if len(u.waiting) == 0 || !ok || u.engine.State() == peerselector.Switching {
+// add takes a request; the event has the engine try it. ok is false when the request has been refused.
+func (w *wishes) add(r reconnect, e *peerselector.Engine) (ev peerselector.Reconnect, ok bool) {
+	asked := wish{wanted: r.gateway, done: r.done}
+	if r.gateway != "" {
+		p, err := named(e.Peers(), r.gateway)
+		if err != nil {
+			r.done <- result{err: err}
+			return ev, false
+		}
+		asked.want = p.PublicKey
+	}
+	if cur, ok := e.Current(); ok {
+		asked.before = cur.PublicKey
+	}
+	*w = append(*w, asked)
+	return peerselector.Reconnect{Key: asked.want}, true
+}
+
+// answer tells those who wait how it ended, once it has.
+func (w *wishes) answer(e *peerselector.Engine) {
+	cur, ok := e.Current()
+	if len(*w) == 0 || !ok || e.State() == peerselector.Switching {
 		return
 	}
-	for _, w := range u.waiting {
-		r := result{Outcome: Outcome{Gateway: cur.Name, Changed: cur.PublicKey != w.before}}
+	for _, asked := range *w {
+		r := result{Outcome: Outcome{Gateway: cur.Name, Changed: cur.PublicKey != asked.before}}
 		switch {
-		case w.want != peerselector.Key{} && w.want != cur.PublicKey:
-			r.err = fmt.Errorf("reconnect: %s did not answer; in use is %s", w.wanted, cur.Name)
-		case w.want == peerselector.Key{} && !r.Changed && len(u.engine.Peers()) > 1:
+		case asked.want != peerselector.Key{} && asked.want != cur.PublicKey:
+			r.err = fmt.Errorf("reconnect: %s did not answer; in use is %s", asked.wanted, cur.Name)
+		case asked.want == peerselector.Key{} && !r.Changed && len(e.Peers()) > 1:
 			r.err = fmt.Errorf("reconnect: no other gateway answered; in use is %s", cur.Name)
 		}
-		w.done <- r
+		asked.done <- r
 	}
-	u.waiting = nil
-}
-
-// Snapshot is the last published state; it may be called from any goroutine.
-func (u *Uplink) Snapshot() status.Snapshot {
-	if s := u.shown.Load(); s != nil {
-		return *s
-	}
-	return status.Snapshot{Uplink: u.o.Config.Name, State: status.Starting, Interface: u.o.Config.Interface}
+	*w = nil
 }

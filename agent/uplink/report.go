@@ -1,155 +1,168 @@
 package uplink
 
 import (
-	"errors"
+	"fmt"
 	"os"
-	"reflect"
+	"time"
 
-	"wguplink/agent/broker"
+	"wguplink/agent/hooks"
+	"wguplink/agent/network"
 	"wguplink/agent/status"
+	"wguplink/agent/tunnel"
+	"wguplink/agent/userspace"
 	"wguplink/agent/wan"
 	"wguplink/peerselector"
 )
 
-// settle publishes what has changed since the last time: as the status file, and as one log line per change of state.
-func (u *Uplink) settle() {
-	s := u.snapshot()
-	s.Since = u.last.Since
-	if s.State != u.last.State || s.Cause != u.last.Cause {
-		s.Since = status.Now()
-	}
-	if reflect.DeepEqual(s, u.last) {
-		return
-	}
-	u.last = s
-	u.shown.Store(&s)
-	if err := status.Write(u.o.RunDir, s); err != nil {
-		u.log.Debug("status not written", "err", err)
-	}
-	u.logState(s)
+// meshGrace is how long after a gateway was promoted batman-adv may take to hear of it: hosts tell of themselves every
+// second, or every five on Gluon.
+const meshGrace = 20 * time.Second
+
+// void says that the session of the gateway in use is void.
+func (l *loop) void() bool { return l.kind.Traits().Void(l.engine.Silence(time.Now())) }
+
+// alone says that batman-adv has the tunnel, with a gateway at its other end, and hears no neighbour on it.
+func (l *loop) alone() bool {
+	_, inUse := l.engine.Current()
+	return inUse && l.devices.lonely() != ""
 }
 
-func (u *Uplink) snapshot() status.Snapshot {
+// view is what the desired state follows from.
+func (l *loop) view() network.View {
+	v := network.View{
+		Key: l.key.forDevices(&l.cfg), MTU: l.line.MTU(l.kind.MTU(), l.wan.MTU), PortTurn: l.use.portTurn,
+		Peers: l.peers, Void: l.void(),
+	}
+	for _, dev := range []string{l.wan.Dev4, l.wan.Dev6} {
+		if dev != "" {
+			v.WAN = append(v.WAN, dev)
+		}
+	}
+	if cur, ok := l.engine.Current(); ok {
+		v.Current = &cur
+	}
+	return v
+}
+
+// publish makes known what has changed.
+func (l *loop) publish(now time.Time) {
+	s := l.snapshot()
+	var wanSays string
+	if l.wan != (wan.State{}) { // else it was not looked at yet
+		wanSays = l.wan.String()
+	}
+	s.WAN = wanSays
+	f := l.facts(now)
+	s.State, s.Cause, s.Reason = f.Cause()
+	l.status.Publish(s, s.State == status.Suspect && s.Cause == status.NoAnswer && l.engine.EmptyRounds() == 0)
+}
+
+func (l *loop) snapshot() status.Snapshot {
 	s := status.Snapshot{
-		Uplink: u.cfg.Name, PID: os.Getpid(), Interface: u.cfg.Interface,
-		WAN: u.wayOutSays(), Clock: u.clockSays, Broker: u.brokerSays, Switches: u.switches,
+		Uplink: l.cfg.Name, PID: os.Getpid(), Interface: l.cfg.Interface, Clock: l.clock.Says(),
+		Broker: l.registration.Says(), Switches: l.use.switches,
 	}
-	if u.keyErr == nil {
-		s.PublicKey, s.KeyOrigin = u.key.Public.String(), u.key.Origin
+	if l.key.err == nil {
+		s.PublicKey, s.KeyOrigin = l.key.id.Public.String(), l.key.id.Origin
 	}
-	s.Network = u.networkSays()
-	if u.o.Hooked != nil {
-		for _, r := range u.o.Hooked(u.cfg.Name) {
+	if l.o.Hooked != nil {
+		for _, r := range l.o.Hooked(l.cfg.Name) {
 			s.Hooks = append(s.Hooks, status.Hook{Name: r.Hook, Event: r.Event, Exit: r.Exit, Last: r.Last})
 		}
 	}
-	if s.Network != nil && s.Network.Exit != "" {
-		s.Interface = s.Network.Exit
-	}
-	if u.applyErr == nil && len(u.applied.Devices) > 0 {
-		s.Backend, s.MTU, s.Warnings = u.report.Backend.String(), mtuOf(u.applied), u.report.Warnings
-		if v := u.applied.VXLAN; v != nil {
-			s.VXLAN, s.VXLANMTU = v.Name, v.MTU
-		}
-		if m := u.report.Mesh; m != nil {
-			s.Batman = &status.Batman{Interface: m.Name, Algorithm: m.Algorithm, Neighbours: m.Neighbours}
+	l.kind.Describe(&s, nil, network.View{Peers: l.peers})
+	if x := l.devices.applied.Exit; x != nil && x.Device != "" {
+		s.Interface = x.Device
+		if s.Network != nil {
+			s.Network.Exit = x.Device
 		}
 	}
-	if cur, ok := u.engine.Current(); ok {
-		s.Gateway = &status.Gateway{Name: cur.Name, PublicKey: cur.PublicKey.String(), Established: u.connected, HandshakeAt: u.handshake}
+	if l.devices.err == nil && len(l.devices.applied.Devices) > 0 {
+		l.describeDevices(&s)
+	}
+	if cur, ok := l.engine.Current(); ok {
+		s.Gateway = &status.Gateway{Name: cur.Name, PublicKey: cur.PublicKey.String(), Established: l.use.established}
 		if cur.LinkAddress.IsValid() {
 			s.Gateway.LinkAddress = cur.LinkAddress.String()
 		}
-		if in := u.peers[cur.PublicKey]; in != nil {
-			s.Gateway.Endpoint = in.endpoint.String()
+		if in := l.peers.Get(cur.PublicKey); in != nil {
+			s.Gateway.Endpoint, s.Gateway.HandshakeAt = in.Endpoint.String(), in.Handshake
 		}
 	}
-	s.State, s.Cause, s.Reason = u.cause()
 	return s
 }
 
-func (u *Uplink) wayOutSays() string {
-	if u.wan == (wan.State{}) {
-		return "" // not looked at yet
+func (l *loop) describeDevices(s *status.Snapshot) {
+	r, mtu := l.devices.report, l.devices.mtu()
+	s.Backend, s.MTU = r.Backend.String(), mtu
+	s.Warnings = append(s.Warnings, r.Warnings...)
+	if r.Backend == tunnel.Userspace && mtu > userspace.MaxMTU {
+		s.Warnings = append(s.Warnings, fmt.Sprintf("mtu %d: userspace WireGuard drops packets over %d bytes", mtu,
+			userspace.MaxMTU))
 	}
-	return u.wan.String()
+	if w := l.line.Warning(l.kind.MTU()); w != "" {
+		s.Warnings = append(s.Warnings, w)
+	}
+	if v := l.devices.applied.VXLAN; v != nil {
+		s.VXLAN, s.VXLANMTU = v.Name, v.MTU
+	}
+	if m := r.Mesh; m != nil {
+		s.Batman = &status.Batman{Interface: m.Name, Algorithm: m.Algorithm, Neighbours: m.Neighbours}
+	}
 }
 
-// cause names the first stage that is not through.
-func (u *Uplink) cause() (status.State, status.Cause, string) {
-	state := status.Connecting
-	if st := u.engine.State(); st == peerselector.Connected || st == peerselector.Switching {
-		state = status.Connected
-	} else if u.engine.State() == peerselector.Suspect {
-		state = status.Suspect
+// facts are what the cause follows from.
+func (l *loop) facts(now time.Time) status.Facts {
+	f := status.Facts{
+		KeyErr: l.key.err, Applied: l.devices.err, WANKnown: l.wan != wan.State{}, WANUp: l.wan.Up(),
+		WAN:     l.wan.String(),
+		Clocked: l.clock.Passed(), InVain: l.engine.EmptyRounds() > 0, TryErr: l.peers.Err(),
 	}
-	cur, _ := u.engine.Current()
+	if l.cfg.Protocol.Registers() {
+		f.Register, f.RegErr = l.registration.Trouble()
+	}
+	cur, ok := l.engine.Current()
+	if !ok {
+		return f
+	}
+	f.Gateway, f.Address = cur.Name, cur.LinkAddress.String()
 	switch {
-	case u.keyErr != nil:
-		return state, status.BadKey, u.keyErr.Error()
-	case u.applyErr != nil:
-		return state, status.Device, u.applyErr.Error()
-	case !u.wan.Up():
-		if u.wan == (wan.State{}) {
-			return status.Starting, status.None, ""
-		}
-		return state, status.NoWAN, u.wan.String()
-	case state == status.Connected && u.engine.Mute():
-		return state, status.NoAnswer, cur.Name + " shook hands, but " + cur.LinkAddress.String() + " does not answer inside the tunnel"
-	case state == status.Connected && u.noNeighbour():
-		return state, status.NoNeighbour, "the tunnel to " + cur.Name + " is fine, but " + u.report.Mesh.Name + " hears nobody behind it"
-	case state == status.Connected:
-		return state, status.None, ""
-	case state == status.Suspect:
-		return state, status.NoAnswer, cur.Name + " is silent; trying others beside it"
-	case !u.clockDone:
-		return state, status.Clock, "asking for the time"
+	case l.engine.State() == peerselector.Suspect:
+		f.Link = status.Silent
+	case l.engine.Mute():
+		f.Link = status.Mute
+	default:
+		f.Link = status.Alive
 	}
-	return u.unconnected()
+	if !l.use.since.IsZero() && now.Sub(l.use.since) > meshGrace {
+		f.Alone = l.devices.lonely()
+	}
+	return f
 }
 
-// unconnected tells brokers that fail from gateways that do not answer.
-func (u *Uplink) unconnected() (status.State, status.Cause, string) {
-	if u.brokerErr != nil && u.cfg.Protocol.Registers() {
-		var e *broker.Error
-		if errors.As(u.brokerErr, &e) && e.Kind == broker.NotRegistered {
-			return status.Connecting, status.NotRegistered, u.brokerErr.Error()
-		}
-		if e != nil && e.Kind == broker.Refused {
-			return status.Connecting, status.BrokerRefused, u.brokerErr.Error()
-		}
-		return status.Connecting, status.BrokerUnreachable, u.brokerErr.Error()
-	}
-	if u.engine.EmptyRounds() == 0 {
-		return status.Connecting, status.None, ""
-	}
-	reason := "no gateway answers"
-	if u.resolveErr != nil {
-		reason += "; " + u.resolveErr.Error()
-	}
-	return status.Connecting, status.NoHandshake, reason
-}
-
-// logState tells the log and whoever wants to know when the state, its cause or the gateway changed.
-func (u *Uplink) logState(s status.Snapshot) {
-	gateway := ""
-	if s.Gateway != nil {
-		gateway = s.Gateway.PublicKey
-	}
-	line := string(s.State) + string(s.Cause) + gateway
-	// A silence that is over before all others were tried in vain is nothing to talk about: a slow line has many.
-	doubtful := s.State == status.Suspect && s.Cause == status.NoAnswer && u.engine.EmptyRounds() == 0
-	if line == u.lastLogged || doubtful {
+// tell tells the hooks what has changed.
+func (l *loop) tell(now time.Time) {
+	if l.o.Hook == nil {
 		return
 	}
-	u.lastLogged = line
-	if u.o.Changed != nil {
-		u.o.Changed(s)
+	if e, ok := l.teller.Tell(l.hookFacts(), now); ok {
+		l.o.Hook(e)
 	}
-	switch {
-	case s.Cause != status.None:
-		u.log.Warn(string(s.State), "cause", s.Cause, "reason", s.Reason)
-	case s.State == status.Connected:
-		u.log.Info("connected", "gateway", s.Gateway.Name, "endpoint", s.Gateway.Endpoint, "backend", s.Backend, "mtu", s.MTU)
+}
+
+// hookFacts are what hooks are told, but for the kind of event. Without a gateway in use there is no GatewayKey, nor
+// what follows from one.
+func (l *loop) hookFacts() hooks.Event {
+	e := hooks.Event{Uplink: l.cfg.Name, Protocol: l.cfg.Protocol.String()}
+	if l.key.err == nil && !l.key.none {
+		e.PublicKey = l.key.id.Public.String()
 	}
+	cur, ok := l.engine.Current()
+	if !ok || l.void() {
+		return e
+	}
+	e.Interface, e.Gateway, e.GatewayKey, e.MTU = l.kind.Device(cur.PublicKey), cur.Name, cur.PublicKey.String(),
+		l.devices.mtu()
+	l.kind.Describe(nil, &e, network.View{Peers: l.peers})
+	return e
 }

@@ -106,10 +106,11 @@ func TestNode(t *testing.T) {
 		time.Since(s.LastHandshake).Abs() > time.Minute {
 		t.Errorf("stats %+v", stats)
 	}
-	for at, want := range map[time.Time]int{time.Now(): 1, time.Now().Add(4 * time.Minute): 0} {
-		if got, err := g.Connected(at); err != nil || got != want {
-			t.Errorf("%d nodes connected, %v; want %d", got, err, want)
-		}
+	if at, err := g.Handshakes(); err != nil || len(at) != 1 || at[n.key] != s.LastHandshake {
+		t.Errorf("handshakes %v, %v", at, err)
+	}
+	if port, key, link := g.Data(); port != listenPort || key != g.PublicKey() || link == "" {
+		t.Errorf("data: port %d, key %v, link address %q", port, key, link)
 	}
 
 	check(t, g.AddAddr(netip.MustParsePrefix("fd00::11/64")))

@@ -15,9 +15,6 @@ import (
 	"wguplink/testbed/wgdevice"
 )
 
-// connectedFor is the age up to which a handshake counts a node as connected: WireGuard's Reject-After-Time.
-const connectedFor = 180 * time.Second
-
 // PeerStats is what WireGuard knows of one node.
 type PeerStats struct {
 	LinkAddress netip.Addr
@@ -26,9 +23,15 @@ type PeerStats struct {
 
 // AddKey does what the worker does for a key from the broker: the peer with its link address as the only allowed IP, a
 // route to that address, and one more flooding entry of the VXLAN device. A known key is renewed.
-func (g *Gateway) AddKey(key peerselector.Key) error {
+func (g *Gateway) AddKey(key peerselector.Key) error { return g.add(key, true) }
+
+// AddPeer adds the peer with its link address as the only allowed IP, and neither route nor flooding entry: what operators do at
+// gateways where a glue sees to the rest.
+func (g *Gateway) AddPeer(key peerselector.Key) error { return g.add(key, false) }
+
+func (g *Gateway) add(key peerselector.Key, way bool) error {
 	g.mu.Lock()
-	err := g.addKey(key)
+	err := g.addKey(key, way)
 	g.mu.Unlock()
 	if err == nil {
 		g.event(Added, key)
@@ -36,29 +39,66 @@ func (g *Gateway) AddKey(key peerselector.Key) error {
 	return err
 }
 
-func (g *Gateway) addKey(key peerselector.Key) error {
+// addKey adds a peer, with the way to it if that is wanted. The caller holds mu.
+func (g *Gateway) addKey(key peerselector.Key, way bool) error {
 	if g.wg == nil {
 		return g.errorf("key %v: %w", key, ErrDown)
 	}
 	addr := g.c.LinkLocal(key)
-	host := netip.PrefixFrom(addr, addr.BitLen())
 	err := g.c.Do(func() error {
-		if err := g.wg.SetPeer(key, host); err != nil {
+		if err := g.wg.SetPeer(key, netip.PrefixFrom(addr, addr.BitLen())); err != nil {
 			return err
 		}
-		if err := netlink.RouteReplace(g.route(host)); err != nil {
-			return fmt.Errorf("route to %v: %w", host, err)
-		}
-		if g.c.VXLAN.ID == 0 {
+		if !way {
 			return nil
 		}
-		return flood(g.vxIdx, addr, g.wgIdx, true)
+		return g.addWay(addr)
 	})
 	if err != nil {
 		return g.errorf("key %v: %w", key, err)
 	}
 	g.keys[key] = addr
 	return nil
+}
+
+// SetWay adds or removes the route to a node and its flooding entry.
+func (g *Gateway) SetWay(key peerselector.Key, present bool) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.wg == nil {
+		return g.errorf("way to %v: %w", key, ErrDown)
+	}
+	addr := g.c.LinkLocal(key)
+	err := g.c.Do(func() error {
+		if present {
+			return g.addWay(addr)
+		}
+		return errors.Join(g.delWay(addr)...)
+	})
+	if err != nil {
+		return g.errorf("way to %v: %w", key, err)
+	}
+	return nil
+}
+
+// addWay and delWay run inside the namespace.
+func (g *Gateway) addWay(addr netip.Addr) error {
+	host := netip.PrefixFrom(addr, addr.BitLen())
+	if err := netlink.RouteReplace(g.route(host)); err != nil {
+		return fmt.Errorf("route to %v: %w", host, err)
+	}
+	if g.c.VXLAN.ID == 0 {
+		return nil
+	}
+	return flood(g.vxIdx, addr, g.wgIdx, true)
+}
+
+func (g *Gateway) delWay(addr netip.Addr) []error {
+	errs := []error{netlink.RouteDel(g.route(netip.PrefixFrom(addr, addr.BitLen())))}
+	if g.c.VXLAN.ID != 0 {
+		errs = append(errs, flood(g.vxIdx, addr, g.wgIdx, false))
+	}
+	return errs
 }
 
 // RemoveKey undoes AddKey, as the worker does for a node that was silent for hours. An unknown key gives
@@ -81,14 +121,7 @@ func (g *Gateway) removeKey(key peerselector.Key) error {
 	if !ok {
 		return g.errorf("key %v: %w", key, os.ErrNotExist)
 	}
-	host := netip.PrefixFrom(addr, addr.BitLen())
-	err := g.c.Do(func() error {
-		errs := []error{g.wg.RemovePeer(key), netlink.RouteDel(g.route(host))}
-		if g.c.VXLAN.ID != 0 {
-			errs = append(errs, flood(g.vxIdx, addr, g.wgIdx, false))
-		}
-		return errors.Join(errs...)
-	})
+	err := g.c.Do(func() error { return errors.Join(append(g.delWay(addr), g.wg.RemovePeer(key))...) })
 	if err != nil {
 		return g.errorf("key %v: %w", key, err)
 	}
@@ -140,17 +173,22 @@ func (g *Gateway) Stats() (map[peerselector.Key]PeerStats, error) {
 	return stats, nil
 }
 
-// Connected returns how many nodes had a handshake in the three minutes before now: what the worker reports to the
-// broker as connected_peers.
-func (g *Gateway) Connected(now time.Time) (int, error) {
+// Handshakes gives the time of each node's last handshake; zero: none yet.
+func (g *Gateway) Handshakes() (map[peerselector.Key]time.Time, error) {
 	stats, err := g.Stats()
-	n := 0
-	for _, s := range stats {
-		if !s.LastHandshake.IsZero() && now.Sub(s.LastHandshake) < connectedFor {
-			n++
-		}
+	if err != nil {
+		return nil, err
 	}
-	return n, err
+	at := make(map[peerselector.Key]time.Time, len(stats))
+	for key, s := range stats {
+		at[key] = s.LastHandshake
+	}
+	return at, nil
+}
+
+// Data is what nodes need to reach the gateway, but for its external address.
+func (g *Gateway) Data() (port uint16, key peerselector.Key, linkAddress string) {
+	return g.c.ListenPort, g.PublicKey(), g.c.LinkAddress.String()
 }
 
 func (g *Gateway) route(dst netip.Prefix) *netlink.Route {

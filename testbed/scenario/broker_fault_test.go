@@ -148,8 +148,9 @@ func TestBrokerUnknownDomain(t *testing.T) {
 	s.start()
 	brokerTrouble(s, "broker_refused", "https://"+world.BrokerName, "status 400")
 	mended := time.Now()
-	for _, g := range s.Broker.Gateways(world.Domain) {
-		s.Broker.SetGateway("ffxx_moon", g)
+	s.Broker.AddDomain("ffxx_moon")
+	for _, g := range s.Gateways {
+		s.must(g.Worker.AddDomain("ffxx_moon"))
 	}
 	brokerConnected(s, l2, mended)
 }

@@ -111,7 +111,7 @@ func TestBrokerLocation(t *testing.T) {
 	for _, c := range []struct{ location, gateway string }{{"CITY-gw2", "gw2"}, {"CITY-gw3", "gw3"}, {"Moon", ""}} {
 		t.Run(c.location, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, world.Options{Locations: true, BrokerDelay: -1}, func(w *world.World) string {
+			s := newScene(t, world.Options{Locations: true, WorkerPoll: 50 * time.Millisecond}, func(w *world.World) string {
 				return brokerConfig(w, brokerOptions{"location": {c.location}}, w.Sections())
 			})
 			l2 := s.frames()

@@ -24,7 +24,7 @@ func TestClockJumps(t *testing.T) {
 		n.Clock().SetSynchronised(true) // as the kernel still says after a step by hand
 		before := len(n.agent.Lines())
 		jump()
-		_, err := n.agent.WaitLineFrom(n.ctx, before, "somebody has set the clock")
+		_, err := n.agent.WaitLineFrom(n.ctx, before, "another program has set the clock")
 		n.must(err)
 		_, err = n.agent.WaitLineFrom(n.ctx, before, "stepped=true")
 		n.must(err)

@@ -34,8 +34,11 @@ func TestFailoverBlackHole(t *testing.T) {
 // back, although its default route says nothing.
 func TestLineGoneAndBack(t *testing.T) {
 	t.Parallel()
-	// Without names, so that the others can be tried without DNS.
-	s := newScene(t, world.Options{}, func(w *world.World) string { return world.UCI(w.BrokerOptions(), nodeLiteral(w)) })
+	// Without names, so that the others can be tried without DNS; and with workers quick enough for one request to the broker, which
+	// names one gateway by its name.
+	s := newScene(t, world.Options{WorkerPoll: 20 * time.Millisecond}, func(w *world.World) string {
+		return world.UCI(w.BrokerOptions(), nodeLiteral(w))
+	})
 	l2 := s.frames()
 	first := s.reply(l2, s.start())
 	nodeConnected(s)

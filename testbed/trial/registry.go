@@ -23,6 +23,10 @@ var scenarios = []scenario{
 		lasts: 13 * time.Second, limit: minute,
 		metrics: []Metric{blackholed}, run: blackholeGateway,
 	}}},
+	{name: "glue-gateway", parts: []part{{
+		lasts: 40 * time.Second, limit: 3 * minute,
+		metrics: []Metric{glueStart, glueFailover}, run: glueGateway,
+	}}},
 	{name: "gateway-loses-key", parts: []part{
 		{name: "one gateway", lasts: 13 * time.Second, limit: minute,
 			metrics: []Metric{keyLost}, run: gatewayLosesKey},

@@ -46,7 +46,7 @@ func startMostDead(t *Trial) error {
 		if i == named {
 			peers = 0
 		}
-		if err := t.Broker.SetPeers(world.Domain, g.Name, peers); err != nil {
+		if err := t.SetPeers(t.ctx, g.Name, peers); err != nil {
 			return err
 		}
 		if i != alive {

@@ -9,14 +9,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"wguplink/peerselector"
+	"wguplink/testbed/mqtt"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -46,32 +45,52 @@ func post(b *Broker, path, domain, location string) *httptest.ResponseRecorder {
 	return w
 }
 
-func TestChoice(t *testing.T) {
-	gw := func(name, location string, weight, peers int, online bool) Gateway {
-		return Gateway{Name: name, ExternalAddress: name, Port: 1, Location: location, Weight: weight, Peers: peers, Online: online}
+// heard is what a broker hears of one worker in one domain.
+type heard struct {
+	name   string
+	peers  int
+	online bool
+}
+
+// tell lets the broker hear of workers, each with data under its own name.
+func tell(b *Broker, domain string, workers ...heard) {
+	for _, w := range workers {
+		b.Hear(StatusMessage(w.name, w.online))
+		b.Hear(PeersMessage(domain, w.name, w.peers))
+		b.Hear(DataMessage(domain, w.name, WorkerData{ExternalAddress: w.name, Port: 1}))
 	}
+}
+
+func TestChoice(t *testing.T) {
+	gw := func(name string, peers int, online bool) heard { return heard{name, peers, online} }
+	four := map[string]int{"a": 1, "b": 4}
+	places := map[string]string{"a": "MUC", "b": "Vienna"}
 	tests := []struct {
 		name     string
-		gateways []Gateway
-		other    []Gateway // of a second domain
+		weights  map[string]int
+		workers  []heard
+		other    []heard // of a second domain
 		location string
 		want     string // names in order of five requests
 	}{
-		{"round about", []Gateway{gw("a", "", 0, 0, true), gw("b", "", 0, 0, true)}, nil, "", "a b a b a"},
-		{"fewest peers", []Gateway{gw("a", "", 1, 9, true), gw("b", "", 1, 7, true)}, nil, "", "b b a b a"},
-		{"by weight", []Gateway{gw("a", "", 1, 0, true), gw("b", "", 4, 0, true)}, nil, "", "a b b b b"},
-		{"offline", []Gateway{gw("a", "", 1, 0, false), gw("b", "", 1, 50, true)}, nil, "", "b b b b b"},
-		{"domain offline", []Gateway{gw("a", "", 1, -1, true), gw("b", "", 1, 50, true)}, nil, "", "b b b b b"},
-		{"none online", []Gateway{gw("a", "", 1, 0, false), gw("b", "", 1, -1, true)}, nil, "", "- - - - -"},
-		{"peers of other domains", []Gateway{gw("a", "", 1, 0, true), gw("b", "", 1, 3, true)},
-			[]Gateway{gw("a", "", 1, 100, true)}, "", "b b b b b"},
-		{"location", []Gateway{gw("a", "MUC", 1, 50, true), gw("b", "Vienna", 1, 0, true)}, nil, "MUC", "a a a a a"},
-		{"location all offline", []Gateway{gw("a", "MUC", 1, 0, false), gw("b", "Vienna", 1, 0, true)}, nil, "MUC", "b b b b b"},
-		{"location unknown", []Gateway{gw("a", "MUC", 1, 0, true), gw("b", "Vienna", 1, 0, true)}, nil, "Bremen", "a b a b a"},
+		{"round about", nil, []heard{gw("a", 0, true), gw("b", 0, true)}, nil, "", "a b a b a"},
+		{"fewest peers", nil, []heard{gw("a", 9, true), gw("b", 7, true)}, nil, "", "b b a b a"},
+		{"by weight", four, []heard{gw("a", 0, true), gw("b", 0, true)}, nil, "", "a b b b b"},
+		// c is missing from the weights: its share is 1 of 5, though the shares add up to more than 1 then.
+		{"weight missing", four, []heard{gw("c", 20, true), gw("b", 80, true)}, nil, "", "c b b b b"},
+		{"offline", nil, []heard{gw("a", 0, false), gw("b", 50, true)}, nil, "", "b b b b b"},
+		{"domain offline", nil, []heard{gw("a", Offline, true), gw("b", 50, true)}, nil, "", "b b b b b"},
+		{"none online", nil, []heard{gw("a", 0, false), gw("b", Offline, true)}, nil, "", "- - - - -"},
+		{"peers of other domains", nil, []heard{gw("a", 0, true), gw("b", 3, true)}, []heard{gw("a", 100, true)}, "", "b b b b b"},
+		{"location", nil, []heard{gw("a", 50, true), gw("b", 0, true)}, nil, "MUC", "a a a a a"},
+		{"location all offline", nil, []heard{gw("a", 0, false), gw("b", 0, true)}, nil, "MUC", "b b b b b"},
+		{"location unknown", nil, []heard{gw("a", 0, true), gw("b", 0, true)}, nil, "Bremen", "a b a b a"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := New(Options{Domains: []Domain{{Name: "ffxx", Gateways: tt.gateways}, {Name: "ffyy", Gateways: tt.other}}})
+			b := New(Options{Domains: []string{"ffxx", "ffyy"}, Weights: tt.weights, Locations: places})
+			tell(b, "ffxx", tt.workers...)
+			tell(b, "ffyy", tt.other...)
 			defer b.Close()
 			var got []string
 			chosen := make(map[string]int)
@@ -98,57 +117,24 @@ func TestChoice(t *testing.T) {
 	}
 }
 
-// Each key goes to every worker of its domain, and to no other, after the delay and not before.
+// Each key goes out once, on the topic of all workers of its domain; after Close none does.
 func TestPublish(t *testing.T) {
 	for path, api := range map[string]API{PathV1: V1, PathV2: V2} {
 		t.Run(api.String(), func(t *testing.T) {
-			release := make(chan time.Time)
-			asked := make(chan time.Duration, 8)
-			published := make(chan Publication, 8)
+			var published []mqtt.Message
 			var registered []Registration
 			b := New(Options{
-				Domains: []Domain{
-					{Name: "ffxx", Gateways: []Gateway{{Name: "gw1", ExternalAddress: "gw1", Online: true}, {Name: "gw2"}, {Name: "gw3"}}},
-					{Name: "ffyy", Gateways: []Gateway{{Name: "gw4", Online: true}}},
-				},
-				Delay:      func() time.Duration { return 300 * time.Millisecond },
-				After:      func(d time.Duration) <-chan time.Time { asked <- d; return release },
+				Domains:    []string{"ffxx", "ffyy"},
+				Publish:    func(m mqtt.Message) error { published = append(published, m); return errors.New("no server") },
 				OnRegister: func(r Registration) { registered = append(registered, r) },
-				OnPublish:  func(p Publication) { published <- p },
 			})
-			defer b.Close()
-			broken := errors.New("no such device")
-			b.SetWorker("gw1", WorkerFunc(func(string, peerselector.Key) error { return nil }))
-			b.SetWorker("gw2", WorkerFunc(func(string, peerselector.Key) error { return broken }))
-			b.SetWorker("gw4", WorkerFunc(func(string, peerselector.Key) error { t.Error("wrong domain"); return nil }))
-
+			tell(b, "ffxx", heard{"gw1", 0, true})
 			if w := post(b, path, "ffxx", "MUC"); w.Code != 200 {
 				t.Fatalf("status %d: %s", w.Code, w.Body)
 			}
-			for range 2 {
-				if d := <-asked; d != 300*time.Millisecond {
-					t.Errorf("delay %v", d)
-				}
+			if diff := cmp.Diff([]mqtt.Message{{Topic: "wireguard/ffxx/all", Payload: []byte(nodeKey)}}, published); diff != "" {
+				t.Error(diff)
 			}
-			select {
-			case p := <-published:
-				t.Errorf("published before its time: %+v", p)
-			default:
-			}
-			release <- time.Time{}
-			release <- time.Time{}
-			errs := make(map[string]error)
-			for range 2 {
-				p := <-published
-				if p.Domain != "ffxx" || p.Key != mustKey(nodeKey) || p.Delay != 300*time.Millisecond {
-					t.Errorf("publication %+v", p)
-				}
-				errs[p.Gateway] = p.Err
-			}
-			if len(errs) != 2 || errs["gw1"] != nil || errs["gw2"] != broken {
-				t.Errorf("results by gateway: %v", errs)
-			}
-
 			want := Registration{API: api, Domain: "ffxx", Key: mustKey(nodeKey), Location: "MUC", From: "192.0.2.1:1234"}
 			if api == V2 {
 				want.Gateway = "gw1"
@@ -156,98 +142,91 @@ func TestPublish(t *testing.T) {
 			if diff := cmp.Diff([]Registration{want}, registered); diff != "" {
 				t.Error(diff)
 			}
+			b.Close()
+			b.Close()
+			if w := post(b, path, "ffxx", ""); w.Code != 200 || len(published) != 1 {
+				t.Errorf("after Close: status %d, %d published", w.Code, len(published))
+			}
 		})
 	}
 }
 
-func TestCloseDropsPublications(t *testing.T) {
-	b := New(Options{
-		Domains: []Domain{{Name: "ffxx", Gateways: []Gateway{{Name: "gw1"}}}},
-		After:   func(time.Duration) <-chan time.Time { return nil },
-	})
-	b.SetWorker("gw1", WorkerFunc(func(string, peerselector.Key) error { t.Error("published"); return nil }))
-	post(b, PathV1, "ffxx", "")
-	b.Close()
-	b.Close()
+// Messages that make no sense change nothing.
+func TestHear(t *testing.T) {
+	b := New(Options{Domains: []string{"ffxx_city", "other"}, DomainPrefixes: []string{"ffxx_"}})
+	tell(b, "ffxx_city", heard{"gw1", 3, true})
+	for _, m := range []mqtt.Message{
+		{Topic: "wireguard-metrics/ffxx_city/gw1/connected_peers", Payload: []byte("many")},
+		{Topic: "wireguard-metrics/ffxx_city/gw1/load", Payload: []byte("7")},
+		{Topic: "wireguard-metrics/ffxx_city/connected_peers", Payload: []byte("7")},
+		{Topic: "wireguard-metrics/ffxx_moon/gw1/connected_peers", Payload: []byte("7")},
+		{Topic: "wireguard-metrics/other/gw1/connected_peers", Payload: []byte("7")},
+		{Topic: "wireguard-worker/gw1/status", Payload: []byte("")},
+		{Topic: "wireguard-worker/gw1/ffxx_city/data", Payload: []byte("[]")},
+		{Topic: "elsewhere"},
+	} {
+		b.Hear(m)
+	}
+	if got := b.Peers("ffxx_city", "gw1"); got != 3 {
+		t.Errorf("%d peers", got)
+	}
+	if got := b.Peers("ffxx_city", "gw2"); got != Offline {
+		t.Errorf("%d peers at a worker that was never heard of", got)
+	}
+	if diff := cmp.Diff([]string{"gw1"}, b.Online("ffxx_city")); diff != "" {
+		t.Error(diff)
+	}
+	b.Hear(StatusMessage("gw1", false))
+	if got := b.Online("ffxx_city"); got != nil {
+		t.Errorf("online: %v", got)
+	}
+}
+
+// A deaf broker takes keys and names no gateway.
+func TestDeaf(t *testing.T) {
+	var bus mqtt.Memory
+	b := New(Options{Domains: []string{"ffxx"}, Publish: bus.Publish})
+	if err := bus.Publish(StatusMessage("gw1", true)); err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.Publish(PeersMessage("ffxx", "gw1", 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.Publish(DataMessage("ffxx", "gw1", WorkerData{ExternalAddress: "gw1"})); err != nil {
+		t.Fatal(err)
+	}
+	b.SetDeaf(true)
+	if err := b.Listen(&bus); err != nil {
+		t.Fatal(err)
+	}
 	if w := post(b, PathV1, "ffxx", ""); w.Code != 200 {
-		t.Errorf("status %d after Close", w.Code)
+		t.Errorf("v1: status %d", w.Code)
 	}
-}
-
-// A worker that was called already is waited for.
-func TestCloseWaits(t *testing.T) {
-	var added atomic.Bool
-	called := make(chan struct{})
-	b := New(Options{
-		Domains: []Domain{{Name: "ffxx", Gateways: []Gateway{{Name: "gw1"}}}},
-		Delay:   func() time.Duration { return 0 },
-	})
-	b.SetWorker("gw1", WorkerFunc(func(string, peerselector.Key) error {
-		close(called)
-		<-b.closing
-		added.Store(true)
-		return nil
-	}))
-	post(b, PathV1, "ffxx", "")
-	<-called
-	b.Close()
-	if !added.Load() {
-		t.Error("Close returned while a worker was at it")
+	if w := post(b, PathV2, "ffxx", ""); w.Code != 400 || !strings.Contains(w.Body.String(), noneOnline) {
+		t.Errorf("v2: status %d, %s", w.Code, w.Body)
 	}
-}
-
-func TestMeasuredDelay(t *testing.T) {
-	b := New(Options{})
-	for range 1000 {
-		if d := b.o.Delay(); d < MinPublishDelay || d >= MaxPublishDelay {
-			t.Fatalf("delay %v", d)
-		}
+	b.SetDeaf(false)
+	if err := b.Listen(&bus); err != nil {
+		t.Fatal(err)
 	}
-}
-
-func TestState(t *testing.T) {
-	b := New(Options{})
-	defer b.Close()
-	b.SetGateway("ffxx", Gateway{Name: "gw1", Port: 1})
-	b.SetGateway("ffxx", Gateway{Name: "gw2", Port: 2})
-	b.SetGateway("ffyy", Gateway{Name: "gw1", Port: 3})
-	b.SetGateway("ffxx", Gateway{Name: "gw2", Port: 4})
-	if err := b.SetOnline("gw1", true); err != nil {
-		t.Error(err)
-	}
-	if err := b.SetPeers("ffxx", "gw1", 7); err != nil {
-		t.Error(err)
-	}
-	for _, err := range []error{b.SetOnline("gw9", true), b.SetPeers("ffyy", "gw2", 1), b.SetPeers("ffzz", "gw1", 1)} {
-		if !errors.Is(err, ErrNoGateway) {
-			t.Errorf("error %v", err)
-		}
-	}
-	want := map[string][]Gateway{
-		"ffxx": {{Name: "gw1", Port: 1, Online: true, Peers: 7}, {Name: "gw2", Port: 4}},
-		"ffyy": {{Name: "gw1", Port: 3, Online: true}},
-		"ffzz": nil,
-	}
-	for domain, gateways := range want {
-		if diff := cmp.Diff(gateways, b.Gateways(domain)); diff != "" {
-			t.Errorf("%s: %s", domain, diff)
-		}
+	if w := post(b, PathV2, "ffxx", ""); w.Code != 200 {
+		t.Errorf("v2 after the subscription: status %d, %s", w.Code, w.Body)
 	}
 }
 
 func TestLocations(t *testing.T) {
-	gws := []Gateway{{Name: "a", Location: "Vienna"}, {Name: "b", Location: "MUC"}, {Name: "c", Location: "MUC"}, {Name: "d"}}
+	places := map[string]string{"a": "Vienna", "b": "MUC", "c": "MUC", "d": ""}
 	for _, tt := range []struct {
-		serve bool
-		gws   []Gateway
-		code  int
-		body  string
+		serve  bool
+		places map[string]string
+		code   int
+		body   string
 	}{
-		{true, gws, 200, `{"locations":["MUC","Vienna"]}` + "\n"},
+		{true, places, 200, `{"locations":["MUC","Vienna"]}` + "\n"},
 		{true, nil, 200, `{"locations":[]}` + "\n"},
-		{false, gws, 404, pageNotFound},
+		{false, places, 404, pageNotFound},
 	} {
-		b := New(Options{ServeLocations: tt.serve, Domains: []Domain{{Name: "ffxx", Gateways: tt.gws}}})
+		b := New(Options{ServeLocations: tt.serve, Domains: []string{"ffxx"}, Locations: tt.places})
 		w := httptest.NewRecorder()
 		b.ServeHTTP(w, httptest.NewRequest("GET", PathLocations, nil))
 		if w.Code != tt.code || w.Body.String() != tt.body {

@@ -11,16 +11,18 @@ import (
 	"time"
 
 	"wguplink/peerselector"
+	"wguplink/testbed/mqtt"
 )
 
-// faulty is a broker with one gateway whose publications are delivered at once.
+// faulty is a broker with one gateway.
 func faulty(t *testing.T, o Options) (b *Broker, url string, c *http.Client) {
 	t.Helper()
-	o.Domains = []Domain{{Name: "ffxx", Gateways: []Gateway{
-		{Name: "gw1", ExternalAddress: "gw1.example.org", Port: 40001, LinkAddress: "fe80::1", Online: true},
-	}}}
-	o.Delay = func() time.Duration { return 0 }
+	o.Domains = []string{"ffxx"}
 	b = New(o)
+	b.Hear(StatusMessage("gw1", true))
+	b.Hear(PeersMessage("ffxx", "gw1", 0))
+	b.Hear(DataMessage("ffxx", "gw1", WorkerData{ExternalAddress: "gw1.example.org", Port: 40001,
+		PublicKey: new(peerselector.Key).String(), LinkAddress: "fe80::1"}))
 	srv := httptest.NewServer(b)
 	c = srv.Client()
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -91,11 +93,11 @@ func TestFaults(t *testing.T) {
 		{HostileAllowedIPs("::/0"), true, edited(`["fe80::1"]`, `["::/0"]`)},
 		{HostileAllowedIPs("fe80::1/10", "2001:db8::1"), true, edited(`["fe80::1"]`, `["fe80::1/10","2001:db8::1"]`)},
 	}
-	b, url, c := faulty(t, Options{})
+	got := make(chan struct{}, 2*len(tests))
+	b, url, c := faulty(t, Options{Publish: func(mqtt.Message) error { got <- struct{}{}; return nil }})
 	for _, tt := range tests {
 		t.Run(tt.fault.String(), func(t *testing.T) {
-			got := make(chan struct{}, 2)
-			b.SetWorker("gw1", WorkerFunc(func(string, peerselector.Key) error { got <- struct{}{}; return nil }))
+			before := len(got)
 			b.SetFault(V2, tt.fault)
 			resp, body, err := do(t, c, url+PathV2)
 			switch {
@@ -108,15 +110,13 @@ func TestFaults(t *testing.T) {
 			default:
 				tt.check(t, resp, body)
 			}
-			b.pending.Wait()
-			if registered := len(got) == 1; registered != tt.registered {
+			if registered := len(got) == before+1; registered != tt.registered {
 				t.Errorf("key published: %v", registered)
 			}
 			// The other API is as good as ever.
 			if resp, body, err := do(t, c, url+PathV1); err != nil || resp.StatusCode != 200 || body != `{"Message":"OK"}`+"\n" {
 				t.Errorf("v1: %q, %v", body, err)
 			}
-			b.pending.Wait()
 		})
 	}
 }

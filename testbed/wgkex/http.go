@@ -139,6 +139,11 @@ func (x *exchange) good() answer {
 	case x.api == Locations:
 		method = http.MethodGet
 	}
+	if x.r.Method == http.MethodOptions {
+		a := htmlAnswer(http.StatusOK, "")
+		a.allow = method + ", OPTIONS"
+		return a
+	}
 	if x.r.Method != method && !(method == http.MethodGet && x.r.Method == http.MethodHead) {
 		a := htmlAnswer(http.StatusMethodNotAllowed, pageNotAllowed)
 		a.allow = method + ", OPTIONS"
@@ -167,19 +172,19 @@ func (x *exchange) good() answer {
 
 // endpoint chooses a gateway, notes it in reg and describes it.
 func (x *exchange) endpoint(reg *Registration) answer {
-	g := x.b.choose(reg.Domain, reg.Location)
-	if g == nil {
+	name, data, ok := x.b.choose(reg.Domain, reg.Location)
+	if !ok {
 		return errorAnswer(http.StatusBadRequest, noneOnline)
 	}
-	reg.Gateway = g.Name
-	if g.ExternalAddress == "" {
+	reg.Gateway = name
+	if data == nil {
 		return errorAnswer(http.StatusInternalServerError, noData)
 	}
 	e := Endpoint{
-		Address:    g.ExternalAddress,
-		AllowedIPs: []string{g.LinkAddress},
-		Port:       itoa(g.Port),
-		PublicKey:  g.PublicKey.String(),
+		Address:    data.ExternalAddress,
+		AllowedIPs: []string{data.LinkAddress},
+		Port:       itoa(data.Port),
+		PublicKey:  data.PublicKey,
 	}
 	if x.edit != nil {
 		x.edit(&e)
@@ -191,10 +196,11 @@ func (x *exchange) endpoint(reg *Registration) answer {
 // ones are ignored, and so is a location of the wrong type.
 func (b *Broker) parse(body []byte) (Registration, bool) {
 	var fields map[string]json.RawMessage
-	if json.Unmarshal(body, &fields) != nil {
+	text, ok := pythonJSON(body)
+	if !ok || json.Unmarshal(text, &fields) != nil {
 		return Registration{}, false
 	}
-	text := func(name string) (string, bool) {
+	value := func(name string) (string, bool) {
 		var s *string
 		if json.Unmarshal(fields[name], &s) != nil || s == nil {
 			return "", false
@@ -202,7 +208,7 @@ func (b *Broker) parse(body []byte) (Registration, bool) {
 		return *s, true
 	}
 
-	key, ok := text("public_key")
+	key, ok := value("public_key")
 	if !ok || !keyPattern.MatchString(key) {
 		return Registration{}, false
 	}
@@ -210,11 +216,11 @@ func (b *Broker) parse(body []byte) (Registration, bool) {
 	if err != nil || len(raw) != len(peerselector.Key{}) {
 		return Registration{}, false
 	}
-	domain, ok := text("domain")
+	domain, ok := value("domain")
 	if !ok || !b.accepts(domain) {
 		return Registration{}, false
 	}
-	location, _ := text("location")
+	location, _ := value("location")
 	return Registration{Domain: domain, Key: peerselector.Key(raw), Location: location}, true
 }
 
@@ -222,6 +228,11 @@ func (b *Broker) parse(body []byte) (Registration, bool) {
 func (b *Broker) accepts(domain string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.serviceable(domain)
+}
+
+// serviceable is accepts for a caller that holds mu.
+func (b *Broker) serviceable(domain string) bool {
 	hasPrefix := func(p string) bool { return strings.HasPrefix(domain, p) }
-	return b.domain(domain) != nil && (len(b.o.DomainPrefixes) == 0 || slices.ContainsFunc(b.o.DomainPrefixes, hasPrefix))
+	return b.configured(domain) && (len(b.o.DomainPrefixes) == 0 || slices.ContainsFunc(b.o.DomainPrefixes, hasPrefix))
 }

@@ -49,19 +49,20 @@ func fold(s string) string { return strings.Join(strings.Fields(s), " ") }
 // The broker that was recorded: gw2 is the better one, one domain has no worker, one has a worker without data, and one
 // is configured but lacks the prefix.
 func recordedBroker() *Broker {
-	return New(Options{
+	b := New(Options{
 		DomainPrefixes: []string{"ffxx_"},
-		Domains: []Domain{
-			{Name: "ffxx_city", Gateways: []Gateway{
-				{Name: "gw1", ExternalAddress: "gw1.example.org", Port: 40001, LinkAddress: "fe80::1", Peers: 100, Online: true},
-				{Name: "gw2", ExternalAddress: "gw2.example.org", Port: 40002, LinkAddress: "fe80::2", Online: true,
-					PublicKey: mustKey("XjwaieDeh0juVAndkNHHDebreMYuuCTQ+oEy91bX5nI=")},
-			}},
-			{Name: "ffxx_empty"},
-			{Name: "ffxx_nodata", Gateways: []Gateway{{Name: "gw3", Online: true}}},
-			{Name: "other_city"},
-		},
+		Domains:        []string{"ffxx_city", "ffxx_empty", "ffxx_nodata", "other_city"},
 	})
+	for name, peers := range map[string]int{"gw1": 100, "gw2": 0} {
+		b.Hear(StatusMessage(name, true))
+		b.Hear(PeersMessage("ffxx_city", name, peers))
+	}
+	b.Hear(DataMessage("ffxx_city", "gw1", WorkerData{ExternalAddress: "gw1.example.org", Port: 40001, LinkAddress: "fe80::1"}))
+	b.Hear(DataMessage("ffxx_city", "gw2", WorkerData{ExternalAddress: "gw2.example.org", Port: 40002, LinkAddress: "fe80::2",
+		PublicKey: "XjwaieDeh0juVAndkNHHDebreMYuuCTQ+oEy91bX5nI="}))
+	b.Hear(StatusMessage("gw3", true))
+	b.Hear(PeersMessage("ffxx_nodata", "gw3", 0))
+	return b
 }
 
 func TestReplay(t *testing.T) {

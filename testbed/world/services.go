@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"time"
 
-	"wguplink/peerselector"
 	"wguplink/testbed/dnsd"
 	"wguplink/testbed/ntpd"
 	"wguplink/testbed/wgkex"
@@ -79,20 +78,19 @@ func (w *World) startNTP(i int) error {
 func NTPName(i int) string { return fmt.Sprintf("ntp%d.example.org", i) }
 
 func (w *World) startBroker() error {
-	domain := wgkex.Domain{Name: Domain}
+	locations := make(map[string]string)
 	for _, g := range w.Gateways {
-		domain.Gateways = append(domain.Gateways, wgkex.Gateway{Name: g.Name, ExternalAddress: g.DNS, Port: gatewayPort,
-			PublicKey: g.PublicKey(), LinkAddress: g.Link.String(), Location: "CITY-" + g.Name, Online: true})
+		locations[g.Name] = "CITY-" + g.Name
 	}
 	w.Broker = wgkex.New(wgkex.Options{
-		Domains: []wgkex.Domain{domain}, ServeLocations: w.o.Locations,
-		Delay: func() time.Duration { return max(0, w.o.BrokerDelay) },
+		Domains: []string{Domain}, ServeLocations: w.o.Locations, Locations: locations,
+		Publish: w.publish,
 		OnRegister: func(r wgkex.Registration) {
 			w.timeline.once("registered", fmt.Sprintf("%v, the broker names %s", r.API, or(r.Gateway, "nobody")))
 		},
 	})
-	for _, g := range w.Gateways {
-		w.Broker.SetWorker(g.Name, wgkex.WorkerFunc(func(_ string, k peerselector.Key) error { return g.AddKey(k) }))
+	if err := w.startMQTT(); err != nil {
+		return err
 	}
 	var err error
 	if w.CA, err = wgkex.NewCA(time.Now()); err != nil {

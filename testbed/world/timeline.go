@@ -69,6 +69,18 @@ func (t *Timeline) once(what, detail string) {
 	t.add(time.Now(), what, detail)
 }
 
+// Since gives the moment of the first event of that name that did not happen before began.
+func (t *Timeline) Since(what string, began time.Time) (at time.Time, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, e := range t.events {
+		if at := t.start.Add(e.At); e.What == what && !at.Before(began) {
+			return at, true
+		}
+	}
+	return time.Time{}, false
+}
+
 // First gives the first event of that name.
 func (t *Timeline) First(what string) (Event, bool) {
 	t.mu.Lock()

@@ -30,6 +30,8 @@ import (
 	"wguplink/testbed/ffac"
 	"wguplink/testbed/gateway"
 	"wguplink/testbed/line"
+	"wguplink/testbed/mosquitto"
+	"wguplink/testbed/mqtt"
 	"wguplink/testbed/netlab"
 	"wguplink/testbed/ntpd"
 	"wguplink/testbed/ubusd"
@@ -46,7 +48,6 @@ const (
 	GluonVXLANPort = 4789 // with Options.Gluon
 
 	BrokerName  = "broker.example.org"
-	BrokerDelay = 100 * time.Millisecond // from a broker's answer to the gateways; measured at a real one: 70 to 1050 ms
 	gatewayPort = 51820
 	gatewayL2   = "10.77.0.254/16"
 
@@ -73,13 +74,18 @@ type Options struct {
 	NoRoute bool
 	// NTPServers is how many there are, at ntp1.example.org and so on; default 3.
 	NTPServers int
-	// BrokerDelay replaces the constant of that name; negative is none.
-	BrokerDelay time.Duration
+	// WorkerPoll is how often the gateways' workers look for new keys; default worker.PollEvery, the real one's second.
+	WorkerPoll time.Duration
+	// NoMQTT is for a machine that has no Mosquitto: broker and workers talk inside the process.
+	NoMQTT bool
 	// Locations turns the broker's location list on.
 	Locations bool
 	// Gluon makes the gateways those of Gluon's own WireGuard: all have the link address fe80::1, a node's address follows from
 	// its key alone, and VXLAN has port 4789 and no checksums.
 	Gluon bool
+	// Glue makes the gateways ones without a broker's worker, whose glue looks for new handshakes every ten seconds, each from a
+	// random moment on.
+	Glue bool
 	// Line puts an access line between the node and its router: World.Line.
 	Line bool
 	// Parker makes a world without gateways: World.Parker.
@@ -101,10 +107,12 @@ type World struct {
 	Broker                 *wgkex.Broker
 	Ubus                   *ubusd.Daemon // the node's; UbusUp replaces it
 	CA                     *wgkex.CA
-	CAFile                 string       // PEM, as the lab sees it
-	Line                   *line.Line   // nil without Options.Line
-	Parker                 *Parker      // nil without Options.Parker
-	FFAC                   *ffac.Server // nil without Options.FFAC
+	CAFile                 string            // PEM, as the lab sees it
+	Line                   *line.Line        // nil without Options.Line
+	Parker                 *Parker           // nil without Options.Parker
+	FFAC                   *ffac.Server      // nil without Options.FFAC
+	Mosquitto              *mosquitto.Server // nil with Options.NoMQTT
+	Bus                    mqtt.Bus          // the broker's
 
 	o        Options
 	ctx      context.Context
@@ -116,9 +124,11 @@ type World struct {
 	extra    int // brokers with addresses of their own
 	ubusStop func()
 	floods   []*Flood
+
+	brokerClient *mqtt.Client // nil with Options.NoMQTT
 }
 
-// Gateway is one gateway host.
+// Gateway is one gateway host, with the worker on it.
 type Gateway struct {
 	*gateway.Gateway
 	Name   string
@@ -126,6 +136,46 @@ type Gateway struct {
 	V4, V6 netip.Addr
 	Link   netip.Addr
 	DNS    string // its name
+	Worker *Worker
+	glue   *glueTask // nil without Options.Glue
+}
+
+// AddKey makes a node known, as worker or operator do. With Options.Glue the way to it comes with the glue's next look.
+func (g *Gateway) AddKey(key peerselector.Key) error {
+	if g.glue != nil {
+		return g.AddPeer(key)
+	}
+	return g.Gateway.AddKey(key)
+}
+
+// Kill is the abrupt death of the gateway with its worker or glue. The broker hears of it when the MQTT server misses the worker,
+// after up to 7.5 s.
+func (g *Gateway) Kill() error {
+	g.Worker.Cut()
+	g.glue.stop()
+	return g.Gateway.Kill()
+}
+
+// Restart kills the gateway, if it is up, and starts it and its worker again; see gateway.Gateway.Restart.
+func (g *Gateway) Restart(keepKeys bool) error {
+	g.Worker.Cut()
+	keys := g.Keys()
+	if err := g.Gateway.Restart(keepKeys && g.glue == nil); err != nil {
+		return err
+	}
+	if g.glue == nil {
+		return g.Worker.Start()
+	}
+	if !keepKeys {
+		keys = nil
+	}
+	for _, key := range keys {
+		if err := g.AddPeer(key); err != nil {
+			return err
+		}
+	}
+	g.glue.start()
+	return nil
 }
 
 // New makes a world in the namespaces that netlab.Main has made. dir keeps its files. Close it after use.
@@ -135,9 +185,6 @@ func New(o Options, dir string) (w *World, err error) {
 	}
 	if o.NTPServers == 0 {
 		o.NTPServers = 3
-	}
-	if o.BrokerDelay == 0 {
-		o.BrokerDelay = BrokerDelay
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w = &World{Lab: netlab.New(), o: o, ctx: ctx, cancel: cancel, CAFile: dir + "/ca.pem"}
@@ -194,6 +241,7 @@ func (w *World) Close() error {
 	for _, g := range w.Gateways {
 		errs = append(errs, g.Kill())
 	}
+	w.closeMQTT()
 	errs = append(errs, w.closeParker(), w.Lab.Close(ctx))
 	if w.Line != nil {
 		errs = append(errs, w.Line.Close())
@@ -340,7 +388,13 @@ func (w *World) addGateway(i int) error {
 	if err := g.Start(); err != nil {
 		return err
 	}
-	w.Gateways = append(w.Gateways, &Gateway{Gateway: g, Name: name, Host: h, V4: v4.Addr(), V6: v6.Addr(), Link: link, DNS: name + ".example.org"})
+	made := &Gateway{Gateway: g, Name: name, Host: h, V4: v4.Addr(), V6: v6.Addr(), Link: link, DNS: name + ".example.org"}
+	made.Worker = &Worker{w: w, g: made}
+	if w.o.Glue {
+		made.glue = &glueTask{w: w, g: made}
+		made.glue.start()
+	}
+	w.Gateways = append(w.Gateways, made)
 	return nil
 }
 

@@ -47,7 +47,7 @@ func demo(ctx context.Context, binary, out string) (err error) {
 	defer func() { err = errors.Join(err, w.Close()) }()
 	// As in the field the gateways are unevenly busy, and the broker names the least busy one.
 	for _, g := range w.Gateways {
-		if err := w.Broker.SetPeers(world.Domain, g.Name, rand.IntN(100)); err != nil {
+		if err := w.SetPeers(ctx, g.Name, rand.IntN(100)); err != nil {
 			return err
 		}
 	}

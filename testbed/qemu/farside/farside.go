@@ -41,7 +41,7 @@ type Farside struct {
 
 // New makes the world around a network device. dir keeps its files.
 func New(device, dir string) (*Farside, error) {
-	w, err := world.New(world.Options{Outside: device}, dir)
+	w, err := world.New(world.Options{Outside: device, NoMQTT: true}, dir)
 	if err != nil {
 		return nil, err
 	}

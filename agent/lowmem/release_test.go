@@ -1,4 +1,4 @@
-package main
+package lowmem
 
 import (
 	"bytes"
@@ -55,7 +55,7 @@ func TestFixedAddress(t *testing.T) {
 
 // The program goes on as before when its pages are gone.
 func TestRelease(t *testing.T) {
-	if err := release(); err != nil {
+	if err := Release(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.ReadFile("/proc/self/maps"); err != nil {

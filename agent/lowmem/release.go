@@ -1,4 +1,6 @@
-package main
+// Package lowmem keeps the agent small in memory: it collects garbage early, and gives back what it does not need for
+// now.
+package lowmem
 
 import (
 	"bufio"
@@ -15,17 +17,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// quiet is how long nothing has changed when memory is given back: a registration or a measurement of the MTU may go on for a
-// moment after a gateway was found.
-const quiet = 5 * time.Second
+// Quiet is how long nothing has changed when memory is to be given back: a registration or a measurement of the MTU may
+// go on for a moment after a gateway was found.
+const Quiet = 5 * time.Second
 
-// brief is the same after a check of the kernel's state that has changed nothing.
-const brief = time.Second
+// Brief is the same after a check of the kernel's state that has changed nothing.
+const Brief = time.Second
 
-// release gives back the memory that the way to a gateway has taken, or a check of the kernel's state: garbage, and the program's
-// pages. Of those the way takes most of what there is (TLS, JSON, names), and the time after it little. They stay in the page cache
-// while nobody needs the room, and come back from there when they are needed.
-func release() error {
+// Release gives back the memory that the way to a gateway has taken, or a check of the kernel's state: garbage, and the
+// program's pages. Of those the way takes most of what there is (TLS, JSON, names), and the time after it little. They
+// stay in the page cache while nobody needs the room, and come back from there when they are needed.
+func Release() error {
 	debug.FreeOSMemory()
 	exe, err := os.Open("/proc/self/exe")
 	if err != nil {

@@ -1,0 +1,16 @@
+// Package mtu has the sizes of packets that more than one folder counts with, in bytes.
+package mtu
+
+const (
+	// Least is the smallest MTU that IPv6 works over (RFC 8200, section 5).
+	Least = 1280
+	// Default is that of a WireGuard device over Ethernet, whatever the address family.
+	Default = 1500 - WireGuard6
+	// WireGuard6 is what WireGuard costs over IPv6: IPv6 40, UDP 8, message header 16, authenticator 16.
+	WireGuard6 = 80
+	// WireGuard4 is the same over IPv4, whose header has 20.
+	WireGuard4 = 60
+	// VXLAN is what VXLAN over IPv6 costs inside of the WireGuard device: IPv6 40, UDP 8, VXLAN 8, inner Ethernet
+	// header 14 (RFC 7348, section 5).
+	VXLAN = 70
+)

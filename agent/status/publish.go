@@ -1,0 +1,62 @@
+package status
+
+import (
+	"log/slog"
+	"reflect"
+	"sync/atomic"
+)
+
+// Publisher publishes what changes of one uplink: as the status file, as a line of the log, and to Changed. All but
+// Last belong to one goroutine.
+type Publisher struct {
+	RunDir  string
+	Log     *slog.Logger
+	Changed func(Snapshot) // is called with each new state, cause or gateway; nil: that is not wanted
+
+	last   Snapshot
+	logged string                   // state, cause and gateway that the log was last told of
+	shown  atomic.Pointer[Snapshot] // the last, for other goroutines
+}
+
+// Last is what was published last; ok is false before the first. It may be called from any goroutine.
+func (p *Publisher) Last() (s Snapshot, ok bool) {
+	if s := p.shown.Load(); s != nil {
+		return *s, true
+	}
+	return s, false
+}
+
+// Publish publishes s unless it is the same as the last; Since is filled in. A doubtful one is not told to the log and
+// to Changed: a silence that is over before all other gateways were tried in vain is no news, and a slow line has many.
+func (p *Publisher) Publish(s Snapshot, doubtful bool) {
+	s.Since = p.last.Since
+	if s.State != p.last.State || s.Cause != p.last.Cause {
+		s.Since = Now()
+	}
+	if reflect.DeepEqual(s, p.last) {
+		return
+	}
+	p.last = s
+	p.shown.Store(&s)
+	if err := Write(p.RunDir, s); err != nil {
+		p.Log.Debug("status not written", "err", err)
+	}
+	line := string(s.State) + string(s.Cause)
+	if s.Gateway != nil {
+		line += s.Gateway.PublicKey
+	}
+	if line == p.logged || doubtful {
+		return
+	}
+	p.logged = line
+	if p.Changed != nil {
+		p.Changed(s)
+	}
+	switch {
+	case s.Cause != None:
+		p.Log.Warn(string(s.State), "cause", s.Cause, "reason", s.Reason)
+	case s.State == Connected:
+		p.Log.Info("connected", "gateway", s.Gateway.Name, "endpoint", s.Gateway.Endpoint, "backend", s.Backend,
+			"mtu", s.MTU)
+	}
+}

@@ -1,0 +1,67 @@
+package uplink
+
+import (
+	"log/slog"
+	"time"
+
+	"wguplink/agent/config"
+	"wguplink/agent/derive"
+	"wguplink/agent/identity"
+	"wguplink/agent/network"
+	"wguplink/peerselector"
+)
+
+// keyEvery is how often to look for a private key that could not be loaded or stored: on a full disk it may be possible
+// by now.
+const keyEvery = 20 * time.Second
+
+// keyring holds the private key.
+type keyring struct {
+	load func(config.Uplink) (identity.Identity, error)
+	log  *slog.Logger
+	id   identity.Identity
+	err  error     // there is none that can be used
+	at   time.Time // when to look again
+	none bool      // none is needed: the device is another program's
+}
+
+// update looks whether there is another key now; changed says so. A stored key that cannot be used any more does not
+// take the old one's place: the tunnel works, and the file may be the operator's slip.
+func (k *keyring) update(cfg config.Uplink, now time.Time) (changed bool) {
+	if k.none = cfg.Borrowed; k.none {
+		return false
+	}
+	first := k.id.Private.IsZero()
+	k.at = now.Add(keyEvery)
+	id, err := k.load(cfg)
+	switch {
+	case err != nil && first:
+		k.err = err
+		return false
+	case err != nil:
+		k.log.Error("the stored key cannot be used; going on with the one in use", "err", err)
+		return false
+	case !first && id.Public == k.id.Public:
+		return false
+	}
+	k.id, k.err = id, nil
+	k.log.Info("key ready", "public_key", id.Public, "origin", id.Origin)
+	if id.PublicFileErr != nil {
+		k.log.Warn("the key is good, but others cannot read its public half", "err", id.PublicFileErr)
+	}
+	return true
+}
+
+// due says that it is time to look for a key that is missing.
+func (k *keyring) due(now time.Time) bool { return k.err != nil && !now.Before(k.at) }
+
+func (k *keyring) public() peerselector.Key { return peerselector.Key(k.id.Public) }
+
+// forDevices is what goes onto the devices.
+func (k *keyring) forDevices(cfg *config.Uplink) network.Key {
+	out := network.Key{Link: derive.LinkLocal(k.public(), cfg.LinkLocal == config.KeyNewline)}
+	if !k.id.Private.IsZero() {
+		out.Private = k.id.Private.Reveal()
+	}
+	return out
+}

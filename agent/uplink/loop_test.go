@@ -1,0 +1,617 @@
+//go:build go1.25
+
+package uplink
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"wguplink/agent/clock"
+	"wguplink/agent/config"
+	"wguplink/agent/hooks"
+	"wguplink/agent/status"
+	"wguplink/agent/tunnel"
+	"wguplink/agent/wan"
+	"wguplink/peerselector"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	wanDown = wan.State{Table4: 1, Table6: 1}
+	wan4    = wan.State{V4: true, Dev4: "wan", MTU: 1500}
+)
+
+// simulateTwice is simulate with a second agent that takes up the work of the first, which is killed.
+func simulateTwice(t *testing.T, prepare func(*world) config.Uplink, first, second func(*world, *Uplink)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		cfg := prepare(w)
+		o := w.opts
+		o.Config, o.Clock = cfg, clock.Watch(w.sys)
+		u := New(o)
+		ctx, cancel := context.WithCancelCause(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- u.Run(ctx) }()
+		first(w, u)
+		cancel(errAbort)
+		if err := <-ended; err != nil || len(w.removed) > 0 {
+			t.Errorf("aborted: %v, removed %v", err, w.removed)
+		}
+		u, stop := w.run(cfg)
+		second(w, u)
+		if err := stop(); err != nil {
+			t.Errorf("at the end: %v", err)
+		}
+		if t.Failed() {
+			t.Log(w.log.String())
+		}
+	})
+}
+
+func TestStartAndStop(t *testing.T) {
+	var after *world
+	simulate(t, func(w *world) config.Uplink {
+		after = w
+		cfg := w.uplink(peer(1))
+		cfg.Batman, cfg.LimitEgress = "bat0", 20000
+		w.report.Warnings = []string{"a warning"}
+		w.opts.Hooked = func(string) []hooks.Result { return []hooks.Result{{Hook: "10-x", Event: "up", Exit: "0"}} }
+		return cfg
+	}, func(w *world, u *Uplink) {
+		connected(t, u, time.Second)
+		time.Sleep(2 * time.Second)
+		s, d := u.Snapshot(), w.last()
+		if s.Backend != "kernel" || s.MTU != 1420 || s.VXLANMTU != 1350 || s.Gateway.Endpoint != "192.0.2.1:51820" ||
+			s.Gateway.HandshakeAt == 0 ||
+			s.PublicKey == "" || s.WAN != "IPv4 by wan" || s.Clock == "" || s.Switches != 1 || len(s.Warnings) != 1 ||
+			s.Hooks[0].Name != "10-x" {
+			t.Errorf("status %+v", s)
+		}
+		if d.VXLAN.Remote != peer(1).LinkAddress || d.VXLAN.Master != "bat0" || d.VXLAN.Throughput != 20000 ||
+			len(d.Devices[0].Peers[0].AllowedIPs) != 1 {
+			t.Errorf("desired %+v, VXLAN %+v", d, d.VXLAN)
+		}
+		w.with(func() {
+			if len(w.hooked) != 1 || w.hooked[0].Event != "up" || w.hooked[0].Gateway != "gw1" {
+				t.Errorf("hooks heard %+v", w.hooked)
+			}
+		})
+		// All is as desired: a check a minute, and no word.
+		w.with(func() { w.applied, w.checked = nil, 0 })
+		said := w.log.String()
+		time.Sleep(5 * time.Minute)
+		w.with(func() {
+			if n := len(w.applied); n < 4 || n > 6 || w.checked != n {
+				t.Errorf("applied %d times, checked %d times", n, w.checked)
+			}
+		})
+		if w.log.String() != said {
+			t.Errorf("the log has grown by %q", w.log.String()[len(said):])
+		}
+		if _, err := os.Stat(status.File(w.opts.RunDir, "mesh")); err != nil {
+			t.Error(err)
+		}
+		other := New(Options{Config: w.uplink(), Log: w.opts.Log, RunDir: w.opts.RunDir})
+		if err := other.Run(context.Background()); !errors.Is(err, ErrLocked) ||
+			other.Snapshot().State != status.Starting {
+			t.Errorf("a second agent: %v", err)
+		}
+	})
+	if len(after.removed) != 1 || len(after.removed[0].Devices) != 1 {
+		t.Errorf("removed %+v", after.removed)
+	}
+	if e := after.hooked[len(after.hooked)-1]; e.Event != "down" {
+		t.Errorf("hooks heard %+v", e)
+	}
+	if _, err := os.Stat(status.File(after.opts.RunDir, "mesh")); err == nil {
+		t.Error("the status outlives the agent")
+	}
+}
+
+func TestFailover(t *testing.T) {
+	simulate(t, func(w *world) config.Uplink { return w.uplink(peer(1), peer(2), peer(3)) }, func(w *world, u *Uplink) {
+		first := connected(t, u, time.Second)
+		time.Sleep(10 * time.Second)
+		for _, p := range []peerselector.Peer{peer(1), peer(2), peer(3)} {
+			if p.Name == first {
+				w.kill(p, true)
+			}
+		}
+		wait(t, 12*time.Second, "another gateway", func() bool { return u.Snapshot().Gateway.Name != first })
+		if !w.logged("gateway switched", "from="+first, "to="+u.Snapshot().Gateway.Name, `reason="silent `) {
+			t.Error("the reason is not in the log")
+		}
+		if d := w.last(); len(d.Devices[0].Peers) != 1 {
+			t.Errorf("%d peers are left", len(d.Devices[0].Peers))
+		}
+	})
+}
+
+func TestWANDown(t *testing.T) {
+	simulate(t, func(w *world) config.Uplink {
+		w.wan = wanDown
+		return w.uplink(peer(1))
+	}, func(w *world, u *Uplink) {
+		time.Sleep(time.Second)
+		if s := expect(t, u, 0, status.Connecting, status.NoWAN); !strings.Contains(s.Reason, "no default route") {
+			t.Errorf("reason %q", s.Reason)
+		}
+		w.with(func() {
+			if len(w.hooked) > 0 {
+				t.Errorf("hooks heard %+v within the first second", w.hooked)
+			}
+		})
+		time.Sleep(time.Minute)
+		w.with(func() {
+			if len(w.hooked) != 1 || w.hooked[0].Event != "down" {
+				t.Errorf("hooks heard %+v", w.hooked)
+			}
+		})
+		w.setWAN(wan4)
+		connected(t, u, time.Second)
+		w.setWAN(wanDown)
+		time.Sleep(time.Minute)
+		expect(t, u, 0, status.Connected, status.NoWAN)
+		w.setWAN(wan.State{V4: true, Dev4: "lte", MTU: 1400})
+		expect(t, u, 0, status.Connected, status.None)
+		if d := w.last(); d.Devices[0].MTU != 1320 {
+			t.Errorf("MTU %d", d.Devices[0].MTU)
+		}
+		if u.Snapshot().Switches != 1 {
+			t.Errorf("%d switches", u.Snapshot().Switches)
+		}
+	})
+}
+
+func TestNames(t *testing.T) {
+	named := peer(1)
+	named.Endpoints = []string{"gw1.example.org:51820"}
+	simulate(t, func(w *world) config.Uplink {
+		w.names["gw1.example.org"] = nil
+		return w.uplink(named)
+	}, func(w *world, u *Uplink) {
+		s := expect(t, u, 10*time.Second, status.Connecting, status.NoHandshake)
+		if !strings.Contains(s.Reason, "no such host") {
+			t.Errorf("reason %q", s.Reason)
+		}
+		w.with(func() { w.names["gw1.example.org"] = []netip.Addr{netip.MustParseAddr("192.0.2.1")} })
+		w.at("192.0.2.1:51820")
+		connected(t, u, 3*time.Minute)
+
+		// It falls silent, and is to be found elsewhere: its address is looked up anew, and its session kept.
+		w.with(func() {
+			w.names["gw1.example.org"] = []netip.Addr{netip.MustParseAddr("192.0.2.7")}
+			w.gateways[netip.MustParseAddrPort("192.0.2.1:51820")].dead = true
+		})
+		w.at("192.0.2.7:51820")
+		wait(t, 30*time.Second, "the new address",
+			func() bool { return u.Snapshot().Gateway.Endpoint == "192.0.2.7:51820" })
+	})
+}
+
+func TestFamilies(t *testing.T) {
+	simulate(t, func(w *world) config.Uplink {
+		cfg := w.uplink(peer(1))
+		cfg.AddressFamily = config.Only6
+		return cfg
+	}, func(w *world, u *Uplink) {
+		if s := expect(t, u, 10*time.Second, status.Connecting, status.NoHandshake); !strings.Contains(s.Reason,
+			"address families allowed") {
+			t.Errorf("reason %q", s.Reason)
+		}
+	})
+}
+
+func TestReload(t *testing.T) {
+	simulate(t, func(w *world) config.Uplink { return w.uplink(peer(1)) }, func(w *world, u *Uplink) {
+		connected(t, u, time.Second)
+		time.Sleep(3 * time.Second)
+		w.with(func() { w.applied = nil })
+		cfg := w.uplink(peer(1))
+		w.reload(u, cfg)
+		synctest.Wait()
+		w.with(func() {
+			if len(w.applied) > 0 {
+				t.Errorf("the same configuration has changed %+v", w.applied)
+			}
+		})
+
+		cfg.MTU, cfg.Keepalive = 1350, 10*time.Second
+		w.reload(u, cfg)
+		synctest.Wait()
+		if d := w.last(); d.Devices[0].MTU != 1350 || d.Devices[0].Peers[0].Keepalive != 10*time.Second {
+			t.Errorf("%+v", d)
+		}
+
+		next := w.uplink(peer(2))
+		w.reload(u, next)
+		wait(t, time.Second, "the new gateway", func() bool {
+			g := u.Snapshot().Gateway
+			return g != nil &&
+				g.Name == "gw2"
+		})
+		if !w.logged("gateway switched", "from=gw1", "to=gw2", "reason=removed") {
+			t.Error("the reason is not in the log")
+		}
+
+		// Another key: another node to the gateways.
+		was := u.Snapshot().PublicKey
+		next.KeyFile += "2"
+		next.Rebalance = 24 * time.Hour
+		w.reload(u, next)
+		connected(t, u, time.Second)
+		if now := u.Snapshot().PublicKey; now == was {
+			t.Error("the key is the same")
+		}
+		os.WriteFile(next.KeyFile, []byte("nonsense\n"), 0o600)
+		w.reload(u, next)
+		connected(t, u, time.Second)
+		if !w.logged("level=ERROR", "the stored key cannot be used") {
+			t.Error("the damaged key is not in the log")
+		}
+	})
+}
+
+func TestReconnect(t *testing.T) {
+	simulate(t, func(w *world) config.Uplink { return w.uplink(peer(1), peer(2)) }, func(w *world, u *Uplink) {
+		first := connected(t, u, time.Second)
+		out, err := u.Reconnect(context.Background(), "")
+		if err != nil || !out.Changed || out.Gateway == first {
+			t.Errorf("%+v, %v", out, err)
+		}
+		if !w.logged("gateway switched", "from="+first, "to="+out.Gateway, "reason=operator") {
+			t.Error("the reason is not in the log")
+		}
+		if _, err := u.Reconnect(context.Background(), "gw7"); !errors.Is(err, ErrUnknownGateway) ||
+			!strings.Contains(err.Error(), "gw1") {
+			t.Errorf("unknown gateway: %v", err)
+		}
+		dead := peer(1)
+		if dead.Name == out.Gateway {
+			dead = peer(2)
+		}
+		w.kill(dead, true)
+		if out, err := u.Reconnect(context.Background(), dead.PublicKey.String()); err == nil || out.Changed {
+			t.Errorf("a dead gateway: %+v, %v", out, err)
+		}
+		if _, err := u.Reconnect(context.Background(), ""); err == nil || !strings.Contains(err.Error(),
+			"no other gateway") {
+			t.Errorf("all others are dead: %v", err)
+		}
+		w.setWAN(wanDown)
+		if _, err := u.Reconnect(context.Background(), ""); err == nil || !strings.Contains(err.Error(), "no way out") {
+			t.Errorf("without a WAN: %v", err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		if _, err := u.Reconnect(ctx, ""); !errors.Is(err, context.Canceled) {
+			t.Errorf("cancelled: %v", err)
+		}
+	})
+}
+
+func TestAdoption(t *testing.T) {
+	simulateTwice(t, func(w *world) config.Uplink { return w.uplink(peer(1), peer(2)) }, func(w *world, u *Uplink) {
+		connected(t, u, time.Second)
+		w.setWAN(wanDown)
+	}, func(w *world, u *Uplink) {
+		time.Sleep(time.Second)
+		if s := u.Snapshot(); s.Gateway == nil || s.Switches != 0 {
+			t.Errorf("not gone on with: %+v", s)
+		}
+		w.setWAN(wan4)
+		connected(t, u, time.Second)
+		if !w.logged("going on with the gateway in use") {
+			t.Error("not in the log")
+		}
+	})
+}
+
+// When its device is gone, the gateway in use before is tried first.
+func TestRemembered(t *testing.T) {
+	var first string
+	simulateTwice(t, func(w *world) config.Uplink { return w.uplink(peer(1), peer(2), peer(3), peer(4)) },
+		func(w *world, u *Uplink) {
+			first = connected(t, u, time.Second)
+			w.with(func() { w.devices = map[string]*device{} })
+		}, func(w *world, u *Uplink) {
+			if got := connected(t, u, time.Second); got != first {
+				t.Errorf("first %s, then %s", first, got)
+			}
+		})
+}
+
+func TestBorrowedDevice(t *testing.T) {
+	simulate(t, func(w *world) config.Uplink {
+		cfg := w.uplink(peer(1))
+		cfg.Borrowed, cfg.Mode, cfg.VXLAN = true, config.ModeLayer3, config.VXLAN{}
+		return cfg
+	}, func(w *world, u *Uplink) {
+		expect(t, u, 10*time.Second, status.Connecting, status.Device)
+		if w.logged("tunnel not as wanted") {
+			t.Error("to wait for the device is not worth a warning")
+		}
+		w.with(func() { w.devices["wg_mesh"] = newDevice("wg_mesh") })
+		w.touch()
+		connected(t, u, time.Second)
+		if d := w.last(); !d.Devices[0].Borrowed || len(d.Devices[0].Leftovers) != 1 {
+			t.Errorf("desired %+v", d)
+		}
+		// Its owner takes it away, and makes it anew.
+		w.with(func() { delete(w.devices, "wg_mesh") })
+		w.touch()
+		expect(t, u, time.Second, status.Connected, status.Device)
+		w.with(func() { w.devices["wg_mesh"] = newDevice("wg_mesh") })
+		w.touch()
+		expect(t, u, 40*time.Second, status.Connected, status.None)
+	})
+}
+
+func TestApplyFails(t *testing.T) {
+	simulate(t, func(w *world) config.Uplink {
+		w.applyErr = errors.New("address already in use")
+		return w.uplink(peer(1))
+	}, func(w *world, u *Uplink) {
+		if s := expect(t, u, time.Second, status.Connecting, status.Device); s.Reason != "address already in use" {
+			t.Errorf("reason %q", s.Reason)
+		}
+		time.Sleep(2 * time.Minute)
+		if n := strings.Count(w.log.String(), "tunnel not as wanted"); n != 1 {
+			t.Errorf("told %d times", n)
+		}
+		w.with(func() { w.applyErr = nil })
+		connected(t, u, time.Minute)
+	})
+}
+
+// A peer that another program takes off the device is put there again, and a device that vanishes is made anew.
+func TestTakenAway(t *testing.T) {
+	simulate(t, func(w *world) config.Uplink { return w.uplink(peer(1)) }, func(w *world, u *Uplink) {
+		connected(t, u, time.Second)
+		w.with(func() { w.devices["wg_mesh"].Peers = nil })
+		time.Sleep(2 * time.Second)
+		w.with(func() {
+			if len(w.devices["wg_mesh"].Peers) != 1 {
+				t.Error("the peer is not back")
+			}
+			delete(w.devices, "wg_mesh")
+		})
+		time.Sleep(2 * time.Second)
+		w.with(func() {
+			if w.devices["wg_mesh"] == nil {
+				t.Error("the device is not back")
+			}
+		})
+	})
+}
+
+func TestPathMTU(t *testing.T) {
+	simulate(t, func(w *world) config.Uplink {
+		w.mtu, w.largest = 1480, 1332
+		return w.uplink(peer(1))
+	}, func(w *world, u *Uplink) {
+		connected(t, u, time.Second)
+		wait(t, 3*time.Second, "an MTU of 1332", func() bool { return u.Snapshot().MTU == 1332 })
+		measures := w.measures.Load()
+		time.Sleep(time.Minute)
+		if n := w.measures.Load(); n != measures {
+			t.Errorf("measured %d times", n)
+		}
+		// The gateway is met by another path.
+		w.with(func() {
+			w.largest = 65535
+			p := &w.devices["wg_mesh"].Peers[0]
+			e := *p.Endpoint
+			e.Port++
+			p.Endpoint = &e
+			w.gateways[e.AddrPort()] = &gateway{}
+		})
+		wait(t, 30*time.Second, "the new endpoint",
+			func() bool { return u.Snapshot().Gateway.Endpoint == "192.0.2.1:51821" })
+		wait(t, 30*time.Second, "another measurement", func() bool { return w.measures.Load() > measures })
+	})
+}
+
+func TestClock(t *testing.T) {
+	simulate(t, func(w *world) config.Uplink {
+		w.sys.SetSynchronised(false, nil)
+		cfg := w.uplink(peer(1))
+		cfg.NTPServers = []string{"192.0.2.123"}
+		return cfg
+	}, func(w *world, u *Uplink) {
+		time.Sleep(10 * time.Second)
+		expect(t, u, 0, status.Connecting, status.Clock)
+		w.setWAN(wanDown) // the grace period begins anew
+		w.setWAN(wan4)
+		time.Sleep(10 * time.Second)
+		expect(t, u, 0, status.Connecting, status.Clock)
+		connected(t, u, 6*time.Second)
+		if s := u.Snapshot(); !strings.HasPrefix(s.Clock, "not verified: 192.0.2.123") {
+			t.Errorf("clock %q", s.Clock)
+		}
+		// A corrected configuration reaches the question under way.
+		cfg := w.uplink(peer(1))
+		cfg.NTPServers = []string{"192.0.2.124"}
+		w.reload(u, cfg)
+		wait(t, 20*time.Second, "an answer of the other server",
+			func() bool { return strings.Contains(u.Snapshot().Clock, "192.0.2.124") })
+		w.sys.SetSynchronised(true, nil)
+		wait(t, 10*time.Minute, "the kernel's word", func() bool {
+			return strings.HasPrefix(u.Snapshot().Clock,
+				"synchronised")
+		})
+
+		if err := w.sys.Step(w.sys.Now().Add(-time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		wait(t, 3*time.Second, "doubt", func() bool { return w.logged("another program has set the clock") })
+	})
+}
+
+func TestNoGrace(t *testing.T) {
+	simulate(t, func(w *world) config.Uplink {
+		w.sys.SetSynchronised(false, nil)
+		cfg := w.uplink(peer(1))
+		cfg.NTPServers, cfg.NTPGrace = []string{"192.0.2.123"}, 0
+		return cfg
+	}, func(w *world, u *Uplink) {
+		connected(t, u, 500*time.Millisecond)
+	})
+}
+
+func TestMesh(t *testing.T) {
+	simulate(t, func(w *world) config.Uplink {
+		w.report.Mesh = &tunnel.Mesh{Name: "bat0", Algorithm: "BATMAN_IV"}
+		return w.uplink(peer(1))
+	}, func(w *world, u *Uplink) {
+		connected(t, u, time.Second)
+		expect(t, u, 30*time.Second, status.Connected, status.NoNeighbour)
+		w.with(func() { w.report.Mesh = &tunnel.Mesh{Name: "bat0", Neighbours: []string{"02:00:00:00:00:01"}} })
+		expect(t, u, 6*time.Second, status.Connected, status.None)
+	})
+}
+
+func TestMuteGateway(t *testing.T) {
+	simulate(t, func(w *world) config.Uplink {
+		cfg := w.uplink(peer(1))
+		w.at(peer(1).Endpoints[0]).mute = true
+		return cfg
+	}, func(w *world, u *Uplink) {
+		if s := expect(t, u, 10*time.Second, status.Connected, status.NoAnswer); !strings.Contains(s.Reason,
+			"fe80::1 does not answer") {
+			t.Errorf("reason %q", s.Reason)
+		}
+	})
+}
+
+func TestBadKey(t *testing.T) {
+	simulate(t, func(w *world) config.Uplink {
+		cfg := w.uplink(peer(1))
+		os.WriteFile(cfg.KeyFile, []byte("nonsense\n"), 0o600)
+		return cfg
+	}, func(w *world, u *Uplink) {
+		expect(t, u, time.Second, status.Connecting, status.BadKey)
+		if d := w.last(); len(d.Devices) > 0 {
+			t.Errorf("applied %+v", d)
+		}
+		os.Remove(filepath.Join(w.dir, "key"))
+		connected(t, u, 25*time.Second)
+	})
+}
+
+func TestWatchFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.watchErr = errors.New("no netlink")
+		_, stop := w.run(w.uplink(peer(1)))
+		synctest.Wait()
+		if err := stop(); err == nil || err.Error() != "uplink mesh: no netlink" || len(w.removed) > 0 {
+			t.Errorf("%v, removed %v", err, w.removed)
+		}
+	})
+}
+
+func TestOpenFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.opts.Machine.Open = func() (Kernel, error) { return nil, errors.New("no netlink") }
+		_, stop := w.run(w.uplink())
+		if err := stop(); err == nil {
+			t.Error("no error")
+		}
+	})
+}
+
+func TestGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		o := w.opts
+		o.Clock = clock.Watch(w.sys)
+		g := NewGroup(o)
+		a := w.uplink(peer(1))
+		b := w.uplink(peer(2))
+		b.Name, b.Interface, b.KeyFile = "other", "wg_other", a.KeyFile+"b"
+		off := a
+		off.Name, off.Enabled = "off", false
+		changes := make(chan []config.Uplink)
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 1)
+		go func() { ended <- g.Run(ctx, []config.Uplink{a, off}, changes) }()
+		time.Sleep(time.Second)
+		if all := g.Snapshots(); len(all) != 1 || all[0].State != status.Connected {
+			t.Errorf("%+v", all)
+		}
+		if _, err := g.Reconnect(ctx, "", "gw1"); err != nil {
+			t.Errorf("reconnect: %v", err)
+		}
+		a.Keepalive = time.Second
+		changes <- []config.Uplink{a, b}
+		time.Sleep(time.Second)
+		if all := g.Snapshots(); len(all) != 2 || all[1].Uplink != "other" {
+			t.Errorf("%+v", all)
+		}
+		if _, err := g.Reconnect(ctx, "", ""); !errors.Is(err, ErrUnknownUplink) {
+			t.Errorf("two uplinks: %v", err)
+		}
+		g.Refresh("other")
+		changes <- []config.Uplink{b}
+		synctest.Wait()
+		if all := g.Snapshots(); len(all) != 1 || Running(w.opts.RunDir, "mesh") || !Running(w.opts.RunDir, "other") {
+			t.Errorf("%+v", all)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// One uplink that fails ends the others, and leaves their tunnels at work.
+func TestGroupFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		o := w.opts
+		o.Clock = clock.Watch(w.sys)
+		a, b := w.uplink(peer(1)), w.uplink(peer(2))
+		b.Name = "other"
+		open := o.Machine.Open
+		o.Machine.Open = func() (Kernel, error) {
+			if Running(w.opts.RunDir, "other") {
+				return nil, errors.New("no netlink")
+			}
+			return open()
+		}
+		g := NewGroup(o)
+		changes := make(chan []config.Uplink)
+		ended := make(chan error, 1)
+		go func() { ended <- g.Run(context.Background(), []config.Uplink{a}, changes) }()
+		time.Sleep(time.Second)
+		changes <- []config.Uplink{a, b}
+		if err := <-ended; err == nil || len(w.removed) > 0 {
+			t.Errorf("%v, removed %v", err, w.removed)
+		}
+	})
+}
+
+// A private key goes onto the device as it is.
+func TestKeyOnDevice(t *testing.T) {
+	simulate(t, func(w *world) config.Uplink { return w.uplink(peer(1)) }, func(w *world, u *Uplink) {
+		connected(t, u, time.Second)
+		if k := w.last().Devices[0].PrivateKey; k == (wgtypes.Key{}) ||
+			k.PublicKey().String() != u.Snapshot().PublicKey {
+			t.Error("another key")
+		}
+	})
+}

@@ -1,0 +1,262 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"wguplink/peerselector"
+	"wguplink/testbed/mosquitto"
+	"wguplink/testbed/mqtt"
+	"wguplink/testbed/wgkex"
+	"wguplink/testbed/worker"
+)
+
+// mqttPatience is how long the world waits for Mosquitto, and for a first connection to it.
+const mqttPatience = 20 * time.Second
+
+// mqttServer is where broker and workers meet.
+func mqttServer() string { return netip.AddrPortFrom(ServicesV4.Addr(), mosquitto.Port).String() }
+
+// startMQTT starts Mosquitto on the services host, connects the broker and all workers, and waits until the broker knows each of
+// them.
+func (w *World) startMQTT() error {
+	ctx, cancel := context.WithTimeout(w.ctx, mqttPatience)
+	defer cancel()
+	known := make(chan struct{}, 1)
+	if w.o.NoMQTT {
+		w.Bus = &mqtt.Memory{}
+		if err := w.Broker.Listen(w.Bus); err != nil {
+			return err
+		}
+	} else {
+		var err error
+		if w.Mosquitto, err = mosquitto.New(w.Services); err != nil {
+			return err
+		}
+		if err := w.Mosquitto.Start(ctx, false); err != nil {
+			return err
+		}
+		w.brokerClient, err = mqtt.Connect(ctx, mqtt.Options{
+			Server: mqttServer(), Dial: w.Services.Dial, ID: "broker",
+			OnConnect: func(bus mqtt.Bus) {
+				w.complain("broker", w.Broker.Listen(bus))
+				select {
+				case known <- struct{}{}:
+				default:
+				}
+			},
+		})
+		if err != nil {
+			return err
+		}
+		w.Bus = w.brokerClient
+		select {
+		case <-known: // its subscriptions are there: what the workers say reaches it
+		case <-ctx.Done():
+			return fmt.Errorf("broker at Mosquitto: %w", ctx.Err())
+		}
+	}
+	if w.o.Glue {
+		return nil
+	}
+	for _, g := range w.Gateways {
+		if err := g.Worker.Start(); err != nil {
+			return err
+		}
+	}
+	return w.workersKnown(ctx)
+}
+
+// workersKnown waits until the broker has heard of all workers that run.
+func (w *World) workersKnown(ctx context.Context) error {
+	for {
+		heard := w.Broker.Heard()
+		if len(w.Broker.Online(Domain)) == len(w.Gateways) {
+			return nil
+		}
+		select {
+		case <-heard:
+		case <-ctx.Done():
+			return fmt.Errorf("the broker knows the workers %v only: %w", w.Broker.Online(Domain), ctx.Err())
+		}
+	}
+}
+
+// publish is the broker's way to the workers.
+func (w *World) publish(m mqtt.Message) error {
+	if w.Bus == nil {
+		return errors.New("no MQTT yet")
+	}
+	return w.Bus.Publish(m)
+}
+
+// SetPeers tells the broker a number of connected nodes for a gateway, as its worker would; it is valid until the worker's next
+// report, within a minute. It returns when the broker has heard it.
+func (w *World) SetPeers(ctx context.Context, gateway string, peers int) error {
+	if err := w.Bus.Publish(wgkex.PeersMessage(Domain, gateway, peers)); err != nil {
+		return err
+	}
+	for {
+		heard := w.Broker.Heard()
+		if w.Broker.Peers(Domain, gateway) == peers {
+			return nil
+		}
+		select {
+		case <-heard:
+		case <-ctx.Done():
+			return fmt.Errorf("the broker knows nothing of %d peers at %s: %w", peers, gateway, ctx.Err())
+		}
+	}
+}
+
+func (w *World) closeMQTT() {
+	for _, g := range w.Gateways {
+		g.Worker.release()
+	}
+	if w.brokerClient != nil {
+		w.brokerClient.Close()
+	}
+}
+
+// complain keeps what went wrong at a server, for Close.
+func (w *World) complain(what string, err error) {
+	if err == nil || w.ctx.Err() != nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.broken = errors.Join(w.broken, fmt.Errorf("%s: %w", what, err))
+}
+
+// Worker is the wgkex worker of a gateway: a process of its own in the field, a goroutine here.
+type Worker struct {
+	w *World
+	g *Gateway
+
+	mu     sync.Mutex
+	extra  []string // domains beside Domain
+	client *mqtt.Client
+	dead   []*mqtt.Client // cut, and still open at the server's end
+	run    *worker.Worker // nil while it is down
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// Start connects the worker, and returns when it is at work. Starting one that runs does nothing.
+func (k *Worker) Start() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.run != nil {
+		return nil
+	}
+	domains := map[string]worker.Device{Domain: k.g.Gateway}
+	for _, d := range k.extra {
+		domains[d] = k.g.Gateway
+	}
+	run := worker.New(worker.Config{
+		Name: k.g.Name, ExternalName: k.g.DNS, Domains: domains, Poll: k.w.o.WorkerPoll,
+		OnKey: func(_ string, key peerselector.Key, err error) {
+			k.w.timeline.once("key at "+k.g.Name, "")
+		},
+	})
+	if k.w.o.NoMQTT {
+		if err := run.Connected(k.w.Bus); err != nil {
+			return err
+		}
+	} else {
+		ctx, cancel := context.WithTimeout(k.w.ctx, mqttPatience)
+		defer cancel()
+		will := run.Will()
+		ready := make(chan struct{})
+		var once sync.Once
+		client, err := mqtt.Connect(ctx, mqtt.Options{
+			Server: mqttServer(), Dial: k.g.Host.Dial, ID: k.g.Name, Will: &will,
+			OnConnect: func(bus mqtt.Bus) {
+				if err := run.Connected(bus); err != nil {
+					k.w.timeline.once("worker of "+k.g.Name+" not subscribed", err.Error())
+					return
+				}
+				once.Do(func() { close(ready) })
+			},
+		})
+		if err != nil {
+			return fmt.Errorf("worker of %s: %w", k.g.Name, err)
+		}
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			client.Close()
+			return fmt.Errorf("worker of %s: no subscription: %w", k.g.Name, ctx.Err())
+		}
+		k.client = client
+	}
+	ctx, cancel := context.WithCancel(k.w.ctx)
+	k.run, k.cancel, k.done = run, cancel, make(chan struct{})
+	done := k.done
+	go func() {
+		defer close(done)
+		run.Run(ctx)
+	}()
+	return nil
+}
+
+// Cut ends the worker as a loss of power does: the MQTT server is not told, and publishes its will when it misses it.
+func (k *Worker) Cut() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.run == nil {
+		return
+	}
+	if k.client != nil {
+		k.client.Cut()
+		k.dead, k.client = append(k.dead, k.client), nil
+	} else {
+		_ = k.w.Bus.Publish(k.run.Will()) // nothing misses it there
+	}
+	k.stop()
+}
+
+// Leave ends the worker as a stop of its service does: it takes itself off the broker's list.
+func (k *Worker) Leave() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.run == nil {
+		return
+	}
+	k.stop()
+	if k.client != nil {
+		k.client.Close()
+		k.client = nil
+	}
+}
+
+// stop ends the worker's tasks. The caller holds mu.
+func (k *Worker) stop() {
+	k.cancel()
+	<-k.done
+	k.run = nil
+}
+
+// AddDomain serves one more domain by the same gateway.
+func (k *Worker) AddDomain(domain string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.extra = append(k.extra, domain)
+	if k.run == nil {
+		return nil
+	}
+	return k.run.AddDomain(domain, k.g.Gateway)
+}
+
+func (k *Worker) release() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, c := range k.dead {
+		c.Release()
+	}
+	k.dead = nil
+}
