@@ -66,6 +66,10 @@ func (e *Engine) first() (first deadline, ok bool) {
 // deadlines names all that follow from the present state. A deadline that is met must change the state so that it is
 // gone, or later.
 func (e *Engine) deadlines(add func(deadline)) {
+	if e.current != nil {
+		// Also without a WAN: bytes count as life when they are seen, and a session's age follows from that.
+		add(deadline{kind: lookAgain, at: e.looked.Add(e.t.Look)})
+	}
 	if !e.wan {
 		return
 	}

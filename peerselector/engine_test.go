@@ -422,10 +422,15 @@ func TestWANFlap(t *testing.T) {
 	in := *s.current
 	n := s.installs
 	s.send(WANDown{})
-	if _, ok := s.e.Next(); ok {
-		t.Error("has something to do without a WAN")
+	down, acts := s.now, s.acts
+	// What came before the WAN went is seen within Look, and dated so: the session's age follows from it.
+	if at, ok := s.e.Next(); !ok || at.After(down.Add(s.e.t.Look)) {
+		t.Errorf("the next look is at %v (%v)", at.Sub(down), ok)
 	}
 	s.run(s.now.Sub(epoch)+2*time.Minute, nil)
+	if s.acts != acts {
+		t.Errorf("%d actions without a WAN", s.acts-acts)
+	}
 	s.send(WANUp{})
 	s.run(s.now.Sub(epoch)+time.Minute, nil)
 	if *s.current != in || s.installs != n {

@@ -5,7 +5,6 @@ import "time"
 // watchDeadlines are those of the gateway in use.
 func (e *Engine) watchDeadlines(add func(deadline)) {
 	add(deadline{kind: giveUp, at: e.lastAlive.Add(e.t.GiveUp)})
-	add(deadline{kind: lookAgain, at: e.looked.Add(e.t.Look)})
 	if e.rival != nil {
 		add(deadline{kind: takeRival, at: e.rivalUntil})
 	}
