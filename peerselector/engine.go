@@ -81,7 +81,8 @@ type Engine struct {
 // inUse is about the gateway in use.
 type inUse struct {
 	current    *candidate // has the allowed IPs; nil when none is in use
-	lastAlive  time.Time
+	lastAlive  time.Time  // when its silence began: the last sign of life, or the WAN's return
+	heard      time.Time  // the last sign of life
 	promoted   time.Time
 	answered   bool      // it answered inside the tunnel since its promotion
 	shaken     time.Time // its latest handshake since its promotion; zero when there was none

@@ -49,6 +49,13 @@ func (h *history) keep(d time.Duration, now time.Time) {
 // historySpan is how long the longest silence is remembered at least.
 const historySpan = 5 * time.Minute
 
+// handshaking is how long WireGuard may need for a session where handshakes get lost as other packets do.
+func (h *history) handshaking(t Timing) time.Duration { return handshakeTries * h.patience(t) }
+
+// handshakeTries are the tries at a handshake that may fail in a row: WireGuard has as many in handshaking on a line whose
+// answers take as long as its REKEY_TIMEOUT (5 s, WireGuard paper, section 6.1).
+const handshakeTries = 6
+
 // other forgets what the round trips to another gateway were; bursts are the line's.
 func (h *history) other() { h.known, h.mean, h.off = false, 0, 0 }
 
@@ -65,8 +72,8 @@ func (h *history) patience(t Timing) time.Duration {
 const granularity = 100 * time.Millisecond
 
 // proof is how long a silence must be, from its first probe on, before the gateway in use may be left: longer by a
-// quarter than each that has ended of late.
+// quarter than each that has ended of late, and long enough for a second question to be answered.
 func (h *history) proof(t Timing) time.Duration {
 	worst := max(h.worst[0], h.worst[1])
-	return max(t.Leave, h.patience(t), worst+worst/4)
+	return max(t.Leave, 2*h.patience(t), worst+worst/4)
 }

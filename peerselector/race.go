@@ -18,7 +18,7 @@ func (e *Engine) raceDeadlines(add func(deadline)) {
 			add(deadline{repeatPeer, at, c})
 		}
 		if !c.lost {
-			add(deadline{countLost, c.started.Add(e.t.Lost), c})
+			add(deadline{countLost, c.started.Add(max(e.t.Lost, e.line.patience(e.t))), c})
 		}
 	}
 	left := false

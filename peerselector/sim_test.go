@@ -63,6 +63,8 @@ type sim struct {
 	every     time.Duration                // ticks beside those that Next wants; 0: none
 	wake      func() (time.Time, bool)     // in the place of Next
 	did       func(at time.Time, a Action) // sees each action
+	sessions  map[Key]*session             // WireGuard's own tries and their age; nil: a session lives for ever
+	last      time.Time                    // when something last came from the gateway in use
 }
 
 type timed struct {
@@ -105,6 +107,14 @@ func (s *sim) after(d time.Duration, f func()) { s.queue = append(s.queue, timed
 
 func (s *sim) send(ev Event) {
 	began := s.e.began
+	switch ev := ev.(type) {
+	case Handshake:
+		if s.current != nil && ev.Key == *s.current {
+			s.last = s.now
+		}
+	case Alive:
+		s.last = s.now
+	}
 	if _, ok := ev.(BrokerAnswered); ok {
 		clear(s.tried) // the key is known only now: whatever was tried before does not count
 	}
@@ -161,6 +171,10 @@ func (s *sim) do(a Action) {
 		if len(s.installed) > s.e.t.Parallel+1 {
 			s.t.Fatalf("%v: %d peers on the device", s.now.Sub(epoch), len(s.installed))
 		}
+		if s.sessions != nil {
+			s.create(k)
+			return
+		}
 		g := s.gws[k]
 		if rtt, ok := s.trip(g); ok && !s.now.Before(g.known) {
 			s.after(rtt, func() {
@@ -190,6 +204,10 @@ func (s *sim) do(a Action) {
 	case Renew:
 		s.holds("renews", a.Peer)
 		k := a.Peer.PublicKey
+		if s.sessions != nil {
+			s.create(k)
+			return
+		}
 		g := s.gws[k]
 		if rtt, ok := s.trip(g); ok && !s.now.Before(g.known) {
 			s.after(rtt, func() { s.send(Handshake{k}) })
@@ -201,6 +219,7 @@ func (s *sim) do(a Action) {
 		}
 		delete(s.installed, k)
 		delete(s.promoted, k)
+		delete(s.sessions, k)
 		if s.current != nil && *s.current == k {
 			s.current = nil
 		}
@@ -211,6 +230,9 @@ func (s *sim) do(a Action) {
 		}
 		s.probes++
 		g := s.gws[k]
+		if !s.carries(k) {
+			return
+		}
 		if rtt, ok := s.trip(g); ok && !s.now.Before(g.known) {
 			if g.mute || s.now.Before(g.ready) {
 				s.after(10*time.Second, func() { s.send(Alive{Key: k}) })

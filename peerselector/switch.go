@@ -92,10 +92,6 @@ func (e *Engine) challenge(c *candidate, now time.Time) []Action {
 	if c.attempt > 0 {
 		last = max(last, e.t.GraceBurst)
 	}
-	if !e.shaken.IsZero() && now.Sub(e.shaken) >= e.t.GiveUp {
-		// Its session is void for its age: it needs a handshake as well, which WireGuard repeats each 5 s.
-		last = max(last, 2*e.t.GraceBurst)
-	}
 	until := now.Add(min(last, e.t.MaxGrace))
 	if at, ok := e.leaveAt(); ok {
 		until = latest(until, at)
@@ -132,7 +128,7 @@ func (e *Engine) use(c *candidate, now time.Time) {
 		o.last = false
 	}
 	c.active, c.failed, c.mute = false, time.Time{}, false
-	e.current, e.promoted, e.lastAlive, e.looked = c, now, now, now
+	e.current, e.promoted, e.lastAlive, e.heard, e.looked = c, now, now, now, now
 	e.round, e.asks = 0, 0
 	e.wait = time.Time{}
 	e.settleRebalance(now)

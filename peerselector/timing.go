@@ -117,5 +117,9 @@ func Default() Timing {
 	}
 }
 
+// rekeyAfter is the age at which WireGuard begins to renew a session on which something is sent: REKEY_AFTER_TIME in the
+// WireGuard paper, section 6.1.
+const rekeyAfter = 120 * time.Second
+
 // RejectAfter is the age at which a session is void: REJECT_AFTER_TIME in the WireGuard paper, section 6.1.
 const RejectAfter = 180 * time.Second

@@ -6,7 +6,7 @@ import "time"
 func (e *Engine) watchDeadlines(add func(deadline)) {
 	add(deadline{kind: giveUp, at: e.lastAlive.Add(e.t.GiveUp)})
 	if e.rival != nil {
-		add(deadline{kind: takeRival, at: e.rivalUntil})
+		add(deadline{kind: takeRival, at: e.rivalAt()})
 	}
 	if e.probed() {
 		if !e.answered && !e.current.mute {
@@ -90,6 +90,29 @@ func (e *Engine) leaveAt() (at time.Time, ok bool) {
 	return e.unanswered.Add(e.line.proof(e.t)), !e.unanswered.IsZero()
 }
 
+// rivalAt is when the rival is taken. A gateway whose session is void cannot answer a probe: it has to shake hands first,
+// by tries that get lost as others do. A rival that is through before it may only have been luckier.
+func (e *Engine) rivalAt() time.Time {
+	at := e.rivalUntil
+	if !e.probed() || !e.answered {
+		return at
+	}
+	tries := e.line.handshaking(e.t)
+	if !e.renewed.IsZero() {
+		return latest(at, e.renewed.Add(tries))
+	}
+	born := latest(e.promoted, e.shaken)
+	void := born.Add(RejectAfter)
+	// The handshake is older than the look that showed it. And life beyond the session's last answers shows another
+	// handshake.
+	if at.Before(void.Add(-e.t.Look)) || e.heard.After(void.Add(e.line.patience(e.t)+e.t.Look)) {
+		return at
+	}
+	// So long did it live though no handshake got through: that goes on for as long as silences do.
+	lived := e.heard.Sub(born.Add(rekeyAfter))
+	return latest(latest(at, void.Add(tries)), e.heard.Add(lived+lived/4))
+}
+
 // lostAt is when the gateway in use counts as lost, although nobody else may answer: the broker is asked, and the
 // gateway is pointed at another of its addresses.
 func (e *Engine) lostAt() (at time.Time, ok bool) {
@@ -161,7 +184,7 @@ func (e *Engine) alive(a Alive, now time.Time) []Action {
 			e.line.answered(a.RTT, now)
 		}
 	}
-	e.lastAlive, e.unanswered = now, time.Time{}
+	e.lastAlive, e.heard, e.unanswered = now, now, time.Time{}
 	e.renewed, e.renewals = time.Time{}, 0
 	if e.current.mute || e.wish != nil {
 		return nil // that WireGuard lives is no news; a better one, or the one wished for, is still wanted
@@ -182,4 +205,10 @@ func (e *Engine) renew(now time.Time) []Action {
 func (e *Engine) renewing() bool { return !e.renewed.IsZero() && e.renewals < len(e.t.Retries) }
 
 // nextRenewal is when to create it anew once more.
-func (e *Engine) nextRenewal() time.Time { return e.retry(e.renewed, e.renewSent, e.renewals) }
+func (e *Engine) nextRenewal() time.Time {
+	at := e.retry(e.renewed, e.renewSent, e.renewals)
+	if e.line.known {
+		at = latest(at, e.renewSent.Add(e.line.patience(e.t))) // as for the others: an answer may be under way
+	}
+	return at
+}
