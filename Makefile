@@ -1,10 +1,13 @@
 # wguplink: see README.md
 #
 #   make          build the program for this machine: build/wguplink, and build/wguplink-userspace for the lab
+#   make help     this text
+#   make check    a quick look before a commit: format, vet, and unit tests of what changed
 #   make test     install what is needed, then all tests: unit tests for each set of build tags, then the lab (as root)
 #   make demo     install what is needed, then show a node coming up in the lab (as root)
 #   make lab      install what is needed, then break things in the lab and measure how long the mesh is gone (as root):
 #                 make lab [ONLY=scenario] [RUNS=5]; the table is in build/lab.json, too
+#   make gateway  a gateway for trying, on this machine's own address, until Ctrl-C (as root): make gateway [ADDRESS=192.0.2.1]
 #   make figures  measure the start, the failover and the memory, ten times over, in the lab (as root)
 #   make lint     gofmt, go vet, staticcheck, shellcheck
 #   make cross    static binaries for routers: build/<variant>/wguplink-<arch>
@@ -12,7 +15,8 @@
 #                 make qemu [ARCH=mips|mipsel|arm|arm64|amd64] [IMAGE=file] [IDLE=30s] [JOBS=1]; see docs/testing.md
 #   make qemu-image  the same against a small image of ours that boots as OpenWrt's do: tests the driver for IMAGE
 #   make test-cross  the unit tests for mips, mipsel, arm and arm64: make test-cross [ARCH=mips,arm]
-#   make size     what they take in flash, with all that their packages install; fails when over budget
+#   make size     what they take in flash, with all that their packages install, and with two versions of Go; the packages that
+#                 take the most; fails when over budget
 #   make packages install what is needed, then check the OpenWrt and Gluon packages (as root)
 #   make clean    remove all of it
 
@@ -23,7 +27,7 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 export CGO_ENABLED := 0
 BUILD = go build -trimpath -buildvcs=false -ldflags "-s -w $$(scripts/version)"
 
-.PHONY: build labtool qemutool test test-unit test-lab demo lab figures setup setup-lab setup-demo lint cross size packages qemu qemu-image test-cross test-cross-user test-cross-vm clean
+.PHONY: help check build labtool gateway qemutool test test-unit test-lab demo lab figures setup setup-lab setup-demo lint cross size packages qemu qemu-image test-cross test-cross-user test-cross-vm clean
 
 # -v names each package as it is compiled: the first time on a small machine is minutes.
 build:
@@ -31,18 +35,25 @@ build:
 	$(BUILD) -v -tags nethttpomithttp2,netgo,osusergo -o build/wguplink ./agent
 	$(BUILD) -v -tags nethttpomithttp2,userspace,netgo,osusergo -o build/wguplink-userspace ./agent
 
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+check:
+	scripts/check
+
 labtool: build
 	@echo 'make: building the lab; the first time about 300 packages'
-	cd testbed && go build -v -o ../build/lab ./cmd/lab
+	cd testbed && go build -v -o ../build/lab ./cmd/lab && go build -o ../build/gateway ./cmd/gateway
 
 test: setup-lab test-unit test-lab
 
-# The module list (agent/modules.txt) is compared by a test in ./agent.
+# The module list (agent/modules.txt) is compared by a test in ./agent. The clock is tested with 32 bits, too, which end in 2038.
 test-unit:
 	@echo 'make: building and running the unit tests, three times, with each set of build tags'
 	go test -tags nethttpomithttp2 ./...
 	go test -tags nethttpomithttp2,userspace ./...
 	go test -tags nobroker ./...
+	GOARCH=386 go test ./agent/clock
 
 # The scenarios mostly wait, so that many can run at once.
 test-lab: labtool
@@ -102,6 +113,13 @@ setup:
 setup-lab:
 	scripts/setup lab
 
+# Mosquitto, broker, worker, WireGuard, VXLAN, and batman-adv where the kernel has it.
+ADDRESS ?=
+
+gateway: setup-demo
+	$(MAKE) labtool
+	build/gateway $(if $(ADDRESS),-address $(ADDRESS))
+
 setup-demo:
 	scripts/setup demo
 
@@ -112,6 +130,7 @@ cross:
 	scripts/cross
 
 size: cross
+	scripts/cross -n
 	scripts/trees
 	scripts/size
 

@@ -2,12 +2,16 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"wguplink/agent/doctor"
 )
 
 const goodConfig = `config uplink 'mesh'
@@ -76,6 +80,12 @@ func TestCommandLine(t *testing.T) {
 		{append([]string{"config", "check"}, flags...), exitOK, "1 uplinks, no problem", ""},
 		{append([]string{"key", "show"}, flags...), exitFailed, "", "has no key yet"},
 		{append([]string{"key", "show", "other"}, flags...), exitFailed, "", `no uplink "other"`},
+		{append([]string{"config", "check", "--json"}, flags...), exitOK, `"problems": []`, ""},
+		{append([]string{"key", "show", "--json"}, flags...), exitFailed, `"problem": "uplink mesh has no key yet`, ""},
+		{append([]string{"doctor", "--json", "other"}, flags...), 10, `"exit_code": 10`, ""},
+		{append([]string{"run", "--json"}, flags...), exitUsage, "", `no option "--json"`},
+		{append([]string{"reconnect", "--json"}, flags...), exitUsage, "", `no option "--json"`},
+		{append([]string{"version", "--json"}, flags...), exitUsage, "", `no option "--json"`},
 		{append([]string{"status"}, flags...), exitStopped, "mesh: stopped", ""},
 		{append([]string{"status", "--json", "mesh"}, flags...), exitStopped, `"state": "stopped"`, ""},
 	} {
@@ -111,6 +121,61 @@ func TestConfigCheckNamesEverything(t *testing.T) {
 	}
 }
 
+// What programs read: one value of JSON on standard output, nothing on standard error, and the exit code that people get.
+func TestJSON(t *testing.T) {
+	private, err := wgtypes.GeneratePrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyed := strings.Replace(goodConfig, "\n\n", "\n\toption private_key '"+private.String()+"'\n\n", 1)
+	parse := func(uci string, want int, into any, args ...string) {
+		t.Helper()
+		_, flags := folders(t, uci)
+		code, stdout, stderr := run(append(args, flags...)...)
+		if err := json.Unmarshal([]byte(stdout), into); err != nil || stderr != "" || code != want {
+			t.Fatalf("%q: exit code %d, %v\n%s%s", args, code, err, stdout, stderr)
+		}
+		if strings.Contains(stdout, private.String()) {
+			t.Errorf("%q prints the private key", args)
+		}
+	}
+	var c checkedConfig
+	parse(keyed, exitOK, &c, "config", "check", "--json")
+	if len(c.Uplinks) != 1 || c.Uplinks[0] != "mesh" || len(c.Problems) != 0 || !strings.HasSuffix(c.File, "/wguplink") {
+		t.Errorf("%+v", c)
+	}
+	c = checkedConfig{}
+	parse(strings.Replace(keyed, "1906606", "16777216", 1)+"\toption colour 'red'\n", exitFailed, &c, "config", "check", "--json")
+	if len(c.Problems) != 2 || c.Problems[0].Option != "vxlan_id" || c.Problems[0].Value != "16777216" || c.Problems[1].Section != "gw1" || c.Problems[1].Text == "" {
+		t.Errorf("%+v", c)
+	}
+	c = checkedConfig{}
+	parse("config uplink 'mesh\n", exitFailed, &c, "config", "check", "--json")
+	if len(c.Problems) != 1 || c.Problems[0].Text == "" {
+		t.Errorf("%+v", c)
+	}
+	c = checkedConfig{}
+	parse(strings.Replace(keyed, private.String(), private.String()[:43], 1), exitFailed, &c, "config", "check", "--json")
+	if len(c.Problems) != 1 || !strings.Contains(c.Problems[0].Text, "wguplink.mesh.private_key") {
+		t.Errorf("%+v", c)
+	}
+	var keys []shownKey
+	parse(keyed, exitOK, &keys, "key", "show", "--json", "mesh")
+	if len(keys) != 1 || keys[0] != (shownKey{Uplink: "mesh", PublicKey: private.PublicKey().String()}) {
+		t.Errorf("%+v", keys)
+	}
+	keys = nil
+	parse(goodConfig, exitFailed, &keys, "key", "show", "--json")
+	if len(keys) != 1 || keys[0].PublicKey != "" || keys[0].Problem == "" {
+		t.Errorf("%+v", keys)
+	}
+	var all []examined
+	parse("config uplink 'mesh'\n\toption colour 'red'\n", 10, &all, "doctor", "--json")
+	if len(all) != 1 || all[0].Code != 10 || len(all[0].Findings) != len(doctor.Stages) || all[0].Findings[0].Outcome != doctor.Failed {
+		t.Errorf("%+v", all)
+	}
+}
+
 func TestNoConfig(t *testing.T) {
 	_, flags := folders(t, "")
 	for _, verb := range [][]string{{"run"}, {"status"}, {"config", "check"}, {"key", "show"}} {
@@ -138,6 +203,26 @@ func TestKeys(t *testing.T) {
 		if code != exitFailed || !strings.Contains(stderr, "wguplink.mesh.private_key") || strings.Contains(stdout+stderr, broken) {
 			t.Errorf("%q: exit code %d: %s%s", verb, code, stdout, stderr)
 		}
+	}
+}
+
+// TestOwnKeyAsGateway: a node that has its own key as a gateway's would shake hands with itself.
+func TestOwnKeyAsGateway(t *testing.T) {
+	private, err := wgtypes.GeneratePrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(goodConfig, "\n\n", "\n\toption private_key '"+private.String()+"'\n\n", 1)
+	_, flags := folders(t, text)
+	if code, stdout, stderr := run(append([]string{"config", "check"}, flags...)...); code != exitOK {
+		t.Fatalf("exit code %d: %s%s", code, stdout, stderr)
+	}
+	text = regexp.MustCompile(`option public_key '[^']*'`).ReplaceAllString(text, "option public_key '"+private.PublicKey().String()+"'")
+	_, flags = folders(t, text)
+	code, stdout, stderr := run(append([]string{"config", "check"}, flags...)...)
+	if code != exitFailed || !strings.Contains(stderr, `"gw1", option "public_key"`) || !strings.Contains(stderr, "the key of this node itself") ||
+		strings.Contains(stdout+stderr, private.String()) {
+		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
 	}
 }
 

@@ -23,7 +23,7 @@ import (
 )
 
 // runDoctor examines the uplink named, or all, and gives the exit code of the first that has a stage to fail.
-func runDoctor(o options, args []string, stdout io.Writer) int {
+func runDoctor(o options, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	opts := doctor.Options{
@@ -32,7 +32,10 @@ func runDoctor(o options, args []string, stdout io.Writer) int {
 		LoadKey:   func(u config.Uplink) (identity.Identity, error) { return identity.Load(o.tree(), o.keyOptions(u)) },
 	}
 	if userspace.Supported {
-		opts.Spawn = func(_ context.Context, ifname string) error { _, err := userspace.Spawn(ifname, nil); return err }
+		opts.Spawn = func(_ context.Context, ifname, alias string) error {
+			_, err := userspace.Spawn(ifname, alias, nil)
+			return err
+		}
 	}
 	if newRegistrar != nil {
 		opts.NewRegistrar = func(u config.Uplink, _ wan.Path, own netip.Addr) (doctor.Registrar, error) {
@@ -46,7 +49,7 @@ func runDoctor(o options, args []string, stdout io.Writer) int {
 		if opts.ConfigErr = err; err == nil {
 			opts.ConfigErr = fmt.Errorf("%s/%s has no section of type uplink", o.config, config.Package)
 		}
-		return doctor.Run(ctx, opts, stdout)
+		uplinks = []config.Uplink{{}} // the findings say what is wrong
 	}
 	if len(args) == 0 { // one that is switched off is worth a word only when it is asked for, or nothing else is there
 		if on := slices.DeleteFunc(slices.Clone(uplinks), func(u config.Uplink) bool { return !u.Enabled }); len(on) > 0 {
@@ -54,14 +57,32 @@ func runDoctor(o options, args []string, stdout io.Writer) int {
 		}
 	}
 	code := exitOK
+	var all []examined
 	for _, u := range uplinks {
-		if len(uplinks) > 1 {
+		if len(uplinks) > 1 && !o.json {
 			fmt.Fprintf(stdout, "%s:\n", u.Name)
 		}
 		opts.Uplink = u
-		if c := doctor.Run(ctx, opts, stdout); code == exitOK {
-			code = c
+		e := examined{Uplink: u.Name}
+		e.Findings = doctor.Examine(ctx, opts, func(f doctor.Finding) {
+			if !o.json {
+				doctor.Print(stdout, f)
+			}
+		})
+		if e.Code = doctor.Code(e.Findings); code == exitOK {
+			code = e.Code
 		}
+		all = append(all, e)
+	}
+	if o.json && !printJSON(all, stdout, stderr) {
+		return exitFailed
 	}
 	return code
+}
+
+// examined is an uplink in the doctor's JSON.
+type examined struct {
+	Uplink   string           `json:"uplink"` // "" when there is no usable configuration
+	Code     int              `json:"exit_code"`
+	Findings []doctor.Finding `json:"findings"`
 }

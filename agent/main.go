@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -34,13 +35,18 @@ const (
 const usage = `wguplink brings a community router's mesh online: WireGuard and VXLAN to a gateway.
 
 Usage:
-  wguplink run                 run the uplinks of /etc/config/wguplink until SIGTERM; SIGHUP reads it again
+  wguplink run                 run the uplinks of /etc/config/wguplink; SIGHUP reads it again,
+                               SIGTERM ends it and leaves the tunnels, SIGINT takes them down
+  wguplink down                remove what a stopped agent has left in place for the next one
   wguplink status [--json] [UPLINK]
                                what each uplink does, and why
   wguplink reconnect [GATEWAY] switch to that gateway, or to any other, without a gap
-  wguplink doctor [UPLINK]     try each stage in the foreground, and say what is wrong and what helps
-  wguplink config check        print every problem of the configuration
-  wguplink key show [UPLINK]   print the public key
+  wguplink doctor [--json] [UPLINK]
+                               try each stage in the foreground, and say what is wrong and what helps
+  wguplink config check [--json]
+                               print every problem of the configuration
+  wguplink key show [--json] [UPLINK]
+                               print the public key
   wguplink locations [UPLINK]  print what the broker allows as option location
   wguplink wireguard-go IF     userspace WireGuard for one interface (started by the agent itself)
   wguplink wgpeerselector …    the drop-in for Gluon's wgpeerselector, also by that name; see its --help
@@ -105,12 +111,14 @@ func command(args []string, stdout, stderr io.Writer) int {
 	switch verb {
 	case "run":
 		run = func() int { return runAgent(o, stderr) }
+	case "down":
+		run = func() int { return takeDown(o, stderr) }
 	case "status":
 		about(func(u []config.Uplink) int { return showStatus(o, u, stdout, stderr) })
 	case "reconnect":
 		most, run = 1, func() int { return reconnect(o, rest, stdout, stderr) }
 	case "doctor":
-		most, run = 1, func() int { return runDoctor(o, rest, stdout) }
+		most, run = 1, func() int { return runDoctor(o, rest, stdout, stderr) }
 	case "config check":
 		run = func() int { return checkConfig(o, stdout, stderr) }
 	case "key show":
@@ -134,6 +142,10 @@ func command(args []string, stdout, stderr io.Writer) int {
 		return exitUsage
 	default:
 		fmt.Fprintf(stderr, "wguplink: no command %q; see wguplink --help\n", verb)
+		return exitUsage
+	}
+	if o.json && !slices.Contains([]string{"status", "doctor", "config check", "key show"}, verb) {
+		fmt.Fprintf(stderr, "wguplink %s: no option \"--json\"; see wguplink --help\n", verb)
 		return exitUsage
 	}
 	if len(rest) > most {

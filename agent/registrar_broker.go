@@ -6,9 +6,11 @@ import (
 	"context"
 	"net/netip"
 	"os"
+	"slices"
 
 	"wguplink/agent/broker"
 	"wguplink/agent/config"
+	"wguplink/agent/destinations"
 	"wguplink/agent/registration"
 	"wguplink/agent/wan"
 	"wguplink/peerselector"
@@ -18,11 +20,12 @@ import (
 var newRegistrar = func(s registration.Source) (registration.Registrar, error) {
 	header := broker.Identify("/", broker.Board{})
 	p := pathOf(s)
+	dial := p.ByName().DialContext
 	switch s.Protocol {
 	case config.Parker:
 		return broker.NewParker(broker.ParkerOptions{
 			Bases: s.Brokers, SigningKey: s.ConfigKey, CAFile: s.CA, Pins: s.Pins, Timeout: s.Timeout, Header: header,
-			Dial: p.DialContext, Version: broker.Release("/"), V6MTU: func() (int, error) { return v6MTU(s.WANDevice, p) },
+			Dial: dial, Version: broker.Release("/"), V6MTU: func() (int, error) { return v6MTU(s.WANDevice, p) },
 			Ingress: s.LimitIngress, Egress: s.LimitEgress,
 		})
 	case config.FFAC:
@@ -31,7 +34,7 @@ var newRegistrar = func(s registration.Source) (registration.Registrar, error) {
 			name, _ = os.Hostname() // an empty one is refused with the way out
 		}
 		return broker.NewFFAC(broker.FFACOptions{
-			URLs: s.Brokers, NodeName: name, CAFile: s.CA, Pins: s.Pins, Timeout: s.Timeout, Header: header, Dial: p.DialContext,
+			URLs: s.Brokers, NodeName: name, CAFile: s.CA, Pins: s.Pins, Timeout: s.Timeout, Header: header, Dial: dial,
 		})
 	}
 	return newClient(s)
@@ -39,8 +42,11 @@ var newRegistrar = func(s registration.Source) (registration.Registrar, error) {
 
 // pathOf is the way to the servers.
 func pathOf(s registration.Source) wan.Path {
-	own := config.Uplink{Protocol: s.Protocol, Interface: s.Interface}
-	return wan.Path{Mark: s.FwMark, DNS: s.DNS, Own: own.Owns}
+	tunnel := config.Uplink{Protocol: s.Protocol, Interface: s.Interface}
+	own := func(name string) bool { return tunnel.Owns(name) || slices.Contains(s.Mesh, name) }
+	to := new(wan.Targets)
+	to.Set(destinations.Brokers(s.Brokers))
+	return wan.Path{Mark: s.FwMark, DNS: s.DNS, Own: own, To: to}
 }
 
 // v6MTU is what IPv6 packets of the WAN may have, in bytes.
@@ -71,6 +77,7 @@ var listLocations = func(ctx context.Context, u config.Uplink) ([]string, error)
 func newClient(s registration.Source) (*broker.Client, error) {
 	return broker.New(broker.Options{
 		Bases: s.Brokers, CAFile: s.CA, Pins: s.Pins, Timeout: s.Timeout, Domain: s.Domain, Location: s.Location, OwnChoice: s.OwnChoice,
-		Header: broker.Identify("/", broker.Board{}), Dial: pathOf(s).DialContext, OwnLink: s.OwnLink,
+		Layer3: s.Layer3,
+		Header: broker.Identify("/", broker.Board{}), Dial: pathOf(s).ByName().DialContext, OwnLink: s.OwnLink,
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -26,7 +27,7 @@ import (
 	"wguplink/agent/wgpeerselector"
 )
 
-// runAgent runs all enabled uplinks until SIGTERM or SIGINT.
+// runAgent runs all enabled uplinks until SIGTERM, which leaves their tunnels in place, or SIGINT.
 func runAgent(o options, stderr io.Writer) int {
 	lowmem.Frugal()
 	if o.group != "" { // before there is any socket
@@ -60,6 +61,7 @@ func runAgent(o options, stderr io.Writer) int {
 	}
 	s.log = newLogger(stderr, &s.level)
 	s.hooks = true
+	s.clean = true
 	s.objects = func(a *agent) []ubus.Object { return []ubus.Object{api.Object(a)} }
 	s.loadKey = func(u config.Uplink) (identity.Identity, error) { return identity.Load(o.tree(), o.keyOptions(u)) }
 	return s.serve()
@@ -76,6 +78,7 @@ type service struct {
 	loadKey    func(config.Uplink) (identity.Identity, error)
 	objects    func(*agent) []ubus.Object
 	hooks      bool                            // whether hooks are run
+	clean      bool                            // whether what other uplinks have left is removed at the start
 	prepare    func() (undo func(), err error) // when the configuration is good; may be nil
 }
 
@@ -98,7 +101,7 @@ func (s *service) serve() int {
 		fmt.Fprintln(s.stderr, "make the run directory:", err)
 		return exitFailed
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	ctx, stop := untilSignal()
 	defer stop()
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
@@ -146,6 +149,11 @@ func (s *service) serve() int {
 			}
 		}
 	}()
+	if s.clean {
+		if err := s.removeUnknown(first); err != nil {
+			s.log.Warn("something of another uplink is left", "err", err)
+		}
+	}
 	s.log.Info("wguplink starts", "version", version, "variant", variant())
 	err = a.group.Run(ctx, first, a.changes)
 	stopHooks()
@@ -166,7 +174,46 @@ func spawner() tunnel.Spawner {
 	if !userspace.Supported {
 		return nil
 	}
-	return func(_ context.Context, ifname string) error { _, err := userspace.Spawn(ifname, nil); return err }
+	return func(_ context.Context, ifname, alias string) error {
+		_, err := userspace.Spawn(ifname, alias, nil)
+		return err
+	}
+}
+
+// untilSignal gives a context that ends with SIGTERM, whose cause has the tunnels left to the next agent, or with
+// SIGINT.
+func untilSignal() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		select {
+		case s := <-end:
+			if s == syscall.SIGTERM {
+				cancel(uplink.ErrLeave)
+			}
+			cancel(context.Canceled)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { signal.Stop(end); cancel(context.Canceled) }
+}
+
+// removeUnknown takes away what uplinks have left that are not in the configuration any more.
+func (s *service) removeUnknown(uplinks []config.Uplink) error {
+	tun, err := tunnel.Open(nil)
+	if err != nil {
+		return err
+	}
+	defer tun.Close()
+	gone, err := tun.RemoveUnknown(func(name string) bool {
+		wanted := func(u config.Uplink) bool { return u.Name == name && u.Enabled }
+		return slices.ContainsFunc(uplinks, wanted) || uplink.Running(s.run, name)
+	})
+	if len(gone) > 0 {
+		s.log.Info("removed what is left of uplinks that are not wanted any more", "uplinks", gone)
+	}
+	return err
 }
 
 // startHooks runs the hooks of the state folder. stop waits for those that are to hear of the end.

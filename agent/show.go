@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"golang.zx2c4.com/wireguard/wgctrl"
 
@@ -55,10 +55,7 @@ func showStatus(o options, uplinks []config.Uplink, stdout, stderr io.Writer) in
 		all = append(all, s)
 	}
 	if o.json {
-		enc := json.NewEncoder(stdout)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(all); err != nil {
-			fmt.Fprintln(stderr, err)
+		if !printJSON(all, stdout, stderr) {
 			return exitFailed
 		}
 		return code
@@ -90,19 +87,50 @@ func count(s *status.Snapshot) {
 	}
 }
 
+// ownGateway finds a gateway with this node's own key: the handshake would be one with itself. Without a key yet there is none.
+func ownGateway(o options, u config.Uplink) error {
+	own, err := identity.Public(o.tree(), o.keyOptions(u))
+	if err != nil {
+		return nil // identity.Check has said what is wrong, and a key that is still to be made is nobody else's
+	}
+	for _, g := range u.Gateways {
+		if [32]byte(g.PublicKey) == [32]byte(own) {
+			return config.Problem{
+				File: filepath.Join(o.config, config.Package), Section: g.Name, Option: "public_key", Value: own.String(),
+				Reason: "the key of this node itself", Allowed: "the key of the gateway",
+			}
+		}
+	}
+	return nil
+}
+
 // checkConfig prints every problem of the configuration, and of the keys that it names.
 func checkConfig(o options, stdout, stderr io.Writer) int {
+	var all []error
 	cfg, err := o.load()
 	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return exitFailed
+		cfg = &config.Config{}
+		all = append(all, err)
 	}
-	code := exitOK
 	for _, u := range cfg.Uplinks {
 		if err := identity.Check(o.tree(), o.keyOptions(u)); err != nil {
-			fmt.Fprintln(stderr, err)
-			code = exitFailed
+			all = append(all, err)
+		} else if err := ownGateway(o, u); err != nil {
+			all = append(all, err)
 		}
+	}
+	code := exitOK
+	if len(all) > 0 {
+		code = exitFailed
+	}
+	if o.json {
+		if !printJSON(checked(o, cfg, all), stdout, stderr) {
+			return exitFailed
+		}
+		return code
+	}
+	for _, err := range all {
+		fmt.Fprintln(stderr, err)
 	}
 	if code == exitOK {
 		fmt.Fprintf(stdout, "%s/%s: %d uplinks, no problem\n", o.config, config.Package, len(cfg.Uplinks))
@@ -135,20 +163,30 @@ func showLocations(uplinks []config.Uplink, stdout, stderr io.Writer) int {
 // showKey prints public keys, one a line; with several uplinks their names in front.
 func showKey(o options, uplinks []config.Uplink, stdout, stderr io.Writer) int {
 	code := exitOK
+	all := []shownKey{}
 	for _, u := range uplinks {
 		key, err := identity.Public(o.tree(), o.keyOptions(u))
+		if errors.Is(err, os.ErrNotExist) {
+			err = fmt.Errorf("uplink %s has no key yet; the agent makes one when it starts", u.Name)
+		}
+		shown := shownKey{Uplink: u.Name}
 		switch {
-		case errors.Is(err, os.ErrNotExist):
-			fmt.Fprintf(stderr, "uplink %s has no key yet; the agent makes one when it starts\n", u.Name)
-			code = exitFailed
 		case err != nil:
-			fmt.Fprintln(stderr, err)
-			code = exitFailed
+			code, shown.Problem = exitFailed, err.Error()
+			if !o.json {
+				fmt.Fprintln(stderr, err)
+			}
+		case o.json:
+			shown.PublicKey = key.String()
 		case len(uplinks) == 1:
 			fmt.Fprintln(stdout, key)
 		default:
 			fmt.Fprintln(stdout, u.Name, key)
 		}
+		all = append(all, shown)
+	}
+	if o.json && !printJSON(all, stdout, stderr) {
+		return exitFailed
 	}
 	return code
 }

@@ -14,6 +14,9 @@ import (
 	"strings"
 
 	"wguplink/peerselector"
+
+	"wguplink/agent/names"
+	"wguplink/agent/printable"
 )
 
 var errNotJSON = errors.New("the answer is not JSON")
@@ -23,9 +26,11 @@ const maxLocations = 256
 
 // parseV2 reads {"Endpoint": {"Address": host, "Port": "40011", "AllowedIPs": ["fe80::…"], "PublicKey": K}}, the answer of
 // freifunkMUC/wgkex to v2. Port may be a number as well. Unknown keys are skipped; known ones that occur twice, or that
-// hold anything but one sane gateway, are an error. own and ownLink are ours; the gateway must have others.
-func parseV2(body []byte, own peerselector.Key, ownLink netip.Addr) (peerselector.Peer, error) {
+// hold anything but one sane gateway, are an error. own and ownLink are ours; the gateway must have others. With layer3 the
+// gateway's address in the tunnel is no link-local one, and prefixes that it routes may follow.
+func parseV2(body []byte, own peerselector.Key, ownLink netip.Addr, layer3 bool) (peerselector.Peer, error) {
 	var p peerselector.Peer
+	body = withoutBOM(body)
 	if err := checkJSON(body); err != nil {
 		return p, err
 	}
@@ -53,7 +58,10 @@ func parseV2(body []byte, own peerselector.Key, ownLink netip.Addr) (peerselecto
 	if k == own {
 		return p, bad("Endpoint.PublicKey", key, "another key than our own")
 	}
-	link, err := parseAllowed(allowed)
+	link, prefixes, err := parseAllowed(allowed)
+	if layer3 {
+		link, prefixes, err = parseRouted(allowed)
+	}
 	if err != nil {
 		return p, err
 	}
@@ -65,13 +73,14 @@ func parseV2(body []byte, own peerselector.Key, ownLink netip.Addr) (peerselecto
 		PublicKey:   k,
 		Endpoints:   []string{net.JoinHostPort(host, strconv.Itoa(int(port)))},
 		LinkAddress: link,
-		AllowedIPs:  []netip.Prefix{netip.PrefixFrom(link, link.BitLen())},
+		AllowedIPs:  prefixes,
 		Preferred:   true,
 	}, nil
 }
 
 // parseV1 reads {"Message": "OK"}.
 func parseV1(body []byte) error {
+	body = withoutBOM(body)
 	if err := checkJSON(body); err != nil {
 		return err
 	}
@@ -88,6 +97,7 @@ func parseV1(body []byte) error {
 // parseLocations reads {"locations": ["MUC", "Vienna"]}.
 func parseLocations(body []byte) ([]string, error) {
 	const want = "a list of names"
+	body = withoutBOM(body)
 	if err := checkJSON(body); err != nil {
 		return nil, err
 	}
@@ -102,7 +112,7 @@ func parseLocations(body []byte) ([]string, error) {
 	names := make([]string, 0, len(list))
 	for i, raw := range list {
 		s, ok := text(raw)
-		if !ok || s == "" || len(s) > 100 || printable(s, 100) != s {
+		if !ok || s == "" || len(s) > 100 || printable.Text(s, 100) != s {
 			return nil, bad(fmt.Sprintf("locations[%d]", i), raw, "a short printable name")
 		}
 		names = append(names, s)
@@ -112,6 +122,7 @@ func parseLocations(body []byte) ([]string, error) {
 
 // parseError reads {"error": {"message": …}}.
 func parseError(body []byte) (string, bool) {
+	body = withoutBOM(body)
 	if !json.Valid(body) {
 		return "", false
 	}
@@ -126,12 +137,16 @@ func parseError(body []byte) (string, bool) {
 	return text(in[0])
 }
 
+// withoutBOM leaves out the mark that some editors and servers put before UTF-8 text (RFC 8259 section 8.1 lets a parser
+// ignore it).
+func withoutBOM(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\ufeff")) }
+
 func checkJSON(body []byte) error {
 	switch {
 	case len(bytes.TrimSpace(body)) == 0:
 		return fmt.Errorf("%w but empty", errNotJSON)
 	case !json.Valid(body):
-		return fmt.Errorf("%w, it starts with %q", errNotJSON, printable(string(body), 60))
+		return fmt.Errorf("%w, it starts with %q", errNotJSON, printable.Text(string(body), 60))
 	}
 	return nil
 }
@@ -175,7 +190,7 @@ func bad(field string, raw []byte, want string) error {
 	if raw == nil {
 		return fmt.Errorf("%s is missing, want %s", field, want)
 	}
-	return fmt.Errorf("%s is %s, want %s", field, printable(string(raw), 60), want)
+	return fmt.Errorf("%s is %s, want %s", field, printable.Text(string(raw), 60), want)
 }
 
 func text(raw json.RawMessage) (string, bool) {
@@ -233,28 +248,6 @@ func parseKey(s string, ok bool) (peerselector.Key, bool) {
 	return k, k != peerselector.Key{}
 }
 
-// parseAllowed gives the gateway's address in the tunnel, which is the first entry. The others are not used, but one that
-// would route something else to this gateway shows that it is not what we take it for.
-func parseAllowed(raw json.RawMessage) (netip.Addr, error) {
-	const want = "a list of link-local addresses (fe80::/10), each alone or with /128"
-	list, ok := array(raw)
-	if !ok || len(list) == 0 {
-		return netip.Addr{}, bad("Endpoint.AllowedIPs", raw, want)
-	}
-	var first netip.Addr
-	for i, e := range list {
-		s, ok := text(e)
-		a, err := netip.ParseAddr(strings.TrimSuffix(s, "/128"))
-		if !ok || err != nil || !a.Is6() || a.Is4In6() || a.Zone() != "" || !a.IsLinkLocalUnicast() {
-			return netip.Addr{}, bad(fmt.Sprintf("Endpoint.AllowedIPs[%d]", i), e, "a link-local address (fe80::/10), alone or with /128")
-		}
-		if i == 0 {
-			first = a
-		}
-	}
-	return first, nil
-}
-
 // parseHost takes a name in DNS syntax or an address that a gateway can have.
 func parseHost(s string, ok bool) (string, bool) {
 	if !ok {
@@ -268,21 +261,9 @@ func parseHost(s string, ok bool) (string, bool) {
 	}
 	if a, err := netip.ParseAddr(s); err == nil {
 		a = a.Unmap()
-		return a.String(), plausible(a)
+		return a.String(), names.Unicast(a)
 	}
 	return s, dnsName(s)
-}
-
-var (
-	thisNet  = netip.MustParsePrefix("0.0.0.0/8")   // RFC 1122 section 3.2.1.3
-	reserved = netip.MustParsePrefix("240.0.0.0/4") // RFC 1112 section 4, with the broadcast address
-	v4compat = netip.MustParsePrefix("::/96")       // RFC 4291 section 2.5.5.1
-)
-
-// plausible leaves private addresses in: a mesh may have its gateways in one.
-func plausible(a netip.Addr) bool {
-	return a.Zone() == "" && !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() && !a.IsLinkLocalUnicast() &&
-		!thisNet.Contains(a) && !reserved.Contains(a) && !v4compat.Contains(a)
 }
 
 // dnsName checks the syntax of RFC 1035 section 2.3.1, with underscores. A name that ends in a number is none: resolvers
@@ -309,25 +290,4 @@ func dnsName(s string) bool {
 
 func alnum(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-}
-
-// printable gives at most n characters of s in one line: what is not printable, or would turn the text around, becomes a
-// question mark.
-func printable(s string, n int) string {
-	var b strings.Builder
-	for _, r := range s {
-		if n == 0 {
-			b.WriteString("…")
-			break
-		}
-		n--
-		switch {
-		case r == '\n' || r == '\t':
-			r = ' '
-		case !strconv.IsPrint(r):
-			r = '?'
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
 }

@@ -76,7 +76,7 @@ func TestParseV2(t *testing.T) {
 		{"other case is another key", `{"endpoint":7,` + endpoint(nil)[1:], "gw2.example.org", "gw2.example.org:40002"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := parseV2([]byte(tt.body), key(t, ownKey), netip.MustParseAddr(ownLink))
+			got, err := parseV2([]byte(tt.body), key(t, ownKey), netip.MustParseAddr(ownLink), false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -149,7 +149,7 @@ func TestParseV2Bad(t *testing.T) {
 		{"address hostile", endpoint(map[string]string{"Address": `"a` + "\u202e\u009b\x7f" + `b"`}), `Endpoint.Address is "a???b", want`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := parseV2([]byte(tt.body), key(t, ownKey), netip.MustParseAddr(ownLink))
+			got, err := parseV2([]byte(tt.body), key(t, ownKey), netip.MustParseAddr(ownLink), false)
 			if err == nil {
 				t.Fatalf("taken as %+v", got)
 			}
@@ -221,7 +221,7 @@ func FuzzParseV2(f *testing.F) {
 	}
 	own, link := key(f, ownKey), netip.MustParseAddr(ownLink)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		p, err := parseV2(body, own, link)
+		p, err := parseV2(body, own, link, false)
 		if err != nil {
 			if n := len([]rune(err.Error())); n > 250 {
 				t.Errorf("message of %d characters", n)

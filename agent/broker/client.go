@@ -8,12 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
+	"wguplink/agent/httpc"
+	"wguplink/agent/printable"
 	"wguplink/peerselector"
 )
 
@@ -25,7 +26,7 @@ const (
 )
 
 // PinOnly as Options.CAFile stands for "no authority": the pin of the broker's own key is the only check.
-const PinOnly = "none"
+const PinOnly = httpc.PinOnly
 
 // DefaultTimeout is Options.Timeout when that is not set.
 const DefaultTimeout = 10 * time.Second
@@ -45,10 +46,12 @@ type Options struct {
 	Timeout time.Duration
 	// Domain is sent as it is. Location is sent to v2 only, and only when it is set.
 	Domain, Location string
+	// Layer3 says that the gateways have plain addresses in the tunnel and may route prefixes, not link-local ones.
+	Layer3 bool
 	// OwnChoice has the broker told the key by v1 only, which names no gateway.
 	OwnChoice bool
 	// Header is sent with each request; see Identify.
-	Header http.Header
+	Header map[string][]string
 	// Dial makes every connection. It resolves the name and marks the socket.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// OwnLink is our own address in the tunnel: a gateway that claims it is refused. It may be left out.
@@ -78,14 +81,22 @@ func New(o Options) (*Client, error) {
 // Register makes our key known and gives the gateways that the broker named. The brokers are asked in the configured
 // order, from a random one on, so that the load spreads: v2 first, v1 when that fails, then the next broker. A broker that
 // cannot be connected to is not tried with v1; nor is one that sent a Retry-After, and it is left alone until that is
-// over. The error is an *Error.
+// over; nor is one that has no gateway online, since it has made the key known before it found that out. The error is an
+// *Error.
 func (c *Client) Register(ctx context.Context, key peerselector.Key) (Answer, error) {
-	var a Answer
+	var a, taken Answer
 	good, failed := c.inTurn(ctx, func(base *url.URL) (bool, *Error) {
 		var e *Error
 		a, e = c.registerAt(ctx, base, key)
+		var said *SaidError
+		if e != nil && errors.As(e.Err, &said) && said.NoGateway && taken.API == "" {
+			taken = Answer{Broker: base.String(), API: "v2"}
+		}
 		return a.API != "", e
 	})
+	if !good && taken.API != "" { // no other broker had a gateway to name
+		a, good = taken, true
+	}
 	return result(a, good, failed)
 }
 
@@ -104,14 +115,19 @@ func (c *Client) registerAt(ctx context.Context, base *url.URL, key peerselector
 		a.API, a.Peers = "v2", []peerselector.Peer{peer}
 		return a, nil
 	}
-	var ce *connectError
-	if errors.As(e2.Err, &ce) || e2.RetryAfter > 0 || ctx.Err() != nil {
+	var ce *httpc.ConnectError
+	var said *SaidError
+	if errors.As(e2.Err, &ce) || e2.RetryAfter > 0 || ctx.Err() != nil || errors.As(e2.Err, &said) && said.NoGateway {
 		return Answer{}, e2
 	}
 	e1 := c.v1(ctx, base, key)
 	if e1 == nil {
 		a.API = "v1"
 		return a, &Error{Kind: e2.Kind, Err: fmt.Errorf("v2: %w", e2.Err)}
+	}
+	var again *SaidError
+	if errors.As(e1.Err, &again) && said != nil && again.Hint == said.Hint {
+		said.Hint = "" // once is enough
 	}
 	return Answer{}, &Error{
 		Kind: max(e1.Kind, e2.Kind), RetryAfter: e1.RetryAfter,
@@ -124,7 +140,7 @@ func (c *Client) v2(ctx context.Context, base *url.URL, key peerselector.Key) (p
 	if e != nil {
 		return peerselector.Peer{}, e
 	}
-	peer, err := parseV2(r.body, key, c.o.OwnLink)
+	peer, err := parseV2(r.body, key, c.o.OwnLink, c.o.Layer3)
 	if err != nil {
 		return peerselector.Peer{}, r.malformed(err)
 	}
@@ -154,11 +170,32 @@ func (c *Client) post(ctx context.Context, u *url.URL, q request) (reply, *Error
 	if err != nil {
 		return reply{}, &Error{Kind: Unreachable, Err: err}
 	}
-	r, e := c.exchange(ctx, http.MethodPost, u, body)
+	r, e := c.exchange(ctx, "POST", u, body)
 	if e != nil {
 		return reply{}, e
 	}
-	return r, r.check()
+	e = r.check()
+	var said *SaidError
+	if e != nil && errors.As(e.Err, &said) {
+		c.interpret(said)
+	}
+	return r, e
+}
+
+// The texts of wgkex that say more, or less, than they mean (freifunkMUC/wgkex, wgkex/broker/app.py).
+const (
+	saysInternal  = "An internal error has occurred" // for a key or a domain that it does not take
+	saysNoGateway = "no gateway online"
+)
+
+// interpret adds what is known of a text.
+func (c *Client) interpret(said *SaidError) {
+	switch {
+	case strings.HasPrefix(said.Text, saysInternal):
+		said.Hint = fmt.Sprintf("brokers say so when they do not know the domain: is option domain '%s' right?", printable.Text(c.o.Domain, 60))
+	case strings.HasPrefix(said.Text, saysNoGateway):
+		said.NoGateway = true
+	}
 }
 
 // Locations gives the names that Options.Location may have. It is nil without an error when the broker knows no such
@@ -166,8 +203,8 @@ func (c *Client) post(ctx context.Context, u *url.URL, q request) (reply, *Error
 func (c *Client) Locations(ctx context.Context) ([]string, error) {
 	var names []string
 	good, failed := c.inTurn(ctx, func(base *url.URL) (bool, *Error) {
-		r, e := c.exchange(ctx, http.MethodGet, base.JoinPath(pathLocations), nil)
-		if e == nil && (r.status == http.StatusNotFound || r.html()) {
+		r, e := c.exchange(ctx, "GET", base.JoinPath(pathLocations), nil)
+		if e == nil && (r.status == 404 || r.html()) {
 			return true, nil
 		}
 		if e == nil {

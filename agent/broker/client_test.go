@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/textproto"
 	"net/url"
 	"os"
 	"strings"
@@ -80,6 +81,12 @@ func TestVectors(t *testing.T) {
 				if d := cmp.Diff(gateway(t, "gw2.example.org", "gw2.example.org:40002"), a.Peers[0], addrCmp, prefixCmp); d != "" || a.Fallback != nil {
 					t.Error(d, a.Fallback)
 				}
+			case strings.Contains(v.body, saysNoGateway):
+				a, err := c.Register(testContext(t), key(t, ownKey))
+				if err != nil || a.API != "v2" || len(a.Peers) != 0 {
+					t.Fatalf("got %+v, %v", a, err)
+				}
+				checkError(t, a.Fallback, Refused, "status 400 Bad Request", saysNoGateway)
 			default:
 				text := "content type text/html; charset=utf-8"
 				if strings.HasPrefix(v.body, "{") {
@@ -120,7 +127,7 @@ func TestRequests(t *testing.T) {
 		t.Error(d, err)
 	}
 	header := func(more ...string) http.Header {
-		h := http.Header{"User-Agent": {"gluon/1 (b)"}, "X-Board-Name": {"bEvil: 1"}, "Accept": {"application/json"}, "Connection": {"close"}}
+		h := http.Header{"User-Agent": {"gluon/1 (b)"}, "X-Board-Name": {"bEvil: 1"}, "Accept": {"application/json"}, "Accept-Encoding": {"identity"}, "Connection": {"close"}}
 		if len(more) > 0 {
 			h.Set("Content-Type", "application/json")
 		}
@@ -328,7 +335,7 @@ func TestRetryAfterHeader(t *testing.T) {
 		if tt.date != "" {
 			h.Set("Date", tt.date)
 		}
-		if got := retryAfter(h, now); got != tt.want {
+		if got := retryAfter(textproto.MIMEHeader(h), now); got != tt.want {
 			t.Errorf("%q: %v, want %v", tt.value, got, tt.want)
 		}
 	}

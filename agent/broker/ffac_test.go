@@ -60,10 +60,25 @@ func TestFFAC(t *testing.T) {
 		want string // "" when it is good
 	}{
 		{"200", answer{status: 200, body: "ok"}, 0, ""},
+		{"as a page's type", answer{status: 200, ctype: "text/html; charset=utf-8", body: "OK\n"}, 0, ""},
+		{"message", ok(`{"Message":"OK"}`), 0, ""},
+		{"message with BOM", ok("\ufeff" + `{"Message":"OK"}`), 0, ""},
 		{"201", ok(`{"id": 1}`), 0, ""},
 		{"204", answer{status: 204}, 0, ""},
 		{"299", answer{status: 299}, 0, ""},
 		{"large", answer{status: 200, body: strings.Repeat("x", 2*maxBody)}, 0, ""},
+		{"error in 200", ok(`{"Message":"Error adding key: Not a valid Wireguard public key: K."}`), Refused,
+			`status 200 OK: "Error adding key: Not a valid Wireguard public key: K."`},
+		{"another message in 200", ok(`{"Message":"try later"}`), Refused, `"try later"`},
+		{"text in 200", answer{status: 200, ctype: "text/plain", body: "Error adding key: git\n"}, Refused, `"Error adding key: git"`},
+		{"error member in 200", failing(200, "no"), Refused, `"no"`},
+		{"portal", answer{status: 200, ctype: "text/html", body: "<html>"}, Malformed, "content type text/html: not an answer of a registration"},
+		{"text in 400", answer{status: 400, ctype: "text/plain", body: "Error adding key: node_name\nmissing\x1b[2J"}, Refused,
+			`status 400 Bad Request: "Error adding key: node_name missing?[2J"`},
+		{"text of a page's type", answer{status: 400, ctype: "text/html; charset=utf-8", body: "Error adding key: x"}, Refused, `"Error adding key: x"`},
+		{"message in 400", answer{status: 400, ctype: "application/json", body: `{"Message":"Error"}`}, Refused, `status 400 Bad Request: "Error"`},
+		{"text in 500", answer{status: 500, ctype: "text/plain", body: "oops"}, Unreachable, `status 500 Internal Server Error: "oops"`},
+		{"exists in 500", answer{status: 500, ctype: "text/plain", body: "already exists"}, Unreachable, "already exists"},
 		{"302", answer{status: 302, header: http.Header{"Location": {"/login"}}}, Malformed, `status 302 with redirect to "/login"`},
 		{"304", answer{status: 304}, Malformed, "status 304"},
 		{"400", failing(400, "bad\nkey"), Refused, `status 400 Bad Request: "bad key"`},
@@ -92,6 +107,23 @@ func TestFFAC(t *testing.T) {
 			_, err = w.ffac(t, "node", "http://a.invalid/add", "http://none.invalid/add").Register(testContext(t), key(t, ownKey))
 			checkError(t, err, tt.kind, tt.want, "http://none.invalid/add")
 		})
+	}
+}
+
+// TestFFACKnown: the entry exists already, in the forms of all generations of the server.
+func TestFFACKnown(t *testing.T) {
+	for _, a := range []answer{
+		ok(`{"Message":"Error adding key: node_abcd already exists"}`),
+		{status: 400, ctype: "text/html; charset=utf-8", body: `{"Message":"Error adding key: node_abcd already exists"}`},
+		{status: 400, ctype: "text/plain", body: "Error adding key: node_abcd already exists"},
+		failing(409, "Error adding key: node_abcd already exists"),
+	} {
+		w := newWAN()
+		w.serve(t, "a.invalid", canned{"add": a})
+		got, err := w.ffac(t, "node", "http://a.invalid/add").Register(testContext(t), key(t, ownKey))
+		if err != nil || got.Known != "Error adding key: node_abcd already exists" || got.API != "ffac" || got.Fallback != nil {
+			t.Errorf("%+v: got %+v, %v", a, got, err)
+		}
 	}
 }
 

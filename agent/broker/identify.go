@@ -4,7 +4,7 @@ package broker
 
 import (
 	"io"
-	"net/http"
+	"net/textproto"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,7 +34,7 @@ func Release(root string) string { return headerValue(line(root, "lib/gluon/rele
 //
 // and the same values in X-Gluon-Version, X-Board-Name, X-Openwrt-Version, X-Kernel-Version, X-Target-Name and
 // X-Firmware-Version. What is not known is left out in both. Files are read below root, "/" on a router.
-func Identify(root string, board Board) http.Header {
+func Identify(root string, board Board) textproto.MIMEHeader {
 	gluon := headerValue(line(root, "lib/gluon/gluon-version"))
 	firmware := Release(root)
 	release := readFile(root, "etc/openwrt_release")
@@ -43,7 +43,7 @@ func Identify(root string, board Board) http.Header {
 	target := first(board.Target, shellValue(release, "DISTRIB_TARGET"))
 	kernel := first(board.Kernel, line(root, "proc/sys/kernel/osrelease"))
 
-	h := make(http.Header)
+	h := make(textproto.MIMEHeader)
 	var agent []string
 	add := func(header, value, inAgent string) {
 		if value == "" {

@@ -3,7 +3,7 @@
 package broker
 
 import (
-	"net/http"
+	"net/textproto"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,29 +26,29 @@ func TestIdentify(t *testing.T) {
 		name  string
 		files map[string]string
 		board Board
-		want  http.Header
+		want  textproto.MIMEHeader
 	}{
-		{"gluon", gluon, Board{}, http.Header{
+		{"gluon", gluon, Board{}, textproto.MIMEHeader{
 			"User-Agent":      {"gluon/v2023.2.4 (tplink,archer-c7-v2) OpenWrt/23.05.5 (kernel/5.15.167; ath79/generic) firmware/v2024.9.1-next"},
 			"X-Gluon-Version": {"v2023.2.4"}, "X-Board-Name": {"tplink,archer-c7-v2"}, "X-Openwrt-Version": {"23.05.5"},
 			"X-Kernel-Version": {"5.15.167"}, "X-Target-Name": {"ath79/generic"}, "X-Firmware-Version": {"v2024.9.1-next"},
 		}},
-		{"plain OpenWrt", openwrt, Board{}, http.Header{
+		{"plain OpenWrt", openwrt, Board{}, textproto.MIMEHeader{
 			"User-Agent":   {"(tplink,archer-c7-v2) OpenWrt/23.05.5 (kernel/5.15.167; ath79/generic)"},
 			"X-Board-Name": {"tplink,archer-c7-v2"}, "X-Openwrt-Version": {"23.05.5"},
 			"X-Kernel-Version": {"5.15.167"}, "X-Target-Name": {"ath79/generic"},
 		}},
-		{"ubus first", openwrt, Board{Name: "x", Kernel: "6.6.1", Release: "24.10.0", Target: "a/b"}, http.Header{
+		{"ubus first", openwrt, Board{Name: "x", Kernel: "6.6.1", Release: "24.10.0", Target: "a/b"}, textproto.MIMEHeader{
 			"User-Agent":   {"(x) OpenWrt/24.10.0 (kernel/6.6.1; a/b)"},
 			"X-Board-Name": {"x"}, "X-Openwrt-Version": {"24.10.0"}, "X-Kernel-Version": {"6.6.1"}, "X-Target-Name": {"a/b"},
 		}},
-		{"target only", nil, Board{Target: "a/b"}, http.Header{"User-Agent": {"(a/b)"}, "X-Target-Name": {"a/b"}}},
-		{"kernel only", nil, Board{Kernel: "6.6.1"}, http.Header{"User-Agent": {"(kernel/6.6.1)"}, "X-Kernel-Version": {"6.6.1"}}},
-		{"nothing", nil, Board{}, http.Header{"User-Agent": {"wguplink"}}},
-		{"hostile", map[string]string{"lib/gluon/release": "\x00\r\u202e é\n"}, Board{Name: "a\r\nX-Evil: 1"}, http.Header{
+		{"target only", nil, Board{Target: "a/b"}, textproto.MIMEHeader{"User-Agent": {"(a/b)"}, "X-Target-Name": {"a/b"}}},
+		{"kernel only", nil, Board{Kernel: "6.6.1"}, textproto.MIMEHeader{"User-Agent": {"(kernel/6.6.1)"}, "X-Kernel-Version": {"6.6.1"}}},
+		{"nothing", nil, Board{}, textproto.MIMEHeader{"User-Agent": {"wguplink"}}},
+		{"hostile", map[string]string{"lib/gluon/release": "\x00\r\u202e é\n"}, Board{Name: "a\r\nX-Evil: 1"}, textproto.MIMEHeader{
 			"User-Agent": {"(aX-Evil: 1)"}, "X-Board-Name": {"aX-Evil: 1"},
 		}},
-		{"long", nil, Board{Name: strings.Repeat("n", 10000)}, http.Header{
+		{"long", nil, Board{Name: strings.Repeat("n", 10000)}, textproto.MIMEHeader{
 			"User-Agent": {"(" + strings.Repeat("n", 512) + ")"}, "X-Board-Name": {strings.Repeat("n", 512)},
 		}},
 	} {

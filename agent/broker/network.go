@@ -16,6 +16,9 @@ import (
 
 	"wguplink/agent/mtu"
 	"wguplink/peerselector"
+
+	"wguplink/agent/names"
+	"wguplink/agent/printable"
 )
 
 // What is taken for a member that is absent.
@@ -26,13 +29,14 @@ const (
 
 // The limits of what a configuration may say.
 const (
-	maxRetry         = 86400 // seconds
-	maxKeepalive     = 65535 // seconds; 16 bits in the kernel's WireGuard
-	minMTU, maxMTU   = mtu.Least, 65535
-	maxConcentrators = 64           // the largest number of them in wgkex (wgkex/broker/parker.py)
-	maxConcentrator  = 99999999     // the id; the device's name, "wg_c" and the id, has at most 15 bytes
-	maxID            = 64           // bytes
-	maxTime          = 253402300799 // seconds since 1970; the end of the year 9999
+	minRetry         = 10                               // seconds; what wgkex wishes for at the most (PARKER.md)
+	maxRetry         = 86400                            // seconds
+	maxKeepalive     = 65535                            // seconds; 16 bits in the kernel's WireGuard
+	minMTU, maxMTU   = mtu.Least, 1500 - mtu.WireGuard4 // the second is what Ethernet leaves with an endpoint of IPv4
+	maxConcentrators = 64                               // the largest number of them in wgkex (wgkex/broker/parker.py)
+	maxConcentrator  = 99999999                         // the id; the device's name, "wg_c" and the id, has at most 15 bytes
+	maxID            = 64                               // bytes
+	maxTime          = 253402300799                     // seconds since 1970; the end of the year 9999
 )
 
 // parseNetwork reads the signed text of a Parker server (ffbs-ansible, etcdconfigweb.py; freifunkMUC/wgkex,
@@ -58,11 +62,12 @@ func parseNetwork(signed []byte, nonce string, own peerselector.Key) (*Network, 
 	if s, ok := text(m.raw["nonce"]); m.err == nil && (!ok || s != nonce || nonce == "") {
 		return nil, bad("nonce", m.raw["nonce"], fmt.Sprintf("%q, that of our request; is this an old answer, or somebody else's?", nonce))
 	}
-	n := &Network{Retry: m.seconds("retry", 1, maxRetry, defaultRetry)}
+	n := &Network{Retry: m.seconds("retry", minRetry, maxRetry, defaultRetry)}
 	if m.err != nil {
 		return nil, m.err
 	}
 	if m.raw["id"] == nil {
+		n.Warnings = m.warnings
 		return n, nil
 	}
 	n.ID = m.id()
@@ -70,7 +75,7 @@ func parseNetwork(signed []byte, nonce string, own peerselector.Key) (*Network, 
 		n.Time = time.Unix(m.number("time", 0, maxTime), 0).UTC()
 	}
 	n.Keepalive = m.seconds("wg_keepalive", 0, maxKeepalive, defaultKeepalive)
-	n.MTU = int(m.number("mtu", minMTU, maxMTU))
+	n.MTU = int(m.bounded("mtu", minMTU, maxMTU))
 	n.Address4, n.Address6 = m.address4(), m.address6(false)
 	n.Range4, n.Range6 = m.prefix("range4", 8, 32), m.prefix("range6", 16, 128)
 	if m.raw["xlat_range6"] != nil {
@@ -89,10 +94,29 @@ func parseNetwork(signed []byte, nonce string, own peerselector.Key) (*Network, 
 			n.Concentrators = append(n.Concentrators, c)
 		}
 	}
+	n.Warnings = m.warnings
+	if m.err == nil {
+		m.err = n.loops()
+	}
 	if m.err != nil {
 		return nil, m.err
 	}
 	return n, nil
+}
+
+// loops refuses an address of our own that is that of a concentrator's endpoint: packets to it would not leave the node.
+func (n *Network) loops() error {
+	for _, c := range n.Concentrators {
+		for _, e := range c.Peer.Endpoints {
+			a, err := netip.ParseAddrPort(e)
+			if err != nil || a.Addr() != n.Address4 && a.Addr() != n.Address6 {
+				continue
+			}
+			return fmt.Errorf("our own address %s is that of the endpoint of concentrator %d: its packets would not leave the node",
+				a.Addr(), c.ID)
+		}
+	}
+	return nil
 }
 
 // parseConcentrator reads one of the list; those before it are in n.
@@ -123,6 +147,9 @@ func parseConcentrator(name string, raw []byte, n *Network, own peerselector.Key
 		AllowedIPs: []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)},
 		Keepalive:  n.Keepalive,
 	}
+	if n.XLATRange6.IsValid() {
+		c.Peer.AllowedIPs = c.Peer.AllowedIPs[1:] // the translator leaves no IPv4 to send
+	}
 	return c, m.err
 }
 
@@ -140,16 +167,17 @@ func parseEndpoint(s string, ok bool) (string, bool) {
 	host, ok := h, dnsName(h)
 	if a, err := netip.ParseAddr(h); err == nil {
 		a = a.Unmap()
-		host, ok = a.String(), plausible(a) || a.IsLoopback() && a.Zone() == ""
+		host, ok = a.String(), names.Unicast(a) || a.IsLoopback() && a.Zone() == ""
 	}
 	return net.JoinHostPort(host, strconv.Itoa(int(port))), ok
 }
 
 // members are those of one object. The first error is kept, so that a caller may read on and look at it once.
 type members struct {
-	in  string // what the object is called; "" is the answer itself
-	raw map[string]json.RawMessage
-	err error
+	in       string // what the object is called; "" is the answer itself
+	raw      map[string]json.RawMessage
+	err      error
+	warnings []string
 }
 
 // read picks the named members; those that are null are left out.
@@ -180,10 +208,25 @@ func (m *members) number(name string, low, high int64) int64 {
 	return n
 }
 
+// bounded takes the nearest value for one that is out of bounds, with a warning: it is signed, and a node with a strange value
+// is better than one without a network.
+func (m *members) bounded(name string, low, high int64) int64 {
+	n, ok := wholeNumber(m.raw[name])
+	if !ok {
+		m.fail(name, "a whole number")
+		return low
+	}
+	taken := min(max(n, low), high)
+	if taken != n {
+		m.warnings = append(m.warnings, fmt.Sprintf("%s %d of the signed configuration is out of bounds: %d is taken", name, n, taken))
+	}
+	return taken
+}
+
 func (m *members) seconds(name string, low, high, absent int64) time.Duration {
 	n := absent
 	if m.raw[name] != nil {
-		n = m.number(name, low, high)
+		n = m.bounded(name, low, high)
 	}
 	return time.Duration(n) * time.Second
 }
@@ -195,7 +238,7 @@ func (m *members) id() string {
 		return strconv.FormatInt(n, 10)
 	}
 	s, ok := text(raw)
-	if !ok || s == "" || len(s) > maxID || printable(s, maxID) != s {
+	if !ok || s == "" || len(s) > maxID || printable.Text(s, maxID) != s {
 		m.fail("id", fmt.Sprintf("a whole number, or a printable text of at most %d bytes", maxID))
 	}
 	return s
@@ -204,7 +247,7 @@ func (m *members) id() string {
 func (m *members) address4() netip.Addr {
 	s, ok := text(m.raw["address4"])
 	a, err := netip.ParseAddr(s)
-	if !ok || err != nil || !a.Is4() || !plausible(a) {
+	if !ok || err != nil || !a.Is4() || !names.Unicast(a) {
 		m.fail("address4", "a unicast IPv4 address")
 	}
 	return a
@@ -213,7 +256,7 @@ func (m *members) address4() netip.Addr {
 func (m *members) address6(linkLocal bool) netip.Addr {
 	s, ok := text(m.raw["address6"])
 	a, err := netip.ParseAddr(s)
-	good := plausible(a) || linkLocal && a.IsLinkLocalUnicast() && a.Zone() == ""
+	good := names.Unicast(a) || linkLocal && a.IsLinkLocalUnicast() && a.Zone() == ""
 	if !ok || err != nil || !a.Is6() || a.Is4In6() || !good {
 		m.fail("address6", "a unicast IPv6 address")
 	}
@@ -225,7 +268,7 @@ func (m *members) prefix(name string, low, high int) netip.Prefix {
 	s, ok := text(m.raw[name])
 	p, err := netip.ParsePrefix(s)
 	four := strings.HasSuffix(name, "4")
-	if !ok || err != nil || p.Addr().Is4() != four || p.Addr().Is4In6() || p.Bits() < low || p.Bits() > high || !plausible(p.Masked().Addr()) {
+	if !ok || err != nil || p.Addr().Is4() != four || p.Addr().Is4In6() || p.Bits() < low || p.Bits() > high || !names.Unicast(p.Masked().Addr()) {
 		family := "IPv6"
 		if four {
 			family = "IPv4"

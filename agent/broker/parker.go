@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -18,6 +17,8 @@ import (
 
 	"wguplink/agent/mtu"
 	"wguplink/peerselector"
+
+	"wguplink/agent/signify"
 )
 
 // ParkerOptions is what a Parker is made from. Bases, SigningKey and Dial must be set; CAFile, Pins, Timeout, Header, Dial,
@@ -27,11 +28,11 @@ type ParkerOptions struct {
 	// "http://broker.example.org/api/v3/config".
 	Bases []*url.URL
 	// SigningKey is the network's.
-	SigningKey SigningKey
+	SigningKey signify.PublicKey
 	CAFile     string
 	Pins       [][32]byte
 	Timeout    time.Duration
-	Header     http.Header
+	Header     map[string][]string
 	Dial       func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Version is the firmware's, which the servers log: the content of /lib/gluon/release.
 	Version string
@@ -56,7 +57,7 @@ type Parker struct {
 
 // NewParker checks the options; it does no I/O.
 func NewParker(o ParkerOptions) (*Parker, error) {
-	if o.SigningKey == (SigningKey{}) {
+	if o.SigningKey == (signify.PublicKey{}) {
 		return nil, errors.New("broker: no signing key given; `option config_pubkey` needs the network's")
 	}
 	if o.Nonce == nil {
@@ -109,7 +110,7 @@ func (p *Parker) ask(ctx context.Context, base *url.URL, key peerselector.Key) (
 	}
 	u := *base
 	u.RawQuery = p.query(key, nonce)
-	r, e := p.exchange(ctx, http.MethodGet, &u, nil)
+	r, e := p.exchange(ctx, "GET", &u, nil)
 	if e == nil {
 		e = r.check()
 	}
@@ -130,7 +131,7 @@ func (p *Parker) ask(ctx context.Context, base *url.URL, key peerselector.Key) (
 
 // verify reads a response, which must be signed, and made for this nonce.
 func (p *Parker) verify(response []byte, nonce string, key peerselector.Key) (*Network, error) {
-	signed, err := p.opts.SigningKey.open(response)
+	signed, err := p.opts.SigningKey.Open(response)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"wguplink/peerselector"
+
+	"wguplink/agent/signify"
 )
 
 // configServer answers the path /config with what respond makes of the request's nonce, and keeps the requests.
@@ -53,7 +55,7 @@ func (s signer) good(nonce string) string { return s.sign(network("nonce", `"`+n
 func (w *wan) parker(t testing.TB, o ParkerOptions, urls ...string) *Parker {
 	t.Helper()
 	o.Bases, o.Dial = bases(t, urls...), w.dial
-	if o.SigningKey == (SigningKey{}) {
+	if o.SigningKey == (signify.PublicKey{}) {
 		o.SigningKey = newSigner(1).key()
 	}
 	if o.Timeout == 0 {
@@ -239,7 +241,7 @@ func TestParkerNextServer(t *testing.T) {
 		{"text cut off", respond(func(nonce string) string { return s.good(nonce)[:200] }), Malformed, "the answer is not signed: it has one line only"},
 		{"unsigned", respond(func(nonce string) string { return network("nonce", `"`+nonce+`"`) }), Malformed, "the answer is not signed: it has one line only"},
 		{"signed nonsense", respond(func(string) string { return s.sign("x\n") }), Malformed, `status 200, content type text/plain: the answer is not JSON, it starts with "x "`},
-		{"signed and wrong", respond(func(nonce string) string { return s.sign(network("nonce", `"`+nonce+`"`, "mtu", "0")) }), Malformed, "mtu is 0, want a whole number"},
+		{"signed and wrong", respond(func(nonce string) string { return s.sign(network("nonce", `"`+nonce+`"`, "mtu", `"x"`)) }), Malformed, `mtu is "x", want a whole number`},
 		{"our own key", respond(func(nonce string) string {
 			return s.sign(network("nonce", `"`+nonce+`"`, "concentrators", "["+conc("pubkey", `"`+ownKey+`"`)+"]"))
 		}), Malformed, "concentrators[0].pubkey is \"" + ownKey + "\", want another key than our own"},
@@ -273,7 +275,7 @@ func TestParkerLimit(t *testing.T) {
 		return s.sign(network("nonce", `"`+nonce+`"`, "x", `"`+strings.Repeat("x", maxBody-len(plain))+`"`))
 	}})
 	a := configured(t, w.parker(t, ParkerOptions{}, "http://a.invalid/config"), "http://a.invalid/config")
-	if n := len(a.Network.Config); n != maxBody-signatureLine {
+	if n := len(a.Network.Config); n != maxBody-100 {
 		t.Errorf("signed text of %d bytes", n)
 	}
 }

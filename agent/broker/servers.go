@@ -8,17 +8,19 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net/http"
+	"net/textproto"
 	"net/url"
 	"sync"
 	"time"
+
+	"wguplink/agent/printable"
 )
 
 // servers are asked in turn, whatever the protocol. It holds no connection between calls.
 type servers struct {
 	o      Options // of these Domain, Location and OwnLink are for wgkex alone
 	bases  []*url.URL
-	header http.Header
+	header textproto.MIMEHeader
 
 	mu   sync.Mutex
 	held []hold // per base
@@ -50,7 +52,7 @@ func newServers(o Options, accept string) (*servers, error) {
 	if o.Intn == nil {
 		o.Intn = random
 	}
-	s := &servers{o: o, header: make(http.Header), held: make([]hold, len(o.Bases))}
+	s := &servers{o: o, header: make(textproto.MIMEHeader), held: make([]hold, len(o.Bases))}
 	for _, u := range o.Bases {
 		if err := checkBase(u); err != nil {
 			return nil, err
@@ -81,7 +83,7 @@ func checkBase(u *url.URL) error {
 	case u.User != nil: // not printed: it holds a password
 		return fmt.Errorf("broker: URL for host %q has a user name in it; %s", u.Host, want)
 	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.Opaque != "", u.RawQuery != "", u.Fragment != "":
-		return fmt.Errorf("broker: URL %q; %s", printable(u.String(), 200), want)
+		return fmt.Errorf("broker: URL %q; %s", printable.Text(u.String(), 200), want)
 	}
 	return nil
 }

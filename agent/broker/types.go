@@ -11,7 +11,8 @@ import (
 
 // Answer is what a successful registration brought.
 type Answer struct {
-	// Peers are the gateways that the broker named. It is empty after v1: use the configured list.
+	// Peers are the gateways that the broker named. It is empty after v1, and after v2 when no gateway is online (Fallback
+	// says so then): use the configured list.
 	Peers []peerselector.Peer
 	// Broker is the base URL of the broker that answered.
 	Broker string
@@ -20,6 +21,9 @@ type Answer struct {
 	// Fallback says what went wrong before this answer came: with v2 at this broker, or with the brokers asked earlier.
 	// It is nil when the first request was answered well. It is of type *Error.
 	Fallback error
+	// Known is what FFAC's server said when it had this node's name and key already, or those of another node that look the
+	// same to it; "" otherwise.
+	Known string
 	// Network is what a signed configuration says; nil with all other protocols. Its gateways are the only ones there are.
 	Network *Network
 }
@@ -41,6 +45,8 @@ type Network struct {
 	// Range4 and Range6 are the node's prefixes for its clients; XLATRange6 is that of 464XLAT, the zero Prefix when there is none.
 	Range4, Range6, XLATRange6 netip.Prefix
 	Concentrators              []Concentrator
+	// Warnings are about values that were taken with bounds.
+	Warnings []string
 	// Config is the signed line of JSON, with its newline, as it came.
 	Config []byte
 	// Saved is what Restore takes, to go on with this configuration after a restart.
@@ -95,6 +101,41 @@ func (e *Error) Error() string { return fmt.Sprintf("broker %s: %v: %v", e.Broke
 
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// SaidError is what a server said about why it refuses.
+type SaidError struct {
+	Status string // e.g. "status 400 Bad Request"
+	Text   string // short and printable
+	// Hint is what is known of this text; "" when nothing is.
+	Hint string
+	// NoGateway says that the key was taken, but that no gateway is online.
+	NoGateway bool
+}
+
+func (e *SaidError) Error() string {
+	if e.Hint != "" {
+		return fmt.Sprintf("%s: %q; %s", e.Status, e.Text, e.Hint)
+	}
+	return fmt.Sprintf("%s: %q", e.Status, e.Text)
+}
+
+// RedirectError is a redirect that is not followed, since the server that it leads to is not the one configured, or since the
+// request would become another one.
+type RedirectError struct {
+	Status int
+	To     string // as the server sent it, short and printable
+	Why    string
+	// Moved says that To is another server, or another scheme: the configuration should name it.
+	Moved bool
+}
+
+func (e *RedirectError) Error() string {
+	text := fmt.Sprintf("status %d with redirect to %q; %s", e.Status, e.To, e.Why)
+	if e.Moved {
+		text += ", put the new URL into `list broker`"
+	}
+	return text
+}
 
 // several is the cause in an Error that stands for more than one broker.
 type several struct {

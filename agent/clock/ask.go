@@ -28,25 +28,32 @@ type said struct {
 	refusals []Refusal
 }
 
-// ask puts the question to all servers at once and gives the answer to believe, nil when there is none.
-func (g *Gate) ask(ctx context.Context, bounds Bounds, n int) (*answer, []Refusal) {
-	if len(g.o.Servers) == 0 {
-		return nil, []Refusal{{From: "ntp", Reason: "no server is configured"}}
+// unasked as the number of a round has no server asked.
+const unasked = -1
+
+// ask puts the question to all servers at once and gives the answer of the majority, or the only one that the floor leaves; nil
+// when there is none.
+func (g *Gate) ask(ctx context.Context, o Options, l limits, n int) (best *answer, agreed bool, refusals []Refusal) {
+	if len(o.Servers) == 0 {
+		return nil, false, []Refusal{{From: "ntp", Reason: "no server is configured"}}
+	}
+	if n == unasked {
+		return nil, false, []Refusal{{From: "ntp", Reason: "not asked yet"}}
 	}
 	wait := g.patience(n)
 	// The bound is for a Resolve or Dial that does not heed its context: it may keep its goroutine, not us.
 	round, cancel := context.WithTimeout(ctx, 2*wait+g.linger)
 	defer cancel()
-	results := make(chan said, len(g.o.Servers))
-	for i, server := range g.o.Servers {
+	results := make(chan said, len(o.Servers))
+	for i, server := range o.Servers {
 		go func() {
-			s := g.askServer(round, server, bounds, n)
+			s := g.askServer(round, o, server, l.asked(), n)
 			s.index = i
 			results <- s
 		}()
 	}
 
-	all := make([]*said, len(g.o.Servers))
+	all := make([]*said, len(o.Servers))
 	var answers []*answer
 	missing := len(all)
 	take := func(s said) {
@@ -84,12 +91,11 @@ func (g *Gate) ask(ctx context.Context, bounds Bounds, n int) (*answer, []Refusa
 		}
 	}
 
-	best, lost := decide(answers)
+	best, agreed, lost := decide(answers, l.floor)
 	if errors.Is(ctx.Err(), context.Canceled) {
 		// The caller is leaving: nobody wants the clock set any more.
-		best = nil
+		best, agreed = nil, false
 	}
-	var refusals []Refusal
 	for i, s := range all {
 		switch {
 		case s != nil:
@@ -98,15 +104,15 @@ func (g *Gate) ask(ctx context.Context, bounds Bounds, n int) (*answer, []Refusa
 				refusals = append(refusals, *lost[s.answer])
 			}
 		case best == nil:
-			refusals = append(refusals, Refusal{From: g.o.Servers[i], Reason: "no answer yet"})
+			refusals = append(refusals, Refusal{From: o.Servers[i], Reason: "no answer yet"})
 		}
 	}
-	return best, refusals
+	return best, agreed, refusals
 }
 
 // askServer asks one address of each family side by side: with a dead IPv6 route, or none, the other still answers.
 // The first answer to believe is the server's.
-func (g *Gate) askServer(ctx context.Context, server string, bounds Bounds, n int) said {
+func (g *Gate) askServer(ctx context.Context, o Options, server string, bounds Bounds, n int) said {
 	host, port, err := splitServer(server)
 	if err != nil {
 		return refused(server, err.Error(), "")
@@ -116,7 +122,7 @@ func (g *Gate) askServer(ctx context.Context, server string, bounds Bounds, n in
 	addrs := []netip.Addr{literal}
 	if err != nil {
 		resolving, cancel := context.WithTimeout(ctx, wait)
-		addrs, err = g.o.Resolve(resolving, host)
+		addrs, err = o.Resolve(resolving, host)
 		late := resolving.Err() != nil
 		cancel()
 		switch {
@@ -140,7 +146,7 @@ func (g *Gate) askServer(ctx context.Context, server string, bounds Bounds, n in
 	results := make(chan said, len(targets))
 	for _, target := range targets {
 		go func() {
-			a, refusal := g.query(asking, target, wait, bounds)
+			a, refusal := g.query(asking, o, target, wait, bounds)
 			if refusal != nil {
 				results <- refused(at(server, target), refusal.Reason, refusal.Value)
 				return

@@ -1,13 +1,8 @@
-// Package clock is the gate before the tunnel: is the time right, and if not, what is it?
-//
-// A router without a battery-backed clock boots in the past, and a WireGuard gateway that has seen a later timestamp
-// from it ignores its handshakes. So the kernel is asked whether its clock is synchronised, else NTP servers are asked
-// through the WAN, their answers are checked against what is possible and against each other, and the clock is stepped.
-// No answer is never fatal: a tunnel that may not come up is better than one that is not tried.
 package clock
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -25,24 +20,21 @@ type System interface {
 	Step(time.Time) error
 }
 
-// Defaults and limits.
-const (
-	// StepThreshold is how wrong the clock may be without being set. WireGuard minds seconds backwards, not the
-	// uncertainty of one exchange over a slow line.
-	StepThreshold = time.Second
-)
+// StepThreshold is how wrong the clock may be without being set. WireGuard minds seconds backwards, not the uncertainty of
+// one exchange over a slow line.
+const StepThreshold = time.Second
 
 // Options of a Gate. The zero value of each field but System is usable.
 type Options struct {
 	System System
 	// Servers are "host", "host:port" or "[v6]:port"; the port is 123 when not given.
 	Servers []string
-	// Grace is how long Ensure waits for a good answer; zero means that it goes on at once.
+	// Grace is how long Ensure waits for a good answer. Zero means not at all: Ensure looks at the kernel's word and at the
+	// floor, and the servers are left to Retry.
 	Grace time.Duration
-	// Build is the program's build date. Nothing that happens can be earlier.
+	// Build is the program's build date, which is as good as the clock of the machine that built it.
 	Build time.Time
-	// FloorFile keeps the last time that was known to be right; empty means that none is kept. Should a lying server
-	// ever get a time years ahead into it, the true time is refused from then on, until the file is removed.
+	// FloorFile keeps the last time that was known to be right; empty means that none is kept.
 	FloorFile string
 	// Dial opens a UDP socket, through the WAN. nil means net.Dialer's.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -96,19 +88,42 @@ func (r Refusal) String() string {
 
 // Gate keeps the clock right. Its methods may be called from several goroutines.
 type Gate struct {
-	o Options
 	// patience is how long a server has in the nth round.
 	patience func(n int) time.Duration
 	// linger is how long a round waits for the rest once there is a majority.
 	linger time.Duration
 
 	mu sync.Mutex
+	o  Options
+	// valid ends when o is replaced.
+	valid   context.Context
+	replace context.CancelFunc
 	// quiet holds the addresses that asked to be left alone, and until when (on the monotonic clock).
 	quiet map[netip.AddrPort]time.Time
+	// claims are what doubtful sources said of late, as far as they agree.
+	claims []claim
+	// unset is how often in a row the clock could not be set.
+	unset int
 }
 
 // New makes a Gate. It asks nobody yet.
 func New(o Options) *Gate {
+	g := &Gate{patience: patience, linger: linger, quiet: map[netip.AddrPort]time.Time{}}
+	g.set(o)
+	return g
+}
+
+// Replace gives the gate other options, such as corrected servers or another way to them. What is being asked by the old ones is
+// dropped, and an Ensure or Retry at work asks anew at once. What doubtful sources said, and who asked to be left alone, is kept.
+func (g *Gate) Replace(o Options) {
+	g.mu.Lock()
+	old := g.replace
+	g.mu.Unlock()
+	g.set(o)
+	old()
+}
+
+func (g *Gate) set(o Options) {
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{}).DialContext
 	}
@@ -117,137 +132,164 @@ func New(o Options) *Gate {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		}
 	}
-	return &Gate{o: o, patience: patience, linger: linger, quiet: map[netip.AddrPort]time.Time{}}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.o = o
+	g.valid, g.replace = context.WithCancel(context.Background())
 }
 
-// Ensure makes the clock right if it can within the grace period, and else sees that it is at least past the floor.
-// Servers that do not answer are no error: Result says Unverified and why, and Retry goes on trying. The error is for
-// a clock that cannot be set, beside a Result that is valid, and for a context that ended.
+func (g *Gate) options() Options {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.o
+}
+
+func (g *Gate) validity() context.Context {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.valid
+}
+
+// Ensure makes the clock right if it can within the grace period, and else sees that it is plausible. Servers that do not
+// answer are no error: Result says Unverified and why, and Retry goes on trying. The error is a *SetError, beside a Result that
+// is valid, or that of a context that ended.
 func (g *Gate) Ensure(ctx context.Context) (Result, error) {
-	grace, cancel := context.WithTimeout(ctx, g.o.Grace)
-	defer cancel()
-	res, good, err := g.keepTrying(grace, backoff{first: 250 * time.Millisecond, most: 4 * time.Second}, len(g.o.Servers) > 0, func(Result) {})
-	if good || err != nil {
-		return res, err
+	o := g.options()
+	var res Result
+	var good bool
+	var err error
+	if o.Grace > 0 {
+		grace, cancel := context.WithTimeout(ctx, o.Grace)
+		defer cancel()
+		res, good, err = g.keepTrying(grace, trying{backoff: backoff{first: 250 * time.Millisecond, most: 4 * time.Second}, once: len(o.Servers) == 0})
+	} else {
+		res, good, err = g.attempt(ctx, unasked, true)
 	}
-	if ctx.Err() != nil {
-		return res, fmt.Errorf("clock: %w", context.Cause(ctx))
+	if good || err == nil && ctx.Err() != nil {
+		return res, g.ended(ctx, good)
 	}
-	// As OpenWrt's sysfixtime does at boot with the newest file: wrong, but less so.
-	if now := g.o.System.Now(); now.Before(res.Floor) {
-		res.Offset = res.Floor.Sub(now)
-		if err := g.step(&res, res.Floor); err != nil {
-			return res, err
-		}
+	if e := g.restore(&res); e != nil && err == nil {
+		g.settable(e)
+		err = e
+	}
+	return res, err
+}
+
+func (g *Gate) ended(ctx context.Context, good bool) error {
+	if good {
+		return nil
+	}
+	return fmt.Errorf("clock: %w", context.Cause(ctx))
+}
+
+// Retry asks again and again, ever more rarely down to once in five minutes, until somebody vouches for the time; if
+// the clock turns out to be off it is stepped. After each round in vain, tell gets its result. While the clock cannot be set it
+// is asked for once a minute, and ever more rarely down to once an hour. The error is for a context that ended.
+func (g *Gate) Retry(ctx context.Context, tell func(Result)) (Result, error) {
+	if n := g.unsettable(); n > 0 && !g.sleep(ctx, g.validity(), slow.delay(n-1)) {
+		return Result{Source: Unverified}, g.ended(ctx, false)
+	}
+	res, good, _ := g.keepTrying(ctx, trying{backoff: backoff{first: 2 * time.Second, most: 5 * time.Minute}, forever: true, tell: tell})
+	return res, g.ended(ctx, good)
+}
+
+// Check asks everybody once and changes nothing, neither the clock nor a file: Result says what Ensure would do at first.
+// The error is for a context that ended.
+func (g *Gate) Check(ctx context.Context) (Result, error) {
+	res, _, _ := g.attempt(ctx, 0, false)
+	if ctx.Err() != nil && res.Source == Unverified {
+		return res, g.ended(ctx, false)
 	}
 	return res, nil
 }
 
-// Retry asks again and again, ever more rarely down to once in five minutes, until somebody vouches for the time; if
-// the clock turns out to be off it is stepped. After each round in which nobody did, tell gets its result. Its errors are those
-// of Ensure.
-func (g *Gate) Retry(ctx context.Context, tell func(Result)) (Result, error) {
-	res, good, err := g.keepTrying(ctx, backoff{first: 2 * time.Second, most: 5 * time.Minute}, true, tell)
-	if !good && err == nil {
-		err = fmt.Errorf("clock: %w", context.Cause(ctx))
-	}
-	return res, err
-}
-
-// Check asks everybody once and changes nothing, neither the clock nor a file: Result says what Ensure would do.
-// The error is for a context that ended.
-func (g *Gate) Check(ctx context.Context) (Result, error) {
-	res, _, err := g.attempt(ctx, 0, false)
-	if err == nil && ctx.Err() != nil && res.Source == Unverified {
-		err = fmt.Errorf("clock: %w", context.Cause(ctx))
-	}
-	return res, err
-}
-
 // Plausible tells whether a time from any source can be right; if not, the error says why in one line.
 func (g *Gate) Plausible(t time.Time) error {
-	floor, _, _ := g.floor()
-	return BoundsFrom(floor).Check(t)
+	l, _ := g.options().limits()
+	return l.plausible.Check(t)
 }
 
-// keepTrying attempts until one is good, the context ends, or, if so told, after the first. It tells of each that is in vain.
-func (g *Gate) keepTrying(ctx context.Context, b backoff, again bool, tell func(Result)) (res Result, good bool, err error) {
+// trying is how often to ask.
+type trying struct {
+	backoff backoff
+	once    bool         // not again
+	forever bool         // a clock that cannot be set is no end
+	tell    func(Result) // is told of each round in vain; may be nil
+}
+
+// slow is how often to ask while the clock cannot be set: whoever may set it, or the right to do so, is not there soon.
+var slow = backoff{first: time.Minute, most: time.Hour}
+
+// keepTrying attempts until one is good or the context ends.
+func (g *Gate) keepTrying(ctx context.Context, t trying) (res Result, good bool, err error) {
 	for n := 0; ; n++ {
 		last := res
-		res, good, err = g.attempt(ctx, n, true)
-		if good || err != nil {
+		valid := g.validity()
+		round, cancel := context.WithCancel(ctx)
+		stop := context.AfterFunc(valid, cancel)
+		res, good, err = g.attempt(round, n, true)
+		stop()
+		cancel()
+		g.settable(err)
+		switch {
+		case good || err != nil && !t.forever:
 			return res, good, err
-		}
-		if n > 0 && ctx.Err() != nil {
+		case n > 0 && ctx.Err() != nil:
 			// This attempt was cut short; the one before knows better what is wrong.
 			last.Floor = res.Floor
 			return last, false, nil
+		case t.once:
+			return res, false, nil
+		case valid.Err() != nil && ctx.Err() == nil:
+			n = -1 // the result is that of servers that count no more
+			continue
 		}
-		if !again {
+		wait := t.backoff.delay(n)
+		if err != nil {
+			wait = slow.delay(g.unsettable() - 1)
+			why := Refusal{From: "clock", Reason: "cannot be set", Value: oneLine(errors.Unwrap(err))}
+			res.Refused = append([]Refusal{why}, res.Refused...)
+		}
+		if t.tell != nil {
+			t.tell(res)
+		}
+		if !g.sleep(ctx, valid, wait) {
 			return res, false, nil
 		}
-		tell(res)
-		wait := time.NewTimer(b.delay(n))
-		select {
-		case <-ctx.Done():
-			wait.Stop()
-			return res, false, nil
-		case <-wait.C:
+		if valid.Err() != nil {
+			n = -1
 		}
 	}
 }
 
-// attempt asks the kernel, then every server once. With act it steps the clock and keeps the time. The error is for a
-// clock that cannot be set.
-func (g *Gate) attempt(ctx context.Context, n int, act bool) (Result, bool, error) {
-	floor, kept, refused := g.floor()
-	res := Result{Source: Unverified, Floor: floor, Refused: refused}
-	bounds := BoundsFrom(floor)
-
-	synchronised, err := g.o.System.Synchronised()
-	now := g.o.System.Now()
-	switch {
-	case err != nil:
-		res.refuse("kernel", "cannot tell whether its clock is synchronised", oneLine(err))
-	case synchronised && now.Before(floor):
-		res.refuse("kernel", "its clock is synchronised, yet "+beforeFloor(floor), stamp(now))
-	case synchronised:
-		res.Source = FromKernel
-		if err := bounds.Check(now); err != nil {
-			// Believed, for somebody set it so; but not kept, for from then on nothing earlier would be believed.
-			res.refuse("kernel", "not kept as the last known time", oneLine(err))
-		} else if act {
-			res.FloorErr = g.keep(now, kept)
-		}
-		return res, true, nil
+// sleep waits, but no longer than until the options are replaced. It tells whether ctx goes on.
+func (g *Gate) sleep(ctx, valid context.Context, d time.Duration) bool {
+	wait := time.NewTimer(d)
+	defer wait.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-valid.Done():
+	case <-wait.C:
 	}
-
-	best, refusals := g.ask(ctx, bounds, n)
-	res.Refused = append(res.Refused, refusals...)
-	if best == nil {
-		return res, false, nil
-	}
-	res.Server, res.Address = best.server, best.addr
-	right := best.now()
-	res.Offset = right.Sub(g.o.System.Now())
-	if res.Offset.Abs() > StepThreshold && act {
-		if err := g.step(&res, right); err != nil {
-			return res, false, err
-		}
-	}
-	res.Source = FromNTP
-	if act {
-		res.FloorErr = g.keep(right, kept)
-	}
-	return res, true, nil
+	return true
 }
 
-func (g *Gate) step(res *Result, to time.Time) error {
-	if err := g.o.System.Step(to); err != nil {
-		return fmt.Errorf("clock: cannot be set to %s (setting it needs CAP_SYS_TIME): %w", stamp(to), err)
+// settable notes what came of an attempt to set the clock.
+func (g *Gate) settable(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err == nil {
+		g.unset = 0
+	} else {
+		g.unset++
 	}
-	res.Stepped = true
-	return nil
+}
+
+func (g *Gate) unsettable() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.unset
 }
 
 func (r *Result) refuse(from, reason, value string) {

@@ -61,7 +61,7 @@ func TestKernelIsAsked(t *testing.T) {
 		refused string
 	}{
 		"synchronised":           {today, true, nil, FromKernel, ""},
-		"synchronised to 1970":   {boot, true, nil, FromNTP, "kernel: its clock is synchronised, yet before the last known time 2026-06-01T00:00:00Z: 1970-01-01T00:0"},
+		"synchronised to 1970":   {boot, true, nil, FromNTP, "kernel: its clock is synchronised, yet earlier than can be, before 2026-01-01T00:00:00Z: 1970-01-01T00:0"},
 		"not synchronised":       {today, false, nil, FromNTP, ""},
 		"cannot tell":            {today, false, errors.New("adjtimex: function not implemented"), FromNTP, "kernel: cannot tell whether its clock is synchronised: adjtimex: function not implemented"},
 		"synchronised, far away": {today.AddDate(20, 0, 0), true, nil, FromKernel, "kernel: not kept as the last known time: later than can be, after 2041-06-01T00:00:00Z: 2046-08-15T12:0"},
@@ -149,20 +149,20 @@ func TestRefused(t *testing.T) {
 		"kiss without time": {truth.honest(func(p []byte) { p[1] = 0; copy(p[12:], "RSTR"); clear(p[32:48]) }), `kiss of death (stratum 0): "RSTR"`},
 		"kiss in the dark":  {truth.honest(func(p []byte) { p[1] = 0; copy(p[12:], "\n\x1b[m") }), `kiss of death (stratum 0): "\n\x1b[m"`},
 		"stratum 0":         {truth.honest(func(p []byte) { p[1] = 0; clear(p[12:16]) }), `kiss of death (stratum 0): "\x00\x00\x00\x00"`},
-		"stratum 16":        {truth.honest(func(p []byte) { p[1] = 16 }), "invalid stratum in response: stratum 16,"},
-		"stratum 255":       {truth.honest(func(p []byte) { p[1] = 255 }), "invalid stratum in response: stratum 255,"},
-		"1970":              {from(boot).honest(), "before the last known time 2026-06-01T00:00:00Z: 1970-01-01T00:0"},
+		"stratum 16":        {truth.honest(func(p []byte) { p[1] = 16 }), "stratum too high: stratum 16,"},
+		"stratum 255":       {truth.honest(func(p []byte) { p[1] = 255 }), "stratum too high: stratum 255,"},
+		"1970":              {from(boot).honest(), "earlier than can be, before 2026-01-01T00:00:00Z: 1970-01-01T00:0"},
 		"before the build":  {from(build.Add(-time.Hour)).honest(), "before the last known time 2026-06-01T00:00:00Z: 2026-05-31T23:0"},
 		"20 years ahead":    {from(today.AddDate(20, 0, 0)).honest(), "later than can be, after 2041-06-01T00:00:00Z: "},
-		"not synchronised":  {truth.honest(func(p []byte) { p[0] |= 3 << 6 }), "invalid leap second in response: stratum 2, leap indicator 3,"},
-		"stale":             {truth.honest(func(p []byte) { binary.BigEndian.PutUint64(p[16:], ntpTime(today.AddDate(0, 0, -3))) }), "server clock not fresh: "},
+		"not synchronised":  {truth.honest(func(p []byte) { p[0] |= 3 << 6 }), "not synchronised: stratum 2, leap indicator 3,"},
+		"stale":             {truth.honest(func(p []byte) { binary.BigEndian.PutUint64(p[16:], ntpTime(today.AddDate(0, 0, -3))) }), "clock set too long ago: "},
 		"set in the future": {truth.honest(func(p []byte) { binary.BigEndian.PutUint64(p[16:], ntpTime(today.AddDate(0, 0, 3))) }),
-			"invalid time reported: "},
-		"far from its source": {truth.honest(func(p []byte) { binary.BigEndian.PutUint32(p[8:], 20<<16) }), "invalid dispersion in response: "},
+			"clock set after the answer: "},
+		"far from its source": {truth.honest(func(p []byte) { binary.BigEndian.PutUint32(p[8:], 20<<16) }), "root distance too large: "},
 		"ticks backwards": {truth.honest(func(p []byte) { binary.BigEndian.PutUint64(p[32:], ntpTime(today.AddDate(1, 0, 0))) }),
-			"query failed: server clock ticked backwards"},
-		"no time":      {truth.honest(func(p []byte) { clear(p[32:48]) }), "query failed: invalid transmit time in response"},
-		"another mode": {truth.honest(func(p []byte) { p[0] = 4<<3 | 5 }), "query failed: invalid mode in response"},
+			"query failed: the answer was sent before the question came in"},
+		"no time":      {truth.honest(func(p []byte) { clear(p[32:48]) }), "query failed: the answer has no time"},
+		"another mode": {truth.honest(func(p []byte) { p[0] = 4<<3 | 5 }), "query failed: not the answer of a server, but of mode 5"},
 		"wrong origin": {truth.honest(func(p []byte) { binary.BigEndian.PutUint64(p[24:], 0xfeedface) }), "no answer within WAIT: dropped a packet that answers no question of ours, origin timestamp 0xfeedface"},
 		"truncated":    {func(q []byte) [][]byte { return [][]byte{reply(q, truth())[:47]} }, "no answer within WAIT: dropped a packet of 47 bytes, an answer has at least 48"},
 		"empty packet": {func(q []byte) [][]byte { return [][]byte{{}} }, "no answer within WAIT: dropped a packet of 0 bytes, an answer has at least 48"},
@@ -330,19 +330,6 @@ func TestCheckChangesNothing(t *testing.T) {
 	}
 	if len(sys.Steps()) > 0 {
 		t.Error("the clock was set for a caller that is gone")
-	}
-}
-
-// The second era of NTP begins in February 2036.
-func TestNextEra(t *testing.T) {
-	later := time.Date(2037, 5, 4, 3, 2, 1, 0, time.UTC)
-	for _, now := range []time.Time{boot, later.Add(-time.Hour)} {
-		w, truth, sys := newWorld(), from(later), clocktest.At(now)
-		w.serve(t, "192.0.2.1:123", truth.honest())
-		res, err := w.gate(sys, "", "192.0.2.1").Ensure(background(t))
-		if err != nil || res.Source != FromNTP || !near(sys.Now(), truth(), slack) {
-			t.Errorf("%+v, %v, clock %v", res, err, sys.Now())
-		}
 	}
 }
 

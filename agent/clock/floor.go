@@ -16,39 +16,60 @@ import (
 // rewriteAfter is how old the kept time may get: flash wears, and a week's error is harmless.
 const rewriteAfter = 7 * 24 * time.Hour
 
-// floor gives the time that it surely is later than: the build date or the kept time. kept is zero when there is none
-// that makes sense; what is wrong with it is told in refused.
-func (g *Gate) floor() (floor, kept time.Time, refused []Refusal) {
-	floor = Earliest
-	if g.o.Build.After(floor) {
-		floor = g.o.Build
+// How far the kept time may move at once, in months.
+const (
+	agreedStep = 12
+	loneStep   = 1
+)
+
+// healing is by how much the kept time has to be wrong to be put back: a second or two are worth no write.
+const healing = time.Minute
+
+// limits reads the kept time. What is wrong with it is told in refused.
+func (o Options) limits() (limits, []Refusal) {
+	l := limitsOf(o.Build, time.Time{})
+	if o.FloorFile == "" {
+		return l, nil
 	}
-	if g.o.FloorFile == "" {
-		return floor, kept, nil
-	}
-	kept, err := readFloor(g.o.FloorFile)
-	if err == nil && kept.After(floor.AddDate(horizon, 0, 0)) {
+	kept, err := readFloor(o.FloorFile)
+	if err == nil && kept.After(l.possible.To) {
 		err = fmt.Errorf("more than %d years after this program was built: %s", horizon, stamp(kept))
 	}
-	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			refused = []Refusal{{From: g.o.FloorFile, Reason: "last known time ignored", Value: oneLine(err)}}
-		}
-		return floor, time.Time{}, refused
+	switch {
+	case err == nil:
+		return limitsOf(o.Build, kept), nil
+	case errors.Is(err, fs.ErrNotExist):
+		return l, nil
 	}
-	if kept.After(floor) {
-		floor = kept
-	}
-	return floor, kept, nil
+	return l, []Refusal{{From: o.FloorFile, Reason: "last known time ignored", Value: oneLine(err)}}
 }
 
-// keep writes the time down unless the one that is kept is young enough.
-func (g *Gate) keep(now, kept time.Time) error {
-	if g.o.FloorFile == "" || !kept.IsZero() && now.Sub(kept) <= rewriteAfter {
+// keep writes down a time that is believed, by rules 18 to 22 of the package's documentation. Flash wears, and a kept time that
+// is a week old is as good.
+func (o Options) keep(now time.Time, l limits, agreed bool) error {
+	if o.FloorFile == "" {
 		return nil
 	}
-	if err := writeFloor(g.o.FloorFile, now); err != nil {
-		return fmt.Errorf("clock: cannot keep the time in %s: %w", g.o.FloorFile, err)
+	from := l.floor
+	if l.kept.After(from) {
+		from = l.kept
+	}
+	most := from.AddDate(0, loneStep, 0)
+	if agreed {
+		most = from.AddDate(0, agreedStep, 0)
+	}
+	to := now
+	switch {
+	case l.kept.IsZero() || now.Sub(l.kept) > rewriteAfter:
+		if to.After(most) {
+			to = most
+		}
+	case agreed && l.kept.Sub(now) > healing:
+	default:
+		return nil
+	}
+	if err := writeFloor(o.FloorFile, to); err != nil {
+		return fmt.Errorf("clock: cannot keep the time in %s: %w", o.FloorFile, err)
 	}
 	return nil
 }
@@ -109,6 +130,10 @@ func writeFloor(path string, t time.Time) (err error) {
 		}
 	}()
 	_, err = io.WriteString(f, stamp(t)+"\n")
+	if err == nil {
+		// OpenWrt sets the clock to the newest file in /etc at boot. That has to be bounded as t is, even if the clock is not.
+		err = os.Chtimes(tmp, t, t)
+	}
 	if err == nil {
 		err = f.Sync()
 	}

@@ -59,7 +59,8 @@ func TestFloorFile(t *testing.T) {
 			}
 			w, truth, sys := newWorld(), from(today), clocktest.At(boot)
 			w.serve(t, "192.0.2.1:123", truth.honest())
-			res, err := w.gate(sys, path, "192.0.2.1").Ensure(background(t))
+			w.serve(t, "192.0.2.2:123", truth.honest())
+			res, err := w.gate(sys, path, "192.0.2.1", "192.0.2.2").Ensure(background(t))
 			if err != nil || res.Source != FromNTP || res.FloorErr != nil {
 				t.Fatalf("%+v, %v", res, err)
 			}

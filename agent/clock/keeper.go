@@ -34,11 +34,13 @@ type Keeper struct {
 	settings Settings
 	way      Way
 
+	gate    *Gate         // one for all questions: it remembers what doubtful sources said
 	job     Job           // what shall be under way; the zero Job when nothing shall
 	jobs    int           // the number of the last one
 	passed  bool          // the time was asked for, and the uplink may go on
 	good    bool          // a source vouches for the clock
 	doubt   bool          // another program has set the clock since
+	refused bool          // the log has that the signed time is not used
 	says    string        // for the status
 	foreign time.Duration // what other programs have set the clock by, when last looked at
 }
@@ -65,9 +67,9 @@ func NewKeeper(system *Watched, o Options, log *slog.Logger) *Keeper {
 // Configure makes settings the valid ones. A question under way is asked anew when they are others.
 func (k *Keeper) Configure(s Settings, way Way) {
 	same := reflect.DeepEqual(k.settings, s)
-	k.settings, k.way = s, way
+	k.settings, k.way, k.refused = s, way, k.refused && same
 	if !same && k.job.gate != nil {
-		k.start(k.job.gate.o.System, k.job.retry)
+		k.start(k.gate.options().System, k.job.retry)
 	}
 }
 
@@ -124,15 +126,21 @@ type doubted struct{ System }
 func (doubted) Synchronised() (bool, error) { return false, nil }
 
 func (k *Keeper) start(system System, retry bool) {
+	k.renew(system)
 	k.jobs++
-	k.job = Job{number: k.jobs, gate: k.newGate(system), retry: retry}
+	k.job = Job{number: k.jobs, gate: k.gate, retry: retry}
 }
 
-func (k *Keeper) newGate(system System) *Gate {
+// renew gives the gate the settings in force.
+func (k *Keeper) renew(system System) {
 	o := k.fixed
 	o.System, o.Servers, o.Grace = system, k.settings.Servers, k.settings.Grace
 	o.Dial, o.Resolve = k.way.DialContext, k.way.Resolve
-	return New(o)
+	if k.gate == nil {
+		k.gate = New(o)
+	} else {
+		k.gate.Replace(o)
+	}
 }
 
 // Take takes the answer of the job that Job gives.
@@ -143,13 +151,12 @@ func (k *Keeper) Take(a Answer) {
 		}
 		return
 	}
-	gate := k.job.gate
 	k.job = Job{}
 	unverified := a.Result.Source == Unverified
 	if unverified {
 		// A signed configuration may have told the time meanwhile; servers, which are more exact, are still asked.
 		k.jobs++
-		k.job = Job{number: k.jobs, gate: gate, retry: true}
+		k.job = Job{number: k.jobs, gate: k.gate, retry: true}
 		if k.good {
 			return
 		}
@@ -176,12 +183,18 @@ func (k *Keeper) Signed(t time.Time, server string) {
 	if t.IsZero() || k.good {
 		return
 	}
-	res, err := k.newGate(k.system).Offer(t, server)
+	if k.gate == nil {
+		k.renew(k.system)
+	}
+	res, err := k.gate.Offer(t, server)
 	if err != nil || res.Source == Unverified {
-		k.log.Warn("the time of the signed configuration is not used", "reason", describe(res, err))
+		if !k.refused { // configurations come every few minutes
+			k.log.Warn("the time of the signed configuration is not used", "reason", describe(res, err))
+		}
+		k.refused = true
 		return
 	}
-	k.passed, k.good = true, true
+	k.passed, k.good, k.refused = true, true, false
 	k.says = describe(res, nil)
 	k.checked(res)
 	k.kept(res)

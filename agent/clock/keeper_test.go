@@ -98,7 +98,7 @@ func TestKeeperReload(t *testing.T) {
 		for _, s := range []Settings{
 			{Servers: []string{"192.0.2.2"}}, {Servers: []string{"192.0.2.2"}, Mark: 1},
 			{Servers: []string{"192.0.2.2"}, Mark: 1, Grace: time.Second},
-			{Servers: []string{"192.0.2.2"}, Mark: 1, DNS: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")}},
+			{Servers: []string{"192.0.2.2"}, Mark: 1, Grace: time.Second, DNS: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")}},
 		} {
 			before, _ := k.Job()
 			k.Configure(s, noWay{})
@@ -216,4 +216,66 @@ func TestNoGrace(t *testing.T) {
 			t.Errorf("%+v", a)
 		}
 	})
+}
+
+// A signed time before the floor is used once it is repeated, though questions begin and end meanwhile; until then the log has
+// it once.
+func TestKeeperSignedRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := keep(t, boot, Settings{Servers: []string{"192.0.2.1"}, Grace: time.Second})
+		write(t, k.fixed.FloorFile, "2030-01-01T00:00:00Z\n")
+		k.Signed(today, "https://c")
+		k.Update(true)
+		time.Sleep(time.Minute)
+		k.Signed(today.Add(time.Minute), "https://c")
+		if k.Passed() || strings.Count(k.log.String(), "is not used") != 1 {
+			t.Errorf("passed %v, log %s", k.Passed(), &k.log)
+		}
+		k.Configure(Settings{Servers: []string{"192.0.2.2"}, Grace: time.Second}, noWay{})
+		time.Sleep(time.Minute)
+		k.Signed(today.Add(2*time.Minute), "https://c")
+		if !k.Passed() || !strings.Contains(k.Says(), "from the signed configuration of https://c") {
+			t.Errorf("passed %v, says %q", k.Passed(), k.Says())
+		}
+	})
+}
+
+// A clock that cannot be set is said once, however long it stays so.
+func TestKeeperCannotSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, truth := newWorld(), from(today)
+		w.piped("192.0.2.1:123", truth.honest())
+		k := keep(t, today.Add(-time.Hour), Settings{})
+		k.sys.RefuseSteps(errors.New("clock_settime: operation not permitted"))
+		k.Configure(Settings{Servers: []string{"192.0.2.1"}, Grace: time.Second}, worldWay{w})
+		k.Update(true)
+		k.run(t)
+		time.AfterFunc(24*time.Hour, func() { k.sys.SetSynchronised(true, nil) })
+		j, ok := k.Job()
+		if !ok || !k.Passed() || !strings.Contains(k.Says(), "cannot be set") {
+			t.Fatalf("passed %v, says %q", k.Passed(), k.Says())
+		}
+		rounds := 0
+		a := j.Run(t.Context(), func(a Answer) {
+			rounds++
+			k.Take(a)
+			if !strings.HasPrefix(k.Says(), "not verified: clock: cannot be set: clock_settime") {
+				t.Errorf("says %q", k.Says())
+			}
+		})
+		k.Take(a)
+		if lines := strings.Count(k.log.String(), "\n"); lines != 2 || rounds < 20 || rounds > 60 || w.count("192.0.2.1:123") > 61 {
+			t.Errorf("%d rounds, asked %d times, log\n%s", rounds, w.count("192.0.2.1:123"), &k.log)
+		}
+	})
+}
+
+// worldWay leads to the servers of a world.
+type worldWay struct{ w *world }
+
+func (w worldWay) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return w.w.Dial(ctx, network, address)
+}
+func (w worldWay) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
+	return w.w.Resolve(ctx, host)
 }

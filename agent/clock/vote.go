@@ -61,27 +61,36 @@ func distinct(answers []*answer) (voices []*answer) {
 }
 
 // decide gives the answer to believe, the nearest one of a majority, and says of each of the others what is wrong with
-// it. A single answer is believed: there is nobody to contradict it.
-func decide(answers []*answer) (best *answer, lost map[*answer]*Refusal) {
+// it. Where none has a majority, those before the floor are left out. An answer that is left alone is given too, for there is
+// nobody to contradict it; agreed is for a majority.
+func decide(answers []*answer, floor time.Time) (best *answer, agreed bool, lost map[*answer]*Refusal) {
+	lost = map[*answer]*Refusal{}
 	voices := distinct(answers)
-	if len(voices) == 0 {
-		return nil, nil
-	}
 	e := elect(voices)
-	won := len(voices) == 1 || e.majority()
-	if won {
+	if !e.majority() && len(voices) > 1 {
+		later := slices.DeleteFunc(slices.Clone(voices), func(a *answer) bool { return a.now().Before(floor) })
+		if len(later) > 0 && len(later) < len(voices) {
+			for _, a := range voices {
+				if !slices.Contains(later, a) {
+					lost[a] = &Refusal{From: at(a.server, a.addr), Reason: beforeFloor(floor), Value: stamp(a.now())}
+				}
+			}
+			voices, e = later, elect(later)
+		}
+	}
+	agreed = e.majority()
+	if agreed || len(voices) == 1 {
 		best = slices.MinFunc(e.group, func(a, b *answer) int { return cmp.Compare(a.distance, b.distance) })
 	}
-	lost = map[*answer]*Refusal{}
 	for _, a := range voices {
 		from := at(a.server, a.addr)
 		switch {
-		case !won:
+		case best == nil:
 			lost[a] = &Refusal{From: from, Reason: "the servers contradict each other, and none has a majority", Value: stamp(a.now())}
 		case !slices.Contains(e.group, a):
 			lost[a] = &Refusal{From: from, Reason: fmt.Sprintf("contradicts %d servers that agree", len(e.group)),
 				Value: fmt.Sprintf("%s, %s off", stamp(a.now()), a.ahead(best).Round(time.Millisecond))}
 		}
 	}
-	return best, lost
+	return best, agreed, lost
 }

@@ -52,7 +52,7 @@ func TestDecide(t *testing.T) {
 				answers = append(answers, &answer{server: fmt.Sprint("s", i), addr: mustAddr(fmt.Sprintf("192.0.2.%d:123", s.addr)),
 					time: today.Add(came + time.Duration(s.off*1e9)), at: now.Add(came), distance: time.Duration(s.distance * 1e9)})
 			}
-			best, lost := decide(answers)
+			best, agreed, lost := decide(answers, today.AddDate(-1, 0, 0))
 			got := -1
 			var losers []int
 			for i, a := range answers {
@@ -65,6 +65,9 @@ func TestDecide(t *testing.T) {
 						t.Errorf("refusal %q lacks server or value", r)
 					}
 				}
+			}
+			if agreed != (len(c.servers)-len(losers) > 1 && name != "one alone, twice") {
+				t.Errorf("agreed: %v", agreed)
 			}
 			if got != c.best || fmt.Sprint(losers) != fmt.Sprint(c.lost) {
 				t.Errorf("best %d, want %d; refused %v, want %v", got, c.best, losers, c.lost)

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"wguplink/agent/broker"
 	"wguplink/agent/mtu"
+	"wguplink/agent/signify"
 	"wguplink/peerselector"
 )
 
@@ -48,7 +48,7 @@ type Uplink struct {
 	Domain, Location string
 
 	// ConfigKey is the one that signs a Parker network's configuration.
-	ConfigKey broker.SigningKey
+	ConfigKey signify.PublicKey
 	// NodeName is what FFAC's registration calls the node; "" means its host name.
 	NodeName string
 
@@ -81,7 +81,9 @@ type Uplink struct {
 	LinkLocal LinkLocal
 	// LinkPrefix is the prefix length of the device's own link-local address: 64 or 128.
 	LinkPrefix int
-	Mode       Mode
+	// Unrouted says that no routes follow from the gateways' allowed IPs, only those to their link addresses.
+	Unrouted bool
+	Mode     Mode
 	// VXLAN is the zero value in ModeLayer3.
 	VXLAN VXLAN
 	// Batman is the batman-adv interface that gets the VXLAN device as a hard interface; "" means none.
@@ -111,6 +113,22 @@ func (u *Uplink) Owns(device string) bool {
 	}
 	number, ok := strings.CutPrefix(device, u.Interface)
 	return ok && number != "" && strings.Trim(number, "0123456789") == ""
+}
+
+// Mesh names the devices that the mesh stands on beside those that Owns tells.
+func (u *Uplink) Mesh() (names []string) {
+	if u.Mode == ModeVXLAN {
+		names = append(names, u.VXLAN.Name)
+	}
+	if u.Batman != "" {
+		names = append(names, u.Batman)
+	}
+	return names
+}
+
+// Carries says whether a device is the uplink's tunnel, or one of Mesh.
+func (u *Uplink) Carries(device string) bool {
+	return u.Owns(device) || u.Mode == ModeVXLAN && device == u.VXLAN.Name || u.Batman != "" && device == u.Batman
 }
 
 // VXLAN is the layer-2 tunnel inside the WireGuard one.

@@ -119,6 +119,7 @@ config uplink 'l3'
 	option mtu '1406'
 	option link_local 'key'
 	option link_prefix '128'
+	option route_allowed_ips '0'
 	option address_family 'prefer6'
 	option key_file '/etc/wguplink/key'
 	option key_import 'fastd.mesh_vpn.secret'
@@ -181,6 +182,7 @@ config gateway 'gw3'
 			MTU:           1406,
 			LinkLocal:     KeyOnly,
 			LinkPrefix:    128,
+			Unrouted:      true,
 			Mode:          ModeLayer3,
 			AddressFamily: Prefer6,
 			ProbeInterval: 2 * time.Second,

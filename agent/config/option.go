@@ -165,6 +165,12 @@ var uplinkOptions = []option{
 	{"link_prefix", false, "64", "64, 128", func(d *draft, v string) bool {
 		return number(v, 64, 128, &d.uplink.LinkPrefix) && (d.uplink.LinkPrefix == 64 || d.uplink.LinkPrefix == 128)
 	}},
+	{"route_allowed_ips", false, "1", allowedBool, func(d *draft, v string) bool {
+		routed := false
+		ok := parseBool(v, &routed)
+		d.uplink.Unrouted = !routed
+		return ok
+	}},
 	{"address_family", false, "auto", strings.Join(familyWords, ", "), func(d *draft, v string) bool {
 		return choice(familyWords, v, &d.uplink.AddressFamily)
 	}},

@@ -9,7 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"wguplink/agent/broker"
+	"wguplink/agent/signify"
 	"wguplink/peerselector"
 )
 
@@ -201,7 +201,7 @@ func isPlace(v string) bool {
 }
 
 // parseSigningKey takes the line of a signify public key, without the comment above it: UCI values are for one line.
-func parseSigningKey(v string, to *broker.SigningKey) bool {
-	k, err := broker.ParsePublicKey(v)
+func parseSigningKey(v string, to *signify.PublicKey) bool {
+	k, err := signify.ParsePublicKey(v)
 	return store(err == nil && !strings.ContainsAny(v, " \r\n"), k, to)
 }

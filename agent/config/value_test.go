@@ -56,6 +56,7 @@ var values = []struct {
 	{"uplink", "mtu", []string{"auto", "1280", "65535"}, []string{"0", "1279", "65536", "Auto", "1280.0"}},
 	{"uplink", "link_local", []string{"key", "key_newline"}, []string{"newline", "0"}},
 	{"uplink", "link_prefix", []string{"64", "128"}, []string{"65", "127", "/64", "0"}},
+	{"uplink", "route_allowed_ips", []string{"0", "1", "off"}, []string{"2", "none"}},
 	{"uplink", "address_family", []string{"auto", "prefer6", "only6", "only4"}, []string{"prefer4", "ipv6"}},
 	{"uplink", "probe_interval", []string{"2", "2.5", "120"}, []string{"0", "1.9", "121", "off"}},
 	{"uplink", "rebalance", []string{"off", "daily"}, []string{"1", "0", "hourly", "Daily"}},

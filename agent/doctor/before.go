@@ -15,6 +15,8 @@ import (
 	"wguplink/agent/broker"
 	"wguplink/agent/clock"
 	"wguplink/agent/config"
+	"wguplink/agent/destinations"
+	"wguplink/agent/httpc"
 )
 
 // config looks at what was loaded, and whether an agent runs.
@@ -34,27 +36,40 @@ func (x *exam) config(context.Context) Finding {
 	return pass(says + "; an agent runs it, and is left alone")
 }
 
-// wan looks for a default route.
+// wan asks the kernel for the way out.
 func (x *exam) wan(context.Context) Finding {
 	if f, skipped := x.needs(Config); skipped {
 		return f
 	}
+	to := destinations.Of(x.cfg, x.cfg.Gateways, nil)
+	if g := x.says.Gateway; g != nil { // the agent has found it
+		if at, err := netip.ParseAddrPort(g.Endpoint); err == nil {
+			to.Gateways = append([]netip.AddrPort{at}, to.Gateways...)
+		}
+	}
+	x.to.Set(to)
 	s, err := x.wanState()
 	if err != nil {
 		return fail("the routes cannot be read: "+oneLine(err), "run it as root")
 	}
 	x.way = s
-	tables := fmt.Sprintf("look at `ip rule`, `ip route show table %d` and `ip -6 route show table %d`; option fwmark is %d", s.Table4, s.Table6, x.cfg.FwMark)
+	tables := x.tables()
 	switch {
+	case !s.Up() && s.Mesh:
+		return fail(s.String(), "the WAN needs routes that come before those of the mesh: a table of its own and a rule for option fwmark; "+tables)
 	case !s.Up():
-		return fail("no WAN route: "+s.String(), "is the cable in, and does the WAN get an address? "+tables)
+		return fail(s.String(), "is the cable in, and does the WAN get an address? "+tables)
 	case x.cfg.AddressFamily == config.Only6 && !s.V6, x.cfg.AddressFamily == config.Only4 && !s.V4:
 		return fail(fmt.Sprintf("option address_family is %s, and the WAN has only %s", x.cfg.AddressFamily, s), "option address_family 'auto'; or "+tables)
 	}
 	return pass(s.String())
 }
 
-// clock asks who vouches for the time.
+func (x *exam) tables() string {
+	return fmt.Sprintf("look at `ip rule`, `ip -6 rule`, the tables that they name, and at what `ip route get ADDRESS mark %#x` says; option fwmark is %d", x.cfg.FwMark, x.cfg.FwMark)
+}
+
+// clock asks who vouches for the time. That nobody does is no failure as long as the clock can be right.
 func (x *exam) clock(ctx context.Context) Finding {
 	if f, skipped := x.needs(Config); skipped {
 		return f
@@ -71,16 +86,20 @@ func (x *exam) clock(ctx context.Context) Finding {
 			"start the agent, which sets it; or enable an NTP client")
 	case err == nil && res.Source == clock.FromNTP:
 		return pass(fmt.Sprintf("right within %s, says %s", res.Offset.Abs().Round(time.Millisecond), res.Server))
-	case now.Before(res.Floor):
-		f := fail(fmt.Sprintf("the clock is off by %s or more, it says %s, and there is no NTP answer", round(res.Floor.Sub(now)), stamp(now)), remedy)
+	}
+	if wrong := x.plausible(now); wrong != nil {
+		f := fail(fmt.Sprintf("the clock is wrong, it says %s, which is %s, and no time server is believed", stamp(now), oneLine(wrong)), remedy)
+		if now.Before(res.Floor) {
+			f.Cause = fmt.Sprintf("the clock is off by %s or more, it says %s, and no time server is believed", round(res.Floor.Sub(now)), stamp(now))
+		}
 		f.Detail = why
 		return f
-	case x.outcome[WAN] != OK:
+	}
+	if x.outcome[WAN] != OK {
+		x.blocked = true
 		return skip("needs wan: nobody can be asked for the time")
 	}
-	f := fail(fmt.Sprintf("nobody vouches for the clock, which says %s: there is no NTP answer", stamp(now)), remedy)
-	f.Detail = why
-	return f
+	return warn(fmt.Sprintf("nobody vouches for the clock, which says %s", stamp(now)), "if that is right, nothing; else "+remedy, why)
 }
 
 func refusals(res clock.Result) string {
@@ -104,7 +123,7 @@ func (x *exam) key(context.Context) Finding {
 		x.ident, err = x.o.LoadKey(x.cfg)
 	}
 	if err != nil {
-		return fail(oneLine(err), "put a good key there; or take the bad one out, and the agent makes a new one")
+		return fail(oneLine(err), remedyKey)
 	}
 	if x.agent && x.says.PublicKey != "" && x.says.PublicKey != public.String() {
 		return fail(fmt.Sprintf("the stored key %s is another one than the agent uses, %s", public, x.says.PublicKey),
@@ -228,6 +247,10 @@ func (x *exam) broker(ctx context.Context) Finding {
 	if x.answer.Fallback != nil {
 		detail += "; at first " + oneLine(x.answer.Fallback)
 	}
+	if x.answer.Known != "" {
+		detail += fmt.Sprintf("; it says %q, which is right for a node that was registered before; if no gateway answers, "+
+			"another node has that entry: set option node_name", x.answer.Known)
+	}
 	if len(x.answer.Peers) == 0 && len(x.cfg.Gateways) == 0 {
 		f := fail("the broker took the key, but names no gateway, and there is none in the configuration", "add sections `config gateway`, or ask the operators")
 		f.Detail = detail
@@ -239,6 +262,8 @@ func (x *exam) broker(ctx context.Context) Finding {
 // refused tells the kinds of failure apart.
 func (x *exam) refused(err error) Finding {
 	var e *broker.Error
+	var cert *httpc.CertificateError
+	var moved *broker.RedirectError
 	if !errors.As(err, &e) {
 		return fail("no broker: "+oneLine(err), "look at `list broker`")
 	}
@@ -247,13 +272,20 @@ func (x *exam) refused(err error) Finding {
 	case e.Kind == broker.NotRegistered:
 		x.reached = true
 		return fail(fmt.Sprintf("%s: %s", e.Broker, says), "wait that long; if it goes on, ask the operators for "+x.ident.Public.String())
+	case e.Kind == broker.Refused && x.cfg.Protocol == config.FFAC:
+		x.reached = true
+		return fail(fmt.Sprintf("registration %s says no: %s", e.Broker, says),
+			"is option node_name right, if it is set? if so, tell the operators what the server says, and the key "+x.ident.Public.String())
 	case e.Kind == broker.Refused:
 		x.reached = true
 		return fail(fmt.Sprintf("broker %s says no: %s", e.Broker, says), "is option domain '"+x.cfg.Domain+"' right? if so, tell the operators what the broker says")
+	case errors.As(err, &moved) && moved.Moved:
+		x.reached = true
+		return fail(fmt.Sprintf("broker %s has moved: %s", e.Broker, says), "put its new URL into `list broker`: "+moved.To)
 	case e.Kind == broker.Malformed:
 		x.reached = true
 		return fail(fmt.Sprintf("broker %s gives an answer that makes no sense: %s", e.Broker, says), "is this the URL of a broker? look at `list broker`")
-	case isCertificate(err):
+	case errors.As(err, &cert):
 		return fail(fmt.Sprintf("broker %s: its certificate is not accepted: %s", e.Broker, says), "is the clock right? is the package ca-bundle installed? look at options broker_ca and broker_pin")
 	}
 	return fail(fmt.Sprintf("broker %s is unreachable: %s", e.Broker, says), "is the URL in `list broker` right, and TCP to it let out? if so, ask the operators")

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"wguplink/agent/config"
 	"wguplink/agent/mtu"
@@ -49,7 +46,7 @@ func (x *exam) device(ctx context.Context) Finding {
 	x.made, x.dev = &d, d.Devices[0].Interface
 	r, err := k.Apply(ctx, d)
 	if err != nil {
-		return explain(oneLine(err))
+		return explain(tunnel.FaultOf(err), oneLine(err))
 	}
 	detail := fmt.Sprintf("%s WireGuard can be made", r.Backend)
 	if d.VXLAN != nil {
@@ -70,41 +67,39 @@ func (x *exam) agentDevice() Finding {
 	} else if x.cfg.Protocol == config.Parker {
 		return skip("the agent has no configuration yet, and so no device")
 	}
-	if _, err := x.kern.Status(x.dev); err != nil {
-		if x.says.Cause == status.Device {
-			return explain(x.says.Reason)
-		}
-		return fail(fmt.Sprintf("the agent runs, but there is no WireGuard device %s: %s", x.dev, oneLine(err)), "look at the agent's log")
+	if x.says.Cause == status.Device {
+		return explain(tunnel.Fault(x.says.Fault), "the agent says: "+x.reason())
 	}
-	if x.cfg.Mode == config.ModeVXLAN {
-		if _, err := x.linkMTU(x.cfg.VXLAN.Name); err != nil {
-			if x.says.Cause == status.Device {
-				return explain(x.says.Reason)
-			}
-			return fail(fmt.Sprintf("the agent runs, but there is no VXLAN device %s", x.cfg.VXLAN.Name), "look at the agent's log; is kmod-vxlan installed?")
-		}
+	if _, err := x.kern.Status(x.dev); err != nil {
+		return fail(fmt.Sprintf("the agent runs, but there is no WireGuard device %s: %s", x.dev, oneLine(err)), "look at the agent's log")
 	}
 	detail := x.dev
 	if x.says.Backend != "" {
 		detail += " (" + x.says.Backend + ")"
 	}
 	if x.cfg.Mode == config.ModeVXLAN {
+		if _, err := x.linkMTU(x.cfg.VXLAN.Name); err != nil {
+			return fail(fmt.Sprintf("the agent runs, but there is no VXLAN device %s", x.cfg.VXLAN.Name), "look at the agent's log; is kmod-vxlan installed?")
+		}
 		detail += " and " + x.cfg.VXLAN.Name
 	}
 	return pass(detail + " of the agent are there")
 }
 
 // explain adds the way out to what keeps a device from being made, here or, as its status says, by the agent.
-func explain(cause string) Finding {
-	switch {
-	case strings.Contains(cause, tunnel.ErrNoWireGuard.Error()):
+func explain(fault tunnel.Fault, cause string) Finding {
+	switch fault {
+	case tunnel.NoWireGuard:
 		return fail("WireGuard is missing in the kernel, and this build has none of its own", "install kmod-wireguard, or the userspace variant of this package")
-	case strings.Contains(cause, "the kernel has no VXLAN"):
+	case tunnel.NoVXLAN:
 		return fail("VXLAN is missing in the kernel", "install kmod-vxlan")
-	case strings.Contains(cause, "no userspace WireGuard"):
+	case tunnel.NoUserspace:
 		return fail("option backend is userspace, and this build has no WireGuard of its own", "option backend 'kernel', or the userspace variant of this package")
-	case strings.Contains(cause, unix.EPERM.Error()):
-		return fail(cause, "run it as root")
+	case tunnel.PortTaken:
+		return fail(cause, "find who has that port: `netstat -lunp` names programs, `ip -d link show type vxlan` and `wg show all listen-port` other devices; "+
+			"stop that one, or choose another port, for VXLAN on all sides (option vxlan_port), for WireGuard here (option listen_port)")
+	case tunnel.NotPermitted:
+		return fail(cause, "run it as root; the agent needs CAP_NET_ADMIN")
 	}
 	return fail(cause, "see to what the message names; `ip -d link` shows the devices, and the system log what the kernel says")
 }
@@ -142,8 +137,9 @@ func (x *exam) ownMTU() int {
 	if n := x.answer.Network; n != nil {
 		return n.MTU
 	}
-	if x.way.MTU == 0 {
+	most := x.way.MTU(netip.Addr{}, x.families())
+	if most == 0 {
 		return mtu.Default
 	}
-	return max(mtu.Least, min(mtu.Default, x.way.MTU-mtu.WireGuard6))
+	return max(mtu.Least, min(mtu.Default, most-mtu.WireGuard6))
 }

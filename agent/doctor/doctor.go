@@ -66,6 +66,7 @@ type Outcome string
 // The outcomes.
 const (
 	OK      Outcome = "pass"
+	Warned  Outcome = "warn" // something that may be trouble; the cause says what, and the stages after it go on
 	Failed  Outcome = "FAIL"
 	Skipped Outcome = "skip" // not looked at; the cause says why
 )
@@ -75,8 +76,8 @@ type Finding struct {
 	Stage   Stage   `json:"stage"`
 	Outcome Outcome `json:"outcome"`
 	Detail  string  `json:"detail,omitempty"` // what was seen
-	Cause   string  `json:"cause,omitempty"`  // why it failed, or was skipped
-	Remedy  string  `json:"remedy,omitempty"` // what to do when it failed
+	Cause   string  `json:"cause,omitempty"`  // why it failed, or was skipped, or what may be trouble
+	Remedy  string  `json:"remedy,omitempty"` // what to do about it
 }
 
 // Registrar makes our key known to a broker.
@@ -143,7 +144,8 @@ func (x *exam) examine(ctx context.Context, found func(Finding)) []Finding {
 	}
 	var all []Finding
 	for _, s := range Stages {
-		f := x.one(ctx, stages[s])
+		x.blocked = false
+		f := x.one(ctx, s, stages[s])
 		f.Stage = s
 		x.outcome[s] = f.Outcome
 		all = append(all, f)
@@ -155,13 +157,13 @@ func (x *exam) examine(ctx context.Context, found func(Finding)) []Finding {
 }
 
 // one runs a stage.
-func (x *exam) one(ctx context.Context, stage func(context.Context) Finding) Finding {
+func (x *exam) one(ctx context.Context, s Stage, stage func(context.Context) Finding) Finding {
 	if ctx.Err() != nil {
 		return skip(interrupted)
 	}
 	bound, cancel := context.WithTimeout(ctx, stageTimeout)
 	defer cancel()
-	f := stage(bound)
+	f := x.word(s, stage(bound))
 	if ctx.Err() != nil && f.Outcome == Failed {
 		return skip(interrupted) // that is why it failed, or may be
 	}
@@ -171,7 +173,8 @@ func (x *exam) one(ctx context.Context, stage func(context.Context) Finding) Fin
 // needs gives the first of the stages that is not through, as the reason to skip one.
 func (x *exam) needs(stages ...Stage) (Finding, bool) {
 	for _, s := range stages {
-		if x.outcome[s] != OK {
+		if x.outcome[s] != OK && x.outcome[s] != Warned {
+			x.blocked = true
 			return skip("needs " + string(s)), true
 		}
 	}
@@ -181,5 +184,8 @@ func (x *exam) needs(stages ...Stage) (Finding, bool) {
 func pass(detail string) Finding { return Finding{Outcome: OK, Detail: detail} }
 func fail(cause, remedy string) Finding {
 	return Finding{Outcome: Failed, Cause: cause, Remedy: remedy}
+}
+func warn(cause, remedy, detail string) Finding {
+	return Finding{Outcome: Warned, Cause: cause, Remedy: remedy, Detail: detail}
 }
 func skip(cause string) Finding { return Finding{Outcome: Skipped, Cause: cause} }

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"wguplink/agent/broker"
@@ -25,10 +28,14 @@ import (
 // Each row is one cause. The findings of the stages not named pass, but for those that need the one that fails.
 func TestCauses(t *testing.T) {
 	other := func(b *bed) { b.derived = b.linkAddress(true) }
+	unverified := func(b *bed) {
+		b.time = clock.Result{Source: clock.Unverified, Refused: []clock.Refusal{{From: "ntp.example.org", Reason: "no answer"}}}
+	}
 	for _, tt := range []struct {
 		name    string
 		change  func(b *bed)
 		failed  Stage // "" for none
+		warned  Stage // the same
 		passed  Stage // whose detail is meant, where nothing fails
 		detail  string
 		cause   string
@@ -43,8 +50,12 @@ func TestCauses(t *testing.T) {
 		{name: "disabled", change: func(b *bed) { b.cfg.Enabled = false },
 			failed: Config, cause: "enabled is off", remedy: "option enabled '1'", skipped: "wan clock key names broker device handshake tunnel mtu"},
 
-		{name: "no WAN route", change: func(b *bed) { b.state = wan.State{Table4: 254, Table6: 1} },
-			failed: WAN, cause: "no WAN route: no default route in table 254 (IPv4) or 1 (IPv6)", remedy: "ip -6 route show table 1", skipped: "names broker handshake tunnel mtu"},
+		{name: "no WAN route", change: func(b *bed) {
+			b.state = wan.State{Why4: "to 192.0.2.1: network is unreachable", Why6: "is not used by any gateway"}
+		},
+			failed: WAN, cause: "no WAN route: IPv4 to 192.0.2.1: network is unreachable; IPv6 is not", remedy: "ip route get ADDRESS mark 0x1", skipped: "names broker handshake tunnel mtu"},
+		{name: "the mesh before the WAN", change: func(b *bed) { b.state = wan.State{Why4: "to 192.0.2.1 leads into our own mesh, by bat0", Mesh: true} },
+			failed: WAN, cause: "leads into our own mesh, by bat0", remedy: "a table of its own", skipped: "names broker handshake tunnel mtu"},
 		{name: "no WAN route of the family wanted", change: func(b *bed) { b.state.V6, b.state.Dev6, b.cfg.AddressFamily = false, "", config.Only6 },
 			failed: WAN, cause: "address_family is only6, and the WAN has only IPv4 by eth0", remedy: "address_family 'auto'", skipped: "names broker handshake tunnel mtu"},
 		{name: "routes cannot be read", change: func(b *bed) {
@@ -59,9 +70,21 @@ func TestCauses(t *testing.T) {
 		}, passed: Clock, detail: "right within 20ms, says ntp.example.org"},
 		{name: "clock off and no NTP", change: func(b *bed) {
 			b.time = clock.Result{Source: clock.Unverified, Floor: today.AddDate(1, 0, 0), Refused: []clock.Refusal{{From: "ntp.example.org", Reason: "no answer"}}}
-		}, failed: Clock, detail: "ntp.example.org: no answer", cause: "off by 364 days or more, it says 2026-05-01 12:00:00 UTC, and there is no NTP answer", remedy: "UDP port 123"},
-		{name: "clock not verified", change: func(b *bed) { b.time = clock.Result{Source: clock.Unverified} },
-			failed: Clock, cause: "nobody vouches for the clock, which says 2026-05-01 12:00:00 UTC: there is no NTP answer", remedy: "ntp_server"},
+		}, failed: Clock, detail: "ntp.example.org: no answer", cause: "off by 364 days or more, it says 2026-05-01 12:00:00 UTC, and no time server is believed", remedy: "UDP port 123"},
+		{name: "clock in 2063 and no NTP", change: func(b *bed) {
+			b.time = clock.Result{Source: clock.Unverified, Floor: today}
+			b.system.Step(time.Date(2063, 1, 1, 0, 0, 0, 0, time.UTC))
+		}, failed: Clock, cause: "the clock is wrong, it says 2063-01-01 00:00:0", remedy: "UDP port 123"},
+		{name: "clock not verified", change: unverified, warned: Clock, cause: "nobody vouches for the clock, which says 2026-05-01 12:00:00 UTC",
+			detail: "ntp.example.org: no answer", remedy: "ntp_server"},
+		{name: "clock not verified, beside an agent", change: func(b *bed) { unverified(b); b.withAgent() }, warned: Clock, cause: "nobody vouches for the clock", remedy: "ntp_server"},
+		{name: "clock not verified, and nobody answers", change: func(b *bed) { unverified(b); b.kernel.shakes, b.cfg.Protocol = nil, config.Static },
+			failed: Handshake, cause: "and if the clock is wrong", remedy: "is it now 2026-05-01 12:00:00 UTC? ask the operators whether the gateways know " + wgtypes.Key{1}.PublicKey().String(),
+			skipped: "broker tunnel mtu"},
+		{name: "clock wrong, and nobody answers", change: func(b *bed) {
+			b.time = clock.Result{Source: clock.FromNTP, Server: "ntp.example.org", Offset: -time.Hour}
+			b.kernel.shakes = nil
+		}, failed: Clock, cause: "off by 1h0m0s", skipped: "tunnel mtu"},
 		{name: "clock not verified for want of a WAN", change: func(b *bed) { b.state, b.time = wan.State{}, clock.Result{Source: clock.Unverified} },
 			failed: WAN, cause: "no WAN route", skipped: "clock names broker handshake tunnel mtu"},
 
@@ -94,6 +117,19 @@ func TestCauses(t *testing.T) {
 		{name: "the broker talks nonsense", change: func(b *bed) {
 			b.broker = registrar{err: &broker.Error{Kind: broker.Malformed, Broker: "https://b", Err: errors.New("not JSON")}, asked: &b.asked}
 		}, failed: Broker, cause: "makes no sense: not JSON", remedy: "URL of a broker"},
+		{name: "the registration says no", change: func(b *bed) {
+			b.cfg.Protocol = config.FFAC
+			b.broker = registrar{err: &broker.Error{Kind: broker.Refused, Broker: "https://b", Err: &broker.SaidError{Status: "status 200 OK", Text: "Error adding key: no"}}, asked: &b.asked}
+		}, failed: Broker, cause: `registration https://b says no: status 200 OK: "Error adding key: no"`, remedy: "option node_name"},
+		{name: "the registration knows the name", change: func(b *bed) {
+			b.cfg.Protocol = config.FFAC
+			b.broker.answer.Known = "Error adding key: node_abcd already exists"
+		}, passed: Broker, detail: "another node has that entry: set option node_name"},
+		{name: "the broker has moved", change: func(b *bed) {
+			b.broker = registrar{err: &broker.Error{Kind: broker.Malformed, Broker: "http://b", Err: &broker.RedirectError{
+				Status: 301, To: "https://b/api", Moved: true, Why: "only http://b is followed",
+			}}, asked: &b.asked}
+		}, failed: Broker, cause: "broker http://b has moved: status 301", remedy: "`list broker`: https://b/api"},
 		{name: "no broker at all", change: func(b *bed) {
 			b.o.NewRegistrar = func(config.Uplink, wan.Path, netip.Addr) (Registrar, error) {
 				return nil, errors.New("broker: bad URL")
@@ -109,14 +145,20 @@ func TestCauses(t *testing.T) {
 
 		{name: "no WireGuard", change: func(b *bed) { b.kernel.applyErr = wrap("create wgdoctor", tunnel.ErrNoWireGuard) },
 			failed: Device, cause: "WireGuard is missing in the kernel", remedy: "kmod-wireguard", skipped: "handshake tunnel mtu"},
-		{name: "no VXLAN", change: func(b *bed) { b.kernel.applyErr = errors.New("create VXLAN x: the kernel has no VXLAN, install") },
+		{name: "no VXLAN", change: func(b *bed) { b.kernel.applyErr = wrap("create VXLAN x", tunnel.ErrNoVXLAN) },
 			failed: Device, cause: "VXLAN is missing in the kernel", remedy: "kmod-vxlan", skipped: "handshake tunnel mtu"},
 		{name: "a device in the way", change: func(b *bed) { b.kernel.applyErr = errors.New("wgdoctor exists and is a dummy") },
 			failed: Device, cause: "wgdoctor exists", remedy: "ip -d link", skipped: "handshake tunnel mtu"},
-		{name: "no userspace WireGuard", change: func(b *bed) { b.kernel.applyErr = errors.New("this build has no userspace WireGuard: set") },
+		{name: "no userspace WireGuard", change: func(b *bed) { b.kernel.applyErr = wrap("create wg", tunnel.ErrNoUserspace) },
 			failed: Device, cause: "option backend is userspace", remedy: "option backend 'kernel'", skipped: "handshake tunnel mtu"},
-		{name: "not root", change: func(b *bed) { b.kernel.applyErr = errors.New("create: operation not permitted") },
+		{name: "not root", change: func(b *bed) { b.kernel.applyErr = wrap("create", unix.EPERM) },
 			failed: Device, cause: "not permitted", remedy: "as root", skipped: "handshake tunnel mtu"},
+		{name: "words alone mean nothing", change: func(b *bed) {
+			b.kernel.applyErr = errors.New("the kernel has no VXLAN, install kmod-vxlan; no userspace WireGuard; operation not permitted; address already in use")
+		}, failed: Device, cause: "the kernel has no VXLAN, install kmod-vxlan; no userspace", remedy: "see to what the message names", skipped: "handshake tunnel mtu"},
+		{name: "the VXLAN port is taken", change: func(b *bed) {
+			b.kernel.applyErr = &tunnel.PortError{Device: "wgdoctor-vx", Port: 8472, Err: wrap("bring wgdoctor-vx up", unix.EADDRINUSE)}
+		}, failed: Device, cause: "UDP port 8472 of wgdoctor-vx is taken by another program or device", remedy: "`netstat -lunp` names programs", skipped: "handshake tunnel mtu"},
 		{name: "another doctor", change: func(b *bed) {
 			unlock, err := lock(b.o.RunDir)
 			if err != nil {
@@ -133,8 +175,15 @@ func TestCauses(t *testing.T) {
 		{name: "the agent cannot make its device", change: func(b *bed) {
 			b.withAgent()
 			b.kernel.statErr = errors.New("no such device")
-			b.snap.Cause, b.snap.Reason = status.Device, wrap("create", tunnel.ErrNoWireGuard).Error()
+			b.snap.Cause, b.snap.Reason, b.snap.Fault = status.Device, "create wg_mesh: no WireGuard", string(tunnel.NoWireGuard)
 		}, failed: Device, cause: "WireGuard is missing", remedy: "kmod-wireguard", skipped: "handshake tunnel mtu"},
+		{name: "the agent's VXLAN port is taken", change: func(b *bed) {
+			b.withAgent()
+			b.snap.Cause, b.snap.Reason, b.snap.Fault = status.Device, "UDP port 8472 of mesh-vpn is taken by another program or device: bring\nmesh-vpn up", string(tunnel.PortTaken)
+		}, failed: Device, cause: "the agent says: UDP port 8472 of mesh-vpn is taken by another program or device: bring mesh-vpn up", remedy: "`netstat -lunp` names programs",
+			skipped: "handshake tunnel mtu"},
+		{name: "the agent's status is of an older program", change: func(b *bed) { b.withAgent(); b.snap.Cause, b.snap.Reason = status.Device, "some reason" },
+			failed: Device, cause: "the agent says: some reason", remedy: "see to what", skipped: "handshake tunnel mtu"},
 		{name: "the agent's VXLAN is gone", change: func(b *bed) { b.withAgent(); delete(b.links, "mesh-vpn") },
 			failed: Device, cause: "no VXLAN device mesh-vpn", remedy: "agent's log", skipped: "handshake tunnel mtu"},
 
@@ -158,6 +207,18 @@ func TestCauses(t *testing.T) {
 			failed: Handshake, cause: "no such device", remedy: "took the device away", skipped: "tunnel mtu"},
 		{name: "the agent hears nobody", change: func(b *bed) { b.withAgent(); b.snap.Gateway = nil },
 			failed: Handshake, cause: "UDP to gw1 (192.0.2.1:51820) gets no answer", skipped: "tunnel mtu"},
+		{name: "all gateways have lost the key", change: func(b *bed) {
+			b.withAgent()
+			b.snap.State, b.snap.Cause, b.snap.Reason, b.snap.Gateway.HandshakeAge = status.Suspect, status.NoAnswer, "gw1 is silent; trying others beside it", 39
+			b.answers = nil
+		}, failed: Handshake, cause: "UDP to gw1 (192.0.2.1:51820) gets no answer", remedy: "ask the operators whether the gateways know", skipped: "tunnel mtu"},
+		{name: "all gateways have just lost the key", change: func(b *bed) {
+			b.withAgent()
+			b.echo = func(context.Context, string, []netip.Addr, time.Duration) map[netip.Addr]time.Duration {
+				b.snap.State, b.snap.Cause = status.Suspect, status.NoAnswer // the agent has noticed meanwhile
+				return nil
+			}
+		}, failed: Handshake, cause: "UDP to gw1 (192.0.2.1:51820) gets no answer", skipped: "tunnel mtu"},
 		{name: "the agent's last handshake is old", change: func(b *bed) { b.withAgent(); b.snap.Gateway.HandshakeAge = 181 },
 			failed: Handshake, cause: "UDP to gw1 (192.0.2.1:51820) gets no answer", skipped: "tunnel mtu"},
 		{name: "the agent tries nobody", change: func(b *bed) {
@@ -202,6 +263,23 @@ func TestCauses(t *testing.T) {
 			failed: Tunnel, cause: "fe80::1 does not answer inside the tunnel", remedy: "option link_local", skipped: "mtu"},
 		{name: "one mute gateway of two", change: func(b *bed) { delete(b.answers, gateway(2).LinkAddress) },
 			passed: Tunnel, detail: "fe80::1 answers within 2ms; no answer from gw2 (192.0.2.2:51820)"},
+		{name: "layer 3, without an agent", change: func(b *bed) { b.layer3() }, skipped: "broker tunnel mtu"},
+		{name: "layer 3, without an agent, answers", change: func(b *bed) {
+			b.layer3()
+			b.answers[netip.MustParseAddr("10.99.0.1")] = time.Millisecond
+		}, passed: Tunnel, detail: "10.99.0.1 answers", skipped: "broker"},
+		{name: "layer 3, no gateway answers", change: func(b *bed) { b.layer3(); b.kernel.shakes = nil },
+			failed: Handshake, cause: "gets no answer", skipped: "broker tunnel mtu"},
+		{name: "layer 3, no address of the node's", change: func(b *bed) {
+			b.layer3()
+			b.withAgent()
+			b.links["wg_mesh"], b.snap.Gateway.LinkAddress = 1420, "10.99.0.1"
+		}, failed: Tunnel, cause: "wg_mesh has no IPv4 address to ask it from", remedy: "give wg_mesh the node's IPv4 address", skipped: "broker mtu"},
+		{name: "layer 3, the agent's gateway is mute", change: func(b *bed) {
+			b.layer3()
+			b.withAgent()
+			b.address, b.snap.Gateway.LinkAddress = true, "10.99.0.1"
+		}, failed: Tunnel, cause: "it has no route to our address, or its allowed IPs for us lack it", remedy: "ask the operators for the gateway's allowed IPs", skipped: "broker mtu"},
 		{name: "no link address", change: func(b *bed) {
 			b.cfg.Gateways, b.answer.Peers = nil, nil
 			p := gateway(2)
@@ -244,7 +322,7 @@ func TestCauses(t *testing.T) {
 					if f.Cause == "" {
 						t.Errorf("%s is skipped, and nobody knows why", f.Stage)
 					}
-				case Failed:
+				case Failed, Warned:
 					if f.Cause == "" || f.Remedy == "" || strings.Contains(f.Cause+f.Remedy, "\n") {
 						t.Errorf("%+v", f)
 					}
@@ -267,10 +345,16 @@ func TestCauses(t *testing.T) {
 				if f.Stage == tt.passed && (f.Outcome != OK || !strings.Contains(f.Detail+".", tt.detail)) {
 					t.Errorf("%+v", f)
 				}
-				if f.Stage != tt.failed {
+				if f.Outcome == Warned && f.Stage != tt.warned && tt.failed == "" {
+					t.Errorf("%+v", f)
+				}
+				outcome := Failed
+				if f.Stage == tt.warned {
+					outcome = Warned
+				} else if f.Stage != tt.failed {
 					continue
 				}
-				if f.Outcome != Failed || !strings.Contains(f.Detail, tt.detail) || !strings.Contains(f.Cause, tt.cause) || !strings.Contains(f.Remedy, tt.remedy) {
+				if f.Outcome != outcome || !strings.Contains(f.Detail, tt.detail) || !strings.Contains(f.Cause, tt.cause) || !strings.Contains(f.Remedy, tt.remedy) {
 					t.Errorf("%+v", f)
 				}
 			}
@@ -294,7 +378,59 @@ func TestCauses(t *testing.T) {
 	}
 }
 
-func wrap(text string, err error) error { return errors.Join(errors.New(text), err) }
+func wrap(text string, err error) error { return fmt.Errorf("%s: %w", text, err) }
+
+// Whatever is seen here: a cause that the agent knows fails its stage, is repeated, and no stage before it fails.
+func TestAgentsWord(t *testing.T) {
+	for cause, want := range map[status.Cause]Stage{
+		status.BadKey: Key, status.NoWAN: WAN, status.Clock: Clock, status.Device: Device, status.BrokerUnreachable: Broker,
+		status.BrokerRefused: Broker, status.NotRegistered: Broker, status.NoHandshake: Handshake, status.NoAnswer: Tunnel, status.NoNeighbour: Tunnel,
+	} {
+		t.Run(string(cause), func(t *testing.T) {
+			b := newBed(t)
+			b.withAgent()
+			b.snap.Cause, b.snap.Reason = cause, "that is why"
+			all := b.examine(context.Background(), nil)
+			b.close()
+			f := all[slices.Index(Stages, want)]
+			if Code(all) != want.Code() || f.Outcome != Failed || !strings.Contains(f.Cause, "the agent says: that is why") || f.Remedy == "" {
+				t.Errorf("exit code %d, %+v", Code(all), f)
+			}
+		})
+	}
+	// The agent has got through in the meantime.
+	b := newBed(t)
+	b.withAgent()
+	b.snap.Cause, b.snap.Reason = status.NoWAN, "no route"
+	b.wanState = func() (wan.State, error) { b.snap.Cause = status.None; return b.state, nil }
+	if all := b.examine(context.Background(), nil); Code(all) != 0 {
+		t.Errorf("%+v", all)
+	}
+}
+
+// No finding but that of the configuration comes without the way to the operators: with a key that works, its public half is named
+// when no gateway answers.
+func TestPublicKeyIsNamed(t *testing.T) {
+	for name, change := range map[string]func(*bed){
+		"all else well":     func(*bed) {},
+		"no time":           func(b *bed) { b.time = clock.Result{Source: clock.Unverified} },
+		"the wrong time":    func(b *bed) { b.time = clock.Result{Source: clock.FromNTP, Offset: time.Hour} },
+		"no broker":         func(b *bed) { b.cfg.Protocol = config.Static },
+		"the broker is mad": func(b *bed) { b.broker.err = &broker.Error{Kind: broker.Malformed, Err: errors.New("x")} },
+	} {
+		b := newBed(t)
+		b.kernel.shakes = nil
+		change(b)
+		all := b.examine(context.Background(), nil)
+		b.close()
+		if f := all[7]; f.Outcome != Failed || !strings.Contains(f.Remedy, b.key.PublicKey().String()) {
+			t.Errorf("%s: %+v", name, f)
+		}
+		if f := all[3]; f.Outcome != OK || !strings.Contains(f.Detail, b.key.PublicKey().String()) {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+}
 
 func TestCodes(t *testing.T) {
 	want := map[Stage]int{Config: 10, WAN: 11, Clock: 12, Key: 13, Names: 14, Broker: 15, Device: 16, Handshake: 17, Tunnel: 18, MTU: 19}
@@ -420,9 +556,12 @@ func TestPrint(t *testing.T) {
 	var w bytes.Buffer
 	Print(&w, Finding{WAN, OK, "IPv4 by eth0", "", ""})
 	Print(&w, Finding{Clock, Failed, "ntp: no answer", "off by 2h", "look"})
+	Print(&w, Finding{Clock, Warned, "ntp: no answer", "nobody vouches", "look"})
 	Print(&w, Finding{Handshake, Skipped, "", "needs wan", ""})
 	want := `wan        pass  IPv4 by eth0
 clock      FAIL  off by 2h (ntp: no answer)
+                 -> look
+clock      warn  nobody vouches (ntp: no answer)
                  -> look
 handshake  skip  needs wan
 `

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
@@ -29,37 +30,55 @@ type kernel interface {
 	Close()
 }
 
-// exam is one run. The functions are the world outside; tests put others in their place.
-type exam struct {
-	o   Options
-	cfg config.Uplink
-
+// outside is the world around an exam; tests put other functions in place of these.
+type outside struct {
 	wanState   func() (wan.State, error)
 	resolve    func(ctx context.Context, host string) ([]netip.Addr, error)
 	pathMTU    func(netip.AddrPort) (int, error)
 	checkClock func(context.Context) (clock.Result, error)
+	plausible  func(time.Time) error
 	running    func() bool
 	snapshot   func() (status.Snapshot, error)
 	open       func() (kernel, error)
-	linkMTU    func(name string) (int, error) // the error is for a link that does not exist
+	linkMTU    func(name string) (int, error)          // the error is for a link that does not exist
+	hasAddress func(device string, to netip.Addr) bool // whether the device has one to speak to that one from
 	echo       func(ctx context.Context, device string, addrs []netip.Addr, within time.Duration) map[netip.Addr]time.Duration
 	largest    func(ctx context.Context, device string, addr netip.Addr, lo, hi int, wait time.Duration) (int, error)
-	pace       pace
+}
+
+// exam is one run.
+type exam struct {
+	o   Options
+	cfg config.Uplink
+	outside
+	pace pace
 
 	outcome map[Stage]Outcome
+	to      wan.Targets // of the way out
+	blocked bool        // the present stage needs one that is not through
 	way     wan.State
 	agent   bool // an agent runs the uplink
 	says    status.Snapshot
 	ident   identity.Identity
 	answer  broker.Answer
 	reached bool // the broker could be spoken to
-	kern    kernel
-	dev     string          // the WireGuard device to look at
-	made    *tunnel.Desired // our own device, as last applied
-	unlock  func()          // lets another doctor have it; nil without
-	shaken  []*candidate    // with a completed handshake, best first
-	rtt     time.Duration   // through the tunnel
-	live    *candidate      // answers inside the tunnel
+	bench
+	heard
+}
+
+// bench is what is looked at: the agent's device, or our own.
+type bench struct {
+	kern   kernel
+	dev    string          // the WireGuard device to look at
+	made   *tunnel.Desired // our own device, as last applied
+	unlock func()          // lets another doctor have it; nil without
+}
+
+// heard is who answers.
+type heard struct {
+	shaken []*candidate  // with a completed handshake, best first
+	live   *candidate    // answers inside the tunnel
+	rtt    time.Duration // through the tunnel
 }
 
 // pace is how the handshake and tunnel stages wait.
@@ -68,6 +87,7 @@ type pace struct {
 	rounds []time.Duration // how long each round of handshakes has
 	others time.Duration   // how long the other gateways have once one has shaken hands
 	echo   time.Duration   // for an answer inside the tunnel
+	life   time.Duration   // the same, before the agent's word of its gateway is taken
 }
 
 // usual: a broker answers up to 1.05 s before its gateways know the key, so the first round may be in vain; the later ones
@@ -77,6 +97,7 @@ var usual = pace{
 	rounds: []time.Duration{1200 * time.Millisecond, 2500 * time.Millisecond, 5 * time.Second},
 	others: time.Second,
 	echo:   5 * time.Second,
+	life:   5 * time.Second,
 }
 
 func newExam(o Options) *exam {
@@ -86,7 +107,8 @@ func newExam(o Options) *exam {
 		System: o.System, Servers: o.Uplink.NTPServers, Build: o.Build, FloorFile: o.FloorFile,
 		Dial: path.DialContext, Resolve: path.Resolve,
 	})
-	x.wanState, x.resolve, x.pathMTU, x.checkClock = path.State, path.Resolve, path.MTU, gate.Check
+	x.wanState, x.resolve, x.pathMTU = path.State, path.Resolve, path.MTU
+	x.checkClock, x.plausible = gate.Check, gate.Plausible
 	x.running = func() bool { return uplink.Running(o.RunDir, o.Uplink.Name) }
 	x.snapshot = func() (status.Snapshot, error) { return status.Read(o.RunDir, o.Uplink.Name, status.Now()) }
 	x.open = func() (kernel, error) { return tunnel.Open(o.Spawn) }
@@ -97,8 +119,21 @@ func newExam(o Options) *exam {
 		}
 		return l.MTU, nil
 	}
-	x.echo, x.largest = echo, health.Largest
+	x.echo, x.largest, x.hasAddress = echo, health.Largest, hasAddress
 	return x
+}
+
+// hasAddress looks for one of the same family that is link-local if, and only if, the other one is.
+func hasAddress(device string, to netip.Addr) bool {
+	l, err := net.InterfaceByName(device)
+	if err != nil {
+		return false
+	}
+	all, err := l.Addrs()
+	return err == nil && slices.ContainsFunc(all, func(a net.Addr) bool {
+		p, err := netip.ParsePrefix(a.String())
+		return err == nil && p.Addr().Is4() == to.Is4() && p.Addr().IsLinkLocalUnicast() == to.IsLinkLocalUnicast()
+	})
 }
 
 // close takes our own device away.
@@ -116,7 +151,8 @@ func (x *exam) close() {
 }
 
 func (x *exam) path() wan.Path {
-	return wan.Path{Mark: x.cfg.FwMark, DNS: x.cfg.DNSServers, Own: func(name string) bool { return x.cfg.Owns(name) || name == ownDevice }}
+	own := func(name string) bool { return x.cfg.Carries(name) || name == ownDevice || name == ownVXLAN }
+	return wan.Path{Mark: x.cfg.FwMark, DNS: x.cfg.DNSServers, Own: own, To: &x.to}
 }
 
 // linkAddress is our own one, derived as configured, or the other way.

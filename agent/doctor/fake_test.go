@@ -117,6 +117,7 @@ type bed struct {
 	isAgent  bool
 	snap     status.Snapshot
 	pathSize int
+	address  bool   // the device has one like the gateway's
 	after    func() // nil, or called in the end
 }
 
@@ -141,7 +142,7 @@ func newBed(t *testing.T) *bed {
 		links:   map[string]int{ownDevice: 1420},
 		answers: map[netip.Addr]time.Duration{gateway(1).LinkAddress: time.Millisecond, gateway(2).LinkAddress: 2 * time.Millisecond},
 		passes:  2000, pathSize: 1500,
-		state: wan.State{V4: true, Dev4: "eth0", V6: true, Dev6: "eth0", MTU: 1500, Table4: 1, Table6: 1},
+		state: wan.State{V4: true, Dev4: "eth0", V6: true, Dev6: "eth0", MTU4: 1500, MTU6: 1500},
 	}
 	for i, n := range []string{"broker.example.org", "gw1.example.org", "gw2.example.org"} {
 		b.names[n] = []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})}
@@ -166,7 +167,7 @@ func newBed(t *testing.T) *bed {
 		NewRegistrar: func(config.Uplink, wan.Path, netip.Addr) (Registrar, error) { return b.broker, nil },
 	}
 	x := newExam(o)
-	x.pace = pace{look: time.Millisecond, rounds: []time.Duration{20 * time.Millisecond, 20 * time.Millisecond, 20 * time.Millisecond}, others: 10 * time.Millisecond, echo: time.Millisecond}
+	x.pace = pace{look: time.Millisecond, rounds: []time.Duration{20 * time.Millisecond, 20 * time.Millisecond, 20 * time.Millisecond}, others: 10 * time.Millisecond, echo: time.Millisecond, life: time.Millisecond}
 	x.wanState = func() (wan.State, error) { return b.state, nil }
 	x.resolve = func(_ context.Context, host string) ([]netip.Addr, error) {
 		if a, ok := b.names[host]; ok {
@@ -176,6 +177,10 @@ func newBed(t *testing.T) *bed {
 	}
 	x.pathMTU = func(netip.AddrPort) (int, error) { return b.pathSize, nil }
 	x.checkClock = func(context.Context) (clock.Result, error) { return b.time, nil }
+	x.plausible = func(t time.Time) error {
+		return clock.Bounds{From: b.time.Floor, To: today.AddDate(15, 0, 0)}.Check(t)
+	}
+	x.hasAddress = func(string, netip.Addr) bool { return b.address }
 	x.running = func() bool { return b.isAgent }
 	x.snapshot = func() (status.Snapshot, error) { return b.snap, nil }
 	x.open = func() (kernel, error) { return b.kernel, nil }
@@ -203,6 +208,13 @@ func newBed(t *testing.T) *bed {
 	}
 	b.exam = x
 	return b
+}
+
+// layer3 has one static gateway with an address of its own choice inside the tunnel.
+func (b *bed) layer3() {
+	g := gateway(1)
+	g.LinkAddress = netip.MustParseAddr("10.99.0.1")
+	b.cfg.Protocol, b.cfg.Mode, b.cfg.VXLAN, b.cfg.Gateways = config.Static, config.ModeLayer3, config.VXLAN{}, []peerselector.Peer{g}
 }
 
 // withAgent lets an agent run, connected to gw1.

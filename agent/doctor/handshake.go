@@ -106,15 +106,19 @@ func (x *exam) candidates(ctx context.Context) []*candidate {
 
 func (x *exam) addresses(ctx context.Context, endpoints []string) (found []netip.AddrPort, err error) {
 	found, err = wan.Endpoints(ctx, x.resolve, endpoints)
-	family := x.cfg.AddressFamily
-	ordered := wan.Order(found, wan.Preference{V4: family != config.Only6, V6: family != config.Only4, First6: true}, x.way)
+	ordered := wan.Order(found, x.families(), x.way)
 	switch {
 	case len(ordered) > 0:
 		return ordered, nil
 	case err == nil:
-		err = fmt.Errorf("%s has no address of the families allowed (option address_family is %s)", strings.Join(endpoints, ", "), family)
+		err = fmt.Errorf("%s has no address of the families allowed (option address_family is %s)", strings.Join(endpoints, ", "), x.cfg.AddressFamily)
 	}
 	return nil, err
+}
+
+// families are those that the configuration allows.
+func (x *exam) families() wan.Preference {
+	return wan.Preference{V4: x.cfg.AddressFamily != config.Only6, V6: x.cfg.AddressFamily != config.Only4, First6: true}
 }
 
 // race tries all candidates at once on our own device, at their next address in each round.
@@ -202,10 +206,25 @@ func (x *exam) look(ctx context.Context, within time.Duration, see func(*wgtypes
 // keys after 180 (REJECT_AFTER_TIME, section 6.1 of its paper).
 const freshHandshake = 180
 
-// watch takes the agent's word, whose ages the wall clock does not touch, or looks how the peers that it tries fare.
-func (x *exam) watch(ctx context.Context) Finding {
+// lives tells whether the session of the gateway in use is one that works, as far as the agent knows, whose ages the wall clock
+// does not touch. A gateway that has forgotten our key leaves a handshake behind that is fresh enough, and answers nothing: the
+// agent notices within seconds, and tries others.
+func (x *exam) lives(ctx context.Context) bool {
 	x.reread()
-	if g := x.says.Gateway; g != nil && g.HandshakeAt != 0 && g.HandshakeAge < freshHandshake {
+	g := x.says.Gateway
+	if g == nil || g.HandshakeAt == 0 || g.HandshakeAge >= freshHandshake || x.says.State == status.Suspect {
+		return false
+	}
+	if c := inUse(g); c.peer.LinkAddress.IsValid() && len(x.echo(ctx, x.dev, []netip.Addr{c.peer.LinkAddress}, x.pace.life)) == 0 {
+		x.reread() // it has noticed by now, if it is not only the inside of the tunnel that is silent
+	}
+	return x.says.State != status.Suspect && x.says.Gateway != nil
+}
+
+// watch takes the agent's word, or looks how the peers that it tries fare.
+func (x *exam) watch(ctx context.Context) Finding {
+	if x.lives(ctx) {
+		g := x.says.Gateway
 		c := inUse(g)
 		x.shaken = []*candidate{c}
 		return pass(fmt.Sprintf("%s shook hands with the agent %d s ago", c, g.HandshakeAge))
@@ -251,27 +270,12 @@ func (x *exam) watch(ctx context.Context) Finding {
 	return x.unheard(all)
 }
 
-// reread gets the agent's latest word.
-func (x *exam) reread() {
-	if s, err := x.snapshot(); err == nil {
-		x.says = s
-	}
-}
-
 // inUse is the gateway that the agent has chosen.
 func inUse(g *status.Gateway) *candidate {
 	c := &candidate{peer: peerselector.Peer{Name: g.Name}}
 	c.at, _ = netip.ParseAddrPort(g.Endpoint)
 	c.peer.LinkAddress, _ = netip.ParseAddr(g.LinkAddress)
 	return c
-}
-
-// reason is what the agent says of itself.
-func (x *exam) reason() string {
-	if x.says.Reason == "" {
-		return "it does not say why"
-	}
-	return x.says.Reason
 }
 
 // known finds the gateway that a peer on the agent's device is.
@@ -290,19 +294,23 @@ func (x *exam) unheard(silent []*candidate) Finding {
 		return fail("nothing can be sent to "+list(silent), "there is a default route, but none to these: look at `ip route get ADDRESS mark "+strconv.Itoa(int(x.cfg.FwMark))+"`")
 	}
 	cause := "UDP to " + list(silent) + " gets no answer"
+	ask := "ask the operators whether the gateways know " + x.ident.Public.String()
 	switch {
 	case x.outcome[Clock] == Failed:
 		return fail(cause+", and the clock is wrong: gateways ignore handshakes that are older than the last",
-			"see to the clock first")
+			"see to the clock first; if that does not help, "+ask)
 	case x.outcome[Broker] == OK:
 		return fail(cause+", while HTTPS to the broker works: UDP is blocked on the way, or the gateways do not know the key",
-			"let UDP out to these ports, at the provider and in any firewall; if it is, ask the operators whether the gateways know "+x.ident.Public.String())
+			"let UDP out to these ports, at the provider and in any firewall; if it is, "+ask)
 	case x.reached:
 		return fail(cause+", and the broker, which can be reached, did not take the key: the gateways do not know it, or UDP is blocked on the way",
-			"see to the broker first")
+			"see to the broker first; the key is "+x.ident.Public.String())
+	case x.outcome[Clock] == Warned:
+		return fail(cause+": UDP is blocked on the way, the gateways are down, or they do not know the key; and if the clock is wrong, they ignore handshakes that are older than the last",
+			"let UDP out to these ports; is it now "+stamp(x.o.System.Now())+"? "+ask)
 	}
 	return fail(cause+": UDP is blocked on the way, the gateways are down, or they do not know the key",
-		"let UDP out to these ports; ask the operators whether the gateways know "+x.ident.Public.String())
+		"let UDP out to these ports; "+ask)
 }
 
 func list(all []*candidate) string {

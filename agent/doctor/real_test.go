@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -201,6 +202,46 @@ func TestReal(t *testing.T) {
 	}
 }
 
+// Another program has the VXLAN port. Nothing of ours is left behind.
+func TestRealPortTaken(t *testing.T) {
+	o := realOptions(t)
+	o.Uplink.Gateways = []peerselector.Peer{newGateway(t, publicKey(t, o), link(publicKey(t, o), true), 2000)}
+	socket, err := net.ListenUDP("udp", &net.UDPAddr{Port: 8472})
+	ok(t, err)
+	defer socket.Close()
+	var w bytes.Buffer
+	if code := Run(context.Background(), o, &w); code != 16 || !strings.Contains(w.String(), "UDP port 8472 of wgdoctor-vx is taken") || !strings.Contains(w.String(), "netstat -lunp") {
+		t.Errorf("exit code %d:\n%s", code, &w)
+	}
+	for _, name := range []string{ownDevice, ownVXLAN} {
+		if _, err := netlink.LinkByName(name); err == nil {
+			t.Errorf("%s is still there", name)
+		}
+	}
+}
+
+// Beside an agent that lost its gateways: the session is young, its gateway silent.
+func TestRealKeyLost(t *testing.T) {
+	o := realOptions(t)
+	node := publicKey(t, o)
+	gw := newGateway(t, wgtypes.Key{1}, link(wgtypes.Key{1}, true), 2000)
+	o.Uplink.Gateways = []peerselector.Peer{gw}
+	agent, _, _ := runningAgent(t, o, gw)
+	agent.State = status.Suspect
+	agent.Cause, agent.Reason = status.NoAnswer, "gw is silent; trying others beside it"
+	ok(t, status.Write(o.RunDir, agent))
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var w bytes.Buffer
+	x := newExam(o)
+	x.pace.rounds = []time.Duration{2 * time.Second}
+	all := x.examine(ctx, func(f Finding) { Print(&w, f) })
+	x.close()
+	if code := Code(all); code != 17 || !strings.Contains(w.String(), "ask the operators whether the gateways know "+node.String()) {
+		t.Errorf("exit code %d:\n%s", code, &w)
+	}
+}
+
 // Beside an agent: its device is looked at, its tunnel measured, and nothing is changed.
 func TestRealBesideAgent(t *testing.T) {
 	o := realOptions(t)
@@ -208,31 +249,7 @@ func TestRealBesideAgent(t *testing.T) {
 	gw := newGateway(t, node, link(node, true), 2000)
 	o.Uplink.Gateways = []peerselector.Peer{gw}
 
-	// The agent.
-	ok(t, os.MkdirAll(o.RunDir, 0o755))
-	lock, err := os.Create(filepath.Join(o.RunDir, "mesh.lock"))
-	ok(t, err)
-	defer lock.Close()
-	ok(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
-	id, err := o.LoadKey(o.Uplink)
-	ok(t, err)
-	at := netip.MustParseAddrPort(gw.Endpoints[0])
-	d := tunnel.Desired{
-		Name: "mesh",
-		Devices: []tunnel.Device{{Interface: "wg_mesh", PrivateKey: id.Private.Reveal(), FwMark: 1, MTU: 1400,
-			Addresses: []tunnel.Address{{Prefix: netip.PrefixFrom(link(node, true), 64)}},
-			Peers:     []tunnel.Peer{{PublicKey: wgtypes.Key(gw.PublicKey), Endpoint: at, AllowedIPs: []netip.Prefix{netip.PrefixFrom(gw.LinkAddress, 128)}, Keepalive: keepalive}}}},
-		VXLAN: &tunnel.VXLAN{Name: "mesh-vpn", ID: 7, Port: 8472, Remote: gw.LinkAddress, MTU: 1330},
-	}
-	tun, err := tunnel.Open(o.Spawn)
-	ok(t, err)
-	defer tun.Close()
-	_, err = tun.Apply(context.Background(), d)
-	ok(t, err)
-	defer tun.Remove(d)
-	now := status.Now()
-	ok(t, status.Write(o.RunDir, status.Snapshot{Uplink: "mesh", State: status.Connected, PublicKey: node.String(), Backend: "userspace",
-		Gateway: &status.Gateway{Name: "gw", PublicKey: gw.PublicKey.String(), Endpoint: at.String(), LinkAddress: gw.LinkAddress.String(), HandshakeAt: now}}))
+	_, tun, d := runningAgent(t, o, gw)
 
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -248,6 +265,36 @@ func TestRealBesideAgent(t *testing.T) {
 	if err != nil || r.Changes != 0 {
 		t.Errorf("the agent has to put %d things right, %v", r.Changes, err)
 	}
+}
+
+// runningAgent has an agent run on this host, as far as the doctor can tell: its lock, its device with that gateway, its status.
+func runningAgent(t *testing.T, o Options, gw peerselector.Peer) (status.Snapshot, *tunnel.Tunnel, tunnel.Desired) {
+	t.Helper()
+	ok(t, os.MkdirAll(o.RunDir, 0o755))
+	lock, err := os.Create(filepath.Join(o.RunDir, "mesh.lock"))
+	ok(t, err)
+	t.Cleanup(func() { lock.Close() })
+	ok(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
+	id, err := o.LoadKey(o.Uplink)
+	ok(t, err)
+	at := netip.MustParseAddrPort(gw.Endpoints[0])
+	d := tunnel.Desired{
+		Name: "mesh",
+		Devices: []tunnel.Device{{Interface: "wg_mesh", PrivateKey: id.Private.Reveal(), FwMark: 1, MTU: 1400,
+			Addresses: []tunnel.Address{{Prefix: netip.PrefixFrom(link(id.Public, true), 64)}},
+			Peers:     []tunnel.Peer{{PublicKey: wgtypes.Key(gw.PublicKey), Endpoint: at, AllowedIPs: []netip.Prefix{netip.PrefixFrom(gw.LinkAddress, 128)}, Keepalive: keepalive}}}},
+		VXLAN: &tunnel.VXLAN{Name: "mesh-vpn", ID: 7, Port: 8472, Remote: gw.LinkAddress, MTU: 1330},
+	}
+	tun, err := tunnel.Open(o.Spawn)
+	ok(t, err)
+	t.Cleanup(tun.Close)
+	_, err = tun.Apply(context.Background(), d)
+	ok(t, err)
+	t.Cleanup(func() { tun.Remove(d) })
+	s := status.Snapshot{Uplink: "mesh", State: status.Connected, PublicKey: id.Public.String(), Backend: "userspace",
+		Gateway: &status.Gateway{Name: "gw", PublicKey: gw.PublicKey.String(), Endpoint: at.String(), LinkAddress: gw.LinkAddress.String(), HandshakeAt: status.Now()}}
+	ok(t, status.Write(o.RunDir, s))
+	return s, tun, d
 }
 
 func links(t *testing.T) map[string]int {

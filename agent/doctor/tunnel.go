@@ -44,6 +44,9 @@ func (x *exam) tunnel(ctx context.Context) Finding {
 		return pass(detail)
 	}
 	cause := fmt.Sprintf("the handshake with %s is fine, but %s does not answer inside the tunnel", asked[0], asked[0].peer.LinkAddress)
+	if to := asked[0].peer.LinkAddress; !to.IsLinkLocalUnicast() && x.cfg.Protocol != config.Parker {
+		return x.routed(to, cause)
+	}
 	if x.cfg.Protocol == config.Parker {
 		return fail(cause+": it does not know our addresses, or drops echo requests", "ask the operators for "+x.ident.Public.String())
 	}
@@ -60,6 +63,24 @@ func (x *exam) tunnel(ctx context.Context) Finding {
 	}
 	return fail(fmt.Sprintf("%s: it expects another link address than %s (option link_local is %s), or has no route or forwarding entry for it", cause, x.linkAddress(false), x.cfg.LinkLocal),
 		fmt.Sprintf("try option link_local '%s'; else ask the operators for the gateway's allowed IPs and forwarding entry of %s", other, x.ident.Public))
+}
+
+// routed is about a gateway whose address inside the tunnel is no link-local one. Our own address there is not the agent's to
+// make, and so not ours.
+func (x *exam) routed(to netip.Addr, cause string) Finding {
+	family := "IPv6"
+	if to.Is4() {
+		family = "IPv4"
+	}
+	switch {
+	case !x.agent:
+		return skip(fmt.Sprintf("%s can be asked from an address of yours on %s only, which is not there without the agent: start it, and run the doctor again", to, x.cfg.Interface))
+	case !x.hasAddress(x.dev, to):
+		return fail(fmt.Sprintf("%s: %s has no %s address to ask it from", cause, x.dev, family),
+			fmt.Sprintf("give %s the node's %s address, with netifd as in the section `Plain IP through the tunnel` of docs/openwrt.md", x.dev, family))
+	}
+	return fail(cause+": it has no route to our address, or its allowed IPs for us lack it",
+		"ask the operators for the gateway's allowed IPs and route of "+x.ident.Public.String()+"; are the addresses of "+x.dev+" those that they gave you?")
 }
 
 // promote lets the gateways send and receive from their link addresses, and nothing else: a default route stays where it
@@ -108,7 +129,7 @@ func (x *exam) ask(ctx context.Context, all []*candidate, within time.Duration) 
 
 // mtu measures what passes.
 func (x *exam) mtu(ctx context.Context) Finding {
-	if f, skipped := x.needs(Tunnel); skipped {
+	if f, skipped := x.needs(Tunnel); skipped && x.live == nil {
 		return f
 	}
 	used, err := x.linkMTU(x.dev)

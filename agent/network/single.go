@@ -10,6 +10,7 @@ import (
 	"wguplink/agent/hooks"
 	"wguplink/agent/status"
 	"wguplink/agent/tunnel"
+	"wguplink/agent/wan"
 	"wguplink/peerselector"
 )
 
@@ -27,6 +28,8 @@ func (s *single) Device(peerselector.Key) string  { return s.cfg.Interface }
 func (s *single) Keeps(peerselector.Key) bool     { return false }
 func (s *single) MTU() int                        { return s.cfg.MTU }
 func (s *single) Take(*broker.Network) Change     { return Nothing }
+
+func (s *single) Check(*broker.Network, wan.Local) ([]string, error) { return nil, nil }
 
 func (s *single) Describe(*status.Snapshot, *hooks.Event, View) {}
 
@@ -50,6 +53,9 @@ func (s *single) Desired(v View) (tunnel.Desired, bool) {
 			dev.Peers = append(dev.Peers, peer(&s.cfg, p))
 		}
 	}
+	if dev.Unrouted = s.cfg.Unrouted; s.cfg.Unrouted {
+		dev.Reach = reach(v)
+	}
 	if dev.Borrowed = s.borrowed; s.borrowed {
 		for _, g := range s.cfg.Gateways {
 			dev.Leftovers = append(dev.Leftovers, wgtypes.Key(g.PublicKey))
@@ -60,6 +66,17 @@ func (s *single) Desired(v View) (tunnel.Desired, bool) {
 		d.VXLAN = s.vxlan(v)
 	}
 	return d, true
+}
+
+// reach are the link addresses of the gateways that may be in use: what is probed has to be routed, whoever else sees to
+// the routes.
+func reach(v View) (all []netip.Prefix) {
+	for _, p := range v.Peers.Racing() {
+		if a := p.LinkAddress; p.Promoted && a.IsValid() {
+			all = append(all, netip.PrefixFrom(a, a.BitLen()))
+		}
+	}
+	return all
 }
 
 func (s *single) vxlan(v View) *tunnel.VXLAN {

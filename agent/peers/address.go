@@ -2,10 +2,13 @@ package peers
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"wguplink/agent/config"
+	"wguplink/agent/names"
 	"wguplink/agent/wan"
 	"wguplink/peerselector"
 )
@@ -66,13 +69,14 @@ func (s *Set) Resolved(l Lookup, addrs []netip.AddrPort, err error) (moved bool,
 		return false, nil
 	}
 	in.lookup = 0
+	s.changes++
 	found := s.order(addrs)
 	if in.reaim {
 		return s.reaimed(in, found, err), nil
 	}
 	in.addrs = found
 	if err == nil && len(found) == 0 {
-		err = fmt.Errorf("%v has no address of the families allowed", in.Endpoints)
+		err = unresolved(in, names.Family)
 	}
 	if err != nil {
 		return false, s.fail(in, err)
@@ -119,11 +123,34 @@ func (s *Set) fail(in *Peer, err error) []peerselector.Event {
 	return []peerselector.Event{peerselector.Failed{Key: in.PublicKey}}
 }
 
+// unresolved is why there is no address to try a peer at.
+func unresolved(in *Peer, why names.Reason) error {
+	var hosts []string
+	for _, e := range in.Endpoints {
+		host, _, err := net.SplitHostPort(e)
+		if err != nil {
+			host = e
+		}
+		hosts = append(hosts, host)
+	}
+	return &names.Error{Host: strings.Join(hosts, ", "), Reason: why}
+}
+
 // Usable says that an address may be used by the policy.
 func (s *Set) Usable(a netip.AddrPort) bool { return len(s.order([]netip.AddrPort{a})) > 0 }
 
 // order sorts addresses by the policy: with auto, the family that worked last comes first.
 func (s *Set) order(addrs []netip.AddrPort) []netip.AddrPort {
+	p := s.Families()
+	is4 := func(a netip.AddrPort) bool { return a.Addr().Unmap().Is4() }
+	if p.V4 && p.V6 && s.policy.V4 && s.policy.Narrow6 && slices.ContainsFunc(addrs, is4) {
+		p.V6 = false
+	}
+	return wan.Order(addrs, p, wan.State{V4: s.policy.V4, V6: s.policy.V6})
+}
+
+// Families are those that the configuration allows, and their order.
+func (s *Set) Families() wan.Preference {
 	p := wan.Preference{V4: true, V6: true, First6: s.first6}
 	switch s.policy.Family {
 	case config.Prefer6:
@@ -133,11 +160,24 @@ func (s *Set) order(addrs []netip.AddrPort) []netip.AddrPort {
 	case config.Only4:
 		p.V6 = false
 	}
-	is4 := func(a netip.AddrPort) bool { return a.Addr().Unmap().Is4() }
-	if p.V4 && p.V6 && s.policy.V4 && s.policy.Narrow6 && slices.ContainsFunc(addrs, is4) {
-		p.V6 = false
-	}
-	return wan.Order(addrs, p, wan.State{V4: s.policy.V4, V6: s.policy.V6})
+	return p
 }
+
+// Addresses are those that gateways are tried at, or were heard from, in a fixed order.
+func (s *Set) Addresses() (all []netip.AddrPort) {
+	for _, m := range []map[peerselector.Key]*Peer{s.racing, s.standing} {
+		for _, in := range m {
+			all = append(all, in.addrs...)
+			if in.Endpoint.IsValid() {
+				all = append(all, in.Endpoint)
+			}
+		}
+	}
+	slices.SortFunc(all, netip.AddrPort.Compare)
+	return slices.Compact(all)
+}
+
+// Changes differs when Addresses may, or the Endpoint of a peer.
+func (s *Set) Changes() int { return s.changes }
 
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }

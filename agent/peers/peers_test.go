@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -116,7 +117,7 @@ func TestNames(t *testing.T) {
 		want  string
 	}{
 		{nil, errors.New("NXDOMAIN"), "NXDOMAIN"},
-		{addrs("[2001:db8::1]:1"), nil, "no address of the families allowed"},
+		{addrs("[2001:db8::1]:1"), nil, "name gw.example.org has no address of an address family that is allowed"},
 	} {
 		s := set(Policy{V4: true, Family: config.Only4})
 		s.Install(p, 0)
@@ -131,8 +132,8 @@ func TestNames(t *testing.T) {
 	}
 	s.Install(p, 0)
 	s.Remove(p.PublicKey, false)
-	if s.Err() == nil || !strings.Contains(s.Err().Error(), "not resolved in time") || s.Len() != 0 ||
-		len(s.Lookups()) != 0 {
+	if s.Err() == nil || !strings.Contains(s.Err().Error(), "gw.example.org is not resolved, there is no answer in time") ||
+		s.Len() != 0 || len(s.Lookups()) != 0 {
 		t.Errorf("%v", s.Err())
 	}
 	s.Install(gateway(2, v4), 0)
@@ -250,5 +251,36 @@ func TestUpdate(t *testing.T) {
 	s.Resolved(s.Lookups()[0], addrs("192.0.2.34:1"), nil)
 	if got := s.Get(c.PublicKey); got.Endpoint.String() != "192.0.2.34:1" || got.Move != 1 || got.Creation != 0 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// Whoever keeps what follows from the addresses asks for them only when they may be others.
+func TestAddresses(t *testing.T) {
+	s := set(both)
+	p, q := gateway(1, v4, v6), gateway(2, "gw.example.org:1")
+	for _, tt := range []struct {
+		what    string
+		do      func()
+		changes bool
+		want    []netip.AddrPort
+	}{
+		{"nothing", func() {}, false, nil},
+		{"a gateway with addresses", func() { s.Install(p, 0) }, true, addrs(v4, v6)},
+		{"a look", func() { s.Get(p.PublicKey); s.Racing(); s.Lookups() }, false, addrs(v4, v6)},
+		{"a handshake", func() { s.Shook(p.PublicKey, s.Get(p.PublicKey).Endpoint) }, false, addrs(v4, v6)},
+		{"promoted", func() { s.Promote(p) }, false, addrs(v4, v6)},
+		{"heard from elsewhere", func() { s.Roamed(p.PublicKey, netip.MustParseAddrPort("192.0.2.77:1")) }, true,
+			addrs(v4, "192.0.2.77:1", v6)},
+		{"heard from there again", func() { s.Shook(p.PublicKey, netip.MustParseAddrPort("192.0.2.77:1")) }, false,
+			addrs(v4, "192.0.2.77:1", v6)},
+		{"a name", func() { s.Install(q, 0); s.Remove(p.PublicKey, false) }, true, nil},
+		{"resolved", func() { s.Resolved(s.Lookups()[0], addrs(v4), nil) }, true, addrs(v4)},
+		{"forgotten", s.Clear, true, nil},
+	} {
+		before := s.Changes()
+		tt.do()
+		if got := s.Addresses(); (s.Changes() != before) != tt.changes || !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v; changes %d, then %d", tt.what, got, tt.want, before, s.Changes())
+		}
 	}
 }

@@ -31,6 +31,7 @@ type Registration struct {
 	count     int
 	err       error // of the last answer
 	says      string
+	known     string // what a server said of an entry that it has already; see broker.Answer
 	again     schedule
 }
 
@@ -69,7 +70,7 @@ func (r *Registration) Configure(s Source) (changed bool) {
 		return false
 	}
 	r.source, r.registrar = s, nil
-	r.err, r.says = nil, ""
+	r.err, r.says, r.known = nil, "", ""
 	r.again = schedule{}
 	if r.Asking() {
 		r.query = Query{}
@@ -138,7 +139,7 @@ func (r *Registration) Take(a broker.Answer, err error, others int, now time.Tim
 		}
 		return out
 	}
-	r.says = a.Broker + " (" + a.API + ")"
+	r.says, r.known = a.Broker+" ("+a.API+")", a.Known
 	if a.Fallback != nil {
 		r.log.Warn("not the first choice of broker", "err", a.Fallback)
 	}
@@ -147,7 +148,11 @@ func (r *Registration) Take(a broker.Answer, err error, others int, now time.Tim
 		gateways = len(n.Concentrators)
 		r.again = schedule{at: now.Add(n.Retry + time.Duration(r.intn(int64(n.Retry/10)+1)))}
 	} else {
-		r.log.Info("registered", "broker", a.Broker, "api", a.API, "gateways", gateways)
+		attrs := []any{"broker", a.Broker, "api", a.API, "gateways", gateways}
+		if a.Known != "" {
+			attrs = append(attrs, "says", a.Known)
+		}
+		r.log.Info("registered", attrs...)
 	}
 	if gateways+others == 0 {
 		r.err = empty(a)
@@ -198,6 +203,9 @@ func (r *Registration) Restore(saved []byte) (*broker.Network, bool) {
 
 // Says is one line for the status: the last answer, or what went wrong.
 func (r *Registration) Says() string { return r.says }
+
+// Known is what the last good answer says of an entry that the server has already; "" when it says nothing.
+func (r *Registration) Known() string { return r.known }
 
 // Trouble is what keeps the uplink from being registered; nil when nothing does.
 func (r *Registration) Trouble() (status.Cause, error) {

@@ -16,6 +16,7 @@ import (
 
 	"wguplink/agent/broker"
 	"wguplink/agent/config"
+	"wguplink/agent/signify"
 	"wguplink/agent/status"
 	"wguplink/peerselector"
 )
@@ -102,10 +103,10 @@ func TestSourceCounts(t *testing.T) {
 	key := peerselector.Key{1}
 	u := config.Uplink{
 		Protocol: config.WGKex, Brokers: []*url.URL{{Host: "b"}}, BrokerCA: "ca", BrokerPins: [][32]byte{{1}},
-		BrokerTimeout: time.Second, OwnChoice: true,
-		Domain: "d", Location: "l", ConfigKey: broker.SigningKey{Public: [32]byte{1}}, NodeName: "n", WANDevice: "w",
+		BrokerTimeout: time.Second, OwnChoice: true, Mode: config.ModeLayer3,
+		Domain: "d", Location: "l", ConfigKey: signify.PublicKey{Public: [32]byte{1}}, NodeName: "n", WANDevice: "w",
 		LimitIngress: 1, LimitEgress: 2,
-		Interface: "i", FwMark: 3, DNSServers: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:53")},
+		Interface: "i", Batman: "bat0", FwMark: 3, DNSServers: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:53")},
 	}
 	full := reflect.ValueOf(SourceOf(u, key))
 	for i := range full.NumField() {
@@ -168,6 +169,34 @@ func TestTake(t *testing.T) {
 		if tt.err != nil && log.Len() != before {
 			t.Errorf("%s: told twice", tt.what)
 		}
+	}
+}
+
+// That a server has the entry already is said in the line of each registration, and kept until an answer without it.
+func TestKnown(t *testing.T) {
+	r, log := registration(t, Source{})
+	r.Ask()
+	r.Take(broker.Answer{Broker: "b", Known: "node_ab already exists"}, nil, 1, now)
+	if r.Known() != "node_ab already exists" || strings.Count(log.String(), `says="node_ab already exists"`) != 1 {
+		t.Errorf("%q, log %s", r.Known(), log)
+	}
+	if _, err := r.Trouble(); err != nil {
+		t.Error(err)
+	}
+	r.Ask()
+	r.Take(broker.Answer{}, errors.New("x"), 1, now)
+	if r.Known() == "" {
+		t.Error("an error makes the entry unknown")
+	}
+	r.Ask()
+	r.Take(broker.Answer{Broker: "b"}, nil, 1, now)
+	if r.Known() != "" || strings.Count(log.String(), "says=") != 1 {
+		t.Errorf("%q, log %s", r.Known(), log)
+	}
+	r.Ask()
+	r.Take(broker.Answer{Known: "x"}, nil, 1, now)
+	if r.Configure(Source{NodeName: "n"}); r.Known() != "" {
+		t.Error("known to another server")
 	}
 }
 

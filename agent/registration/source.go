@@ -13,6 +13,7 @@ import (
 	"wguplink/agent/broker"
 	"wguplink/agent/config"
 	"wguplink/agent/derive"
+	"wguplink/agent/signify"
 	"wguplink/peerselector"
 )
 
@@ -25,14 +26,16 @@ type Source struct {
 	Pins         [][32]byte
 	Timeout      time.Duration
 	OwnChoice    bool
+	Layer3       bool // gateways need no link address
 	Domain       string
 	Location     string
-	ConfigKey    broker.SigningKey
+	ConfigKey    signify.PublicKey
 	NodeName     string
 	WANDevice    string
 	LimitIngress uint32 // kbit/s
 	LimitEgress  uint32
-	Interface    string // begins the names of our own devices, which are no way out
+	Interface    string   // begins the names of our own devices, which are no way out
+	Mesh         []string // what the mesh stands on beside them, which is no way out either
 	FwMark       uint32
 	DNS          []netip.AddrPort
 	Key          peerselector.Key // our own
@@ -43,9 +46,9 @@ type Source struct {
 func SourceOf(u config.Uplink, key peerselector.Key) Source {
 	return Source{
 		Protocol: u.Protocol, Brokers: u.Brokers, CA: u.BrokerCA, Pins: u.BrokerPins, Timeout: u.BrokerTimeout,
-		OwnChoice: u.OwnChoice,
-		Domain:    u.Domain, Location: u.Location, ConfigKey: u.ConfigKey, NodeName: u.NodeName, WANDevice: u.WANDevice,
-		LimitIngress: u.LimitIngress, LimitEgress: u.LimitEgress, Interface: u.Interface, FwMark: u.FwMark,
+		OwnChoice: u.OwnChoice, Layer3: u.Mode == config.ModeLayer3,
+		Domain: u.Domain, Location: u.Location, ConfigKey: u.ConfigKey, NodeName: u.NodeName, WANDevice: u.WANDevice,
+		LimitIngress: u.LimitIngress, LimitEgress: u.LimitEgress, Interface: u.Interface, Mesh: u.Mesh(), FwMark: u.FwMark,
 		DNS: u.DNSServers,
 		Key: key, OwnLink: derive.LinkLocal(key, u.LinkLocal == config.KeyNewline),
 	}

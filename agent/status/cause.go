@@ -1,5 +1,7 @@
 package status
 
+import "fmt"
+
 // Facts are what the parts of an uplink know, in the order of the stages. Cause follows from them.
 type Facts struct {
 	KeyErr   error // the stored private key cannot be used
@@ -14,8 +16,9 @@ type Facts struct {
 	Clocked  bool   // the time was asked for
 	Register Cause  // what keeps us from being registered; None when nothing does
 	RegErr   error
-	InVain   bool  // every gateway was tried in vain
-	TryErr   error // why a gateway could not be tried; may be nil
+	InVain   bool   // every gateway was tried in vain
+	TryErr   error  // why a gateway could not be tried; may be nil
+	Known    string // what the registration says of an entry that it has already; "" when it says nothing
 }
 
 // Link is how the gateway in use is.
@@ -65,6 +68,9 @@ func (f Facts) Cause() (State, Cause, string) {
 	reason := "no gateway answers"
 	if f.TryErr != nil {
 		reason += "; " + f.TryErr.Error()
+	}
+	if f.Known != "" {
+		reason += fmt.Sprintf("; the registration says %q: is it another node's entry? then set option node_name", f.Known)
 	}
 	return state, NoHandshake, reason
 }

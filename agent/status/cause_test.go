@@ -41,6 +41,9 @@ func TestCause(t *testing.T) {
 		{with(func(f *Facts) { f.InVain = true }), Connecting, NoHandshake, "no gateway answers"},
 		{with(func(f *Facts) { f.InVain, f.TryErr = true, err }), Connecting, NoHandshake,
 			"no gateway answers; the error"},
+		{with(func(f *Facts) { f.InVain, f.Known = true, "x exists" }), Connecting, NoHandshake,
+			`no gateway answers; the registration says "x exists": is it another node's entry? then set option node_name`},
+		{with(func(f *Facts) { f.Link, f.Known = Alive, "x exists" }), Connected, None, ""},
 	} {
 		state, cause, reason := tt.facts.Cause()
 		if state != tt.state || cause != tt.cause || reason != tt.reason {

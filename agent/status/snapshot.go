@@ -51,6 +51,7 @@ type Snapshot struct {
 	State     State    `json:"state"`
 	Cause     Cause    `json:"cause,omitempty"`
 	Reason    string   `json:"reason,omitempty"` // one sentence for people
+	Fault     string   `json:"fault,omitempty"`  // with cause device: its kind, see tunnel.Fault
 	Since     Uptime   `json:"since_uptime_ms"`  // when State and Cause became what they are
 	Seconds   int64    `json:"seconds"`          // for how long; filled in when the snapshot is read
 	PID       int      `json:"pid,omitempty"`

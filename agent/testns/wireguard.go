@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/vishvananda/netlink"
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/ipc"
@@ -18,8 +19,8 @@ var ending sync.Map
 // WireGuard gives a function that makes a WireGuard device, as tunnel.Spawner does: with wireguard-go inside the test process.
 // As with a process of its own the device ends when its link is deleted, and the control socket goes with it; at the end of the
 // test both are gone in any case.
-func WireGuard(t testing.TB) func(ctx context.Context, ifname string) error {
-	return func(ctx context.Context, ifname string) error {
+func WireGuard(t testing.TB) func(ctx context.Context, ifname, alias string) error {
+	return func(ctx context.Context, ifname, alias string) error {
 		// The end of an earlier device of that name takes the control socket with it: not ours, please.
 		if earlier, ok := ending.Load(ifname); ok {
 			select {
@@ -31,6 +32,15 @@ func WireGuard(t testing.TB) func(ctx context.Context, ifname string) error {
 		dev, err := tun.CreateTUN(ifname, 1420)
 		if err != nil {
 			return err
+		}
+		if alias != "" {
+			link, err := netlink.LinkByName(ifname)
+			if err == nil {
+				err = netlink.LinkSetAlias(link, alias)
+			}
+			if err != nil {
+				return err
+			}
 		}
 		d := device.NewDevice(dev, conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
 		file, err := ipc.UAPIOpen(ifname)

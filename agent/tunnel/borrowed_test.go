@@ -21,7 +21,7 @@ const lentPort = 40961
 // lend makes a WireGuard device as its owner would: with a key, an address and a peer of its own.
 func lend(t *testing.T, tun *Tunnel, private wgtypes.Key, peers ...wgtypes.Key) netlink.Link {
 	t.Helper()
-	if err := testns.WireGuard(t)(context.Background(), "wg_mesh"); err != nil {
+	if err := testns.WireGuard(t)(context.Background(), "wg_mesh", ""); err != nil {
 		t.Fatal(err)
 	}
 	port := lentPort

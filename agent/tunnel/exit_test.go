@@ -132,7 +132,7 @@ func TestSweepAfterCrash(t *testing.T) {
 	before := open(t, make)
 	d := several(t, 1, 2)
 	apply(t, before, by(d, 1))
-	if err := make(context.Background(), "wg_other"); err != nil {
+	if err := make(context.Background(), "wg_other", ""); err != nil {
 		t.Fatal(err)
 	}
 	d.Devices = d.Devices[1:]
@@ -196,7 +196,7 @@ func TestClaim(t *testing.T) {
 		d.Devices[i].Claim = true
 	}
 	for i, private := range []wgtypes.Key{d.Devices[0].PrivateKey, newKey(t)} {
-		if err := make(context.Background(), d.Devices[i].Interface); err != nil {
+		if err := make(context.Background(), d.Devices[i].Interface, ""); err != nil {
 			t.Fatal(err)
 		}
 		if err := tun.wg.ConfigureDevice(d.Devices[i].Interface, wgtypes.Config{PrivateKey: &private}); err != nil {
@@ -243,5 +243,22 @@ func TestOwnAddressIsTheOtherEnds(t *testing.T) {
 	apply(t, tun, by(d, 1))
 	if r := apply(t, tun, by(d, 1)); r.Changes != 0 {
 		t.Errorf("the second Apply made %d changes", r.Changes)
+	}
+}
+
+// With 464XLAT packets of IPv4 grow on the way: the route says how large they may be, and follows when that changes.
+func TestExitMTU(t *testing.T) {
+	tun := open(t, testns.WireGuard(t))
+	d := by(several(t, 1), 1)
+	for _, mtu := range []int{0, 1347, 1300, 0} {
+		d.Exit.MTU4 = mtu
+		apply(t, tun, d)
+		routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Protocol: exitProtocol}, netlink.RT_FILTER_PROTOCOL)
+		if err != nil || len(routes) != 1 || routes[0].MTU != mtu {
+			t.Errorf("routes %v, %v, want one with the MTU %d", routes, err, mtu)
+		}
+		if r := apply(t, tun, d); r.Changes != 0 {
+			t.Errorf("mtu %d: the second Apply made %d changes", mtu, r.Changes)
+		}
 	}
 }

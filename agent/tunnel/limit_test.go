@@ -79,7 +79,7 @@ func TestLimitEgress(t *testing.T) {
 	}{
 		{"veth", pair},
 		{"tun", func(t *testing.T) netlink.Link {
-			if err := testns.WireGuard(t)(context.Background(), "wg_mesh"); err != nil {
+			if err := testns.WireGuard(t)(context.Background(), "wg_mesh", ""); err != nil {
 				t.Fatal(err)
 			}
 			return up(t, "wg_mesh")

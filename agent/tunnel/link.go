@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -10,9 +11,6 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
-
-// routeProtocol marks the routes to the peers' allowed IPs (rtm_protocol; 64 and up are free for programs, rtnetlink(7)).
-const routeProtocol = 119
 
 // present gives an error, ENODEV, when there is no such device. It is asked every other second: a request by netlink would read the
 // answer into two buffers of 64 KiB.
@@ -29,40 +27,28 @@ func present(ifname string) error {
 	return unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, name)
 }
 
-// removeLink deletes a device that carries our mark. One that is gone, or is not ours, is left as it is.
-func (t *Tunnel) removeLink(ifname, uplink string) error {
-	link, err := t.h.LinkByName(ifname)
-	if isNotFound(err) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("look up %s: %w", ifname, err)
-	}
-	if !owned(link, uplink) {
-		return nil
-	}
-	if err := t.change(func() error { return t.h.LinkDel(link) }); err != nil && !isNotFound(err) {
-		return fmt.Errorf("delete %s: %w", ifname, err)
-	}
-	return nil
-}
-
-// addresses brings the WireGuard device up with its MTU and its addresses. On a device of ours every other link-local or
-// point-to-point address goes: it is the kernel's own, or of another key or configuration. What else there is may be a
-// layer-3 mesh's.
-func (t *Tunnel) addresses(link netlink.Link, d Device, ours bool) error {
-	// The kernel gives a tun device a random link-local address of its own; gateways know only the derived one.
-	if err := t.sysctl("net/ipv6/conf/"+d.Interface+"/addr_gen_mode", "1"); err != nil {
-		return err
+// addresses brings a WireGuard device of ours up with its MTU and its addresses. Every other link-local or point-to-point address
+// goes: it is the kernel's own, or of another key or configuration. What else there is may be a layer-3 mesh's. A device that
+// does not need IPv6 goes without where there is none: that is a warning, if it was to have some.
+func (t *Tunnel) addresses(link netlink.Link, d Device, vxlan bool) (warnings []string, err error) {
+	missing := slices.Clone(d.Addresses)
+	m := t.memory(d.Interface)
+	err6 := t.ipv6(d.Interface)
+	m.no6 = err6 != nil
+	if err6 != nil {
+		if needs6(d, vxlan) {
+			return nil, fmt.Errorf("%s needs IPv6: %w", d.Interface, err6)
+		}
+		missing = slices.DeleteFunc(missing, func(a Address) bool { return a.Prefix.Addr().Is6() })
+		warnings = append(warnings, fmt.Sprintf("%s goes without IPv6: %v", d.Interface, err6))
 	}
 	if err := t.up(link, d.MTU); err != nil {
-		return err
+		return nil, portOf(d.Interface, d.ListenPort, err)
 	}
 	have, err := t.h.AddrList(link, netlink.FAMILY_ALL)
 	if err != nil {
-		return fmt.Errorf("list addresses of %s: %w", d.Interface, err)
+		return nil, fmt.Errorf("list addresses of %s: %w", d.Interface, err)
 	}
-	missing := slices.Clone(d.Addresses)
 	for i, a := range missing {
 		if a.Peer == a.Prefix.Addr() {
 			missing[i].Peer = netip.Addr{} // as the kernel has it
@@ -74,9 +60,9 @@ func (t *Tunnel) addresses(link netlink.Link, d Device, ours bool) error {
 			missing = slices.Delete(missing, i, i+1)
 			continue
 		}
-		if ours && (is.Prefix.Addr().IsLinkLocalUnicast() || is.Peer.IsValid()) {
+		if is.Prefix.Addr().IsLinkLocalUnicast() || is.Peer.IsValid() {
 			if err := t.change(func() error { return t.h.AddrDel(link, &a) }); err != nil {
-				return fmt.Errorf("remove address %s from %s: %w", a.IPNet, d.Interface, err)
+				return nil, fmt.Errorf("remove address %s from %s: %w", a.IPNet, d.Interface, err)
 			}
 		}
 	}
@@ -89,10 +75,10 @@ func (t *Tunnel) addresses(link netlink.Link, d Device, ours bool) error {
 			addr.Flags = unix.IFA_F_NODAD
 		}
 		if err := t.change(func() error { return t.h.AddrReplace(link, addr) }); err != nil {
-			return fmt.Errorf("add address %s to %s: %w", want.Prefix, d.Interface, err)
+			return nil, fmt.Errorf("add address %s to %s: %w", want.Prefix, d.Interface, err)
 		}
 	}
-	return nil
+	return warnings, nil
 }
 
 // address is what the kernel has, in our terms. It names an address without another end as its own other end.
@@ -126,11 +112,24 @@ func (t *Tunnel) up(link netlink.Link, mtu int) error {
 	return nil
 }
 
+// ipv6 lets a device of ours have IPv6 addresses, and only those that it is given: the kernel gives a tun device a random
+// link-local address of its own, but gateways know only the derived one.
+func (t *Tunnel) ipv6(ifname string) error {
+	if _, err := os.Stat("/proc/sys/net/ipv6"); errors.Is(err, os.ErrNotExist) {
+		return errors.New("the kernel has no IPv6: it is not built in, or switched off by ipv6.disable=1 on the kernel's command line")
+	}
+	dir := "net/ipv6/conf/" + ifname
+	if err := t.sysctl(dir+"/addr_gen_mode", "1"); err != nil {
+		return err
+	}
+	return t.sysctl(dir+"/disable_ipv6", "0") // as net.ipv6.conf.default.disable_ipv6 may have it otherwise
+}
+
 func (t *Tunnel) sysctl(name, value string) error {
 	path := "/proc/sys/" + name
 	have, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("read %s (is IPv6 switched off?): %w", path, err)
+		return fmt.Errorf("read %s: %w", path, err)
 	}
 	if strings.TrimSpace(string(have)) == value {
 		return nil
@@ -141,50 +140,13 @@ func (t *Tunnel) sysctl(name, value string) error {
 	return nil
 }
 
-// routes points the allowed IPs of the promoted peers at the device.
-func (t *Tunnel) routes(link netlink.Link, d Device) error {
-	if d.Unrouted {
-		return nil
-	}
-	want := map[netip.Prefix]bool{}
+// needs6 says that a device is of no use without IPv6.
+func needs6(d Device, vxlan bool) bool {
+	four, six := false, false
 	for _, p := range d.Peers {
 		for _, a := range p.AllowedIPs {
-			want[a.Masked()] = true
+			four, six = four || a.Addr().Is4(), six || a.Addr().Is6()
 		}
 	}
-	filter := &netlink.Route{LinkIndex: link.Attrs().Index, Protocol: routeProtocol, Table: unix.RT_TABLE_MAIN}
-	have, err := t.h.RouteListFiltered(netlink.FAMILY_ALL, filter, netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE)
-	if err != nil {
-		return fmt.Errorf("list routes by %s: %w", d.Interface, err)
-	}
-	var stale []netlink.Route
-	for _, r := range have {
-		if p, ok := destination(r); ok && want[p] {
-			delete(want, p)
-		} else {
-			stale = append(stale, r)
-		}
-	}
-	for p := range want {
-		r := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(p), Protocol: routeProtocol, Scope: netlink.SCOPE_LINK}
-		if err := t.change(func() error { return t.h.RouteReplace(r) }); err != nil {
-			return fmt.Errorf("add route to %s by %s: %w", p, d.Interface, err)
-		}
-	}
-	for _, r := range stale {
-		if err := t.change(func() error { return t.h.RouteDel(&r) }); err != nil {
-			return fmt.Errorf("remove route to %s by %s: %w", r.Dst, d.Interface, err)
-		}
-	}
-	return nil
-}
-
-func destination(r netlink.Route) (netip.Prefix, bool) {
-	if r.Dst == nil {
-		if r.Family == netlink.FAMILY_V4 {
-			return netip.PrefixFrom(netip.IPv4Unspecified(), 0), true
-		}
-		return netip.PrefixFrom(netip.IPv6Unspecified(), 0), true
-	}
-	return prefix(*r.Dst)
+	return vxlan || six && !four
 }

@@ -3,14 +3,15 @@
 // routes by one of several.
 //
 // Apply is declarative: it reads what is there, and changes only what differs. What the agent made carries its mark (the
-// interface alias "wguplink NAME"); only that is ever deleted or made anew. So a second agent after a crash goes on with
-// the first one's devices, and a device of somebody else with the same name is used or refused, never removed.
+// interface alias "wguplink NAME"); only that is ever changed, deleted or made anew. So a second agent after a crash goes on with
+// the first one's devices, and a device of somebody else with the same name is refused, unless it is lent to us (owner.go).
 package tunnel
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -26,10 +27,12 @@ import (
 
 // Desired is the whole kernel state of one uplink.
 type Desired struct {
-	Name    string   // of the uplink; goes into the mark of ownership
-	Devices []Device // what carries our mark and is not here goes
-	VXLAN   *VXLAN   // over the first device; nil: layer 3 only
-	Exit    *Exit    // nil: default routes are nobody's business
+	Name string // of the uplink; goes into the mark of ownership
+	// Devices are all that there shall be: what carries our mark and is not here goes. Where one of several cannot be made, the
+	// others are made all the same.
+	Devices []Device
+	VXLAN   *VXLAN // over the first device; nil: layer 3 only
+	Exit    *Exit  // nil: default routes are nobody's business
 }
 
 // Device is one WireGuard device.
@@ -48,9 +51,11 @@ type Device struct {
 	Peers      []Peer
 	// Claim says that a device without any mark that has PrivateKey becomes ours: the scripts before us have made it.
 	Claim bool
-	// Unrouted says that no routes follow from the peers' allowed IPs: Exit decides what goes by the device.
+	// Unrouted says that no routes follow from the peers' allowed IPs: Exit, or a routing daemon, decides what goes by the device.
 	Unrouted bool
-	Limit    Limit
+	// Reach is what is routed by the device in any case.
+	Reach []netip.Prefix
+	Limit Limit
 	// Leftovers are peers that an earlier run may have left on a device of somebody else. They go, unless they are in Peers.
 	Leftovers []wgtypes.Key
 }
@@ -98,7 +103,10 @@ type Report struct {
 	Backend  Backend  // Kernel or Userspace
 	Changes  int      // changing messages sent to the kernel or to the WireGuard process
 	Warnings []string // what is not as wanted, but does not keep the tunnel from working
-	Mesh     *Mesh    // nil when the VXLAN is no hard-interface of batman-adv
+	Failed   []string // the devices that are not as desired, for reasons that are among Warnings
+	// Again is when at the latest Apply has to be called again because something had to wait; 0 when nothing has to.
+	Again time.Duration
+	Mesh  *Mesh // nil when the VXLAN is no hard-interface of batman-adv
 }
 
 // Backend is who does the WireGuard work.
@@ -118,8 +126,9 @@ func (b Backend) String() string {
 // ErrNoWireGuard says that neither the kernel nor this program can do WireGuard.
 var ErrNoWireGuard = errors.New("the kernel has no WireGuard: install kmod-wireguard, or use the userspace variant of this package")
 
-// Spawner starts a userspace WireGuard process for an interface and returns when the interface can be configured.
-type Spawner func(ctx context.Context, ifname string) error
+// Spawner starts a userspace WireGuard process for an interface and returns when the interface can be configured. The process
+// gives the interface that alias, before anything else.
+type Spawner func(ctx context.Context, ifname, alias string) error
 
 // Tunnel applies Desired values of one uplink. It is not safe for concurrent use.
 type Tunnel struct {
@@ -128,7 +137,11 @@ type Tunnel struct {
 	wg      *wgctrl.Client
 	devices map[string]*applied // by interface
 	count   int
-	swept   []string // the links that were wanted when those of ours that are not were last looked for
+	swept   []string         // the links that were wanted when those of ours that are not were last looked for
+	rest    []string         // those that sweep has left for sweepRest
+	mac     net.HardwareAddr // of a VXLAN that had to go before its successor is made
+	remade  time.Time        // when a VXLAN was last made anew
+	now     func() time.Time
 	bat     *batman.Client
 	mesh    *Mesh // as the last look at batman-adv found it
 }
@@ -137,6 +150,7 @@ type Tunnel struct {
 type applied struct {
 	put  map[wgtypes.Key]version // the peers that we put on it
 	turn int                     // the PortTurn
+	no6  bool                    // it goes without IPv6
 }
 
 // memory of a device; empty for one that is new.
@@ -160,7 +174,7 @@ func Open(spawn Spawner) (*Tunnel, error) {
 		h.Close()
 		return nil, fmt.Errorf("open WireGuard control: %w", err)
 	}
-	return &Tunnel{spawn: spawn, h: h, wg: wg, devices: map[string]*applied{}}, nil
+	return &Tunnel{spawn: spawn, h: h, wg: wg, devices: map[string]*applied{}, now: time.Now}, nil
 }
 
 // Close gives the sockets back.
@@ -191,129 +205,99 @@ func (t *Tunnel) apply(ctx context.Context, d Desired) (r Report, err error) {
 	if err := t.sweep(d); err != nil {
 		return r, err
 	}
-	var obsolete [][]wgtypes.Key
-	var first netlink.Link
+	obsolete := map[string][]wgtypes.Key{}
+	links := make([]netlink.Link, len(d.Devices)) // nil for one that cannot be made
+	var errs []error
 	for i, dev := range d.Devices {
 		link, backend, err := t.device(ctx, d.Name, dev)
-		if err != nil {
+		if err == nil {
+			links[i] = link
+			obsolete[dev.Interface], err = t.settle(link, d, dev, &r)
+		}
+		switch {
+		case err == nil && r.Backend == Auto:
+			r.Backend = backend
+		case err != nil && (d.VXLAN != nil || errors.Is(err, netlink.ErrDumpInterrupted)):
 			return r, err
+		case err != nil:
+			links[i], errs = nil, append(errs, err)
+			r.Failed = append(r.Failed, dev.Interface)
+			r.Warnings = append(r.Warnings, err.Error())
 		}
-		if i == 0 {
-			first, r.Backend = link, backend
-		}
-		old, warnings, err := t.settle(link, d.Name, dev)
-		if err != nil {
-			return r, err
-		}
-		obsolete, r.Warnings = append(obsolete, old), append(r.Warnings, warnings...)
+	}
+	if len(errs) > 0 && len(errs) == len(d.Devices) {
+		return r, errors.Join(errs...)
+	}
+	stale, err := t.allRoutes(d, links, &r)
+	if err != nil {
+		return r, err
 	}
 	if d.VXLAN != nil {
-		warnings, err := t.vxlan(first, d)
-		if err != nil {
+		if err := t.vxlan(links[0], d, &r); err != nil {
 			return r, err
 		}
-		r.Warnings, r.Mesh = append(r.Warnings, warnings...), t.mesh
+		r.Mesh = t.mesh
 	}
 	if d.Exit != nil {
-		warnings, err := t.exit(*d.Exit)
+		exit := *d.Exit
+		if slices.Contains(r.Failed, exit.Device) {
+			exit.Device = ""
+		}
+		warnings, err := t.exit(exit)
 		if err != nil {
 			return r, err
 		}
 		r.Warnings = append(r.Warnings, warnings...)
 	}
 	// Last: until the VXLAN points at the new gateway, the old one still carries the frames.
-	for i, dev := range d.Devices {
-		if err := t.removePeers(dev.Interface, obsolete[i]); err != nil {
+	for name, keys := range obsolete {
+		if err := t.removePeers(name, keys); err != nil {
 			return r, err
 		}
 	}
-	return r, nil
+	if err := t.dropDetours(stale); err != nil {
+		return r, err
+	}
+	return r, t.sweepRest(d.Name)
 }
 
-// settle brings a device that exists to its desired state, but for the peers that it gives back: they go at the end.
-func (t *Tunnel) settle(link netlink.Link, uplink string, d Device) (obsolete []wgtypes.Key, warnings []string, err error) {
-	if obsolete, err = t.configure(d, owned(link, uplink)); err != nil {
-		return nil, nil, err
+// settle brings a device that exists to its desired state, but for routes, and for the peers that it gives back: they go at the
+// end.
+func (t *Tunnel) settle(link netlink.Link, all Desired, d Device, r *Report) (obsolete []wgtypes.Key, err error) {
+	if obsolete, err = t.configure(d); err != nil || d.Borrowed {
+		return obsolete, err
 	}
-	if !d.Borrowed {
-		if err := t.addresses(link, d, owned(link, uplink)); err != nil {
-			return nil, nil, err
-		}
-		if owned(link, uplink) {
-			if warnings, err = t.limit(link, d.Limit); err != nil {
-				return nil, nil, err
-			}
-		}
-	}
-	return obsolete, warnings, t.routes(link, d)
-}
-
-// Remove takes away what carries our mark. On a WireGuard device of somebody else it takes our peers off.
-func (t *Tunnel) Remove(d Desired) error {
-	var errs []error
-	if d.Exit != nil {
-		_, err := t.exit(Exit{})
-		errs = append(errs, err)
-	}
-	for _, dev := range d.Devices {
-		errs = append(errs, t.giveBack(dev, d.Name))
-	}
-	errs = append(errs, t.sweep(Desired{Name: d.Name}))
-	clear(t.devices)
-	t.swept = nil
-	return errors.Join(errs...)
-}
-
-// giveBack takes our peers and their routes off a device that is not ours.
-func (t *Tunnel) giveBack(d Device, uplink string) error {
-	link, err := t.h.LinkByName(d.Interface)
-	switch {
-	case isNotFound(err) || err == nil && owned(link, uplink):
-		return nil
-	case err != nil:
-		return fmt.Errorf("look up %s: %w", d.Interface, err)
-	}
-	d.Peers = nil
-	ours := slices.Clone(d.Leftovers)
-	for k := range t.memory(d.Interface).put {
-		ours = append(ours, k)
-	}
-	return errors.Join(t.routes(link, d), t.removePeers(d.Interface, ours))
-}
-
-// sweep takes away the links with our mark that nobody wants any more: a changed configuration calls them otherwise, or an
-// agent before us made them. They go first, because two VXLANs cannot have one id, nor two devices one port.
-func (t *Tunnel) sweep(d Desired) error {
-	var want []string
-	for _, dev := range d.Devices {
-		want = append(want, dev.Interface)
-	}
-	if d.VXLAN != nil {
-		want = append(want, d.VXLAN.Name)
-	}
-	if t.swept != nil && slices.Equal(t.swept, want) {
-		return nil
-	}
-	links, err := t.h.LinkList()
+	warnings, err := t.addresses(link, d, all.VXLAN != nil)
 	if err != nil {
-		return fmt.Errorf("list links: %w", err)
+		return nil, err
 	}
-	for _, l := range links {
-		name := l.Attrs().Name
-		if !owned(l, d.Name) || slices.Contains(want, name) {
+	r.Warnings = append(r.Warnings, warnings...)
+	if warnings, err = t.limit(link, d.Limit); err != nil {
+		return nil, err
+	}
+	r.Warnings = append(r.Warnings, warnings...)
+	return obsolete, nil
+}
+
+// allRoutes brings the routes by the devices, and those to the endpoints, to what is desired. It gives the routes to endpoints that
+// are not needed any more.
+func (t *Tunnel) allRoutes(d Desired, links []netlink.Link, r *Report) (stale []netlink.Route, err error) {
+	there := slices.DeleteFunc(slices.Clone(links), func(l netlink.Link) bool { return l == nil })
+	withheld, stale, warnings, err := t.detours(d, there)
+	if err != nil {
+		return nil, err
+	}
+	r.Warnings = append(r.Warnings, warnings...)
+	for i, dev := range d.Devices {
+		if links[i] == nil {
 			continue
 		}
-		if err := t.removeLink(name, d.Name); err != nil {
-			return err
+		if warnings, err = t.routes(links[i], dev, withheld); err != nil {
+			return nil, err
 		}
+		r.Warnings = append(r.Warnings, warnings...)
 	}
-	for name := range t.devices {
-		if !slices.Contains(want, name) {
-			delete(t.devices, name)
-		}
-	}
-	t.swept = append([]string{}, want...)
-	return nil
+	return stale, nil
 }
 
 // Status reads the WireGuard device. The error is os.ErrNotExist when there is no such device.
@@ -335,13 +319,4 @@ func (t *Tunnel) Status(ifname string) (*wgtypes.Device, error) {
 func (t *Tunnel) change(f func() error) error {
 	t.count++
 	return f()
-}
-
-func mark(name string) string { return "wguplink " + name }
-
-func owned(l netlink.Link, name string) bool { return l.Attrs().Alias == mark(name) }
-
-func isNotFound(err error) bool {
-	var nf netlink.LinkNotFoundError
-	return errors.As(err, &nf) || errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENODEV)
 }

@@ -345,31 +345,6 @@ func TestForeignDevicesStay(t *testing.T) {
 	if err := netlink.LinkDel(bridge); err != nil {
 		t.Fatalf("the bridge of somebody else is gone: %v", err)
 	}
-
-	// A WireGuard device of somebody else is used, and left in the end with its own peers.
-	if err := testns.WireGuard(t)(context.Background(), "wg_mesh"); err != nil {
-		t.Fatal(err)
-	}
-	theirs := newKey(t).PublicKey()
-	if err := tun.wg.ConfigureDevice("wg_mesh", wgtypes.Config{Peers: []wgtypes.PeerConfig{{PublicKey: theirs}}}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tun.Apply(context.Background(), d); err != nil {
-		t.Fatal(err)
-	}
-	if dev, _ := tun.Status("wg_mesh"); len(dev.Peers) != 2 {
-		t.Errorf("%d peers", len(dev.Peers))
-	}
-	if err := tun.Remove(d); err != nil {
-		t.Fatal(err)
-	}
-	dev, err := tun.Status("wg_mesh")
-	if err != nil || len(dev.Peers) != 1 || dev.Peers[0].PublicKey != theirs {
-		t.Errorf("%v, %+v", err, dev)
-	}
-	if _, err := netlink.LinkByName("mesh-vpn"); err == nil {
-		t.Error("our VXLAN is still there")
-	}
 }
 
 func TestRemoveTakesOursOnly(t *testing.T) {

@@ -1,19 +1,31 @@
 package tunnel
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
-	"net/netip"
+	"net"
+	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 )
 
-// vxlan makes the VXLAN device over the WireGuard device, with one static all-zero forwarding entry to the gateway.
-func (t *Tunnel) vxlan(lower netlink.Link, d Desired) (warnings []string, err error) {
+// remakeGap is how long to wait between making a VXLAN device anew twice: batman-adv accepts one jump of a neighbour's sequence
+// numbers in 30 s (BATADV_RESET_PROTECTION_MS), and a device has random ones.
+const remakeGap = 30 * time.Second
+
+// vxlan makes the VXLAN device over the WireGuard device, with one static all-zero forwarding entry to the gateway. What the
+// kernel can change on a device is changed; for all else it is made anew, with its MAC address: to batman-adv that is the
+// name of the node.
+func (t *Tunnel) vxlan(lower netlink.Link, d Desired, r *Report) error {
 	v := d.VXLAN
 	want := &netlink.Vxlan{
-		LinkAttrs:    netlink.LinkAttrs{Name: v.Name, MTU: v.MTU},
+		LinkAttrs:    netlink.LinkAttrs{Name: v.Name, MTU: v.MTU, Group: making},
 		VxlanId:      int(v.ID),
 		VtepDevIndex: lower.Attrs().Index,
 		SrcAddr:      d.Devices[0].Addresses[0].Prefix.Addr().AsSlice(),
@@ -26,83 +38,146 @@ func (t *Tunnel) vxlan(lower netlink.Link, d Desired) (warnings []string, err er
 		UDPCSum:        v.Checksum,
 	}
 	link, err := t.h.LinkByName(v.Name)
-	if err == nil {
-		if why := unlike(link, want); why != "" {
-			if !owned(link, d.Name) {
-				return nil, fmt.Errorf("%s exists and has %s: delete it, or set option vxlan_interface to another name", v.Name, why)
-			}
-			if err := t.removeLink(v.Name, d.Name); err != nil {
-				return nil, err
-			}
-			link = nil
+	switch {
+	case isNotFound(err):
+		link = nil
+	case err != nil:
+		return fmt.Errorf("look up %s: %w", v.Name, err)
+	default:
+		if err := t.claimVXLAN(link, d.Name); err != nil {
+			return err
 		}
-	} else if !isNotFound(err) {
-		return nil, fmt.Errorf("look up %s: %w", v.Name, err)
+		if link, err = t.fit(link, want, d.Name, r); err != nil {
+			return err
+		}
 	}
 	if link == nil {
-		if link, err = t.createVXLAN(want, d.Name); err != nil {
-			return nil, err
+		if link, err = t.createVXLAN(want, d); err != nil {
+			return err
 		}
 	}
 	if err := t.up(link, v.MTU); err != nil {
-		return nil, err
+		return portOf(v.Name, v.Port, err)
 	}
 	if err := t.forward(link, lower, v.Remote); err != nil {
-		return nil, err
+		return err
 	}
 	if v.Master != "" {
 		if err := t.enslave(link, v.Master); err != nil {
-			return []string{err.Error()}, nil
+			r.Warnings = append(r.Warnings, err.Error())
+			return nil
 		}
 	}
-	return t.batman(link, v), nil
+	r.Warnings = append(r.Warnings, t.batman(link, v)...)
+	return nil
 }
 
-func (t *Tunnel) createVXLAN(want *netlink.Vxlan, uplink string) (netlink.Link, error) {
-	err := t.change(func() error { return t.h.LinkAdd(want) })
+// fit changes a VXLAN device of ours where the kernel can. A device that has to be made anew is removed, and link is nil then;
+// soon after the last time it stays as it is for a while.
+func (t *Tunnel) fit(have netlink.Link, want *netlink.Vxlan, uplink string, r *Report) (link netlink.Link, err error) {
+	why := fixed(have, want)
+	if why == "" {
+		return have, t.adapt(have.(*netlink.Vxlan), want)
+	}
+	is, ok := have.(*netlink.Vxlan)
+	if wait := t.remade.Add(remakeGap).Sub(t.now()); ok && !t.remade.IsZero() && wait > 0 {
+		r.Again = wait
+		r.Warnings = append(r.Warnings, fmt.Sprintf("%s has %s; it is made anew %v after the last time, not before, because batman-adv loses a device that comes anew more often",
+			want.Name, why, remakeGap))
+		return have, t.adapt(is, want)
+	}
+	t.mac = have.Attrs().HardwareAddr
+	t.remade = t.now()
+	return nil, t.removeLink(want.Name, uplink)
+}
+
+func (t *Tunnel) createVXLAN(want *netlink.Vxlan, d Desired) (netlink.Link, error) {
+	var err error
+	if want.HardwareAddr = t.mac; len(want.HardwareAddr) != 6 {
+		if want.HardwareAddr, err = t.stableMAC(want.Name, d.Devices[0].PrivateKey.PublicKey()); err != nil {
+			return nil, err
+		}
+	}
+	err = t.change(func() error { return t.h.LinkAdd(want) })
 	switch {
 	case errors.Is(err, unix.EOPNOTSUPP):
-		return nil, fmt.Errorf("create VXLAN %s: the kernel has no VXLAN, install kmod-vxlan: %w", want.Name, err)
+		return nil, fmt.Errorf("create VXLAN %s: %w: %w", want.Name, ErrNoVXLAN, err)
 	case errors.Is(err, unix.EEXIST):
 		return nil, fmt.Errorf("create VXLAN %s: another device has the id %d and port %d already: %w", want.Name, want.VxlanId, want.Port, err)
 	case err != nil:
 		return nil, fmt.Errorf("create VXLAN %s: %w", want.Name, err)
 	}
+	t.mac = nil
 	link, err := t.h.LinkByName(want.Name)
 	if err != nil {
 		return nil, fmt.Errorf("look up %s: %w", want.Name, err)
 	}
-	if err := t.change(func() error { return t.h.LinkSetAlias(link, mark(uplink)) }); err != nil {
-		return nil, fmt.Errorf("mark %s as ours: %w", want.Name, err)
-	}
-	return link, nil
+	return link, t.mark(link, d.Name)
 }
 
-// unlike names the first property that cannot be changed on a live device; "" when there is none.
-func unlike(link netlink.Link, want *netlink.Vxlan) string {
-	is, ok := link.(*netlink.Vxlan)
-	if !ok {
-		return "type " + link.Type() + ", not vxlan"
+// stableMAC gives the MAC address of a new device: always the same for a key and a name, so that a node is the same to the mesh
+// after a reboot. It is locally administered, and none that another link has: bat0 and its ports must differ.
+func (t *Tunnel) stableMAC(name string, key wgtypes.Key) (net.HardwareAddr, error) {
+	links, err := t.h.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list links: %w", err)
 	}
-	isSrc, _ := netip.AddrFromSlice(is.SrcAddr)
-	wantSrc, _ := netip.AddrFromSlice(want.SrcAddr)
+	for turn := byte(0); ; turn++ {
+		sum := sha256.Sum256(append(append([]byte("wguplink MAC "+name+" "), key[:]...), turn))
+		mac := net.HardwareAddr(sum[:6])
+		mac[0] = mac[0]&^1 | 2 // not a group, locally administered (IEEE 802)
+		if !slices.ContainsFunc(links, func(l netlink.Link) bool { return bytes.Equal(l.Attrs().HardwareAddr, mac) }) {
+			return mac, nil
+		}
+	}
+}
+
+// fixed names the first property that the kernel cannot change on a live device; "" when there is none.
+func fixed(link netlink.Link, want *netlink.Vxlan) string {
+	is, ok := link.(*netlink.Vxlan)
 	switch {
+	case !ok:
+		return "type " + link.Type() + ", not vxlan"
 	case is.VxlanId != want.VxlanId:
 		return fmt.Sprintf("id %d, not %d", is.VxlanId, want.VxlanId)
 	case is.Port != want.Port:
 		return fmt.Sprintf("port %d, not %d", is.Port, want.Port)
-	case is.VtepDevIndex != want.VtepDevIndex:
-		return fmt.Sprintf("the lower device number %d, not %d", is.VtepDevIndex, want.VtepDevIndex)
-	case isSrc.Unmap() != wantSrc.Unmap():
-		return fmt.Sprintf("the local address %s, not %s", isSrc, wantSrc)
-	case is.Learning != want.Learning:
-		return "learning switched on"
 	case is.UDP6ZeroCSumTx != want.UDP6ZeroCSumTx || is.UDP6ZeroCSumRx != want.UDP6ZeroCSumRx:
 		return "other checksum settings"
 	case len(is.Group) != 0 && !is.Group.IsUnspecified():
 		return fmt.Sprintf("the fixed remote %s", is.Group)
 	}
 	return ""
+}
+
+// adapt changes what the kernel can change on a live device: lower device, own address, learning. The message has nothing else in
+// it: the kernel refuses a change that names a property which cannot change, even with the value that it has.
+func (t *Tunnel) adapt(is, want *netlink.Vxlan) error {
+	if is.VtepDevIndex == want.VtepDevIndex && is.SrcAddr.Equal(want.SrcAddr) && is.Learning == want.Learning {
+		return nil
+	}
+	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK)
+	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	msg.Index = int32(is.Index)
+	req.AddData(msg)
+	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("vxlan"))
+	data := info.AddRtAttr(nl.IFLA_INFO_DATA, nil)
+	data.AddRtAttr(nl.IFLA_VXLAN_ID, nl.Uint32Attr(uint32(is.VxlanId)))
+	data.AddRtAttr(nl.IFLA_VXLAN_LINK, nl.Uint32Attr(uint32(want.VtepDevIndex)))
+	data.AddRtAttr(nl.IFLA_VXLAN_LOCAL6, want.SrcAddr.To16())
+	if is.Learning != want.Learning {
+		data.AddRtAttr(nl.IFLA_VXLAN_LEARNING, []byte{0})
+	}
+	req.AddData(info)
+	err := t.change(func() error {
+		_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("move %s to %s, device number %d: %w", is.Name, want.SrcAddr, want.VtepDevIndex, err)
+	}
+	return nil
 }
 
 // enslave puts the link under its master, where it is not so yet.

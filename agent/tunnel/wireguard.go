@@ -16,63 +16,62 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 )
 
-// device finds the WireGuard device or makes it, and marks it.
+// device finds the WireGuard device or makes it, and sees that it is ours or lent to us.
 func (t *Tunnel) device(ctx context.Context, uplink string, d Device) (netlink.Link, Backend, error) {
 	link, err := t.h.LinkByName(d.Interface)
-	if isNotFound(err) && d.Borrowed {
-		delete(t.devices, d.Interface)
+	if err == nil {
+		if err := t.claimDevice(link, uplink, d); err != nil {
+			return nil, 0, err
+		}
+		backend, err := t.backend(link)
+		if err == nil || d.Borrowed {
+			return link, backend, err
+		}
+		// It is ours, but does not work, or has become something else.
+		if err := t.removeLink(d.Interface, uplink); err != nil {
+			return nil, 0, err
+		}
+	} else if !isNotFound(err) {
+		return nil, 0, fmt.Errorf("look up %s: %w", d.Interface, err)
+	}
+	delete(t.devices, d.Interface)
+	if d.Borrowed {
 		return nil, 0, fmt.Errorf("wait for the interface %s, which is to be made by its owner: %w", d.Interface, os.ErrNotExist)
 	}
-	if isNotFound(err) {
-		delete(t.devices, d.Interface)
-		if err = t.create(ctx, d); err == nil {
-			link, err = t.h.LinkByName(d.Interface)
-		}
-		if err != nil {
-			return nil, 0, fmt.Errorf("create WireGuard device %s: %w", d.Interface, err)
-		}
-		if err := t.change(func() error { return t.h.LinkSetAlias(link, mark(uplink)) }); err != nil {
-			return nil, 0, fmt.Errorf("mark %s as ours: %w", d.Interface, err)
-		}
-		link.Attrs().Alias = mark(uplink)
-	} else if err != nil {
-		return nil, 0, fmt.Errorf("look up %s: %w", d.Interface, err)
-	} else if err := t.claim(link, uplink, d); err != nil {
-		return nil, 0, err
+	if err = t.create(ctx, d, uplink); err == nil {
+		link, err = t.h.LinkByName(d.Interface)
 	}
-	backend := Kernel
+	if err != nil {
+		return nil, 0, fmt.Errorf("create WireGuard device %s: %w", d.Interface, err)
+	}
+	if !owned(link, uplink) {
+		if err := t.mark(link, uplink); err != nil {
+			return nil, 0, err
+		}
+	}
+	backend, err := t.backend(link)
+	return link, backend, err
+}
+
+// backend says who does the work of a WireGuard device. The error says what is wrong with another one.
+func (t *Tunnel) backend(link netlink.Link) (Backend, error) {
+	name := link.Attrs().Name
 	switch link.Type() {
 	case "wireguard":
+		return Kernel, nil
 	case "tuntap", "tun":
-		backend = Userspace
-		if _, err := t.wg.Device(d.Interface); err != nil {
-			return nil, 0, fmt.Errorf("%s is a tun device without a WireGuard process behind it: delete it, or set option interface to another name", d.Interface)
+		if _, err := t.wg.Device(name); err != nil {
+			return 0, fmt.Errorf("%s is a tun device without a WireGuard process behind it: delete it, or set option interface to another name", name)
 		}
-	default:
-		return nil, 0, fmt.Errorf("%s exists and is a %s device, not WireGuard: delete it, or set option interface to another name", d.Interface, link.Type())
+		return Userspace, nil
 	}
-	return link, backend, nil
+	return 0, fmt.Errorf("%s exists and is a %s device, not WireGuard: delete it, or set option interface to another name", name, link.Type())
 }
 
-// claim makes a device ours that is so by its key.
-func (t *Tunnel) claim(link netlink.Link, uplink string, d Device) error {
-	if !d.Claim || link.Attrs().Alias != "" {
-		return nil
-	}
-	if dev, err := t.wg.Device(d.Interface); err != nil || dev.PrivateKey != d.PrivateKey {
-		return nil // what it is, and whether it is in the way, shows below
-	}
-	if err := t.change(func() error { return t.h.LinkSetAlias(link, mark(uplink)) }); err != nil {
-		return fmt.Errorf("mark %s as ours: %w", d.Interface, err)
-	}
-	link.Attrs().Alias = mark(uplink)
-	return nil
-}
-
-func (t *Tunnel) create(ctx context.Context, d Device) error {
+func (t *Tunnel) create(ctx context.Context, d Device, uplink string) error {
 	if d.Backend != Userspace {
 		err := t.change(func() error {
-			return t.h.LinkAdd(&netlink.Wireguard{LinkAttrs: netlink.LinkAttrs{Name: d.Interface}})
+			return t.h.LinkAdd(&netlink.Wireguard{LinkAttrs: netlink.LinkAttrs{Name: d.Interface, Group: making}})
 		})
 		switch {
 		case err == nil:
@@ -85,9 +84,9 @@ func (t *Tunnel) create(ctx context.Context, d Device) error {
 		}
 	}
 	if t.spawn == nil {
-		return errors.New("this build has no userspace WireGuard: set option backend to kernel, or install the userspace variant of this package")
+		return ErrNoUserspace
 	}
-	return t.change(func() error { return t.spawn(ctx, d.Interface) })
+	return t.change(func() error { return t.spawn(ctx, d.Interface, mark(uplink)) })
 }
 
 func (t *Tunnel) reopen() error {
@@ -102,7 +101,7 @@ func (t *Tunnel) reopen() error {
 
 // configure sets the key, mark, port and the peers wanted. It gives the peers that are to be removed once nothing points
 // at them any more.
-func (t *Tunnel) configure(d Device, ours bool) (obsolete []wgtypes.Key, err error) {
+func (t *Tunnel) configure(d Device) (obsolete []wgtypes.Key, err error) {
 	dev, err := t.Status(d.Interface)
 	if err != nil {
 		return nil, err
@@ -120,8 +119,8 @@ func (t *Tunnel) configure(d Device, ours bool) (obsolete []wgtypes.Key, err err
 		cfg.Peers = append(cfg.Peers, m.peer(p, present)...)
 	}
 	for k := range present {
-		// On our own device a peer that nobody wants is a leftover; on somebody else's it is theirs, unless we know it.
-		if _, put := m.put[k]; !wanted[k] && (ours || put || slices.Contains(d.Leftovers, k)) {
+		// On our own device a peer that is not wanted is a leftover; on a lent one it is the owner's, unless we know it.
+		if _, put := m.put[k]; !wanted[k] && (!d.Borrowed || put || slices.Contains(d.Leftovers, k)) {
 			obsolete = append(obsolete, k)
 		}
 	}
@@ -129,7 +128,7 @@ func (t *Tunnel) configure(d Device, ours bool) (obsolete []wgtypes.Key, err err
 		return obsolete, nil
 	}
 	if err := t.change(func() error { return t.wg.ConfigureDevice(d.Interface, cfg) }); err != nil {
-		return nil, fmt.Errorf("configure WireGuard device %s: %w", d.Interface, err)
+		return nil, portOf(d.Interface, d.ListenPort, fmt.Errorf("configure WireGuard device %s: %w", d.Interface, err))
 	}
 	m.turn = d.PortTurn
 	for _, p := range d.Peers {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
+	"slices"
 	"time"
 
 	"wguplink/agent/tunnel"
@@ -54,9 +55,17 @@ func (d *devices) settle(ctx context.Context, want tunnel.Desired, now time.Time
 	r, err := d.kernel.Apply(ctx, want)
 	d.tried, d.at = want, time.Now()
 	if err == nil {
+		for _, w := range r.Warnings {
+			if !slices.Contains(d.report.Warnings, w) {
+				d.log.Warn("not all is as wanted", "reason", w)
+			}
+		}
 		d.applied, d.report, d.reached = want, r, true
 		d.err, d.wait, d.absent = nil, 0, false
 		d.due = d.at.Add(applyEvery)
+		if r.Again != 0 {
+			d.by(d.at.Add(r.Again))
+		}
 		return checked
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
@@ -90,8 +99,17 @@ func (d *devices) by(at time.Time) {
 	}
 }
 
-// mtu is that of the WireGuard devices as they were set, in bytes; 0 when there is none.
-func (d *devices) mtu() int {
+// failed says that a device of several could not be made what it should be, while others could.
+func (d *devices) failed(device string) bool { return slices.Contains(d.report.Failed, device) }
+
+// mtu is that of a WireGuard device as it was set, in bytes; that of the first when there is none of that name, 0 when
+// there is none at all.
+func (d *devices) mtu(name string) int {
+	for _, dev := range d.applied.Devices {
+		if dev.Interface == name {
+			return dev.MTU
+		}
+	}
 	if len(d.applied.Devices) == 0 {
 		return 0
 	}

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,12 +56,16 @@ type world struct {
 	watchers  map[chan<- wan.State]context.Context
 	watchErr  error
 	links     func()
+	exits     bool // the links are watched with default routes
 	names     map[string][]netip.Addr
 	mtu       int // of the path, as the kernel knows it; 0: unknown
 	mtu6      int
+	local     wan.Local
+	localErr  error
 	largest   int // packet that passes; 0: none
 	measures  atomic.Int32
 	paths     []config.Uplink
+	to        *wan.Targets
 	hooked    []hooks.Event
 	states    []status.Snapshot
 	checked   int
@@ -72,6 +77,10 @@ type world struct {
 type gateway struct {
 	dead bool // answers nothing
 	mute bool // shakes hands, and answers nothing else
+	// twin is how long after each handshake with us another node with our key shakes hands; 0: there is none
+	twin time.Duration
+	lost bool // the session is the twin's
+	anew bool // WireGuard has begun to wait for an answer, and will shake hands anew
 }
 
 type device struct {
@@ -90,7 +99,7 @@ func newWorld(t *testing.T) *world {
 		t: t, dir: t.TempDir(), log: &safeBuffer{}, sys: clocktest.At(time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)),
 		devices: map[string]*device{}, gateways: map[netip.AddrPort]*gateway{},
 		watchers: map[chan<- wan.State]context.Context{},
-		names:    map[string][]netip.Addr{}, wan: wan.State{V4: true, Dev4: "wan", MTU: 1500}, largest: 65535,
+		names:    map[string][]netip.Addr{}, wan: wan.State{V4: true, Dev4: "wan", MTU4: 1500}, largest: 65535,
 		report: tunnel.Report{Backend: tunnel.Kernel},
 	}
 	w.sys.SetSynchronised(true, nil)
@@ -164,13 +173,19 @@ func (w *world) kill(p peerselector.Peer, dead bool) {
 
 // run starts an uplink in the bubble; stop ends it, and gives its error.
 func (w *world) run(cfg config.Uplink) (u *Uplink, stop func() error) {
+	u, end := w.runUntil(cfg)
+	return u, func() error { return end(context.Canceled) }
+}
+
+// runUntil is run with a cause for the end.
+func (w *world) runUntil(cfg config.Uplink) (u *Uplink, end func(cause error) error) {
 	o := w.opts
 	o.Config, o.Clock = cfg, clock.Watch(w.sys)
 	u = New(o)
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- u.Run(ctx) }()
-	return u, func() error { cancel(); return <-ended }
+	return u, func(cause error) error { cancel(cause); return <-ended }
 }
 
 // simulate runs f in virtual time with a running uplink, and checks that it ends well.
@@ -193,12 +208,12 @@ func (w *world) machine() Machine {
 	return Machine{
 		Open:    func() (Kernel, error) { return w, nil },
 		NewEcho: func(replied func(Reply)) Echo { w.replied = replied; return echo{w} },
-		Path: func(u config.Uplink) Path {
-			w.with(func() { w.paths = append(w.paths, u) })
+		Path: func(u config.Uplink, to *wan.Targets) Path {
+			w.with(func() { w.paths, w.to = append(w.paths, u), to })
 			return fakePath{w}
 		},
-		WatchLinks: func(ctx context.Context, _ func(string) bool, _ bool, changed func()) error {
-			w.with(func() { w.links = changed })
+		WatchLinks: func(ctx context.Context, _ func(string) bool, exits bool, changed func()) error {
+			w.with(func() { w.links, w.exits = changed, exits })
 			<-ctx.Done()
 			return nil
 		},
@@ -224,6 +239,10 @@ func (w *world) Apply(_ context.Context, d tunnel.Desired) (tunnel.Report, error
 	}
 	w.applied = append(w.applied, d)
 	for _, want := range d.Devices {
+		if slices.Contains(w.report.Failed, want.Interface) {
+			delete(w.devices, want.Interface)
+			continue
+		}
 		have := w.devices[want.Interface]
 		if have == nil {
 			if want.Borrowed {
@@ -285,6 +304,10 @@ func (w *world) shake(d *device, k wgtypes.Key) {
 		if g := w.gateways[p.Endpoint.AddrPort()]; g != nil && !g.dead && w.wan.Up() {
 			p.LastHandshakeTime = time.Now()
 			p.ReceiveBytes += 92
+			g.lost, g.anew = false, false
+			if g.twin != 0 {
+				time.AfterFunc(g.twin, func() { w.with(func() { g.lost = g.twin != 0 }) })
+			}
 		}
 	}
 }
@@ -327,7 +350,11 @@ func (e echo) Send(name string, to netip.Addr) error {
 	for i := range d.Peers {
 		p := &d.Peers[i]
 		g := w.gateways[p.Endpoint.AddrPort()]
-		if g == nil || g.dead || g.mute || !w.wan.Up() || len(p.AllowedIPs) == 0 || p.LastHandshakeTime.IsZero() ||
+		if g != nil && g.lost && !g.anew {
+			g.anew = true // after KEEPALIVE_TIMEOUT and REKEY_TIMEOUT
+			time.AfterFunc(15*time.Second, func() { w.shake(d, p.PublicKey) })
+		}
+		if g == nil || g.dead || g.mute || g.lost || !w.wan.Up() || len(p.AllowedIPs) == 0 || p.LastHandshakeTime.IsZero() ||
 			!p.AllowedIPs[0].Contains(to.AsSlice()) {
 			continue
 		}
@@ -390,7 +417,17 @@ func (p fakePath) MTU(netip.AddrPort) (int, error) {
 	return p.w.mtu, nil
 }
 
-func (p fakePath) MTU6(string) (int, error) { return p.w.mtu6, nil }
+func (p fakePath) MTU6(string) (int, error) {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	return p.w.mtu6, nil
+}
+
+func (p fakePath) Local(...string) (wan.Local, error) {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	return p.w.local, p.w.localErr
+}
 
 // reload gives the uplink another configuration, and waits until it has been taken.
 func (w *world) reload(u *Uplink, cfg config.Uplink) {

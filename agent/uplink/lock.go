@@ -1,12 +1,14 @@
 package uplink
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,6 +42,22 @@ func lock(runDir, name string) (unlock func(), err error) {
 		f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	return func() { f.Close() }, nil
+}
+
+// Await takes the uplink for this process as soon as no other has it. The error is ErrLocked when ctx has ended before.
+func Await(ctx context.Context, runDir, name string) (unlock func(), err error) {
+	try := time.NewTicker(50 * time.Millisecond) // a lock has no event that a deadline could end
+	defer try.Stop()
+	for {
+		if unlock, err = lock(runDir, name); !errors.Is(err, ErrLocked) {
+			return unlock, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-try.C:
+		}
+	}
 }
 
 // Running says whether a process holds the uplink at this moment.

@@ -70,14 +70,20 @@ func (l *loop) look(now time.Time) {
 				continue // taken off since
 			}
 			l.shook(h.Key, readings)
+			if inUse && h.Key == cur.PublicKey {
+				l.twin.shook(now)
+			}
 		}
 		l.handle(ev)
 	}
 }
 
-// read reads the peers on all devices; ok is false when a device is not there.
+// read reads the peers on all devices that could be made; ok is false when one of these is not there.
 func (l *loop) read() (all []wgtypes.Peer, ok bool) {
 	for _, name := range l.kind.Devices() {
+		if l.devices.failed(name) {
+			continue
+		}
 		dev, err := l.devices.kernel.Status(name)
 		if err != nil {
 			return nil, false
@@ -91,6 +97,9 @@ func (l *loop) read() (all []wgtypes.Peer, ok bool) {
 // count as missing.
 func (l *loop) lacks(readings []wgtypes.Peer) bool {
 	for _, dev := range l.devices.applied.Devices {
+		if l.devices.failed(dev.Interface) {
+			continue
+		}
 		for _, want := range dev.Peers {
 			if !slices.ContainsFunc(readings, func(p wgtypes.Peer) bool { return p.PublicKey == want.PublicKey }) {
 				return true

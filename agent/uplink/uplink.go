@@ -100,8 +100,9 @@ func (u *Uplink) post(ctx context.Context, ev event) {
 // ErrLocked says that another process runs the uplink.
 var ErrLocked = errors.New("another wguplink runs this uplink")
 
-// Run keeps the uplink up until ctx ends; then it removes what it made. The error is ErrLocked when another process
-// runs this uplink. After any other error the tunnel is left as it is, for the next process to go on with.
+// Run keeps the uplink up until ctx ends; then it removes what it made, unless the cause is ErrLeave. The error is
+// ErrLocked when another process runs this uplink. After any other error the tunnel is left as it is, for the next
+// process to go on with.
 func (u *Uplink) Run(ctx context.Context) error {
 	unlock, err := lock(u.o.RunDir, u.o.Config.Name)
 	if err != nil {
@@ -124,13 +125,15 @@ func (u *Uplink) Run(ctx context.Context) error {
 	if err := l.run(inner); err != nil {
 		return fmt.Errorf("uplink %s: %w", l.cfg.Name, err)
 	}
-	if errors.Is(context.Cause(ctx), errAbort) {
+	os.Remove(status.File(u.o.RunDir, u.o.Config.Name))
+	cause := context.Cause(ctx)
+	if errors.Is(cause, errAbort) || errors.Is(cause, ErrLeave) && !l.kind.Traits().Borrowed {
+		u.log.Info("stopped", "tunnel", "kept")
 		return nil
 	}
-	os.Remove(status.File(u.o.RunDir, u.o.Config.Name))
 	if err := l.takeDown(); err != nil {
 		return fmt.Errorf("uplink %s: clean up: %w", l.cfg.Name, err)
 	}
-	u.log.Info("stopped")
+	u.log.Info("stopped", "tunnel", "removed")
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/ipc"
 )
@@ -35,7 +36,9 @@ func Main(ifname string, o Options) int {
 
 	ready := takeReadiness()
 	log := newRateLog(os.Stderr, "wireguard-go "+ifname+": ", time.Now)
-	s, err := start(ifname, o, log)
+	alias := os.Getenv(aliasEnv)
+	os.Unsetenv(aliasEnv)
+	s, err := start(ifname, alias, o, log)
 	if err != nil {
 		if !ready.fail(err) {
 			log.printf("%v", err)
@@ -66,7 +69,7 @@ type server struct {
 	accept chan error // why the control socket failed
 }
 
-func start(ifname string, o Options, log *rateLog) (*server, error) {
+func start(ifname, alias string, o Options, log *rateLog) (*server, error) {
 	if err := checkName(ifname); err != nil {
 		return nil, err
 	}
@@ -80,6 +83,10 @@ func start(ifname string, o Options, log *rateLog) (*server, error) {
 
 	t, err := openTUN(ifname, log.printf)
 	if err != nil {
+		return nil, err
+	}
+	if err := setAlias(ifname, alias); err != nil {
+		t.Close()
 		return nil, err
 	}
 	// The tun comes first: the kernel gives its name to one process only, so that the socket is ours as well.
@@ -97,6 +104,22 @@ func start(ifname string, o Options, log *rateLog) (*server, error) {
 	s := &server{tun: t, dev: dev, uapi: uapi, accept: make(chan error, 1)}
 	go s.serve()
 	return s, nil
+}
+
+// setAlias marks the interface, so that an agent that comes after a crash of the one before knows whose it is. It goes with this
+// process, so there is never one without a mark.
+func setAlias(ifname, alias string) error {
+	if alias == "" {
+		return nil
+	}
+	link, err := netlink.LinkByName(ifname)
+	if err == nil {
+		err = netlink.LinkSetAlias(link, alias)
+	}
+	if err != nil {
+		return fmt.Errorf("mark %s: %w", ifname, err)
+	}
+	return nil
 }
 
 func (s *server) serve() {

@@ -153,7 +153,7 @@ func (n *namespace) spawnLog(name string, log *os.File) *child {
 	n.t.Helper()
 	c := &child{t: n.t, name: name, log: log, exit: make(chan error, 1)}
 	n.do(func() (err error) {
-		c.p, err = spawn(name, log)
+		c.p, err = spawn(name, "", log)
 		return err
 	})
 	ended := make(chan struct{})

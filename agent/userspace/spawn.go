@@ -15,6 +15,7 @@ import (
 
 const (
 	readyEnv = "WGUPLINK_READY_FD" // number of the readiness pipe's descriptor in the child
+	aliasEnv = "WGUPLINK_ALIAS"    // the alias that the child gives its interface
 
 	// readyTimeout is far above the start time on the slowest router (about a second); it only ends a hung child.
 	readyTimeout = 20 * time.Second
@@ -23,12 +24,12 @@ const (
 	readyLimit = 4096
 )
 
-// Spawn starts `wguplink wireguard-go <ifname>` from this same binary, in a session of its own so that it outlives the
+// Spawn starts `wguplink wireguard-go <ifname>` from this same binary, which gives its interface the alias before all else, in a session of its own so that it outlives the
 // agent, with standard output and error on log (nil means our own standard error). It returns as soon as the device's
 // control socket answers, or with the reason when the process ended instead. The process is reaped in the background;
 // that it ended later shows as the deletion of its interface.
-func Spawn(ifname string, log *os.File) (pid int, err error) {
-	p, err := spawn(ifname, log)
+func Spawn(ifname, alias string, log *os.File) (pid int, err error) {
+	p, err := spawn(ifname, alias, log)
 	if err != nil {
 		return 0, fmt.Errorf("start userspace WireGuard for %s: %w", ifname, err)
 	}
@@ -36,7 +37,7 @@ func Spawn(ifname string, log *os.File) (pid int, err error) {
 	return p.Pid, nil
 }
 
-func spawn(ifname string, log *os.File) (*os.Process, error) {
+func spawn(ifname, alias string, log *os.File) (*os.Process, error) {
 	if log == nil {
 		log = os.Stderr
 	}
@@ -54,7 +55,7 @@ func spawn(ifname string, log *os.File) (*os.Process, error) {
 	const firstExtra = 3 // after standard input, output and error
 	p, err := os.StartProcess("/proc/self/exe", []string{"wguplink", "wireguard-go", ifname}, &os.ProcAttr{
 		Dir:   "/",
-		Env:   append(os.Environ(), readyEnv+"="+strconv.Itoa(firstExtra)),
+		Env:   append(os.Environ(), readyEnv+"="+strconv.Itoa(firstExtra), aliasEnv+"="+alias),
 		Files: []*os.File{null, log, log, w},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})

@@ -249,7 +249,7 @@ func TestSpawnErrors(t *testing.T) {
 			}
 			had := tt.before != nil && n.hasLink(tt.ifname)
 			err := n.try(func() error {
-				_, err := Spawn(tt.ifname, nil)
+				_, err := Spawn(tt.ifname, "", nil)
 				return err
 			})
 			if err == nil {
@@ -271,7 +271,7 @@ func TestSpawn(t *testing.T) {
 	n := newNamespace(t)
 	var pid int
 	n.do(func() (err error) {
-		pid, err = Spawn(name("o"), nil)
+		pid, err = Spawn(name("o"), "wguplink test", nil)
 		return err
 	})
 	fd, err := unix.PidfdOpen(pid, 0)

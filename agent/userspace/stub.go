@@ -20,6 +20,6 @@ func Main(ifname string, o Options) int {
 }
 
 // Spawn fails: this binary has no userspace WireGuard.
-func Spawn(ifname string, log *os.File) (pid int, err error) {
+func Spawn(ifname, alias string, log *os.File) (pid int, err error) {
 	return 0, fmt.Errorf("start userspace WireGuard for %s: %w", ifname, errUnsupported)
 }

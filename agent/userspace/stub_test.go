@@ -11,7 +11,7 @@ func TestStub(t *testing.T) {
 	if Supported {
 		t.Error("the stub says it is supported")
 	}
-	_, err := Spawn("wg_mesh", nil)
+	_, err := Spawn("wg_mesh", "", nil)
 	if err == nil || !strings.Contains(err.Error(), "wg_mesh") || !strings.Contains(err.Error(), "kmod-wireguard") {
 		t.Errorf("error %v, want one that names the interface and the way out", err)
 	}

@@ -21,6 +21,11 @@ const (
 	Dead                 // drops every query
 	ServFail             // answers SERVFAIL to every query
 	DropAAAA             // drops queries for AAAA and answers all others, as some home routers do
+
+	// The ways of servers that know nothing of EDNS0 (RFC 6891, section 7) with a query that has its record.
+	FormErrEDNS // answers FORMERR
+	NotImpEDNS  // answers NOTIMP
+	DropEDNS    // drops it
 )
 
 // String names the mode, for timelines and test names.
@@ -34,6 +39,12 @@ func (m Mode) String() string {
 		return "servfail"
 	case DropAAAA:
 		return "drop AAAA"
+	case FormErrEDNS:
+		return "FORMERR for EDNS0"
+	case NotImpEDNS:
+		return "NOTIMP for EDNS0"
+	case DropEDNS:
+		return "drop EDNS0"
 	}
 	return fmt.Sprintf("Mode(%d)", int(m))
 }
@@ -187,6 +198,12 @@ func (s *Server) answer(network string, from net.Addr, r *dns.Msg) *dns.Msg {
 		return nil
 	case mode == ServFail:
 		return reply.SetRcode(r, dns.RcodeServerFailure)
+	case r.IsEdns0() != nil && mode == DropEDNS:
+		return nil
+	case r.IsEdns0() != nil && mode == FormErrEDNS:
+		return reply.SetRcode(r, dns.RcodeFormatError)
+	case r.IsEdns0() != nil && mode == NotImpEDNS:
+		return reply.SetRcode(r, dns.RcodeNotImplemented)
 	case q.Qclass != dns.ClassINET:
 		return reply.SetRcode(r, dns.RcodeRefused)
 	}

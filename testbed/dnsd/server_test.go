@@ -166,6 +166,32 @@ func TestDropped(t *testing.T) {
 	}
 }
 
+// Servers that know nothing of EDNS0 answer plain queries, and fail those with its record in their own way.
+func TestWithoutEDNS(t *testing.T) {
+	queries := make(chan Query, 8)
+	s := New(Options{OnQuery: func(q Query) { queries <- q }})
+	s.Set("gw1.example.org", four)
+	for network, c := range start(t, s) {
+		for mode, want := range map[Mode]string{FormErrEDNS: "FORMERR aa=false", NotImpEDNS: "NOTIMP aa=false", DropEDNS: ""} {
+			s.SetMode(mode)
+			edns := question("gw1.example.org", dns.TypeA).SetEdns0(1232, false)
+			if want == "" {
+				if err := c.WriteMsg(edns); err != nil {
+					t.Fatal(err)
+				}
+			} else if got := summary(ask(t, c, edns)); got != want {
+				t.Errorf("%v/%s: got %q, want %q", mode, network, got, want)
+			}
+			<-queries
+			// It is the next answer on the socket.
+			if got := summary(ask(t, c, question("gw1.example.org", dns.TypeA))); got != "NOERROR aa=true 192.0.2.1" {
+				t.Errorf("%v/%s: without the record %q", mode, network, got)
+			}
+			<-queries
+		}
+	}
+}
+
 func TestTruncation(t *testing.T) {
 	s := New(Options{})
 	var addrs []netip.Addr

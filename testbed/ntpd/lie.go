@@ -2,6 +2,7 @@ package ntpd
 
 import (
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -58,6 +59,16 @@ func At(t time.Time) Lie {
 func Offset(d time.Duration) Lie {
 	return Lie{name: fmt.Sprintf("clock off by %v", d), edit: func(r *reply) {
 		r.receive, r.transmit = r.receive.Add(d), r.transmit.Add(d)
+	}}
+}
+
+// Once tells that lie in its first answer to each address family, and is honest from then on.
+func Once(l Lie) Lie {
+	var told sync.Map
+	return Lie{name: l.String() + ", once", edit: func(r *reply) {
+		if _, again := told.LoadOrStore(r.four, true); !again {
+			l.edit(r)
+		}
 	}}
 }
 

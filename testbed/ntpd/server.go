@@ -42,8 +42,9 @@ type Server struct {
 	now     func() time.Time
 	onQuery func(Query)
 
-	mu  sync.Mutex
-	lie Lie
+	mu      sync.Mutex
+	lie     Lie
+	queries int
 }
 
 // New returns an honest server. It opens and starts nothing.
@@ -66,6 +67,13 @@ func (s *Server) Lie() Lie {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.lie
+}
+
+// Queries returns how many valid queries there were, answered or not.
+func (s *Server) Queries() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queries
 }
 
 // Serve answers queries on pc until ctx is done, and closes pc. It returns nil when ctx ended it. One Server may serve
@@ -104,6 +112,9 @@ func (s *Server) answer(req []byte, from net.Addr) []byte {
 	}
 	received, lie := s.now(), s.Lie()
 	version := req[0] >> 3 & 7
+	s.mu.Lock()
+	s.queries++
+	s.mu.Unlock()
 	if s.onQuery != nil {
 		s.onQuery(Query{From: from, Version: version, Time: received, Lie: lie})
 	}
@@ -113,6 +124,7 @@ func (s *Server) answer(req []byte, from net.Addr) []byte {
 
 	r := reply{
 		version:  version,
+		four:     isFour(from),
 		stratum:  2,
 		refID:    [4]byte{192, 0, 2, 123},
 		origin:   [8]byte(req[40:48]),
@@ -130,12 +142,18 @@ func (s *Server) answer(req []byte, from net.Addr) []byte {
 
 // reply is an answer before it is put on the wire.
 type reply struct {
+	four              bool // asked over IPv4
 	version           uint8
 	stratum           uint8
 	refID             [4]byte
 	origin            [8]byte // transmit timestamp of the request, as it came
 	receive, transmit time.Time
 	raw               []byte // sent instead of all others
+}
+
+func isFour(from net.Addr) bool {
+	a, ok := from.(*net.UDPAddr)
+	return ok && a.IP.To4() != nil
 }
 
 func (r *reply) marshal() []byte {

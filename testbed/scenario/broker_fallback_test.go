@@ -48,7 +48,7 @@ func TestBrokerDown(t *testing.T) {
 		{"silence", "", func(s *scene) { brokerBoth(s, wgkex.Hang(), wgkex.Hang()) }, []string{"no complete answer within 1s"}},
 		{"blackhole", "", brokerBlackhole, []string{"no connection within 1s", "i/o timeout"}},
 		{"closed port", "https://" + world.BrokerName + ":4443", func(*scene) {}, []string{"connection refused"}},
-		{"unknown name", "https://nowhere.example.org", func(*scene) {}, []string{"no such host"}},
+		{"unknown name", "https://nowhere.example.org", func(*scene) {}, []string{"does not exist"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

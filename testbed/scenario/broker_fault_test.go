@@ -26,7 +26,7 @@ func brokerSpoilt(s *scene, fault func(), cause string, reasons ...string) {
 	mended := time.Now()
 	brokerBoth(s, wgkex.Fault{}, wgkex.Fault{})
 	brokerConnected(s, l2, mended)
-	s.must(s.agent.Stop(s.ctx))
+	s.must(s.agent.TakeDown(s.ctx))
 
 	fault()
 	key, _ := s.agent.Key(s.ctx)

@@ -123,7 +123,7 @@ func TestBrokerPrivateKeyNeverShown(t *testing.T) {
 	s.must(s.agent.Configure(strings.Replace(good, private, private+"=", 1)))
 	collect()
 	s.must(s.agent.Configure(good))
-	s.must(s.agent.Stop(s.ctx))
+	s.must(s.agent.TakeDown(s.ctx))
 	collect()
 	for _, l := range s.agent.Lines() {
 		say("output", l)

@@ -28,7 +28,7 @@ func TestBrokerPlainHTTP(t *testing.T) {
 	s.must(s.ServeBroker(cert, "plain.example.org"))
 	s.start()
 	brokerTrouble(s, "broker_unreachable", "https://plain.example.org", "unknown authority")
-	s.must(s.agent.Stop(s.ctx))
+	s.must(s.agent.TakeDown(s.ctx))
 	if n := len(s.Broker.Requests()); n != 0 {
 		t.Errorf("%d requests came through", n)
 	}
@@ -80,7 +80,7 @@ func TestBrokerBadCertificate(t *testing.T) {
 		s.must(s.agent.Configure(brokerConfig(s.World, o)))
 		s.start()
 		brokerTrouble(s, "broker_unreachable", append(c.reasons, c.broker)...)
-		s.must(s.agent.Stop(s.ctx))
+		s.must(s.agent.TakeDown(s.ctx))
 		if n := len(s.Broker.Requests()); n != 0 {
 			t.Fatalf("%s, %v: %d requests came through", c.broker, c.change, n)
 		}
@@ -93,7 +93,7 @@ func TestBrokerBadCertificate(t *testing.T) {
 	} {
 		s.must(s.agent.Configure(brokerConfig(s.World, o)))
 		brokerConnected(s, l2, s.start())
-		s.must(s.agent.Stop(s.ctx))
+		s.must(s.agent.TakeDown(s.ctx))
 	}
 
 	// The authority's file is put right while the agent runs.

@@ -152,3 +152,79 @@ func TestDoctorMTU(t *testing.T) {
 	n.Line.Set(narrow, narrow)
 	n.doctored("a narrow path", 19, "mtu", "MTU too big", "option mtu '13")
 }
+
+// Another program has the VXLAN port: the agent names it, the doctor says how to find who has it, and the agent goes on once it is free.
+func TestDoctorPortTaken(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, world.Options{Gateways: 1}, nil)
+	socket, err := n.Node.ListenPacket(n.ctx, "udp", "[::]:8472") // both families
+	n.must(err)
+	t.Cleanup(func() { socket.Close() })
+	n.doctored("the port is taken, without an agent", 16, "device", "UDP port 8472", "netstat -lunp")
+	l2 := n.frames()
+	n.start()
+	nodeAwait(n.scene, "in want of the port", func(st status) bool {
+		return st.Cause == "device" && st.Fault == "port_taken" && strings.Contains(st.Reason, "UDP port 8472 of mesh-vpn")
+	})
+	n.doctored("the port is taken, beside an agent", 16, "device", "the agent says", "UDP port 8472", "netstat -lunp")
+	n.must(socket.Close())
+	n.reply(l2, time.Now())
+	nodeConnected(n.scene)
+	if findings, code := n.doctor(); code != 0 {
+		t.Errorf("the port is free: exit code %d: %v", code, findings)
+	}
+}
+
+// All gateways forget the key while the agent runs: that is no fault of the inside of the tunnel, however young the last handshake.
+func TestDoctorKeysLost(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, world.Options{Gateways: 2}, nil)
+	n.reply(n.frames(), n.start())
+	key := nodeConnected(n.scene).PublicKey
+	n.must(n.Forget())
+	nodeAwait(n.scene, "silent", func(st status) bool { return st.State == "suspect" })
+	n.doctored("keys lost", 17, "handshake", "gets no answer", "ask the operators whether the gateways know "+key)
+}
+
+// Time servers that do not answer are no failure while the tunnel works, whoever made it.
+func TestDoctorNobodyTellsTheTime(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, world.Options{Gateways: 1}, map[string][]string{"ntp_grace": {"0.3"}})
+	nodeLie(n.scene, ntpd.Dead())
+	n.Clock().SetSynchronised(false)
+	warned := func(what string) {
+		t.Helper()
+		findings, code := n.doctor()
+		if code != 0 || !strings.Contains(findings["clock"], "warn") || !strings.Contains(findings["clock"], "nobody vouches for the clock") {
+			t.Errorf("%s: exit code %d: %v", what, code, findings)
+		}
+	}
+	warned("without an agent")
+	n.reply(n.frames(), n.start())
+	nodeConnected(n.scene)
+	warned("beside an agent")
+	nodeStop(n.scene)
+	n.must(n.Forget())
+	findings := n.doctored("the key is unknown, too", 17, "handshake", "if the clock is wrong", "ask the operators whether the gateways know")
+	if !strings.Contains(findings["clock"], "warn") {
+		t.Errorf("%v", findings)
+	}
+}
+
+// Layer 3 as the documentation has it: without the agent the node's address inside the tunnel is not there, and nothing is said of
+// link addresses.
+func TestDoctorLayer3(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, world.Options{Gateways: 1}, nil)
+	n.options = map[string][]string{
+		"protocol": {"static"}, "mode": {"layer3"}, "private_key": n.options["private_key"], "ntp_server": n.options["ntp_server"],
+		"dns": n.options["dns"], "fwmark": {"1"},
+	}
+	g := n.Gateways[0]
+	n.gateways = strings.ReplaceAll(n.gateways, g.Link.String(), "10.99.0.1") + "\tlist allowed_ips '10.0.0.0/8'\n"
+	n.write()
+	findings, code := n.doctor()
+	if code != 0 || !strings.Contains(findings["handshake"], "pass") || !strings.Contains(findings["tunnel"], "skip") || strings.Contains(findings["tunnel"], "link_local") {
+		t.Errorf("exit code %d: %v", code, findings)
+	}
+}

@@ -138,6 +138,7 @@ func (s *scene) reply(l *world.Layer2, after time.Time) world.Reply {
 // status is the agent's, as `wguplink status --json` prints it.
 type status struct {
 	Uplink, State, Cause, Reason, Backend, WAN, Clock, Broker string
+	Fault                                                     string
 	PublicKey                                                 string `json:"public_key"`
 	Gateway                                                   *struct{ Name, Endpoint string }
 	MTU                                                       int

@@ -90,10 +90,10 @@ func nodeLiteral(w *world.World) string {
 	return s
 }
 
-// nodeStop stops the agent.
+// nodeStop stops the agent for good.
 func nodeStop(s *scene) {
 	s.t.Helper()
-	s.must(s.agent.Stop(s.ctx))
+	s.must(s.agent.TakeDown(s.ctx))
 	if code := s.agent.State().ExitCode(); code != 0 {
 		s.t.Errorf("the agent ended with exit code %d", code)
 	}

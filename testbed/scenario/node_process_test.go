@@ -79,6 +79,40 @@ func TestJailKilled(t *testing.T) {
 	}
 }
 
+// One that is stopped by SIGTERM, as for a restart or an upgrade, leaves all in place as well, with either backend.
+func TestAgentRestarted(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, world.Options{Gateways: 1}, withBroker)
+	l2 := s.frames()
+	s.reply(l2, s.start())
+	devices := [2]int{nodeIndex(s, "wg_mesh"), nodeIndex(s, "mesh-vpn")}
+	stopped := time.Now()
+	s.must(s.agent.Stop(s.ctx))
+	if code := s.agent.State().ExitCode(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	s.reply(l2, time.Now())
+	s.start()
+	s.line("going on with the gateway in use")
+	s.line("msg=connected")
+	nodeLossless(s, l2, stopped)
+	if now := [2]int{nodeIndex(s, "wg_mesh"), nodeIndex(s, "mesh-vpn")}; now != devices || now[0] == 0 || now[1] == 0 {
+		t.Errorf("devices %v, then %v", devices, now)
+	}
+	if out, code, err := s.agent.Run(s.ctx, "down"); err != nil || code != 3 || !strings.Contains(out, "another wguplink runs this uplink") {
+		t.Errorf("down beside a running agent: exit code %d, %v: %s", code, err, out)
+	}
+	nodeStop(s)
+	if nodeIndex(s, "wg_mesh") != 0 || nodeIndex(s, "mesh-vpn") != 0 {
+		t.Error("devices are left after a real stop")
+	}
+	for _, pid := range nodeWireGuard(s) {
+		if err := nodeEnded(s.ctx, pid); err != nil {
+			t.Errorf("WireGuard: %v", err)
+		}
+	}
+}
+
 // A second agent ends at once and disturbs nothing.
 func TestSecondInstance(t *testing.T) {
 	t.Parallel()
@@ -104,7 +138,7 @@ func TestSecondInstance(t *testing.T) {
 // termTime is how long procd waits for the agent's end before it kills it (term_timeout in feed/wguplink/files/wguplink.init).
 const termTime = 15 * time.Second
 
-// SIGTERM takes everything down before procd loses patience, whatever the agent is doing.
+// A real stop, SIGTERM and then the command down, takes everything away before procd loses patience, whatever the agent is doing.
 func TestSIGTERM(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, world.Options{Gateways: 1}, map[string][]string{"backend": {"userspace"}})
@@ -118,7 +152,7 @@ func TestSIGTERM(t *testing.T) {
 	} {
 		ready(n.start())
 		ctx, cancel := context.WithTimeoutCause(n.ctx, termTime, errors.New("procd would have killed it"))
-		if err := n.agent.Stop(ctx); err != nil {
+		if err := n.agent.TakeDown(ctx); err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
 		for _, pid := range nodeWireGuard(n.scene) {

@@ -236,7 +236,8 @@ func TestParkerNotRegistered(t *testing.T) {
 	}
 	n.start()
 	st := nodeAwait(n.scene, "not registered", func(st status) bool { return st.Cause == "not_registered" })
-	if !strings.Contains(st.Reason, "2s") || n.NodeLink("wg_c1") != nil {
+	// Two seconds are out of bounds.
+	if !strings.Contains(st.Reason, "10s") || n.NodeLink("wg_c1") != nil {
 		t.Errorf("status %+v", st)
 	}
 	if findings, code := n.doctor(); code != 15 || !strings.Contains(findings["broker"], "does not know our key yet") {
@@ -431,6 +432,46 @@ func TestFFACServerDown(t *testing.T) {
 	s.reply(l2, s.start())
 	if st := nodeConnected(s); !strings.Contains(st.Broker, "500") {
 		t.Errorf("status %+v, want the server's answer in it", st)
+	}
+}
+
+// Each start but the first finds the entry there already, however the server says so. The doctor is content, and the log has
+// one line.
+func TestFFACExists(t *testing.T) {
+	t.Parallel()
+	for _, form := range []ffac.Form{ffac.Messages, ffac.Texts, ffac.Memory} {
+		t.Run(form.String(), func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t, world.Options{FFAC: true}, func(w *world.World) string { return world.UCI(w.FFACOptions(), w.Sections()) })
+			s.FFAC.SetForm(form)
+			l2 := s.frames()
+			s.reply(l2, s.start())
+			s.must(s.agent.Stop(s.ctx))
+			s.reply(l2, s.start())
+			nodeConnected(s)
+			s.line("already exists")
+			if findings, code := s.doctor(); code != 0 {
+				t.Errorf("doctor: exit code %d: %v", code, findings)
+			}
+			if asked := s.FFAC.Asked(); asked > 4 {
+				t.Errorf("asked %d times", asked)
+			}
+		})
+	}
+}
+
+// An error of the server is shown, whatever its status.
+func TestFFACRefuses(t *testing.T) {
+	t.Parallel()
+	for _, form := range []ffac.Form{ffac.Messages, ffac.Texts} {
+		t.Run(form.String(), func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t, world.Options{FFAC: true}, func(w *world.World) string { return world.UCI(w.FFACOptions(), w.Sections()) })
+			s.FFAC.SetForm(form)
+			s.FFAC.SetFault(ffac.Refuse("Not a valid Wireguard public key: K."))
+			s.start()
+			brokerTrouble(s, "broker_refused", "Error adding key: Not a valid Wireguard public key")
+		})
 	}
 }
 

@@ -36,9 +36,9 @@ func firstAndSecondStart(t *testing.T, as world.Service, owner string) {
 	if st := s.status(); st.State != "connected" || st.PublicKey != key.String() || st.Gateway == nil {
 		t.Errorf("status %+v", st)
 	}
-	s.must(s.agent.Stop(s.ctx))
+	s.must(s.agent.TakeDown(s.ctx))
 	if s.NodeLink("wg_mesh") != nil || s.NodeLink("mesh-vpn") != nil {
-		t.Error("devices are left after SIGTERM")
+		t.Error("devices are left after a real stop")
 	}
 	again := s.start()
 	s.reply(l2, again)

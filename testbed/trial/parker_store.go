@@ -16,6 +16,7 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"wguplink/agent/broker"
+	"wguplink/agent/signify"
 	"wguplink/peerselector"
 	"wguplink/testbed/world"
 )
@@ -94,7 +95,7 @@ func parker200(t *Trial) error {
 		return err
 	}
 	t.started()
-	signing, err := broker.ParsePublicKey(t.Parker.Key.Public().String())
+	signing, err := signify.ParsePublicKey(t.Parker.Key.Public().String())
 	if err != nil {
 		return err
 	}
@@ -136,7 +137,7 @@ func overlaps(all []*broker.Network, n *broker.Network) bool {
 }
 
 // register asks until there is a configuration, as an agent would.
-func (t *Trial) register(signing broker.SigningKey) (*broker.Network, error) {
+func (t *Trial) register(signing signify.PublicKey) (*broker.Network, error) {
 	private, err := wgtypes.GeneratePrivateKey()
 	if err != nil {
 		return nil, err

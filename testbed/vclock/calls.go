@@ -98,6 +98,9 @@ func (c *Clock) settime(name string, addr uint64, unit int64, pid int, mem targe
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.refuse != 0 {
+		return answer{errno: c.refuse}
+	}
 	after := c.step(pid, name, time.Unix(ts[0], ts[1]*unit).Sub(c.now()))
 	c.unsync()
 	return answer{after: after}
@@ -125,6 +128,9 @@ func (c *Clock) adjtime(name string, addr uint64, pid int, mem target, valid fun
 
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.refuse != 0 && tx.Modes != 0 {
+		return answer{errno: c.refuse}
+	}
 	var after func()
 	if !single {
 		c.keep(&tx)

@@ -15,6 +15,7 @@ type Clock struct {
 	mu     sync.Mutex
 	offset time.Duration
 	state  unix.Timex // what adjtimex reports, without the time
+	refuse unix.Errno // what a program that sets the clock gets; 0: the clock is set
 	steps  []Step
 	execs  []Exec
 	onStep []func(Step)
@@ -100,6 +101,13 @@ func (c *Clock) SetSynchronised(synchronised bool) {
 	c.state.Status = c.state.Status&^unix.STA_UNSYNC | unix.STA_PLL
 	c.state.Maxerror = syncedError
 	c.state.Esterror = syncedError
+}
+
+// Refuse has each program that sets the clock fail with that error, such as EPERM; 0 lets them set it again.
+func (c *Clock) Refuse(errno unix.Errno) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refuse = errno
 }
 
 // Synchronised reports what adjtimex says.

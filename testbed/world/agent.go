@@ -159,6 +159,18 @@ func (a *Agent) Start() error {
 // Jailer has Start start a shell as ujail's stand-in, which starts the agent and waits for it. The Process is the shell's then.
 func (a *Agent) Jailer() { a.jailer = []string{"/bin/sh", "-c", `"$@" & wait $!`, "ujail"} }
 
+// TakeDown stops the agent as for good: with SIGTERM, and then with the command that removes what it has left.
+func (a *Agent) TakeDown(ctx context.Context) error {
+	if err := a.Stop(ctx); err != nil {
+		return err
+	}
+	out, code, err := a.Run(ctx, "down")
+	if err == nil && code != 0 {
+		err = fmt.Errorf("wguplink down: exit code %d: %s", code, out)
+	}
+	return err
+}
+
 // Run runs another command of the program on the node, and gives its output and exit code.
 func (a *Agent) Run(ctx context.Context, args ...string) (out string, code int, err error) {
 	p, err := a.w.Node.Start(netlab.Command{Path: a.Binary, Args: args, Config: a.Dir})

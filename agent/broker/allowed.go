@@ -1,0 +1,73 @@
+//go:build !nobroker
+
+package broker
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"wguplink/agent/names"
+)
+
+// parseAllowed gives the gateway's address in the tunnel, which is the first entry. The others are not used, but one that
+// would route something else to this gateway shows that it is not what we take it for.
+func parseAllowed(raw json.RawMessage) (netip.Addr, []netip.Prefix, error) {
+	const want = "a list of link-local addresses (fe80::/10), each alone or with /128"
+	list, ok := array(raw)
+	if !ok || len(list) == 0 {
+		return netip.Addr{}, nil, bad("Endpoint.AllowedIPs", raw, want)
+	}
+	var first netip.Addr
+	for i, e := range list {
+		s, ok := text(e)
+		a, err := netip.ParseAddr(strings.TrimSuffix(s, "/128"))
+		if !ok || err != nil || !a.Is6() || a.Is4In6() || a.Zone() != "" || !a.IsLinkLocalUnicast() {
+			return netip.Addr{}, nil, bad(fmt.Sprintf("Endpoint.AllowedIPs[%d]", i), e, "a link-local address (fe80::/10), alone or with /128")
+		}
+		if i == 0 {
+			first = a
+		}
+	}
+	return first, []netip.Prefix{netip.PrefixFrom(first, first.BitLen())}, nil
+}
+
+// maxRouted bounds what one gateway may route.
+const maxRouted = 64
+
+// Prefixes for mode layer3 are at least this long: private address space in one piece (RFC 1918, RFC 4193), never all that
+// there is.
+const (
+	shortest4 = 8
+	shortest6 = 7
+)
+
+// parseRouted gives the gateway's address in the tunnel for mode layer3, which is the first entry and a single one, and all
+// that it may send and gets: that address, and what it routes.
+func parseRouted(raw json.RawMessage) (netip.Addr, []netip.Prefix, error) {
+	const want = "the gateway's address in the tunnel, and the prefixes that it routes"
+	list, ok := array(raw)
+	if !ok || len(list) == 0 || len(list) > maxRouted {
+		return netip.Addr{}, nil, bad("Endpoint.AllowedIPs", raw, want)
+	}
+	var all []netip.Prefix
+	for i, e := range list {
+		s, _ := text(e)
+		p, err := netip.ParsePrefix(s)
+		if a, aerr := netip.ParseAddr(s); aerr == nil && a.Zone() == "" {
+			p, err = netip.PrefixFrom(a, a.BitLen()), nil
+		}
+		a := p.Addr()
+		single := p.IsValid() && p.Bits() == a.BitLen()
+		switch {
+		case err != nil, a.Is4In6(), !names.Unicast(a) && !a.IsLinkLocalUnicast(), p.Masked() != p,
+			a.Is4() && p.Bits() < shortest4, a.Is6() && p.Bits() < shortest6:
+			return netip.Addr{}, nil, bad(fmt.Sprintf("Endpoint.AllowedIPs[%d]", i), e, "a unicast address, or a prefix of at least /8 (IPv4) or /7 (IPv6)")
+		case i == 0 && !single:
+			return netip.Addr{}, nil, bad("Endpoint.AllowedIPs[0]", e, "the gateway's address in the tunnel, for mode layer3")
+		}
+		all = append(all, p)
+	}
+	return all[0].Addr(), all, nil
+}

@@ -1,5 +1,0 @@
-//go:build nobroker
-
-package doctor
-
-func isCertificate(error) bool { return false }
