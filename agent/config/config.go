@@ -96,6 +96,9 @@ type Uplink struct {
 	// KeyImport are places "package.section.option" to take a private key from when there is none yet.
 	KeyImport []string
 
+	// ProbeInterval is the time between two probes of a gateway on a link where nothing else is received.
+	ProbeInterval time.Duration
+
 	// Rebalance is how often, on average, to choose the gateway anew although the present one works; 0 means never.
 	Rebalance time.Duration
 

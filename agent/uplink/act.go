@@ -85,6 +85,7 @@ func (l *loop) replied(r Reply) {
 	if !ok || cur.LinkAddress != r.From {
 		return
 	}
+	l.counters.Answered([32]byte(cur.PublicKey), r.From)
 	l.handle(peerselector.Alive{Key: cur.PublicKey, Reply: true, RTT: r.RTT})
 	in := l.peers.Get(cur.PublicKey)
 	if in == nil || !l.line.Due() || l.kind.Traits().Borrowed || l.devices.err != nil || !l.wan.Up() {

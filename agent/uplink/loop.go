@@ -33,7 +33,6 @@ type loop struct {
 	open   bool                // the engine has been told that it may go on
 	probes []peerselector.Peer // to be sent when the kernel's state is as desired
 	use    use
-	looked time.Time // at WireGuard's counters
 }
 
 // parts are what has state of its own.
@@ -127,6 +126,7 @@ func (l *loop) newEngine() {
 		Standby: t.Standby, Intn: intn})
 	l.open = false
 	l.handle(peerselector.Rebalance{Every: l.cfg.Rebalance})
+	l.handle(peerselector.Economy{ProbeEvery: l.cfg.ProbeInterval})
 	l.handle(peerselector.Static{Peers: l.kind.Candidates()})
 }
 

@@ -43,6 +43,9 @@ func (l *loop) reload(cfg config.Uplink, now time.Time) {
 	if old.Rebalance != cfg.Rebalance {
 		l.handle(peerselector.Rebalance{Every: cfg.Rebalance})
 	}
+	if old.ProbeInterval != cfg.ProbeInterval {
+		l.handle(peerselector.Economy{ProbeEvery: cfg.ProbeInterval})
+	}
 	if old.MTU != cfg.MTU {
 		l.line.Forget() // to be measured anew
 	}
