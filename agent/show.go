@@ -98,6 +98,10 @@ func checkConfig(o options, stdout, stderr io.Writer) int {
 		return exitFailed
 	}
 	code := exitOK
+	for _, p := range cfg.Unused {
+		fmt.Fprintln(stderr, p)
+		code = exitFailed
+	}
 	for _, u := range cfg.Uplinks {
 		if err := identity.Check(o.tree(), o.keyOptions(u)); err != nil {
 			fmt.Fprintln(stderr, err)

@@ -171,6 +171,13 @@ lib.golden('every.wguplink', root.file('/etc/config/wguplink'))
 lib.contains('every key: firewall', root.file('/etc/config/firewall'), "list device 'wg_vpn'")
 config_check('every key', root)
 
+-- The agent chooses the MTU, and Gluon's core leaves the device's own.
+root = lib.root(NEW, with((native:gsub('mtu = 1330', "mtu = 'auto'"))))
+upgrade('mtu auto', root)
+config_check('mtu auto', root)
+lib.equal('mtu auto', select(2, root.run('uci get wguplink.mesh.mtu; uci get wguplink.mesh.vxlan_mtu')), 'auto\nauto\n')
+lib.equal('mtu auto: not for Gluon', select(2, root.run('uci -q get network.mesh_vpn.mtu')), '')
+
 -- A domain that another provider serves.
 root = lib.root(NEW, with('nil'))
 assert(root.run('echo "config uplink mesh" >/etc/config/wguplink; uci set wguplink.mesh.enabled=1; uci commit'))

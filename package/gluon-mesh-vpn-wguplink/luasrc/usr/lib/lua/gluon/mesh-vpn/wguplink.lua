@@ -2,6 +2,7 @@
 
 local simple_uci = require 'simple-uci'
 local util = require 'gluon.util'
+local rules = require 'gluon.mesh-vpn.wguplink_rules'
 
 local M = {
 	-- the section of the node's uplink
@@ -18,7 +19,7 @@ function M.truth(value)
 end
 
 function M.valid_key(key)
-	return type(key) == 'string' and key:match('^' .. ('[%a%d+/]'):rep(42) .. '[AEIMQUYcgkosw480]=$') ~= nil
+	return type(key) == 'string' and rules.good('gateway', 'public_key', key)
 end
 
 -- A fastd secret can be taken over as well: 64 hexadecimal digits.
@@ -37,13 +38,13 @@ function M.enable(val)
 	end
 end
 
--- The wizard multiplies Mbit/s by 1000, so that there can be decimal places.
+-- The wizard multiplies Mbit/s by 1000, so that there can be decimal places. More than the agent can shape is its most.
 local function kbit(value)
 	value = tonumber(value)
-	if not value or value < 1 then
+	if not value or value ~= value or value < 1 then
 		return nil
 	end
-	return tostring(math.floor(value + 0.5))
+	return string.format('%.0f', math.min(math.floor(value + 0.5), rules.uplink.limit_ingress.to))
 end
 
 -- Limits in kbit/s, or nil for none. The agent shapes by itself; two shapers would halve the rate, so that simple-tc's
@@ -76,9 +77,9 @@ function M.provider(part)
 		active = function()
 			return part() ~= nil
 		end,
-		-- bytes
+		-- Bytes; nil where the agent chooses: Gluon's core then leaves the device's own.
 		mtu = function()
-			return part.mtu()
+			return tonumber(part.mtu())
 		end,
 		-- WireGuard shows its key to nobody but the gateway.
 		pubkey_privacy = function()
@@ -94,7 +95,7 @@ local function text(value)
 	if type(value) == 'boolean' then
 		return value and '1' or '0'
 	elseif type(value) == 'number' then
-		return string.format('%.0f', value)
+		return value % 1 == 0 and string.format('%.0f', value) or (string.format('%.9f', value):gsub('0+$', ''))
 	elseif type(value) == 'table' then
 		local list = {}
 		for i, v in ipairs(value) do
