@@ -40,7 +40,8 @@ Usage:
   wguplink reconnect [GATEWAY] switch to that gateway, or to any other, without a gap
   wguplink doctor [UPLINK]     try each stage in the foreground, and say what is wrong and what helps
   wguplink config check        print every problem of the configuration
-  wguplink key show [UPLINK]   print the public key
+  wguplink key show [--make] [UPLINK]
+                               print the public key; --make imports or makes the key first, where there is none
   wguplink locations [UPLINK]  print what the broker allows as option location
   wguplink wireguard-go IF     userspace WireGuard for one interface (started by the agent itself)
   wguplink wgpeerselector …    the drop-in for Gluon's wgpeerselector, also by that name; see its --help

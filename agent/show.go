@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"golang.zx2c4.com/wireguard/wgctrl"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"wguplink/agent/config"
 	"wguplink/agent/identity"
@@ -141,6 +142,9 @@ func showKey(o options, uplinks []config.Uplink, stdout, stderr io.Writer) int {
 	code := exitOK
 	for _, u := range uplinks {
 		key, err := identity.Public(o.tree(), o.keyOptions(u))
+		if o.make && errors.Is(err, os.ErrNotExist) {
+			key, err = makeKey(o, u)
+		}
 		switch {
 		case errors.Is(err, os.ErrNotExist):
 			fmt.Fprintf(stderr, "uplink %s has no key yet; the agent makes one when it starts\n", u.Name)
@@ -155,4 +159,16 @@ func showKey(o options, uplinks []config.Uplink, stdout, stderr io.Writer) int {
 		}
 	}
 	return code
+}
+
+// makeKey does for a node whose agent has not run yet what the agent does first.
+func makeKey(o options, u config.Uplink) (wgtypes.Key, error) {
+	if err := os.MkdirAll(o.run, 0o755); err != nil {
+		return wgtypes.Key{}, fmt.Errorf("make the run directory: %w", err)
+	}
+	id, err := identity.Load(o.tree(), o.keyOptions(u))
+	if err == nil && id.PublicFileErr != nil {
+		err = id.PublicFileErr
+	}
+	return id.Public, err
 }

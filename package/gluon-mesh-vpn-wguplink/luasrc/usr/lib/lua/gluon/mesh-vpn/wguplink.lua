@@ -62,9 +62,10 @@ function M.set_limit(ingress, egress)
 	end
 end
 
--- The agent's public key in base64; nil before it has one.
+-- The agent's public key in base64. It is imported or made where there is none yet: the wizard shows it on the first
+-- boot, when no agent runs. nil where that cannot be.
 function M.public_key()
-	local key = util.trim(util.exec('wguplink key show ' .. M.uplink .. ' 2>/dev/null'))
+	local key = util.trim(util.exec('wguplink key show --make ' .. M.uplink .. ' 2>/dev/null'))
 	return M.valid_key(key) and key or nil
 end
 
@@ -381,6 +382,83 @@ function M.find_key(places, from_file)
 		key = from_file
 	end
 	return key, list
+end
+
+-- The way back. An older image looks for its key where its own package had it, so that a copy lies there: for Gluon's own
+-- WireGuard and Aachen's packages in network.wg_mesh, of a type that netifd does not know; for Munich's in its own file.
+local COPY = 'wguplink_key'
+
+local function copies(protocol)
+	return {
+		network = { name = 'wg_mesh', option = 'private_key', stype = COPY, wanted = protocol == 'static' or protocol == 'ffac' },
+		wireguard = { name = 'mesh_vpn', option = 'privatekey', stype = 'wireguard', wanted = protocol == 'wgkex' },
+	}
+end
+
+-- Brings one copy in line with the key; nil takes it away, if it is one of ours.
+local function keep_copy(uci, package, place, key)
+	local is = uci:get_all(package, place.name)
+	local ours = is and (is['.type'] == COPY or is[COPY] == '1')
+	if is and place.stype ~= is['.type'] then
+		return -- somebody else's
+	elseif is and key and is[place.option] == key then
+		return
+	elseif not ours and (not key or (is and is[place.option] and not M.valid_key(is[place.option]))) then
+		return -- nor is a damaged key ours to replace
+	end
+	if util.exec('uci -q changes ' .. package):match('%S') then
+		io.stderr:write('wguplink: the copy of the key in ' .. package .. ' waits: there are uncommitted changes\n')
+		return
+	end
+	local path = '/etc/config/' .. package
+	if key then
+		local f = io.open(path, 'a')
+		if not f then
+			return
+		end
+		f:close()
+		os.execute('chmod 600 ' .. path)
+		if not is then
+			uci:section(package, place.stype, place.name, {})
+		end
+		uci:set(package, place.name, place.option, key)
+		if place.stype ~= COPY then
+			uci:set(package, place.name, COPY, '1')
+		end
+	elseif place.stype == COPY then
+		uci:delete(package, place.name)
+	else
+		uci:delete(package, place.name, place.option)
+		uci:delete(package, place.name, COPY)
+	end
+	uci:save(package)
+	uci:commit(package)
+end
+
+-- Makes or imports the key where there is none, and keeps the copies. For the end of an upgrade and each start of the
+-- service; without an uplink of ours it does nothing.
+function M.keep_key()
+	local uci = simple_uci.cursor()
+	local uplink = uci:get_all('wguplink', M.uplink)
+	if not uplink then
+		return
+	end
+	-- A key that the user has deleted is not to come back from its copy.
+	if not uplink.private_key and not uplink.key_file then
+		for package, place in pairs(copies()) do
+			keep_copy(uci, package, place, nil)
+		end
+	end
+	M.public_key()
+	uci = simple_uci.cursor()
+	uplink = uci:get_all('wguplink', M.uplink) or {}
+	local key = uplink.private_key
+	if uplink.key_file then
+		key = util.trim(util.readfile(uplink.key_file) or '')
+	end
+	for package, place in pairs(copies(uplink.protocol)) do
+		keep_copy(uci, package, place, place.wanted and M.valid_key(key) and key or nil)
+	end
 end
 
 -- Stores a key that would be lost otherwise. A key that is there already is never touched.
