@@ -621,6 +621,16 @@ for _, key in ipairs(PLAIN) do
 end
 local OLD = { 'enabled', 'limit' }
 
+-- An empty table in a domain: this check sees the site's part instead of it, the node sees nothing.
+if this_domain and this_domain() then
+	local ok, json = pcall(require, 'jsonc')
+	local domain = ok and json.load((os.getenv('IPKG_INSTROOT') or '') .. '/lib/gluon/domains/' .. this_domain() .. '.json')
+	if type(domain) == 'table' and type(domain.mesh_vpn) == 'table' and next(domain.mesh_vpn) == nil then
+		warn('domains/' .. this_domain() .. ".conf: mesh_vpn = {} takes the site's mesh VPN away from nodes of this " ..
+			"domain, and Gluon's own scripts fail there. Delete the line")
+	end
+end
+
 local wg = need_table(path, nil, false)
 if not wg then
 	local others = {}

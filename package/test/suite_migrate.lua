@@ -128,6 +128,13 @@ root = migrate('fastd', {
 }, native())
 lib.contains('fastd: the agent finds the secret', get(root, 'wguplink.mesh.key_import'), 'fastd.mesh_vpn.secret')
 
+-- The pair that the documentation of gluon-mesh-vpn-key-translate names: its public key for this secret.
+root = lib.root(base({ fastd = "\nconfig fastd 'mesh_vpn'\n\toption secret " ..
+	"'68c2cc80f95054b6edd70bb355142adc54d902c697fe1cedc898df71b79e4f76'\n" }), native())
+assert(root.upgrade())
+lib.equal('fastd: the public key that an operator computes', select(2, root.run('wguplink key show mesh')),
+	'Gluon+LYDa2ib6EDnWlRELwrst1s1Ut7WKNR5LMI83c=\n')
+
 -- Several old keys: the one of this site's predecessor.
 root = lib.root(base({
 	['network_gluon-old'] = old_network(B),
@@ -244,7 +251,8 @@ for name, more in pairs({ static = '', ffac = "broker = 'broker.example.org/api/
 	lib.equal(name .. ': a second run changes nothing', root.file('/etc/config/network'), file)
 
 	-- Another key, by the owner: the next start of the service writes the copy anew.
-	assert(root.run('uci set wguplink.mesh.private_key=' .. B .. '; uci commit wguplink; /lib/gluon/mesh-vpn/wguplink-keep-key'))
+	assert(root.run('uci set wguplink.mesh.private_key=' .. B .. '; uci commit wguplink; ' ..
+		'/lib/gluon/mesh-vpn/wguplink-keep-key'))
 	lib.equal(name .. ': the copy follows', get(root, 'network.wg_mesh.private_key'), B)
 	-- A copy is not imported while there is a key, nor after the owner has deleted it.
 	assert(root.run('uci delete wguplink.mesh.private_key; uci commit wguplink; /lib/gluon/mesh-vpn/wguplink-keep-key'))
@@ -262,7 +270,8 @@ end
 -- A section of that name that is somebody else's.
 root = lib.root(base({ network = BASE.network .. "\nconfig interface 'wg_mesh'\n\toption proto 'none'\n" }), native())
 assert(root.upgrade())
-lib.equal('an interface of that name is left alone', get(root, 'network.wg_mesh.private_key') .. copy_type(root), 'interface')
+lib.equal('an interface of that name is left alone', get(root, 'network.wg_mesh.private_key') .. copy_type(root),
+	'interface')
 
 -- Munich: a node that has got its first key from wguplink, and goes to another kind of domain.
 root = lib.root(base({}), MUNICH, CITY)

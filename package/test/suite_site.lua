@@ -378,3 +378,7 @@ bad('mesh_vpn.wireguard.peers.gw-1', function(wg)
 	wg.peers = { ['gw-1'] = wg.peers.gw1 }
 end)
 bad('mesh_vpn.pubkey_privacy', function(_, site) site.mesh_vpn.pubkey_privacy = true end)
+
+-- Another provider's domain is not ours to check; a site without any is.
+good("fastd's domain", WIREGUARD, function(site) site.mesh_vpn = { fastd = { mtu = 1312 }, enabled = true } end)
+bad('mesh_vpn.wireguard', function(_, site) site.mesh_vpn = { enabled = true, bandwidth_limit = { enabled = false } } end)

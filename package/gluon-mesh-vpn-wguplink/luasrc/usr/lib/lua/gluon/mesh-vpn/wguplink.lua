@@ -69,6 +69,11 @@ function M.public_key()
 	return M.valid_key(key) and key or nil
 end
 
+-- Whether Gluon's core has chosen the provider of that name, as it does it itself: one domain can have several parts.
+function M.chosen(name)
+	return require('gluon.mesh-vpn').get_active_provider() == name
+end
+
 -- A provider whose part of the site that is: an accessor such as site.mesh_vpn.parker.
 function M.provider(part)
 	return {
@@ -141,12 +146,31 @@ function M.section(uci, package, stype, name, values)
 	end
 end
 
-local function merge_section(uci, stype, name, wanted)
+-- Options that a user can have meant where nothing tells what the site had: the node's own matters, not what the gateways
+-- speak.
+local USERS = {}
+for _, option in ipairs({
+	'address_family', 'backend', 'batman_hop_penalty', 'batman_throughput', 'broker_timeout', 'enabled', 'fwmark',
+	'keepalive', 'key_file', 'limit_egress', 'limit_ingress', 'listen_port', 'location', 'mtu', 'node_name', 'ntp_grace',
+	'private_key', 'rebalance', 'vxlan_mtu', 'wan_device',
+}) do
+	USERS[option] = true
+end
+
+-- lost: there is no record of what the site wrote.
+local function merge_section(uci, stype, name, wanted, lost)
 	local was = uci:get_all(M.record, name) or {}
 	local is = uci:get_all('wguplink', name)
 	if not is then
 		uci:section('wguplink', stype, name)
 		is = {}
+	end
+	if lost then
+		for option, value in pairs(is) do
+			if option:sub(1, 1) ~= '.' and not USERS[option] then
+				was[option] = value
+			end
+		end
 	end
 
 	for _, option in ipairs(sorted(was, wanted)) do
@@ -251,7 +275,8 @@ function M.write(uplink, gateways)
 	end
 
 	local fresh = not uci:get('wguplink', M.uplink, 'enabled')
-	merge_section(uci, 'uplink', M.uplink, plain(uplink))
+	local lost = not uci:get(M.record, M.uplink)
+	merge_section(uci, 'uplink', M.uplink, plain(uplink), lost)
 	if fresh then
 		uci:set('wguplink', M.uplink, 'enabled', M.wanted())
 	end
@@ -261,6 +286,18 @@ function M.write(uplink, gateways)
 		names[name] = true
 	end
 	local gone = {}
+	if lost then
+		-- Gateways of a list without names can only be a site's.
+		uci:foreach('wguplink', 'gateway', function(s)
+			if s['.name']:match('^peer_%d+$') and not names[s['.name']] then
+				table.insert(gone, s['.name'])
+			end
+		end)
+		for _, name in ipairs(gone) do
+			uci:delete('wguplink', name)
+		end
+		gone = {}
+	end
 	uci:foreach(M.record, 'gateway', function(s)
 		if not names[s['.name']] then
 			table.insert(gone, s['.name'])
@@ -280,7 +317,7 @@ function M.write(uplink, gateways)
 	for _, name in ipairs(sorted(gateways)) do
 		local g = plain(gateways[name])
 		if not taken[g.public_key] then
-			merge_section(uci, 'gateway', name, g)
+			merge_section(uci, 'gateway', name, g, lost)
 		end
 	end
 
@@ -440,7 +477,7 @@ end
 function M.keep_key()
 	local uci = simple_uci.cursor()
 	local uplink = uci:get_all('wguplink', M.uplink)
-	if not uplink then
+	if not uplink or not (M.chosen('wireguard') or M.chosen('parker')) then
 		return
 	end
 	-- A key that the user has deleted is not to come back from its copy.
