@@ -228,6 +228,42 @@ func TestOwnKeyAsGateway(t *testing.T) {
 
 // TestRunGroup: a group that does not exist ends the program before it does anything. What happens to one that does is for
 // package wgpeerselector to test.
+// A node whose agent has not run yet: --make does what the agent does first, once.
+func TestKeyMake(t *testing.T) {
+	dir, flags := folders(t, strings.Replace(goodConfig, "config uplink 'mesh'\n", "config uplink 'mesh'\n\tlist key_import 'old.vpn.key'\n", 1))
+	old := "config vpn 'vpn'\n\toption key 'QIkMRPAxJhZqMQmyAg8WKASJEVMXsMWaRhpuWZfNYmA='\n"
+	if err := os.WriteFile(filepath.Join(dir, "old"), []byte(old), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	show := func(more ...string) string {
+		code, stdout, stderr := run(append(append([]string{"key", "show"}, more...), flags...)...)
+		if code != exitOK || stderr != "" {
+			t.Fatalf("exit code %d\n%s%s", code, stdout, stderr)
+		}
+		return stdout
+	}
+	made := show("--make")
+	if again := show("--make"); again != made || show() != made {
+		t.Errorf("%q, then %q: want one key", made, again)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "wguplink"))
+	if err != nil || !strings.Contains(string(text), "QIkMRPAxJhZqMQmyAg8WKASJEVMXsMWaRhpuWZfNYmA=") {
+		t.Errorf("%v: the old key is not taken over:\n%s", err, text)
+	}
+}
+
+// What an uplink has no use for is named, and keeps no node from it.
+func TestConfigCheckNamesUnused(t *testing.T) {
+	_, flags := folders(t, strings.Replace(goodConfig, "config uplink 'mesh'\n", "config uplink 'mesh'\n\toption location 'Vienna'\n", 1))
+	code, _, stderr := run(append([]string{"config", "check"}, flags...)...)
+	if code != exitFailed || !strings.Contains(stderr, `"location"`) || !strings.Contains(stderr, "protocol wgkex") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	if code, _, stderr := run(append([]string{"key", "show", "--make"}, flags...)...); code != exitOK {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+}
+
 func TestRunGroup(t *testing.T) {
 	dir, flags := folders(t, goodConfig)
 	code, _, stderr := run(append([]string{"run", "--group", "no-such-group"}, flags...)...)

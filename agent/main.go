@@ -45,8 +45,8 @@ Usage:
                                try each stage in the foreground, and say what is wrong and what helps
   wguplink config check [--json]
                                print every problem of the configuration
-  wguplink key show [--json] [UPLINK]
-                               print the public key
+  wguplink key show [--json] [--make] [UPLINK]
+                               print the public key; --make imports or makes the key first, where there is none
   wguplink locations [UPLINK]  print what the broker allows as option location
   wguplink wireguard-go IF     userspace WireGuard for one interface (started by the agent itself)
   wguplink wgpeerselector …    the drop-in for Gluon's wgpeerselector, also by that name; see its --help

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"golang.zx2c4.com/wireguard/wgctrl"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"wguplink/agent/config"
 	"wguplink/agent/identity"
@@ -112,6 +113,9 @@ func checkConfig(o options, stdout, stderr io.Writer) int {
 		cfg = &config.Config{}
 		all = append(all, err)
 	}
+	for _, p := range cfg.Unused {
+		all = append(all, p)
+	}
 	for _, u := range cfg.Uplinks {
 		if err := identity.Check(o.tree(), o.keyOptions(u)); err != nil {
 			all = append(all, err)
@@ -166,6 +170,9 @@ func showKey(o options, uplinks []config.Uplink, stdout, stderr io.Writer) int {
 	all := []shownKey{}
 	for _, u := range uplinks {
 		key, err := identity.Public(o.tree(), o.keyOptions(u))
+		if o.make && errors.Is(err, os.ErrNotExist) {
+			key, err = makeKey(o, u)
+		}
 		if errors.Is(err, os.ErrNotExist) {
 			err = fmt.Errorf("uplink %s has no key yet; the agent makes one when it starts", u.Name)
 		}
@@ -189,4 +196,16 @@ func showKey(o options, uplinks []config.Uplink, stdout, stderr io.Writer) int {
 		return exitFailed
 	}
 	return code
+}
+
+// makeKey does for a node whose agent has not run yet what the agent does first.
+func makeKey(o options, u config.Uplink) (wgtypes.Key, error) {
+	if err := os.MkdirAll(o.run, 0o755); err != nil {
+		return wgtypes.Key{}, fmt.Errorf("make the run directory: %w", err)
+	}
+	id, err := identity.Load(o.tree(), o.keyOptions(u))
+	if err == nil && id.PublicFileErr != nil {
+		err = id.PublicFileErr
+	}
+	return id.Public, err
 }

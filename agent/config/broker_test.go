@@ -66,8 +66,8 @@ func TestParkerProblems(t *testing.T) {
 		{"config uplink 'mesh'\n\toption protocol 'parker'", "mesh.broker: missing, but protocol parker needs it\nmesh.config_pubkey: missing, but protocol parker needs it"},
 		{parker + "\toption broker c.example.org\n\toption interface wg_parker", "mesh.interface=wg_parker: too long: the gateway's number is appended with protocol parker"},
 		{parker + "\toption broker c.example.org\n\toption vxlan_id 1\n\toption batman bat0",
-			"mesh.vxlan_id=1: has no meaning with protocol parker, which has one WireGuard device for each gateway, and plain IP inside\n" +
-				"mesh.batman=bat0: has no meaning with protocol parker, which has one WireGuard device for each gateway, and plain IP inside"},
+			"mesh.vxlan_id=1: has no meaning with protocol parker and is not used\n" +
+				"mesh.batman=bat0: has no meaning with protocol parker and is not used"},
 		{parker + "\toption broker c.example.org" + gatewayA, "mesh.protocol=parker: there are sections of type gateway for it, but the signed configuration names all gateways"},
 		{"config uplink 'mesh'\n\toption protocol 'parker'\n\toption broker c.example.org\n\toption config_pubkey 'abc'", "mesh.config_pubkey=abc: not valid"},
 	} {

@@ -150,9 +150,6 @@ func (l *loader) checkUplink(d *draft, static staticPeers) {
 		return
 	}
 	if u.Mode == ModeLayer3 {
-		if u.Batman != "" {
-			l.complain(d.shown, "batman", u.Batman, "needs Ethernet frames, and mode is layer3", "no such option, or mode vxlan")
-		}
 		u.VXLAN = VXLAN{}
 		return
 	}
@@ -205,14 +202,9 @@ const (
 	maxPrefix = 7
 )
 
-// checkParker applies the defaults that are the protocol's own, and refuses what has no meaning with it.
+// checkParker applies the defaults that are the protocol's own.
 func (l *loader) checkParker(d *draft) {
 	u := &d.uplink
-	for _, o := range []string{"mode", "vxlan_interface", "vxlan_id", "domain_seed", "vxlan_mtu", "batman", "listen_port"} {
-		if _, given := d.given[o]; given {
-			l.complain(d.shown, o, l.value(d, o), "has no meaning with protocol parker, which has one WireGuard device for each gateway, and plain IP inside", "no such option")
-		}
-	}
 	u.Mode, u.VXLAN = ModeLayer3, VXLAN{}
 	if !d.given["interface"] {
 		u.Interface = parkerPrefix

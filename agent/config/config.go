@@ -26,6 +26,8 @@ type Config struct {
 	// Uplinks come in the order of the file, disabled ones included. There may be none.
 	Uplinks  []Uplink
 	LogLevel slog.Level
+	// Unused are options that have no meaning with their uplink's protocol or mode. They are left out.
+	Unused Problems
 }
 
 // Uplink is one tunnel.

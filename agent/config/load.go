@@ -43,8 +43,10 @@ func LoadFile(tree Reader, file string) (*Config, error) {
 	l.readAll()
 	cfg := l.check()
 	if len(l.problems) > 0 {
+		l.problems = append(l.problems, l.unused...)
 		return nil, l.sorted()
 	}
+	cfg.Unused = l.unused
 	return cfg, nil
 }
 
@@ -55,6 +57,7 @@ type loader struct {
 	sections []string // as people are told, in order
 	drafts   []*draft
 	problems Problems
+	unused   Problems // options that are out of their scope
 }
 
 // complain adds a problem with an option's value, or with the whole section when option is "".
@@ -110,6 +113,7 @@ func (l *loader) readSection(d *draft, options []option) {
 			o.set(d, o.def)
 		}
 	}
+	known := d.typ == typeUplink && l.readScope(d, options)
 	seen := make(map[string]bool)
 	for _, name := range l.tree.Options(Package, d.name) {
 		if seen[name] {
@@ -122,17 +126,25 @@ func (l *loader) readSection(d *draft, options []option) {
 			l.complain(d.shown, name, "", "unknown option", "any of "+names(options))
 			continue
 		}
+		if known && l.outside(d, options[i]) {
+			continue
+		}
 		if options[i].set != nil {
 			l.readOption(d, options[i])
 		}
 	}
 }
 
+// values returns what the file says for an option, without empty values.
+func (l *loader) values(d *draft, option string) []string {
+	values, _ := l.tree.Get(Package, d.name, option)
+	return slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == "" })
+}
+
 // readOption takes an option where a list is expected and the reverse, as long as that can mean only one thing. An empty
 // value is no value, as for OpenWrt's own scripts.
 func (l *loader) readOption(d *draft, o option) {
-	values, _ := l.tree.Get(Package, d.name, o.name)
-	values = slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == "" })
+	values := l.values(d, o.name)
 	if len(values) == 0 {
 		return
 	}

@@ -88,14 +88,17 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestEveryOption(t *testing.T) {
+	if !BrokerSupport {
+		return // refused by this build, as TestNoBrokerSupport shows
+	}
 	tree := fake(`
 config global 'global'
 	option log_level 'debug'
 config uplink 'l3'
 	option enabled 'off'
+	option protocol 'wgkex'
 	option mode 'layer3'
 	option interface 'wg_l3'
-	option vxlan_interface 'left-over'
 	list broker 'https://user-less.example.org:8443/prefix/api/v2/wg/key/exchange'
 	list broker '[2001:db8::1]:8443/'
 	list broker 'HTTPS://Broker.Example.org//'
@@ -159,7 +162,8 @@ config gateway 'gw3'
 	want := &Config{
 		LogLevel: slog.LevelDebug,
 		Uplinks: []Uplink{{
-			Name: "l3",
+			Name:     "l3",
+			Protocol: WGKex,
 			Brokers: []*url.URL{
 				{Scheme: "https", Host: "user-less.example.org:8443", Path: "/prefix"},
 				{Scheme: "https", Host: "[2001:db8::1]:8443"},
@@ -321,12 +325,28 @@ func TestLogLevels(t *testing.T) {
 
 // A broker known by the pin of its own key needs no authority; without a pin nobody would vouch for it.
 func TestNoCA(t *testing.T) {
-	pinned := strings.Replace(minimal, "config gateway", "\toption broker_ca 'none'\n\toption broker_pin '"+strings.Repeat("ab", 32)+"'\nconfig gateway", 1)
+	if !BrokerSupport {
+		return // refused by this build, as TestNoBrokerSupport shows
+	}
+	pinned := strings.Replace(minimal, "config gateway", "\toption protocol wgkex\n\toption domain d\n\toption broker b.example.org\n\toption broker_ca 'none'\n\toption broker_pin '"+strings.Repeat("ab", 32)+"'\nconfig gateway", 1)
 	got, err := Load(fake(pinned))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if u := got.Uplinks[0]; u.BrokerCA != "none" || len(u.BrokerPins) != 1 {
 		t.Errorf("got %q with %d pins", u.BrokerCA, len(u.BrokerPins))
+	}
+
+	for drop, want := range map[string]string{
+		"\toption broker_pin '" + strings.Repeat("ab", 32) + "'\n": "mesh.broker_ca=none: leaves nothing to know the broker by",
+		"broker b.": "mesh.broker=http://b.example.org: cannot be checked against broker_pin without encryption",
+	} {
+		to := ""
+		if drop == "broker b." {
+			to = "broker http://b."
+		}
+		if got := brief(problemsOf(t, strings.Replace(pinned, drop, to, 1))); got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
 	}
 }

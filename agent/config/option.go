@@ -2,6 +2,7 @@ package config
 
 import (
 	"log/slog"
+	"math"
 	"net/netip"
 	"strings"
 	"time"
@@ -135,10 +136,10 @@ var uplinkOptions = []option{
 		return store(isLink(v), v, &d.uplink.WANDevice)
 	}},
 	{"limit_ingress", false, "0", allowedLimit, func(d *draft, v string) bool {
-		return number(v, 0, maxLimit, &d.uplink.LimitIngress)
+		return number(v, 0, MaxLimit, &d.uplink.LimitIngress)
 	}},
 	{"limit_egress", false, "0", allowedLimit, func(d *draft, v string) bool {
-		return number(v, 0, maxLimit, &d.uplink.LimitEgress)
+		return number(v, 0, MaxLimit, &d.uplink.LimitEgress)
 	}},
 
 	{"interface", false, "wg_mesh", allowedLink, func(d *draft, v string) bool {
@@ -242,10 +243,10 @@ var gatewayOptions = []option{
 	}},
 }
 
-// maxLimit is in kbit/s: what the kernel's 32 bits of bytes per second hold.
+// MaxLimit is in kbit/s: the kernel's police action has bytes per second in 32 bits. Package tunnel has the same number.
 const (
-	maxLimit     = 10_000_000
-	allowedLimit = "kbit/s from 1 to 10000000, or 0"
+	MaxLimit     = math.MaxUint32 / 125
+	allowedLimit = "kbit/s from 1 to 34359738, or 0"
 )
 
 // store stores v if it is good.

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"wguplink/agent/signify"
@@ -139,14 +138,23 @@ const (
 	allowedText = "1 to 64 bytes of printable text"
 )
 
+// unprintable are ranges of characters that a name cannot have: controls, spaces other than the usual one, marks of
+// direction, private use. The site check of Gluon has the same.
+var unprintable = []struct{ from, to rune }{
+	{0x00, 0x1f}, {0x7f, 0xa0}, {0xad, 0xad}, {0x2000, 0x200f}, {0x2028, 0x202f}, {0x205f, 0x206f}, {0x3000, 0x3000},
+	{0xe000, 0xf8ff}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0x10ffff},
+}
+
 // isText tells whether v is something that a person would call a name, in any language.
 func isText(v string) bool {
 	if v == "" || len(v) > maxText || !utf8.ValidString(v) {
 		return false
 	}
 	for _, r := range v {
-		if !unicode.IsPrint(r) {
-			return false
+		for _, u := range unprintable {
+			if u.from <= r && r <= u.to {
+				return false
+			}
 		}
 	}
 	return true

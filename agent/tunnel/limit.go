@@ -3,10 +3,11 @@ package tunnel
 import (
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"wguplink/agent/config"
 )
 
 // Limit is how much a tunnel may carry, in kbit/s of the packets inside the tunnel; 0 is no limit. What WireGuard adds to
@@ -17,7 +18,7 @@ type Limit struct {
 }
 
 // MaxLimit is the largest value of a Limit, in kbit/s: the kernel's police action has bytes per second in 32 bits.
-const MaxLimit = math.MaxUint32 / 125
+const MaxLimit = config.MaxLimit
 
 // By these numbers we know what we put on a device. An ingress qdisc has always the same handle, so there it is the filter
 // that we know, and its late place leaves what others filter for to them.

@@ -125,7 +125,7 @@ end
 local known = {}
 local checks = lib.read('package/gluon-mesh-vpn-wguplink/check_site.lua') ..
 	lib.read('package/gluon-mesh-vpn-parker-wguplink/check_site.lua')
-for key in checks:gmatch("[({ ]'([%l_0-9]+)'%)?[,} ]") do
+for key in checks:gmatch("[({ \t]'([%l_0-9]+)'%)?[,} ]") do
 	known[key] = true
 end
 local example = lib.read('site-example/site.conf') .. lib.read('site-example/domains/ffxx_city.conf')

@@ -113,7 +113,7 @@ lib.equal('key file: no second place', get(root, 'wguplink.mesh.private_key'), '
 -- "generate" is no key.
 root = lib.root(base({ ['network_gluon-old'] = old_network('generate') }), native())
 lib.check('generate: upgrade', root.upgrade())
-lib.equal('generate: no key is stored', get(root, 'wguplink.mesh.private_key'), '')
+lib.check('generate: a new key is made', get(root, 'wguplink.mesh.private_key'):match('^%S+=$'))
 
 -- Aachen: Gluon's WireGuard with a registration.
 root = migrate('aachen', {
@@ -128,13 +128,20 @@ root = migrate('fastd', {
 }, native())
 lib.contains('fastd: the agent finds the secret', get(root, 'wguplink.mesh.key_import'), 'fastd.mesh_vpn.secret')
 
+-- The pair that the documentation of gluon-mesh-vpn-key-translate names: its public key for this secret.
+root = lib.root(base({ fastd = "\nconfig fastd 'mesh_vpn'\n\toption secret " ..
+	"'68c2cc80f95054b6edd70bb355142adc54d902c697fe1cedc898df71b79e4f76'\n" }), native())
+assert(root.upgrade())
+lib.equal('fastd: the public key that an operator computes', select(2, root.run('wguplink key show mesh')),
+	'Gluon+LYDa2ib6EDnWlRELwrst1s1Ut7WKNR5LMI83c=\n')
+
 -- Several old keys: the one of this site's predecessor.
 root = lib.root(base({
 	['network_gluon-old'] = old_network(B),
 	wireguard = "\nconfig wireguard 'mesh_vpn'\n\toption privatekey '" .. A .. "'\n",
 }), MUNICH, CITY)
 lib.check('two keys: upgrade', root.upgrade())
-lib.equal('two keys, wgkex: Munich\'s wins, by the agent', get(root, 'wguplink.mesh.private_key'), '')
+lib.equal('two keys, wgkex: Munich\'s wins', get(root, 'wguplink.mesh.private_key'), A)
 root = lib.root(base({
 	['network_gluon-old'] = old_network(B),
 	wireguard = "\nconfig wireguard 'mesh_vpn'\n\toption privatekey '" .. A .. "'\n",
@@ -167,7 +174,8 @@ for name, text in pairs({
 	local good, problems, more = root.run('wguplink config check')
 	lib.check(name .. ': config check', good, problems .. more)
 	lib.equal(name .. ': the VPN is on', get(root, 'wguplink.mesh.enabled'), '1')
-	lib.equal(name .. ': the key', get(root, 'wguplink.mesh.private_key'), text:find(A, 1, true) and A or '')
+	local key = get(root, 'wguplink.mesh.private_key')
+	lib.check(name .. ': the key', text:find(A, 1, true) and key == A or not text:find(A, 1, true) and #key == 44, key)
 	if name == 'half-written' then
 		lib.contains(name .. ': it says so', err, '/etc/wguplink.broken')
 		lib.equal(name .. ': the old file is kept', root.file('/etc/wguplink.broken'), text)
@@ -194,3 +202,91 @@ lib.equal('switch of Munich\'s', switch({ gluon = CORE,
 	wireguard = "\nconfig wireguard 'mesh_vpn'\n\toption enabled 'true'\n" }), '11')
 lib.equal('switch of fastd\'s', switch({ gluon = CORE, fastd = "\nconfig fastd 'mesh_vpn'\n\toption enabled '1'\n" }), '11')
 lib.equal('no switch: the site\'s', switch({ gluon = CORE }), '11')
+
+-- The first boot, after a migration or without one: the wizard's last page asks the provider, and no agent has run.
+local function wizard(r)
+	return (select(2, r.run("lua -e 'print(require(\"gluon.mesh-vpn.provider.wireguard\").public_key())'")):gsub('\n$', ''))
+end
+for name, config in pairs({
+	munich = { wireguard = "\nconfig wireguard 'mesh_vpn'\n\toption privatekey '" .. A .. "'\n" },
+	native = { ['network_gluon-old'] = old_network(A) },
+	fastd = { fastd = "\nconfig fastd 'mesh_vpn'\n\toption secret '" .. FASTD .. "'\n" },
+	['a new node'] = {},
+}) do
+	local r
+	if name == 'munich' then
+		r = lib.root(base(config), MUNICH, CITY)
+	else
+		r = lib.root(base(config), native())
+	end
+	assert(r.upgrade())
+	local key = wizard(r)
+	lib.equal(name .. ': the wizard shows the key that the agent has', key .. '\n', select(2, r.run('wguplink key show mesh')))
+	lib.check(name .. ': it is a key', #key == 44, key)
+	if name == 'munich' or name == 'native' then
+		lib.equal(name .. ': it is the old one', get(r, 'wguplink.mesh.private_key'), A)
+	end
+	lib.equal(name .. ': it stays', wizard(r), key)
+end
+
+-- The way back: what an older image's own script finds after Gluon has put /etc/config/network aside.
+local function back(r)
+	assert(r.run('mv /etc/config/network /etc/config/network_gluon-old; touch /etc/config/network'))
+	return get(r, 'network_gluon-old.wg_mesh.private_key')
+end
+local function mode(r, package)
+	return (select(2, lib.sh('stat -c %a ' .. r.path .. '/etc/config/' .. package)):gsub('\n', ''))
+end
+local function copy_type(r)
+	return get(r, 'network.wg_mesh')
+end
+for name, more in pairs({ static = '', ffac = "broker = 'broker.example.org/api/add_key'," }) do
+	root = lib.root(base({}), native(more))
+	assert(root.upgrade())
+	local key = get(root, 'wguplink.mesh.private_key')
+	lib.equal(name .. ': netifd knows no such section', copy_type(root), 'wguplink_key')
+	lib.equal(name .. ': the copy is for root only', mode(root, 'network'), '600')
+	local file = root.file('/etc/config/network')
+	assert(root.upgrade())
+	lib.equal(name .. ': a second run changes nothing', root.file('/etc/config/network'), file)
+
+	-- Another key, by the owner: the next start of the service writes the copy anew.
+	assert(root.run('uci set wguplink.mesh.private_key=' .. B .. '; uci commit wguplink; ' ..
+		'/lib/gluon/mesh-vpn/wguplink-keep-key'))
+	lib.equal(name .. ': the copy follows', get(root, 'network.wg_mesh.private_key'), B)
+	-- A copy is not imported while there is a key, nor after the owner has deleted it.
+	assert(root.run('uci delete wguplink.mesh.private_key; uci commit wguplink; /lib/gluon/mesh-vpn/wguplink-keep-key'))
+	local made = get(root, 'wguplink.mesh.private_key')
+	lib.check(name .. ': a deleted key does not come back', #made == 44 and made ~= B and made ~= key, made)
+	lib.equal(name .. ': the copy is the new one', get(root, 'network.wg_mesh.private_key'), made)
+	-- Uncommitted changes are somebody else's.
+	assert(root.run('uci set network.loopback.mtu=1; uci set wguplink.mesh.private_key=' .. A .. '; uci commit wguplink'))
+	root.run('/lib/gluon/mesh-vpn/wguplink-keep-key')
+	lib.contains(name .. ': uncommitted changes stay so', select(2, root.run('uci changes')), 'network.loopback.mtu')
+	assert(root.run('uci revert network; /lib/gluon/mesh-vpn/wguplink-keep-key'))
+	lib.equal(name .. ': an older image finds the key', back(root), A)
+end
+
+-- A section of that name that is somebody else's.
+root = lib.root(base({ network = BASE.network .. "\nconfig interface 'wg_mesh'\n\toption proto 'none'\n" }), native())
+assert(root.upgrade())
+lib.equal('an interface of that name is left alone', get(root, 'network.wg_mesh.private_key') .. copy_type(root),
+	'interface')
+
+-- Munich: a node that has got its first key from wguplink, and goes to another kind of domain.
+root = lib.root(base({}), MUNICH, CITY)
+assert(root.upgrade())
+lib.equal('munich: the copy', get(root, 'wireguard.mesh_vpn.privatekey'), get(root, 'wguplink.mesh.private_key'))
+lib.equal('munich: for root only', mode(root, 'wireguard'), '600')
+lib.equal('munich: nothing for Gluon\'s own', copy_type(root), '')
+assert(root.run('uci set wireguard.mesh_vpn.loadbalancing=0; uci commit wireguard'))
+local site, domain = native()
+root.put('/lib/gluon/site.conf', site)
+root.put('/lib/gluon/domains/ffxx_city.conf', domain)
+assert(root.upgrade())
+lib.equal('munich, then static: the copy has moved', get(root, 'wireguard.mesh_vpn.privatekey') ..
+	get(root, 'network.wg_mesh.private_key'), get(root, 'wguplink.mesh.private_key'))
+lib.equal('munich, then static: the user\'s word stays', get(root, 'wireguard.mesh_vpn.loadbalancing'), '0')
+
+-- What is left of our firewall lets the older image's VXLAN in.
+lib.contains('the rule that stays', root.file('/etc/config/firewall'), "option dest_port '4789'")

@@ -44,6 +44,14 @@ lib.equal('changes are staged, as Gluon commits at the end', root.file('/etc/con
 -- The wizard's Mbit/s, times 1000.
 lua('p.set_limit("1234.5", 0.3)')
 lib.equal('whole numbers', get('limit_ingress') .. '/' .. get('limit_egress'), '1235/')
+-- More than the agent can shape, as a slip in the wizard gives it, does not stop the node.
+lua('p.set_limit("12000000", 1e12)')
+lib.equal('too large is the largest', get('limit_ingress') .. '/' .. get('limit_egress'), '12000000/34359738')
+do
+	local good, out2, err2 = root.run('uci commit wguplink && wguplink config check')
+	lib.check('config check with the largest', good, out2 .. err2)
+	root.put('/etc/config/wguplink', before)
+end
 lua('p.set_limit("-", "")')
 lib.equal('no number is no limit', get('limit_ingress') .. get('limit_egress'), '')
 lua('p.set_limit(nil, nil)')

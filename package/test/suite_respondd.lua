@@ -52,7 +52,7 @@ end
 
 local statistics, nodeinfo, _ = ask(CONFIG, { CONNECTED })
 lib.equal('connected', established(statistics, 4000), '{"mesh_vpn":{"groups":{"mesh":{"peers":{' ..
-	'"gw1":{"established":N},"gw2":null}}},"gateway":"gw1","backend":"kernel","state":"connected"}}')
+	'"gw1":{"established":N,"method":"kernel"},"gw2":null}}},"gateway":"gw1","backend":"kernel","state":"connected"}}')
 -- The version is that of the kernel's module, if there is one; the chroot has no /sys.
 lib.equal('nodeinfo', nodeinfo, '{"software":{"wireguard":{"enabled":true,"public_key":"' .. KEY .. '"}}}')
 
@@ -63,7 +63,8 @@ lib.equal('searching', statistics, '{"mesh_vpn":{"groups":{"mesh":{"peers":{"gw1
 -- A gateway that the broker named is in no configuration. Two uplinks are two groups.
 statistics = ask(CONFIG, { SECOND })
 lib.equal('a second uplink', established(statistics, 5), '{"mesh_vpn":{"groups":{"second":{"peers":{' ..
-	'"gw2":null,"other":null,"far":{"established":N}}}},"gateway":"far","backend":"userspace","state":"connected"}}')
+	'"gw2":null,"other":null,"far":{"established":N,' ..
+	'"method":"userspace"}}}},"gateway":"far","backend":"userspace","state":"connected"}}')
 statistics = ask(CONFIG, { SEARCHING, SECOND })
 lib.contains('two uplinks: both are there', statistics, '"mesh":{"peers":{"gw1":null,"gw2":null}}')
 lib.contains('two uplinks: the connected one speaks', statistics,
@@ -77,11 +78,11 @@ lib.contains('two uplinks: the first connected one speaks', statistics,
 local tunnels = [[{"interface": "wg_c2", "gateway": "gw2"}, {"interface": "wg_c1", "gateway": "gw1"}]]
 statistics = ask({ gluon = CONFIG.gluon, wguplink = "\nconfig uplink 'mesh'\n" },
 	{ (CONNECTED:gsub('}}$', '}, "network": {"id": "7", "tunnels": [' .. tunnels .. ']}}')) })
-lib.contains('parker', established(statistics, 4000), '"peers":{"gw2":null,"gw1":{"established":N}}')
+lib.contains('parker', established(statistics, 4000), '"peers":{"gw2":null,"gw1":{"established":N,"method":"kernel"}}')
 
 -- A moment that takes 64 bits, and is still to come, as after a fault of the clock: never a time below zero.
 statistics = ask(CONFIG, { (CONNECTED:gsub('4000', '-3000000')) })
-lib.contains('a moment to come', statistics, '"gw1":{"established":0.0}')
+lib.contains('a moment to come', statistics, '"gw1":{"established":0.0,"method":"kernel"}')
 
 -- No uplink, no configuration.
 statistics = ask({}, {})
@@ -172,3 +173,17 @@ lib.equal('IPv4 alone is not told', routes(TUNNEL4, UNREACHABLE6), '{}\n')
 lib.equal('no tunnel', routes(WAN4, WAN6), '{}\n')
 lib.equal('not a default route', routes(TUNNEL4, hex6('40', HOP, '00000200', '00000003', 'wg_c1')), '{}\n')
 lib.equal('no such files', routes(), '{}\n')
+
+-- Without an agent the program tells the public key.
+do
+	local stored = { gluon = CONFIG.gluon, wguplink = "\nconfig uplink 'mesh'\n\toption vxlan_id '5'\n\toption private_key " ..
+		"'QIkMRPAxJhZqMQmyAg8WKASJEVMXsMWaRhpuWZfNYmA='\n\nconfig gateway 'gw1'\n\toption uplink 'mesh'\n" ..
+		"\toption public_key '" .. KEY .. "'\n\toption endpoint 'gw1.example.org:1'\n\toption link_address 'fe80::1'\n" }
+	local _, public = lib.root(stored).run('wguplink key show mesh')
+	local _, info = ask(stored, {})
+	lib.equal('agent stopped: the public key', info, '{"software":{"wireguard":{"enabled":true,"public_key":"' ..
+		public:gsub('\n', '') .. '"}}}')
+	stored.wguplink = "\nconfig uplink 'mesh'\n\toption vxlan_id 'x'\n"
+	_, info = ask(stored, {})
+	lib.equal('agent stopped: no key, no word', info, '{"software":{"wireguard":{"enabled":true}}}')
+end

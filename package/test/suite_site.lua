@@ -161,7 +161,7 @@ good('every key', WIREGUARD, function(site, wg)
 	site.domain_seed = nil
 	for k, v in pairs({
 		protocol = 'wgkex', broker_ca = 'none', broker_pin = { 'sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' },
-		broker_timeout = 12, domain = 'ffxx_city', location = 'Vienna', node_name = 'x', ntp_servers = { '192.0.2.1' },
+		broker_timeout = 12, domain = 'ffxx_city', location = 'Vienna', ntp_servers = { '192.0.2.1' },
 		ntp_grace = 0, dns = { '127.0.0.1:54', '[2001:db8::1]:53' }, iface = 'wg_mesh_vpn', backend = 'kernel', keepalive = 25,
 		address_family = 'auto', rebalance = 'daily', link_local = 'key', link_prefix = 128, vxlan_seed_key = 'k',
 		vxlan_port = 4789, vxlan_checksum = false, vxlan_id = 5, batman_throughput = 'auto', batman_hop_penalty = 15,
@@ -263,22 +263,88 @@ for key, values in pairs({
 	end
 end
 
+-- Keys that nobody knows, and what they may have meant.
+for key, nearest in pairs({
+	brokr = 'broker', adress_family = 'address_family', Keepalive = 'keepalive', vxlan_prot = 'vxlan_port', peer = 'peers',
+	protocoll = 'protocol', ntp_server = 'ntp_servers', [1] = 'mtu',
+}) do
+	bad('mesh_vpn.wireguard.' .. tostring(key), function(wg) wg[key] = 'x' end, WIREGUARD,
+		key ~= 1 and "'" .. nearest .. "'" or nil)
+end
+for key, nearest in pairs({ publikkey = 'publickey', endpoints = 'endpoint', link_adress = 'link_address' }) do
+	bad('mesh_vpn.wireguard.peers.1.' .. key, function(wg) wg.peers[1][key] = 'x' end, WIREGUARD, "'" .. nearest .. "'")
+end
+bad('mesh_vpn.parker.mtuu', function(_, site)
+	parker(site)
+	site.mesh_vpn.parker.mtuu = 1
+end, PARKER, "'mtu'")
+
+-- A broker that is forgotten does not change what the node speaks.
+bad('mesh_vpn.wireguard.protocol', function(wg) wg.broker, wg.loadbalancing = nil, nil end, WIREGUARD, "'publickey'")
+good('publickey without a broker, said aloud', WIREGUARD, function(_, wg)
+	wg.broker, wg.loadbalancing, wg.protocol = nil, nil, 'static'
+end)
+
+-- What fits no protocol, or not the rest.
+for key, value in pairs({ location = 'Vienna', domain = 'x', node_name = 'x', loadbalancing = 'on' }) do
+	bad('mesh_vpn.wireguard.' .. key, function(wg)
+		native(wg)
+		wg[key] = value
+	end, WIREGUARD, "'static'")
+end
+good('ffac has a name', WIREGUARD, function(_, wg)
+	native(wg)
+	wg.broker, wg.node_name = 'broker.example.org/api/add_key', 'Knoten 7'
+end)
+bad('mesh_vpn.wireguard.broker_ca', function(wg) wg.broker_ca = 'none' end)
+bad('mesh_vpn.wireguard.broker', function(wg)
+	wg.broker, wg.broker_pin = 'http://b.example.org', 'o52Ge+Rpj4CUSitVag9mS7pSXUesNM0ESnvj/wwehkg='
+end)
+bad('mesh_vpn.wireguard.peers', function(wg) wg.peers[2].publickey = wg.peers[1].publickey end, WIREGUARD, 'the same')
+bad('mesh_vpn.wireguard.peers.1.allowed_ips', function(wg)
+	wg.peers[1].allowed_ips = { 'fe80::9/128', '10.0.0.0/8' }
+end, WIREGUARD, 'fe80::2a6')
+good('allowed_ips', WIREGUARD, function(_, wg) wg.peers[1].allowed_ips = { '10.0.0.0/8', 'fe80::/64' } end)
+
+-- The MTU: what is on the line. A warning ends no build.
+local function said(mtu)
+	local text = ''
+	local stderr = io.stderr
+	io.stderr = { write = function(_, t) text = text .. t end } -- luacheck: ignore
+	rawset(_G, 'wguplink_said', nil)
+	local site = example()
+	site.mesh_vpn.wireguard.mtu = mtu
+	local ok, err = check(WIREGUARD, site)
+	check(WIREGUARD, site)
+	io.stderr = stderr -- luacheck: ignore
+	lib.check('mtu ' .. tostring(mtu), ok, err)
+	return text
+end
+lib.equal('1330 fits', said(1330), '')
+lib.equal('1342 fits', said(1342), '')
+lib.equal('auto fits', said('auto'), '')
+for mtu, line in pairs({ [1343] = 1493, [1406] = 1556, [1500] = 1650 }) do
+	local text = said(mtu)
+	lib.contains('mtu ' .. mtu .. ' is warned of', text, tostring(line))
+	lib.check('mtu ' .. mtu .. ' is warned of once', select(2, text:gsub('\n', '')) == 1, text)
+end
+
 -- Values that are wrong.
 for key, values in pairs({
 	mtu = { 0, 1600, '1406', 1400.5 },
 	protocol = { 'wireguard' },
 	loadbalancing = { 'yes' },
-	broker = { '', 'two words', 'ftp://', 5 },
+	broker = { '', 'two words', 'ftp://', 5, 'https://b.example.org/a%20b', { x = 'b.example.org' } },
 	iface = { 'mesh-vpn', 'a-name-that-is-too-long', 'a/b', '' },
-	domain = { 'a b', '' },
-	location = { 7 },
-	node_name = { true },
+	domain = { 'a b', '', ('x'):rep(70) },
+	location = { 7, ('x'):rep(70) },
+	node_name = { true, ('x'):rep(70) },
 	broker_ca = { 'relative.pem' },
-	broker_pin = { 'no pin!' },
+	broker_pin = { 'no pin!', 'abc=' },
 	broker_timeout = { 0, '5' },
-	ntp_servers = { { 'a b' } },
+	ntp_servers = { { 'a b' }, '-x-' },
 	ntp_grace = { -1 },
-	dns = { { 'dns.example.org' } },
+	dns = { { 'dns.example.org' }, '::::' },
 	keepalive = { 0 },
 	address_family = { 'ipv6' },
 	backend = { 'user' },
@@ -289,7 +355,7 @@ for key, values in pairs({
 	vxlan_port = { 0, 70000 },
 	vxlan_seed_key = { 1 },
 	vxlan_checksum = { 'off' },
-	batman_throughput = { 'fast', -1 },
+	batman_throughput = { 'fast', -1, 50 },
 	batman_hop_penalty = { 256 },
 }) do
 	for _, value in ipairs(values) do
@@ -299,8 +365,8 @@ for key, values in pairs({
 end
 for key, values in pairs({
 	publickey = { 'short', 'o52Ge+Rpj4CUSitVag9mS7pSXUesNM0ESnvj/wwehkh=' }, -- the last letter has bits that no key has
-	endpoint = { 'gw1.example.org', 'gw1.example.org:0', 'gw1.example.org:99999', '2001:db8::1:1', 'a b:1', {} },
-	link_address = { '10.0.0.1', 'fe80::1/128', '2001:db8::1' },
+	endpoint = { 'gw1.example.org', 'gw1.example.org:0', 'gw1.example.org:99999', '2001:db8::1:1', 'a b:1', {}, '300.1.2.3:5' },
+	link_address = { '10.0.0.1', 'fe80::1/128', '2001:db8::1', 'fe80::1:' },
 	allowed_ips = { { 'everything' } },
 }) do
 	for _, value in ipairs(values) do
@@ -312,3 +378,7 @@ bad('mesh_vpn.wireguard.peers.gw-1', function(wg)
 	wg.peers = { ['gw-1'] = wg.peers.gw1 }
 end)
 bad('mesh_vpn.pubkey_privacy', function(_, site) site.mesh_vpn.pubkey_privacy = true end)
+
+-- Another provider's domain is not ours to check; a site without any is.
+good("fastd's domain", WIREGUARD, function(site) site.mesh_vpn = { fastd = { mtu = 1312 }, enabled = true } end)
+bad('mesh_vpn.wireguard', function(_, site) site.mesh_vpn = { enabled = true, bandwidth_limit = { enabled = false } } end)

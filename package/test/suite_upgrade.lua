@@ -171,8 +171,72 @@ lib.golden('every.wguplink', root.file('/etc/config/wguplink'))
 lib.contains('every key: firewall', root.file('/etc/config/firewall'), "list device 'wg_vpn'")
 config_check('every key', root)
 
+-- The agent chooses the MTU, and Gluon's core leaves the device's own.
+root = lib.root(NEW, with((native:gsub('mtu = 1330', "mtu = 'auto'"))))
+upgrade('mtu auto', root)
+config_check('mtu auto', root)
+lib.equal('mtu auto', select(2, root.run('uci get wguplink.mesh.mtu; uci get wguplink.mesh.vxlan_mtu')), 'auto\nauto\n')
+lib.equal('mtu auto: not for Gluon', select(2, root.run('uci -q get network.mesh_vpn.mtu')), '')
+
 -- A domain that another provider serves.
 root = lib.root(NEW, with('nil'))
 assert(root.run('echo "config uplink mesh" >/etc/config/wguplink; uci set wguplink.mesh.enabled=1; uci commit'))
 assert(root.run('/lib/gluon/upgrade/400-mesh-vpn-wguplink && uci commit'))
 lib.equal('without wireguard in the site the uplink is off', select(2, root.run('uci get wguplink.mesh.enabled')), '0\n')
+
+-- Two providers in one image: the one that Gluon's core takes decides, by the order of their names.
+local function two(config)
+	local both = lib.read('site-example/site.conf'):gsub('mesh_vpn = {', 'mesh_vpn = { fastd = { mtu = 1312 },', 1)
+	local r = lib.root(NEW, both)
+	assert(r.run([[mkdir -p /usr/lib/lua/gluon/mesh-vpn/provider; touch /lib/gluon/mesh-vpn/provider/fastd]]))
+	r.put('/usr/lib/lua/gluon/mesh-vpn/provider/fastd.lua', [[
+		local site = require 'gluon.site'
+		return { active = function() return site.mesh_vpn.fastd() ~= nil end, mtu = function() return 1312 end,
+			enable = function() end, set_limit = function() end, public_key = function() end,
+			pubkey_privacy = function() return false end }
+	]])
+	for package, text in pairs(config) do
+		r.put('/etc/config/' .. package, text)
+	end
+	return r
+end
+root = two({})
+upgrade('fastd is chosen', root)
+lib.equal('fastd is chosen: no uplink is written', select(2, root.run('uci -q get wguplink.mesh.protocol')), '')
+root = two({ wguplink = "\nconfig uplink 'mesh'\n\toption enabled '1'\n\toption protocol 'static'\n" })
+upgrade('fastd is chosen, WireGuard was', root)
+lib.equal('fastd is chosen: ours is off', select(2, root.run('uci get wguplink.mesh.enabled')), '0\n')
+lib.equal('fastd is chosen: no key is made', select(2, root.run('uci -q get wguplink.mesh.private_key')), '')
+root.put('/lib/gluon/site.conf', lib.read('site-example/site.conf'))
+upgrade('WireGuard again', root)
+lib.equal('WireGuard again: ours is on', select(2, root.run('uci get wguplink.mesh.enabled')), '1\n')
+
+-- A node that never had Munich's package: the user's word about load balancing.
+root = lib.root(NEW)
+upgrade('loadbalancing on a new node', root)
+lib.check('loadbalancing on a new node: uci takes it', root.run(
+	'uci set wireguard.mesh_vpn.loadbalancing=0 && uci commit wireguard'))
+upgrade('loadbalancing on a new node, again', root)
+lib.equal('loadbalancing on a new node', select(2, root.run('uci get wguplink.mesh.broker_choice')), '0\n')
+
+-- The record of what the site wrote is lost, and the site has changed: only what a user can have meant stays.
+root = lib.root(NEW)
+upgrade('before the loss', root)
+assert(root.run('uci set wguplink.mesh.address_family=only4; uci set wguplink.mesh.location=Vienna; ' ..
+	'uci set wguplink.mesh.keepalive=20; uci commit wguplink; rm /etc/config/wguplink_site'))
+local key = select(2, root.run('uci get wguplink.mesh.private_key'))
+root.put('/lib/gluon/site.conf', (with(native)))
+root.put('/lib/gluon/domains/ffxx_city.conf', "{ domain_seed = '" .. ('1'):rep(64) .. "' }")
+upgrade('the record is lost', root)
+for option, want in pairs({
+	protocol = 'static', domain = '', broker = '', domain_seed = ('1'):rep(64), vxlan_port = '4789', link_local = 'key',
+	vxlan_seed_key = 'gluon-mesh-vxlan', address_family = 'only4', keepalive = '20', location = 'Vienna',
+}) do
+	lib.equal('the record is lost: ' .. option,
+		(select(2, root.run('uci -q get wguplink.mesh.' .. option)):gsub('\n', '')), want)
+end
+lib.equal('the record is lost: the key stays', select(2, root.run('uci get wguplink.mesh.private_key')), key)
+lib.equal('the record is lost: old gateways go', select(2, root.run('uci -q get wguplink.peer_1')), '')
+lib.equal('the record is lost: new ones come', select(2, root.run('uci get wguplink.gw1.link_address')), 'fe80::1\n')
+lib.contains('a left-over that has no meaning is named', select(3, root.run('wguplink config check')), 'location')
+lib.check('a left-over that has no meaning stops no node', root.run('wguplink key show mesh'))

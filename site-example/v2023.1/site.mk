@@ -1,4 +1,5 @@
-# For Gluon up to v2023.1: take this instead of ../site.mk and ../image-customization.lua.
+# For Gluon v2022.1 and v2023.1: take this instead of ../site.mk and ../image-customization.lua. Their Go is too old to build
+# wguplink from source: it takes a prebuilt program.
 
 GLUON_FEATURES := \
 	autoupdater \

@@ -22,6 +22,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 /* How long the agent has for its answer; respondd answers nobody meanwhile. */
@@ -175,6 +176,8 @@ static void statistics_handler(struct ubus_request *req, int type, struct blob_a
 			/* All numbers of a node's statistics are floating point. */
 			json_object_object_add(peer, "established",
 				json_object_new_double(seconds_since(number(gateway, "established_uptime_ms"))));
+			/* Gluon's status page shows it beside the time. */
+			add_text(peer, "method", text(uplink, "backend"));
 			json_object_object_add(peers, name, peer);
 		}
 
@@ -306,6 +309,33 @@ static void nodeinfo_handler(struct ubus_request *req, int type, struct blob_att
 	}
 }
 
+#define CONFIG "/etc/config/wguplink"
+
+/*
+ * Adds the public key as the program knows it without an agent. It is asked for again when the configuration, where the key is,
+ * has changed; there is no answer to cache where there is no key yet.
+ */
+static void add_stored_key(struct json_object *to) {
+	static char key[64];
+	static struct timespec known;
+	struct stat st;
+
+	if (stat(CONFIG, &st))
+		return;
+	if (!key[0] || st.st_mtim.tv_sec != known.tv_sec || st.st_mtim.tv_nsec != known.tv_nsec) {
+		FILE *f = popen("exec wguplink key show mesh 2>/dev/null", "r");
+
+		key[0] = '\0';
+		if (f && fgets(key, sizeof(key), f))
+			key[strcspn(key, "\n")] = '\0';
+		if (f)
+			pclose(f);
+		known = st.st_mtim;
+	}
+	if (strlen(key) == 44)
+		add_text(to, "public_key", key);
+}
+
 static struct json_object *respondd_provider_nodeinfo(void) {
 	struct json_object *ret = json_object_new_object();
 	struct json_object *software = json_object_new_object(), *wireguard = json_object_new_object();
@@ -313,8 +343,11 @@ static struct json_object *respondd_provider_nodeinfo(void) {
 
 	add_version(wireguard);
 	json_object_object_add(wireguard, "enabled", json_object_new_boolean(on));
-	if (on)
+	if (on) {
 		ask_agent(nodeinfo_handler, wireguard);
+		if (!json_object_object_get_ex(wireguard, "public_key", NULL))
+			add_stored_key(wireguard);
+	}
 	json_object_object_add(software, "wireguard", wireguard);
 	json_object_object_add(ret, "software", software);
 	return ret;

@@ -4,13 +4,7 @@
 local site = require 'gluon.site'
 local uci = require('simple-uci').cursor()
 
-local provider, name
-for _, n in ipairs({ 'parker', 'wireguard' }) do
-	local p = require('gluon.mesh-vpn.provider.' .. n)
-	if p.active() and not provider then
-		provider, name = p, n
-	end
-end
+local name, provider = require('gluon.mesh-vpn').get_active_provider()
 assert(provider, 'no provider is active')
 assert(io.open('/lib/gluon/mesh-vpn/provider/' .. name), 'the provider has no marker')
 

@@ -2,6 +2,7 @@
 
 local simple_uci = require 'simple-uci'
 local util = require 'gluon.util'
+local rules = require 'gluon.mesh-vpn.wguplink_rules'
 
 local M = {
 	-- the section of the node's uplink
@@ -18,7 +19,7 @@ function M.truth(value)
 end
 
 function M.valid_key(key)
-	return type(key) == 'string' and key:match('^' .. ('[%a%d+/]'):rep(42) .. '[AEIMQUYcgkosw480]=$') ~= nil
+	return type(key) == 'string' and rules.good('gateway', 'public_key', key)
 end
 
 -- A fastd secret can be taken over as well: 64 hexadecimal digits.
@@ -37,13 +38,13 @@ function M.enable(val)
 	end
 end
 
--- The wizard multiplies Mbit/s by 1000, so that there can be decimal places.
+-- The wizard multiplies Mbit/s by 1000, so that there can be decimal places. More than the agent can shape is its most.
 local function kbit(value)
 	value = tonumber(value)
-	if not value or value < 1 then
+	if not value or value ~= value or value < 1 then
 		return nil
 	end
-	return tostring(math.floor(value + 0.5))
+	return string.format('%.0f', math.min(math.floor(value + 0.5), rules.uplink.limit_ingress.to))
 end
 
 -- Limits in kbit/s, or nil for none. The agent shapes by itself; two shapers would halve the rate, so that simple-tc's
@@ -61,10 +62,16 @@ function M.set_limit(ingress, egress)
 	end
 end
 
--- The agent's public key in base64; nil before it has one.
+-- The agent's public key in base64. It is imported or made where there is none yet: the wizard shows it on the first
+-- boot, when no agent runs. nil where that cannot be.
 function M.public_key()
-	local key = util.trim(util.exec('wguplink key show ' .. M.uplink .. ' 2>/dev/null'))
+	local key = util.trim(util.exec('wguplink key show --make ' .. M.uplink .. ' 2>/dev/null'))
 	return M.valid_key(key) and key or nil
+end
+
+-- Whether Gluon's core has chosen the provider of that name, as it does it itself: one domain can have several parts.
+function M.chosen(name)
+	return require('gluon.mesh-vpn').get_active_provider() == name
 end
 
 -- A provider whose part of the site that is: an accessor such as site.mesh_vpn.parker.
@@ -76,9 +83,9 @@ function M.provider(part)
 		active = function()
 			return part() ~= nil
 		end,
-		-- bytes
+		-- Bytes; nil where the agent chooses: Gluon's core then leaves the device's own.
 		mtu = function()
-			return part.mtu()
+			return tonumber(part.mtu())
 		end,
 		-- WireGuard shows its key to nobody but the gateway.
 		pubkey_privacy = function()
@@ -94,7 +101,7 @@ local function text(value)
 	if type(value) == 'boolean' then
 		return value and '1' or '0'
 	elseif type(value) == 'number' then
-		return string.format('%.0f', value)
+		return value % 1 == 0 and string.format('%.0f', value) or (string.format('%.9f', value):gsub('0+$', ''))
 	elseif type(value) == 'table' then
 		local list = {}
 		for i, v in ipairs(value) do
@@ -139,12 +146,31 @@ function M.section(uci, package, stype, name, values)
 	end
 end
 
-local function merge_section(uci, stype, name, wanted)
+-- Options that a user can have meant where nothing tells what the site had: the node's own matters, not what the gateways
+-- speak.
+local USERS = {}
+for _, option in ipairs({
+	'address_family', 'backend', 'batman_hop_penalty', 'batman_throughput', 'broker_timeout', 'enabled', 'fwmark',
+	'keepalive', 'key_file', 'limit_egress', 'limit_ingress', 'listen_port', 'location', 'mtu', 'node_name', 'ntp_grace',
+	'private_key', 'rebalance', 'vxlan_mtu', 'wan_device',
+}) do
+	USERS[option] = true
+end
+
+-- lost: there is no record of what the site wrote.
+local function merge_section(uci, stype, name, wanted, lost)
 	local was = uci:get_all(M.record, name) or {}
 	local is = uci:get_all('wguplink', name)
 	if not is then
 		uci:section('wguplink', stype, name)
 		is = {}
+	end
+	if lost then
+		for option, value in pairs(is) do
+			if option:sub(1, 1) ~= '.' and not USERS[option] then
+				was[option] = value
+			end
+		end
 	end
 
 	for _, option in ipairs(sorted(was, wanted)) do
@@ -249,7 +275,8 @@ function M.write(uplink, gateways)
 	end
 
 	local fresh = not uci:get('wguplink', M.uplink, 'enabled')
-	merge_section(uci, 'uplink', M.uplink, plain(uplink))
+	local lost = not uci:get(M.record, M.uplink)
+	merge_section(uci, 'uplink', M.uplink, plain(uplink), lost)
 	if fresh then
 		uci:set('wguplink', M.uplink, 'enabled', M.wanted())
 	end
@@ -259,6 +286,18 @@ function M.write(uplink, gateways)
 		names[name] = true
 	end
 	local gone = {}
+	if lost then
+		-- Gateways of a list without names can only be a site's.
+		uci:foreach('wguplink', 'gateway', function(s)
+			if s['.name']:match('^peer_%d+$') and not names[s['.name']] then
+				table.insert(gone, s['.name'])
+			end
+		end)
+		for _, name in ipairs(gone) do
+			uci:delete('wguplink', name)
+		end
+		gone = {}
+	end
 	uci:foreach(M.record, 'gateway', function(s)
 		if not names[s['.name']] then
 			table.insert(gone, s['.name'])
@@ -278,7 +317,7 @@ function M.write(uplink, gateways)
 	for _, name in ipairs(sorted(gateways)) do
 		local g = plain(gateways[name])
 		if not taken[g.public_key] then
-			merge_section(uci, 'gateway', name, g)
+			merge_section(uci, 'gateway', name, g, lost)
 		end
 	end
 
@@ -380,6 +419,83 @@ function M.find_key(places, from_file)
 		key = from_file
 	end
 	return key, list
+end
+
+-- The way back. An older image looks for its key where its own package had it, so that a copy lies there: for Gluon's own
+-- WireGuard and Aachen's packages in network.wg_mesh, of a type that netifd does not know; for Munich's in its own file.
+local COPY = 'wguplink_key'
+
+local function copies(protocol)
+	return {
+		network = { name = 'wg_mesh', option = 'private_key', stype = COPY, wanted = protocol == 'static' or protocol == 'ffac' },
+		wireguard = { name = 'mesh_vpn', option = 'privatekey', stype = 'wireguard', wanted = protocol == 'wgkex' },
+	}
+end
+
+-- Brings one copy in line with the key; nil takes it away, if it is one of ours.
+local function keep_copy(uci, package, place, key)
+	local is = uci:get_all(package, place.name)
+	local ours = is and (is['.type'] == COPY or is[COPY] == '1')
+	if is and place.stype ~= is['.type'] then
+		return -- somebody else's
+	elseif is and key and is[place.option] == key then
+		return
+	elseif not ours and (not key or (is and is[place.option] and not M.valid_key(is[place.option]))) then
+		return -- nor is a damaged key ours to replace
+	end
+	if util.exec('uci -q changes ' .. package):match('%S') then
+		io.stderr:write('wguplink: the copy of the key in ' .. package .. ' waits: there are uncommitted changes\n')
+		return
+	end
+	local path = '/etc/config/' .. package
+	if key then
+		local f = io.open(path, 'a')
+		if not f then
+			return
+		end
+		f:close()
+		os.execute('chmod 600 ' .. path)
+		if not is then
+			uci:section(package, place.stype, place.name, {})
+		end
+		uci:set(package, place.name, place.option, key)
+		if place.stype ~= COPY then
+			uci:set(package, place.name, COPY, '1')
+		end
+	elseif place.stype == COPY then
+		uci:delete(package, place.name)
+	else
+		uci:delete(package, place.name, place.option)
+		uci:delete(package, place.name, COPY)
+	end
+	uci:save(package)
+	uci:commit(package)
+end
+
+-- Makes or imports the key where there is none, and keeps the copies. For the end of an upgrade and each start of the
+-- service; without an uplink of ours it does nothing.
+function M.keep_key()
+	local uci = simple_uci.cursor()
+	local uplink = uci:get_all('wguplink', M.uplink)
+	if not uplink or not (M.chosen('wireguard') or M.chosen('parker')) then
+		return
+	end
+	-- A key that the user has deleted is not to come back from its copy.
+	if not uplink.private_key and not uplink.key_file then
+		for package, place in pairs(copies()) do
+			keep_copy(uci, package, place, nil)
+		end
+	end
+	M.public_key()
+	uci = simple_uci.cursor()
+	uplink = uci:get_all('wguplink', M.uplink) or {}
+	local key = uplink.private_key
+	if uplink.key_file then
+		key = util.trim(util.readfile(uplink.key_file) or '')
+	end
+	for package, place in pairs(copies(uplink.protocol)) do
+		keep_copy(uci, package, place, place.wanted and M.valid_key(key) and key or nil)
+	end
 end
 
 -- Stores a key that would be lost otherwise. A key that is there already is never touched.
