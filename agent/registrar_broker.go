@@ -6,9 +6,11 @@ import (
 	"context"
 	"net/netip"
 	"os"
+	"slices"
 
 	"wguplink/agent/broker"
 	"wguplink/agent/config"
+	"wguplink/agent/destinations"
 	"wguplink/agent/registration"
 	"wguplink/agent/wan"
 	"wguplink/peerselector"
@@ -40,8 +42,11 @@ var newRegistrar = func(s registration.Source) (registration.Registrar, error) {
 
 // pathOf is the way to the servers.
 func pathOf(s registration.Source) wan.Path {
-	own := config.Uplink{Protocol: s.Protocol, Interface: s.Interface}
-	return wan.Path{Mark: s.FwMark, DNS: s.DNS, Own: own.Owns}
+	tunnel := config.Uplink{Protocol: s.Protocol, Interface: s.Interface}
+	own := func(name string) bool { return tunnel.Owns(name) || slices.Contains(s.Mesh, name) }
+	to := new(wan.Targets)
+	to.Set(destinations.Brokers(s.Brokers))
+	return wan.Path{Mark: s.FwMark, DNS: s.DNS, Own: own, To: to}
 }
 
 // v6MTU is what IPv6 packets of the WAN may have, in bytes.

@@ -12,8 +12,11 @@ type candidate struct {
 	active  bool      // handshake under way
 	started time.Time
 	attempt int
-	sent    time.Time // the latest attempt
-	lost    bool      // in this round: got no answer for Timing.Lost
+	step    int           // attempts that Timing.Retries counts
+	dense   bool          // created anew at short intervals: its gateway is learning our key
+	sent    time.Time     // the latest attempt
+	prompt  time.Duration // from its promotion to its first answer inside the tunnel; 0: not known
+	lost    bool          // in this round: got no answer for Timing.Lost
 }
 
 func (e *Engine) find(k Key) *candidate {
@@ -45,8 +48,8 @@ func (e *Engine) know(p Peer) *candidate {
 	return c
 }
 
-// merge makes the candidates from the broker's and the configured peers. Who is known keeps his history; a gateway named
-// twice counts once, as the broker describes it.
+// merge makes the candidates from the broker's and the configured peers. Who is known keeps his history; a gateway
+// named twice counts once, as the broker describes it.
 func (e *Engine) merge(now time.Time) []Action {
 	var acts []Action
 	old := e.cands
@@ -85,8 +88,8 @@ func (e *Engine) merge(now time.Time) []Action {
 	return acts
 }
 
-// shuffle brings the candidates into the order of a round: at random, the preferred first, those that failed lately last.
-// Before all comes the one that an earlier agent used, and that somebody wishes for.
+// shuffle brings the candidates into the order of a round: at random, the preferred first, those that failed lately
+// last. Before all comes the one that an earlier agent used, and that somebody wishes for.
 func (e *Engine) shuffle(now time.Time) {
 	for i := len(e.cands) - 1; i > 0; i-- {
 		j := int(e.cfg.Intn(int64(i + 1)))
@@ -126,12 +129,20 @@ func (e *Engine) failedLately(c *candidate, now time.Time) bool {
 	return !c.failed.IsZero() && now.Sub(c.failed) < e.t.FailMemory
 }
 
-// better says that there is a peer which has proved neither as mute as the one in use nor, lately, dead.
-func (e *Engine) better(now time.Time) bool {
+// betterAt is when there is a peer which has proved neither as mute as the one in use nor, lately, dead; ok is false
+// when there is none to come.
+func (e *Engine) betterAt() (at time.Time, ok bool) {
 	for _, c := range e.cands {
-		if c != e.current && !c.mute && !e.failedLately(c, now) {
-			return true
+		if c == e.current || c.mute {
+			continue
+		}
+		free := c.failed
+		if !free.IsZero() {
+			free = free.Add(e.t.FailMemory)
+		}
+		if !ok || free.Before(at) {
+			at, ok = free, true
 		}
 	}
-	return false
+	return at, ok
 }

@@ -54,54 +54,77 @@ type Config struct {
 	Timing Timing
 	// Broker says that there is a broker to register with; the first race waits for its answer.
 	Broker bool
-	// Standby says that a peer keeps trying for a session after its Remove, for it has a device of its own: when no gateway is in
-	// use, the first to shake hands is taken, whether it has its turn or not.
+	// Standby says that a peer keeps trying for a session after its Remove, for it has a device of its own: when no
+	// gateway is in use, the first to shake hands is taken, whether it has its turn or not.
 	Standby bool
-	// Intn gives a uniform number in [0, n); n > 0. It should draw on crypto/rand: nodes that boot together must differ.
+	// Intn gives a uniform number in [0, n); n > 0. It should draw on crypto/rand: nodes that boot together must
+	// differ.
 	Intn func(n int64) int64
 }
 
 // Engine is the state machine. The zero value is not usable; call New. It is not safe for concurrent use.
 type Engine struct {
-	cfg   Config
-	t     Timing
-	wan   bool
-	cands []*candidate // in the order of this round
-
+	cfg    Config
+	t      Timing
+	wan    bool
+	cands  []*candidate // in the order of this round
 	static []Peer
 	broker []Peer
+	line   history
 
-	current   *candidate // in use: has the allowed IPs
-	lastAlive time.Time  // of the current one
-	promoted  time.Time
-	answered  bool          // the current one answered inside the tunnel since its promotion
-	rtt       time.Duration // of its answers, the slow ones of late; 0 when none is known
-	lastProbe time.Time
-	renewed   time.Time // when the current one was created anew; zero when that was not needed, or has succeeded
-	renewSent time.Time // for the last time
-	renewals  int
+	inUse
+	planned
+	rounds
+	questions
+}
 
-	rival      *candidate // has answered beside the silent current one, which gets a last chance
+// inUse is about the gateway in use.
+type inUse struct {
+	current    *candidate // has the allowed IPs; nil when none is in use
+	lastAlive  time.Time  // when its silence began: the last sign of life, or the WAN's return
+	heard      time.Time  // the last sign of life
+	promoted   time.Time
+	answered   bool      // it answered inside the tunnel since its promotion
+	shaken     time.Time // its latest handshake since its promotion; zero when there was none
+	looked     time.Time // when the caller last read the counters
+	lastProbe  time.Time
+	unanswered time.Time // the first probe since lastAlive; zero when there was none
+	renewed    time.Time // when it was created anew; zero when that was not needed, or has succeeded
+	renewSent  time.Time // for the last time
+	renewals   int
+	rival      *candidate // has answered beside it while it was silent: it gets a last chance
 	rivalUntil time.Time
+}
 
-	wish      *wish         // a switch that somebody wants
+// planned are switches that nothing is wrong to cause.
+type planned struct {
+	wish      *wish         // a switch that is wanted
 	every     time.Duration // between draws of the gateway, on average; 0 means never
-	rebalance time.Time     // the next
+	rebalance time.Time     // the next draw
 	redraw    bool          // the broker was asked for the sake of rebalancing
+}
 
+// rounds are about the handshakes with candidates.
+type rounds struct {
 	round     int       // empty rounds in a row
 	running   bool      // a round is under way
 	began     time.Time // of the round under way, or of the last one
 	nextStart time.Time // no start before that
 	wait      time.Time // backoff after an empty round; zero when none
+}
 
-	asking   bool
-	askedAt  time.Time
-	asked    bool      // a broker has answered or failed at least once
-	asks     int       // questions since a gateway was last in use
-	notAsk   time.Time // no question to the broker before that
-	askAgain bool
-	keyTaken time.Time // when a broker last took our key
+// questions are about the broker.
+type questions struct {
+	asking     bool
+	askedAt    time.Time
+	registered bool         // a broker has answered or failed at least once
+	asks       int          // questions since a gateway was last in use
+	askTimes   [5]time.Time // of the latest questions
+	notAsk     time.Time    // no question to the broker before that
+	askAgain   bool
+	keyTaken   time.Time     // when a broker last took our key
+	denseUntil time.Time     // gateways are learning our key for the first time until then
+	denseGap   time.Duration // between handshakes with one of them
 }
 
 // New makes an Engine without WAN and without peers.
@@ -177,6 +200,7 @@ func (e *Engine) Handle(ev Event, now time.Time) []Action {
 	var acts []Action
 	switch ev := ev.(type) {
 	case Tick:
+		e.looked = now
 	case WANUp:
 		acts = e.wanUp(now)
 	case WANDown:
@@ -185,9 +209,9 @@ func (e *Engine) Handle(ev Event, now time.Time) []Action {
 		e.static = ev.Peers
 		acts = e.merge(now)
 	case BrokerAnswered:
-		acts = e.registered(ev.Peers, now)
+		acts = e.brokerAnswered(ev.Peers, now)
 	case BrokerFailed:
-		e.told(ev.RetryAfter, now)
+		e.told(ev.RetryAfter, true, now)
 		if e.redraw && e.current != nil {
 			acts = e.draw(now)
 		}
@@ -202,6 +226,11 @@ func (e *Engine) Handle(ev Event, now time.Time) []Action {
 	case Rebalance:
 		e.every = ev.Every
 		e.settleRebalance(now)
+	case Economy:
+		e.t.ProbeEvery = ev.ProbeEvery
+		if ev.ProbeEvery <= 0 {
+			e.t.ProbeEvery = e.cfg.Timing.ProbeEvery
+		}
 	case Reconnect:
 		acts = e.reconnect(ev.Key, now)
 	case Handshake:

@@ -6,7 +6,8 @@ import "time"
 type Event interface{ event() }
 
 type (
-	// Tick says only that time has passed. The caller sends one when Next is reached, after it has reported what else it saw.
+	// Tick says only that time has passed. The caller sends one when Next is reached, after it has reported what else
+	// it saw.
 	Tick struct{}
 
 	// WANUp says that there is a default route out; WANDown that there is none any more.
@@ -28,15 +29,19 @@ type (
 	// Adopted says that this peer was found at work when the agent started; it stays in use without a race.
 	Adopted struct{ Peer Peer }
 
-	// Remembered says that an agent before us, since the last boot, was connected to this peer: it is tried first, once.
+	// Remembered says that an agent before us, since the last boot, was connected to this peer: it is tried first,
+	// once.
 	Remembered struct{ Peer Peer }
 
-	// Reconnect asks for a switch although nothing is wrong: to the gateway with that key, or, with the zero Key, to any
-	// other. The present one is kept until the new one has answered, and for good if it does not.
+	// Reconnect asks for a switch although nothing is wrong: to the gateway with that key, or, with the zero Key, to
+	// any other. The present one is kept until the new one has answered, and for good if it does not.
 	Reconnect struct{ Key Key }
 
 	// Rebalance says how often, on average, to draw the gateway anew although the present one works; 0 means never.
 	Rebalance struct{ Every time.Duration }
+
+	// Economy says how often to probe a link on which nothing else is received; 0 means Timing.ProbeEvery.
+	Economy struct{ ProbeEvery time.Duration }
 
 	// Handshake says that the peer's latest handshake changed.
 	Handshake struct{ Key Key }
@@ -44,8 +49,8 @@ type (
 	// Failed says that a peer cannot even be tried now, e.g. because its name does not resolve.
 	Failed struct{ Key Key }
 
-	// Alive says that bytes came from the peer. Reply is set when they answered a probe, or can only be payload: then the
-	// inside of the tunnel works, not only WireGuard.
+	// Alive says that bytes came from the peer. Reply is set when they answered a probe, or can only be payload: then
+	// the inside of the tunnel works, not only WireGuard.
 	Alive struct {
 		Key   Key
 		Reply bool
@@ -64,6 +69,7 @@ func (Adopted) event()        {}
 func (Remembered) event()     {}
 func (Reconnect) event()      {}
 func (Rebalance) event()      {}
+func (Economy) event()        {}
 func (Handshake) event()      {}
 func (Failed) event()         {}
 func (Alive) event()          {}
@@ -83,11 +89,12 @@ type (
 	// Promote gives the peer its allowed IPs and points the tunnel at it. The one promoted before follows in a Remove.
 	Promote struct{ Peer Peer }
 
-	// Reaim points the gateway in use at the next of its addresses, looked up anew; its session stays. The address family in
-	// use may have died, or the gateway moved.
+	// Reaim points the gateway in use at the next of its addresses, looked up anew; its session stays. The address
+	// family in use may have died, or the gateway moved.
 	Reaim struct{ Peer Peer }
 
-	// Renew creates the gateway in use anew, with its allowed IPs: its session is void, because it had forgotten our key.
+	// Renew creates the gateway in use anew, with its allowed IPs: its session is void, because it had forgotten our
+	// key.
 	Renew struct{ Peer Peer }
 
 	// Remove takes the peer off the device.

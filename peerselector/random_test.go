@@ -69,7 +69,7 @@ func (d *device) do(a Action, now time.Time) {
 		if d.promoted[k] {
 			fail("a new handshake with the gateway in use", k)
 		}
-		if last, ok := d.started[k]; ok && a.Attempt > 0 && now.Sub(last) < 250*time.Millisecond {
+		if last, ok := d.started[k]; ok && a.Attempt > 0 && now.Sub(last) < 100*time.Millisecond {
 			fail("created anew too early", k)
 		}
 		d.on[k], d.started[k] = true, now
@@ -104,8 +104,8 @@ func (d *device) do(a Action, now time.Time) {
 	}
 }
 
-// Whatever happens, in whatever order: never two peers with allowed IPs, never more than four beside the one in use, a bounded
-// number of actions in each minute, and bounded memory.
+// Whatever happens, in whatever order: never two peers with allowed IPs, never more than four beside the one in use, a
+// bounded number of actions in each minute, and bounded memory.
 func TestRandomEvents(t *testing.T) {
 	const known, minutes = 8, 20
 	for seed := uint64(0); seed < 200; seed++ {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"testing"
 	"time"
 )
 
@@ -12,15 +11,31 @@ import (
 type gateway struct {
 	alive bool
 	rtt   time.Duration
-	known time.Time // when it learned our key
-	mute  bool      // shakes hands, but answers nothing inside the tunnel
-	aim   int       // how often the node was pointed at another of its addresses
-	port  int       // the node's source port that a stuck NAT lets through; 0: any
+	known time.Time     // when it learned our key
+	mute  bool          // shakes hands, but answers nothing inside the tunnel
+	aim   int           // how often the node was pointed at another of its addresses
+	port  int           // the node's source port that a stuck NAT lets through; 0: any
+	poll  time.Duration // it answers inside the tunnel only from its next poll after a handshake on; 0: at once
+	phase time.Duration // of its polls
+	ready time.Time     // that poll
+	shook time.Time     // the latest handshake
+}
+
+// polls says when a gateway with a polling glue is ready for a handshake of that moment.
+func (g *gateway) polls(now time.Time) {
+	if g.shook = now; g.poll > 0 && (g.ready.IsZero() || now.Sub(g.shook) > 3*time.Minute) {
+		g.ready = epoch.Add(g.phase + ((now.Sub(epoch)+g.poll-g.phase)/g.poll)*g.poll)
+	}
+}
+
+// judge is told of a broken promise; Fatalf does not return.
+type judge interface {
+	Fatalf(format string, args ...any)
 }
 
 // sim carries an Engine's actions out in virtual time and holds it to its promises after every step.
 type sim struct {
-	t         *testing.T
+	t         judge
 	e         *Engine
 	now       time.Time
 	gws       map[Key]*gateway
@@ -41,6 +56,15 @@ type sim struct {
 	asks      int
 	broker    func(*sim) // what happens when the broker is asked
 	acts      int
+	askedAt   []time.Time
+	line      func(at time.Time) (rtt time.Duration, ok bool) // beside the gateways' round trips; nil: it adds nothing
+	traffic   time.Duration                                   // between packets from the gateway in use, which a look at the counters shows
+	looked    time.Time
+	every     time.Duration                // ticks beside those that Next wants; 0: none
+	wake      func() (time.Time, bool)     // in the place of Next
+	did       func(at time.Time, a Action) // sees each action
+	sessions  map[Key]*session             // WireGuard's own tries and their age; nil: a session lives for ever
+	last      time.Time                    // when something last came from the gateway in use
 }
 
 type timed struct {
@@ -69,7 +93,7 @@ func peers(n int) []Peer {
 	return ps
 }
 
-func newSim(t *testing.T, seed int64, broker bool, gws int) *sim {
+func newSim(t judge, seed int64, broker bool, gws int) *sim {
 	r := rand.New(rand.NewPCG(uint64(seed), 0))
 	s := &sim{t: t, now: epoch, rand: r, promoted: map[Key]bool{}, shaken: map[Key]int{}, gws: map[Key]*gateway{}, installed: map[Key]int{}, lastInit: map[Key]time.Time{}, tried: map[Key]int{}}
 	s.e = New(Config{Timing: Default(), Broker: broker, Intn: r.Int64N})
@@ -83,6 +107,14 @@ func (s *sim) after(d time.Duration, f func()) { s.queue = append(s.queue, timed
 
 func (s *sim) send(ev Event) {
 	began := s.e.began
+	switch ev := ev.(type) {
+	case Handshake:
+		if s.current != nil && ev.Key == *s.current {
+			s.last = s.now
+		}
+	case Alive:
+		s.last = s.now
+	}
 	if _, ok := ev.(BrokerAnswered); ok {
 		clear(s.tried) // the key is known only now: whatever was tried before does not count
 	}
@@ -97,6 +129,9 @@ func (s *sim) send(ev Event) {
 	}
 	for _, a := range acts {
 		s.acts++
+		if s.did != nil {
+			s.did(s.now, a)
+		}
 		s.do(a)
 	}
 	if len(s.promoted) > 1 {
@@ -118,7 +153,7 @@ func (s *sim) do(a Action) {
 	case Install:
 		k := a.Peer.PublicKey
 		s.installs++
-		if last, ok := s.lastInit[k]; ok && s.now.Sub(last) < 250*time.Millisecond {
+		if last, ok := s.lastInit[k]; ok && s.now.Sub(last) < 100*time.Millisecond {
 			s.t.Fatalf("%v: %s is created anew after %v", s.now.Sub(epoch), a.Peer.Name, s.now.Sub(last))
 		}
 		s.lastInit[k] = s.now
@@ -136,11 +171,16 @@ func (s *sim) do(a Action) {
 		if len(s.installed) > s.e.t.Parallel+1 {
 			s.t.Fatalf("%v: %d peers on the device", s.now.Sub(epoch), len(s.installed))
 		}
+		if s.sessions != nil {
+			s.create(k)
+			return
+		}
 		g := s.gws[k]
-		if s.passes(g) && !s.now.Before(g.known) {
-			s.after(g.rtt, func() {
+		if rtt, ok := s.trip(g); ok && !s.now.Before(g.known) {
+			s.after(rtt, func() {
 				if s.installed[k] == gen && g.alive {
 					s.shaken[k] = gen
+					g.polls(s.now)
 					s.send(Handshake{k})
 				}
 			})
@@ -164,8 +204,13 @@ func (s *sim) do(a Action) {
 	case Renew:
 		s.holds("renews", a.Peer)
 		k := a.Peer.PublicKey
-		if g := s.gws[k]; s.passes(g) && !s.now.Before(g.known) {
-			s.after(g.rtt, func() { s.send(Handshake{k}) })
+		if s.sessions != nil {
+			s.create(k)
+			return
+		}
+		g := s.gws[k]
+		if rtt, ok := s.trip(g); ok && !s.now.Before(g.known) {
+			s.after(rtt, func() { s.send(Handshake{k}) })
 		}
 	case Remove:
 		k := a.Peer.PublicKey
@@ -174,6 +219,7 @@ func (s *sim) do(a Action) {
 		}
 		delete(s.installed, k)
 		delete(s.promoted, k)
+		delete(s.sessions, k)
 		if s.current != nil && *s.current == k {
 			s.current = nil
 		}
@@ -183,17 +229,24 @@ func (s *sim) do(a Action) {
 			s.t.Fatalf("%v: probes %s, which has no address to probe", s.now.Sub(epoch), a.Peer.Name)
 		}
 		s.probes++
-		if g := s.gws[k]; s.passes(g) && !s.now.Before(g.known) {
-			if g.mute {
+		g := s.gws[k]
+		if !s.carries(k) {
+			return
+		}
+		if rtt, ok := s.trip(g); ok && !s.now.Before(g.known) {
+			if g.mute || s.now.Before(g.ready) {
 				s.after(10*time.Second, func() { s.send(Alive{Key: k}) })
 			} else {
-				s.after(g.rtt, func() { s.send(Alive{Key: k, Reply: true, RTT: g.rtt}) })
+				s.after(rtt, func() { s.send(Alive{Key: k, Reply: true, RTT: rtt}) })
 			}
 		}
 	case RotatePort:
 		s.rotated++
 	case AskBroker:
 		s.asks++
+		if s.askedAt = append(s.askedAt, s.now); len(s.askedAt) > 5 && s.now.Sub(s.askedAt[len(s.askedAt)-6]) < time.Minute {
+			s.t.Fatalf("%v: the sixth question within a minute", s.now.Sub(epoch))
+		}
 		s.broker(s)
 	}
 }
@@ -202,6 +255,39 @@ func (s *sim) do(a Action) {
 func (s *sim) passes(g *gateway) bool {
 	return g != nil && g.alive && (g.port == 0 || g.port == s.rotated) &&
 		s.rand.Float64() >= s.loss && s.rand.Float64() >= s.loss
+}
+
+// trip is how long a packet to a gateway and its answer take; ok is false when one of them is lost.
+func (s *sim) trip(g *gateway) (rtt time.Duration, ok bool) {
+	if !s.passes(g) {
+		return 0, false
+	}
+	rtt, ok = g.rtt, true
+	if s.line != nil {
+		var more time.Duration
+		if more, ok = s.line(s.now); ok {
+			rtt += more
+			_, ok = s.line(s.now.Add(rtt))
+		}
+	}
+	return rtt, ok
+}
+
+// look tells the engine what a look at the counters shows: whether anything came from the gateway in use since the last
+// one.
+func (s *sim) look() {
+	since := s.looked
+	s.looked = s.now
+	if s.traffic == 0 || s.current == nil {
+		return
+	}
+	g := s.gws[*s.current]
+	for at := since.Add(s.traffic).Truncate(s.traffic); g != nil && g.alive && !at.After(s.now); at = at.Add(s.traffic) {
+		if (s.line == nil || through(s.line(at))) && at.After(since) {
+			s.send(Alive{Key: *s.current})
+			return
+		}
+	}
 }
 
 // holds checks that an action is about the gateway in use.
@@ -219,6 +305,12 @@ func (s *sim) run(d time.Duration, done func() bool) {
 			return
 		}
 		at, ok := s.e.Next()
+		if s.wake != nil {
+			at, ok = s.wake()
+		}
+		if more := s.now.Add(s.every); s.every > 0 && (!ok || more.Before(at)) {
+			at, ok = more, true
+		}
 		first := -1
 		for i, q := range s.queue {
 			if (!ok || !q.at.After(at)) && (first < 0 || q.at.Before(s.queue[first].at)) {
@@ -233,6 +325,7 @@ func (s *sim) run(d time.Duration, done func() bool) {
 			q.run()
 		case first < 0 && ok && !at.After(end):
 			s.now = at
+			s.look()
 			s.send(Tick{})
 		default:
 			s.now = end
@@ -242,3 +335,5 @@ func (s *sim) run(d time.Duration, done func() bool) {
 }
 
 func (s *sim) connected() bool { return s.current != nil }
+
+func through(_ time.Duration, ok bool) bool { return ok }

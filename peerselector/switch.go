@@ -47,11 +47,8 @@ func (e *Engine) settleRebalance(now time.Time) {
 	}
 }
 
-// balance draws the gateway anew when that is due and all is well. A broker knows the load, and is asked for its choice.
+// balance draws the gateway anew if all is well. A broker knows the load, and is asked for its choice.
 func (e *Engine) balance(now time.Time) []Action {
-	if e.rebalance.IsZero() || now.Before(e.rebalance) {
-		return nil
-	}
 	e.settleRebalance(now)
 	if e.State() != Connected || e.current.mute {
 		return nil
@@ -63,7 +60,8 @@ func (e *Engine) balance(now time.Time) []Action {
 	return e.draw(now)
 }
 
-// draw picks uniformly among the best, the present one included: so after it each carries its share, whatever was before.
+// draw picks uniformly among the best, the present one included: so after it each carries its share, whatever was
+// before.
 func (e *Engine) draw(now time.Time) []Action {
 	var best []*candidate
 	for _, c := range e.cands {
@@ -81,19 +79,32 @@ func (e *Engine) draw(now time.Time) []Action {
 	return e.wishFor(best[e.cfg.Intn(int64(len(best)))].peer.PublicKey, now)
 }
 
-// challenge is called when another gateway has answered beside the silent one in use. Both go over the same line: the one
-// in use gets as long for an answer as the other has needed.
+// challenge is called when another gateway has answered beside the silent one in use. Both go over the same line: so
+// the one in use has to answer, too, within twice the time that the other has needed, and that such answers took of late. A
+// rival that has answered its first handshake proves that the line worked while the one in use was silent. One that has
+// needed several may have met the end of a burst, and the one in use gets longer.
 func (e *Engine) challenge(c *candidate, now time.Time) []Action {
-	if e.rival != nil {
+	if c == e.rival {
 		return nil
 	}
-	e.rival = c
-	e.rivalUntil = now.Add(min(max(now.Sub(c.sent), e.t.Grace), e.t.MaxGrace))
-	if !e.current.peer.LinkAddress.IsValid() {
+	// A probe that is sent within the first half of that can be answered within the second.
+	last := max(2*now.Sub(c.sent), e.t.Grace, e.line.patience(e.t))
+	if c.attempt > 0 {
+		last = max(last, e.t.GraceBurst)
+	}
+	until := now.Add(min(last, e.t.MaxGrace))
+	if at, ok := e.leaveAt(); ok {
+		until = latest(until, at)
+	}
+	if e.rival != nil && !until.Before(e.rivalUntil) {
 		return nil
 	}
-	e.lastProbe = now
-	return []Action{Probe{e.current.peer}}
+	challenged := e.rival != nil
+	e.rival, e.rivalUntil = c, until
+	if challenged || !e.probed() {
+		return nil
+	}
+	return e.probe(now)
 }
 
 // take makes a candidate that has shaken hands the one in use.
@@ -117,8 +128,7 @@ func (e *Engine) use(c *candidate, now time.Time) {
 		o.last = false
 	}
 	c.active, c.failed, c.mute = false, time.Time{}, false
-	e.current, e.promoted, e.lastAlive = c, now, now
-	e.lastProbe = time.Time{}
+	e.current, e.promoted, e.lastAlive, e.heard, e.looked = c, now, now, now, now
 	e.round, e.asks = 0, 0
 	e.wait = time.Time{}
 	e.settleRebalance(now)
@@ -127,7 +137,8 @@ func (e *Engine) use(c *candidate, now time.Time) {
 // leave forgets what was known of the gateway in use.
 func (e *Engine) leave() {
 	e.current, e.rival, e.wish = nil, nil, nil
-	e.answered, e.rtt = false, 0
+	e.answered, e.lastProbe, e.unanswered, e.shaken = false, time.Time{}, time.Time{}, time.Time{}
+	e.line.other()
 	e.renewed, e.renewals = time.Time{}, 0
 	e.rebalance, e.redraw = time.Time{}, false
 }

@@ -107,10 +107,10 @@ func TestRemembered(t *testing.T) {
 			s := newSim(t, seed, true, 4)
 			s.gws[key(4)].alive = !dead
 			for _, g := range s.gws {
-				g.rtt = 600 * time.Millisecond // slower than the broker, and than the stagger
+				g.rtt = 350 * time.Millisecond // slower than the stagger
 			}
 			s.broker = func(s *sim) {
-				s.after(100*time.Millisecond, func() {
+				s.after(1500*time.Millisecond, func() {
 					p := peer(1)
 					p.Preferred = true
 					s.send(BrokerAnswered{[]Peer{p}})
@@ -122,7 +122,7 @@ func TestRemembered(t *testing.T) {
 			s.run(time.Minute, s.connected)
 			want, most := key(4), 1400*time.Millisecond // it knows our key, and does not wait for the broker
 			if dead {
-				want, most = key(1), 3*time.Second
+				want, most = key(1), 4*time.Second
 			}
 			if *s.current != want || s.now.Sub(epoch) > most {
 				t.Errorf("seed %d, dead %v: %v after %v", seed, dead, *s.current, s.now.Sub(epoch))
@@ -346,7 +346,8 @@ func TestSlowLossyLine(t *testing.T) {
 		s.rest(10 * time.Minute)
 		switched += len(s.promotes) - 1
 	}
-	// Nothing but lost probes tells an idle, lossy line from a dead gateway; see busy-lossy-line in the lab for a used one.
+	// Nothing but lost probes tells an idle, lossy line from a dead gateway; see busy-lossy-line in the lab for a used
+	// one.
 	if switched > 4 {
 		t.Errorf("%d switches in 400 minutes", switched)
 	}
@@ -417,7 +418,8 @@ func TestSourcePort(t *testing.T) {
 	}
 }
 
-// All gateways have lost our key: it is registered again while the race is still on, and all is well without a round more.
+// All gateways have lost our key: it is registered again while the race is still on, and all is well without a round
+// more.
 func TestKeyLostEverywhere(t *testing.T) {
 	for gws := 1; gws <= 4; gws++ {
 		for seed := int64(0); seed < 20; seed++ {
@@ -439,7 +441,8 @@ func TestKeyLostEverywhere(t *testing.T) {
 			}
 			lost := s.now
 			s.run(s.now.Sub(epoch)+10*time.Minute, func() bool { return s.asks > asks })
-			// Six seconds of silence, a second and a half for the others to answer; or, with no other, a backoff of a second.
+			// Six seconds of silence, a second and a half for the others to answer; or, with no other, a backoff of a
+			// second.
 			if took := s.now.Sub(lost); took > 8*time.Second {
 				t.Errorf("%d gateways, seed %d: the broker was asked after %v", gws, seed, took)
 			}

@@ -29,13 +29,14 @@ const (
 
 // The limits of what a configuration may say.
 const (
-	maxRetry         = 86400 // seconds
-	maxKeepalive     = 65535 // seconds; 16 bits in the kernel's WireGuard
-	minMTU, maxMTU   = mtu.Least, 65535
-	maxConcentrators = 64           // the largest number of them in wgkex (wgkex/broker/parker.py)
-	maxConcentrator  = 99999999     // the id; the device's name, "wg_c" and the id, has at most 15 bytes
-	maxID            = 64           // bytes
-	maxTime          = 253402300799 // seconds since 1970; the end of the year 9999
+	minRetry         = 10                               // seconds; what wgkex wishes for at the most (PARKER.md)
+	maxRetry         = 86400                            // seconds
+	maxKeepalive     = 65535                            // seconds; 16 bits in the kernel's WireGuard
+	minMTU, maxMTU   = mtu.Least, 1500 - mtu.WireGuard4 // the second is what Ethernet leaves with an endpoint of IPv4
+	maxConcentrators = 64                               // the largest number of them in wgkex (wgkex/broker/parker.py)
+	maxConcentrator  = 99999999                         // the id; the device's name, "wg_c" and the id, has at most 15 bytes
+	maxID            = 64                               // bytes
+	maxTime          = 253402300799                     // seconds since 1970; the end of the year 9999
 )
 
 // parseNetwork reads the signed text of a Parker server (ffbs-ansible, etcdconfigweb.py; freifunkMUC/wgkex,
@@ -61,11 +62,12 @@ func parseNetwork(signed []byte, nonce string, own peerselector.Key) (*Network, 
 	if s, ok := text(m.raw["nonce"]); m.err == nil && (!ok || s != nonce || nonce == "") {
 		return nil, bad("nonce", m.raw["nonce"], fmt.Sprintf("%q, that of our request; is this an old answer, or somebody else's?", nonce))
 	}
-	n := &Network{Retry: m.seconds("retry", 1, maxRetry, defaultRetry)}
+	n := &Network{Retry: m.seconds("retry", minRetry, maxRetry, defaultRetry)}
 	if m.err != nil {
 		return nil, m.err
 	}
 	if m.raw["id"] == nil {
+		n.Warnings = m.warnings
 		return n, nil
 	}
 	n.ID = m.id()
@@ -73,7 +75,7 @@ func parseNetwork(signed []byte, nonce string, own peerselector.Key) (*Network, 
 		n.Time = time.Unix(m.number("time", 0, maxTime), 0).UTC()
 	}
 	n.Keepalive = m.seconds("wg_keepalive", 0, maxKeepalive, defaultKeepalive)
-	n.MTU = int(m.number("mtu", minMTU, maxMTU))
+	n.MTU = int(m.bounded("mtu", minMTU, maxMTU))
 	n.Address4, n.Address6 = m.address4(), m.address6(false)
 	n.Range4, n.Range6 = m.prefix("range4", 8, 32), m.prefix("range6", 16, 128)
 	if m.raw["xlat_range6"] != nil {
@@ -92,10 +94,29 @@ func parseNetwork(signed []byte, nonce string, own peerselector.Key) (*Network, 
 			n.Concentrators = append(n.Concentrators, c)
 		}
 	}
+	n.Warnings = m.warnings
+	if m.err == nil {
+		m.err = n.loops()
+	}
 	if m.err != nil {
 		return nil, m.err
 	}
 	return n, nil
+}
+
+// loops refuses an address of our own that is that of a concentrator's endpoint: packets to it would not leave the node.
+func (n *Network) loops() error {
+	for _, c := range n.Concentrators {
+		for _, e := range c.Peer.Endpoints {
+			a, err := netip.ParseAddrPort(e)
+			if err != nil || a.Addr() != n.Address4 && a.Addr() != n.Address6 {
+				continue
+			}
+			return fmt.Errorf("our own address %s is that of the endpoint of concentrator %d: its packets would not leave the node",
+				a.Addr(), c.ID)
+		}
+	}
+	return nil
 }
 
 // parseConcentrator reads one of the list; those before it are in n.
@@ -126,6 +147,9 @@ func parseConcentrator(name string, raw []byte, n *Network, own peerselector.Key
 		AllowedIPs: []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)},
 		Keepalive:  n.Keepalive,
 	}
+	if n.XLATRange6.IsValid() {
+		c.Peer.AllowedIPs = c.Peer.AllowedIPs[1:] // the translator leaves no IPv4 to send
+	}
 	return c, m.err
 }
 
@@ -150,9 +174,10 @@ func parseEndpoint(s string, ok bool) (string, bool) {
 
 // members are those of one object. The first error is kept, so that a caller may read on and look at it once.
 type members struct {
-	in  string // what the object is called; "" is the answer itself
-	raw map[string]json.RawMessage
-	err error
+	in       string // what the object is called; "" is the answer itself
+	raw      map[string]json.RawMessage
+	err      error
+	warnings []string
 }
 
 // read picks the named members; those that are null are left out.
@@ -183,10 +208,25 @@ func (m *members) number(name string, low, high int64) int64 {
 	return n
 }
 
+// bounded takes the nearest value for one that is out of bounds, with a warning: it is signed, and a node with a strange value
+// is better than one without a network.
+func (m *members) bounded(name string, low, high int64) int64 {
+	n, ok := wholeNumber(m.raw[name])
+	if !ok {
+		m.fail(name, "a whole number")
+		return low
+	}
+	taken := min(max(n, low), high)
+	if taken != n {
+		m.warnings = append(m.warnings, fmt.Sprintf("%s %d of the signed configuration is out of bounds: %d is taken", name, n, taken))
+	}
+	return taken
+}
+
 func (m *members) seconds(name string, low, high, absent int64) time.Duration {
 	n := absent
 	if m.raw[name] != nil {
-		n = m.number(name, low, high)
+		n = m.bounded(name, low, high)
 	}
 	return time.Duration(n) * time.Second
 }

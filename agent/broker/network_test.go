@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -89,7 +90,7 @@ func recorded(t testing.TB, name string) *Network {
 		n.Concentrators = append(n.Concentrators, concentrator(t, 2, gwKey, "192.0.2.2:10002", "10.0.0.2", "2001:bf7:381::2", 15*time.Second))
 		return n
 	}
-	return &Network{
+	six := &Network{
 		ID: concKey, Retry: 2 * time.Minute, Time: n.Time, Keepalive: 25 * time.Second, MTU: 1375,
 		Address4: netip.MustParseAddr("10.80.96.1"), Address6: netip.MustParseAddr("2001:db8:ed0:2::1"),
 		Range4: netip.MustParsePrefix("10.80.96.0/22"), Range6: netip.MustParsePrefix("2001:db8:ed0:2::/64"),
@@ -99,6 +100,10 @@ func recorded(t testing.TB, name string) *Network {
 			concentrator(t, 2, gwKey, "127.0.0.2:40002", "10.0.0.1", "fe80::2", 25*time.Second),
 		},
 	}
+	for i := range six.Concentrators {
+		six.Concentrators[i].Peer.AllowedIPs = everything[1:] // it has xlat_range6
+	}
+	return six
 }
 
 func TestParseNetwork(t *testing.T) {
@@ -131,14 +136,38 @@ func TestParseNetwork(t *testing.T) {
 			n.Time, n.Retry, n.Keepalive = time.Time{}, 2*time.Minute, 25*time.Second
 			n.Concentrators[0].Peer.Keepalive = n.Keepalive
 		})},
-		{"lowest", network("mtu", "1280", "wg_keepalive", "0", "retry", "1", "id", "0", "time", "0", "concentrators", "["+conc("id", "0")+"]"), change(func(n *Network) {
-			n.ID, n.MTU, n.Keepalive, n.Retry, n.Time = "0", 1280, 0, time.Second, time.Unix(0, 0)
+		{"lowest", network("mtu", "1280", "wg_keepalive", "0", "retry", "10", "id", "0", "time", "0", "concentrators", "["+conc("id", "0")+"]"), change(func(n *Network) {
+			n.ID, n.MTU, n.Keepalive, n.Retry, n.Time = "0", 1280, 0, 10*time.Second, time.Unix(0, 0)
 			n.Concentrators[0].ID, n.Concentrators[0].Peer.Name, n.Concentrators[0].Peer.Keepalive = 0, "c0", 0
 		})},
-		{"highest", network("mtu", "65535", "wg_keepalive", "65535", "retry", "86400", "id", "9007199254740991", "time", "253402300799",
+		{"highest", network("mtu", "1440", "wg_keepalive", "65535", "retry", "86400", "id", "9007199254740991", "time", "253402300799",
 			"concentrators", "["+conc("id", "99999999")+"]"), change(func(n *Network) {
-			n.ID, n.MTU, n.Keepalive, n.Retry, n.Time = "9007199254740991", 65535, 65535*time.Second, 24*time.Hour, time.Unix(maxTime, 0)
+			n.ID, n.MTU, n.Keepalive, n.Retry, n.Time = "9007199254740991", 1440, 65535*time.Second, 24*time.Hour, time.Unix(maxTime, 0)
 			n.Concentrators[0].ID, n.Concentrators[0].Peer.Name, n.Concentrators[0].Peer.Keepalive = 99999999, "c99999999", n.Keepalive
+		})},
+		{"below all bounds", network("mtu", "-5", "wg_keepalive", "-1", "retry", "1"), change(func(n *Network) {
+			n.MTU, n.Keepalive, n.Retry, n.Concentrators[0].Peer.Keepalive = 1280, 0, 10*time.Second, 0
+			n.Warnings = []string{
+				"retry 1 of the signed configuration is out of bounds: 10 is taken",
+				"wg_keepalive -1 of the signed configuration is out of bounds: 0 is taken",
+				"mtu -5 of the signed configuration is out of bounds: 1280 is taken",
+			}
+		})},
+		{"above all bounds", network("mtu", `"65535"`, "wg_keepalive", "65536", "retry", "86401"), change(func(n *Network) {
+			n.MTU, n.Keepalive, n.Retry = 1440, 65535*time.Second, 24*time.Hour
+			n.Concentrators[0].Peer.Keepalive = n.Keepalive
+			n.Warnings = []string{
+				"retry 86401 of the signed configuration is out of bounds: 86400 is taken",
+				"wg_keepalive 65536 of the signed configuration is out of bounds: 65535 is taken",
+				"mtu 65535 of the signed configuration is out of bounds: 1440 is taken",
+			}
+		})},
+		{"not registered, retry out of bounds", network("id", "", "retry", "0"), &Network{
+			Retry: 10 * time.Second, Warnings: []string{"retry 0 of the signed configuration is out of bounds: 10 is taken"},
+		}},
+		{"464XLAT", network("xlat_range6", `"2001:db8:9::/96"`), change(func(n *Network) {
+			n.XLATRange6 = netip.MustParsePrefix("2001:db8:9::/96")
+			n.Concentrators[0].Peer.AllowedIPs = []netip.Prefix{netip.MustParsePrefix("::/0")}
 		})},
 		{"text as id", network("id", `"`+strings.Repeat("x", 64)+`"`), change(func(n *Network) { n.ID = strings.Repeat("x", 64) })},
 		{"no concentrators", network("concentrators", "[]"), change(func(n *Network) { n.Concentrators = nil })},
@@ -189,6 +218,7 @@ func TestParseNetworkBad(t *testing.T) {
 	}
 	odd := []string{`"x"`, `""`, "true", "[]", "{}", "-1", "1e999", `"1e999"`, `"NaN"`, `"Inf"`, `"0x7d0"`, `" 2000"`, `"2000 "`, `"+2000"`, `"2_000"`,
 		"2000.5", "99999999999999999999999999", "1e300", `"\u0000"`, strings.Repeat("9", 4000), "[" + strings.Repeat("[", 900) + strings.Repeat("]", 901)}
+	numberless := slices.DeleteFunc(slices.Clone(odd), func(v string) bool { return v == "-1" })
 	oddTexts := []string{`""`, `"x"`, "7", "true", "[]", "{}", `"\u001b[31m"`, `"` + strings.Repeat("1.", 2000) + `"`}
 	const (
 		key44  = "a WireGuard key of 44 characters"
@@ -207,9 +237,9 @@ func TestParseNetworkBad(t *testing.T) {
 	p6 := append(oddTexts, `"2001:db8::"`, `"2001:db8::/129"`, `"2000::/3"`, `"::/0"`, `"fe80::/64"`, `"ff00::/16"`, `"10.0.0.0/22"`, `"::ffff:10.0.0.0/120"`,
 		`"2001:db8::%x/64"`)
 	for field, list := range map[string][]bad{
-		"retry":        append(whole("retry", "1 to 86400", odd...), whole("retry", "1 to 86400", "0", "86401")...),
-		"wg_keepalive": append(whole("wg_keepalive", "0 to 65535", odd...), whole("wg_keepalive", "0 to 65535", "65536")...),
-		"mtu":          append(whole("mtu", "1280 to 65535", odd...), whole("mtu", "1280 to 65535", "1279", "65536", "0", `"0"`)...),
+		"retry":        is("retry", "a whole number", numberless...),
+		"wg_keepalive": is("wg_keepalive", "a whole number", numberless...),
+		"mtu":          is("mtu", "a whole number", numberless...),
 		"time":         append(whole("time", "0 to 253402300799", odd...), whole("time", "0 to 253402300799", "253402300800")...),
 		"id":           is("id", idWant, `""`, "9007199254740992", "9007199254740993", "true", "[]", "{}", "-1", "5.5", "1e999", "1e300", `"\u0000"`, `"a\nb"`, `"\u202ex"`, `"`+strings.Repeat("x", 65)+`"`),
 		"nonce": is("nonce", `"`+testNonce+`", that of our request; is this an old answer, or somebody else's?`,
@@ -276,7 +306,11 @@ func TestParseNetworkBad(t *testing.T) {
 		"escaped double":   {strings.Replace(network(), "{", `{"m\u0074u": 1400,`, 1), "mtu is 1375, want it once only"},
 		"id twice":         {strings.Replace(network(), "{", `{"id": null,`, 1), "id is 5, want it once only"},
 		"nonce twice":      {strings.Replace(network(), "{", `{"nonce": "`+testNonce+`",`, 1), "want it once only"},
-		"not known, retry": {network("id", "", "retry", "0"), "retry is 0, want a whole number from 1 to 86400"},
+		"not known, retry": {network("id", "", "retry", "[]"), "retry is [], want a whole number"},
+		"own endpoint": {network("address4", `"192.0.2.1"`),
+			"our own address 192.0.2.1 is that of the endpoint of concentrator 1: its packets would not leave the node"},
+		"own endpoint, IPv6": {network("concentrators", "["+conc("endpoint", `"[2001:bf7:381:5::1]:1"`)+"]"),
+			"our own address 2001:bf7:381:5::1 is that of the endpoint of concentrator 1: its packets would not leave the node"},
 		"not known, nonce": {network("id", "", "nonce", `"x"`), `nonce is "x", want "` + testNonce},
 	} {
 		t.Run(name, func(t *testing.T) {

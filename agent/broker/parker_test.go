@@ -241,7 +241,7 @@ func TestParkerNextServer(t *testing.T) {
 		{"text cut off", respond(func(nonce string) string { return s.good(nonce)[:200] }), Malformed, "the answer is not signed: it has one line only"},
 		{"unsigned", respond(func(nonce string) string { return network("nonce", `"`+nonce+`"`) }), Malformed, "the answer is not signed: it has one line only"},
 		{"signed nonsense", respond(func(string) string { return s.sign("x\n") }), Malformed, `status 200, content type text/plain: the answer is not JSON, it starts with "x "`},
-		{"signed and wrong", respond(func(nonce string) string { return s.sign(network("nonce", `"`+nonce+`"`, "mtu", "0")) }), Malformed, "mtu is 0, want a whole number"},
+		{"signed and wrong", respond(func(nonce string) string { return s.sign(network("nonce", `"`+nonce+`"`, "mtu", `"x"`)) }), Malformed, `mtu is "x", want a whole number`},
 		{"our own key", respond(func(nonce string) string {
 			return s.sign(network("nonce", `"`+nonce+`"`, "concentrators", "["+conc("pubkey", `"`+ownKey+`"`)+"]"))
 		}), Malformed, "concentrators[0].pubkey is \"" + ownKey + "\", want another key than our own"},

@@ -45,6 +45,8 @@ type Network struct {
 	// Range4 and Range6 are the node's prefixes for its clients; XLATRange6 is that of 464XLAT, the zero Prefix when there is none.
 	Range4, Range6, XLATRange6 netip.Prefix
 	Concentrators              []Concentrator
+	// Warnings are about values that were taken with bounds.
+	Warnings []string
 	// Config is the signed line of JSON, with its newline, as it came.
 	Config []byte
 	// Saved is what Restore takes, to go on with this configuration after a restart.

@@ -96,6 +96,9 @@ type Uplink struct {
 	// KeyImport are places "package.section.option" to take a private key from when there is none yet.
 	KeyImport []string
 
+	// ProbeInterval is the time between two probes of a gateway on a link where nothing else is received.
+	ProbeInterval time.Duration
+
 	// Rebalance is how often, on average, to choose the gateway anew although the present one works; 0 means never.
 	Rebalance time.Duration
 
@@ -110,6 +113,22 @@ func (u *Uplink) Owns(device string) bool {
 	}
 	number, ok := strings.CutPrefix(device, u.Interface)
 	return ok && number != "" && strings.Trim(number, "0123456789") == ""
+}
+
+// Mesh names the devices that the mesh stands on beside those that Owns tells.
+func (u *Uplink) Mesh() (names []string) {
+	if u.Mode == ModeVXLAN {
+		names = append(names, u.VXLAN.Name)
+	}
+	if u.Batman != "" {
+		names = append(names, u.Batman)
+	}
+	return names
+}
+
+// Carries says whether a device is the uplink's tunnel, or one of Mesh.
+func (u *Uplink) Carries(device string) bool {
+	return u.Owns(device) || u.Mode == ModeVXLAN && device == u.VXLAN.Name || u.Batman != "" && device == u.Batman
 }
 
 // VXLAN is the layer-2 tunnel inside the WireGuard one.

@@ -65,6 +65,7 @@ func defaults() *Config {
 			Mode:          ModeVXLAN,
 			VXLAN:         VXLAN{Name: "mesh-vpn", ID: 1906606, Port: 8472, Checksum: true},
 			AddressFamily: Auto,
+			ProbeInterval: 2 * time.Second,
 			Gateways: []peerselector.Peer{{
 				Name:        "gw1",
 				PublicKey:   key(keyA),
@@ -184,6 +185,7 @@ config gateway 'gw3'
 			Unrouted:      true,
 			Mode:          ModeLayer3,
 			AddressFamily: Prefer6,
+			ProbeInterval: 2 * time.Second,
 			KeyFile:       "/etc/wguplink/key",
 			KeyImport:     []string{"fastd.mesh_vpn.secret"},
 			Gateways: []peerselector.Peer{{

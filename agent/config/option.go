@@ -175,6 +175,9 @@ var uplinkOptions = []option{
 		return choice(familyWords, v, &d.uplink.AddressFamily)
 	}},
 
+	{"probe_interval", false, "2", "seconds from 2 to 120", func(d *draft, v string) bool {
+		return parseSeconds(v, 2*time.Second, 2*time.Minute, &d.uplink.ProbeInterval)
+	}},
 	{"rebalance", false, "off", strings.Join(rebalanceWords, ", "), func(d *draft, v string) bool {
 		var i uint8
 		return choice(rebalanceWords, v, &i) && store(true, rebalanceEvery[i], &d.uplink.Rebalance)

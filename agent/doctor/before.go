@@ -15,6 +15,7 @@ import (
 	"wguplink/agent/broker"
 	"wguplink/agent/clock"
 	"wguplink/agent/config"
+	"wguplink/agent/destinations"
 	"wguplink/agent/httpc"
 )
 
@@ -35,11 +36,18 @@ func (x *exam) config(context.Context) Finding {
 	return pass(says + "; an agent runs it, and is left alone")
 }
 
-// wan looks for a default route.
+// wan asks the kernel for the way out.
 func (x *exam) wan(context.Context) Finding {
 	if f, skipped := x.needs(Config); skipped {
 		return f
 	}
+	to := destinations.Of(x.cfg, x.cfg.Gateways, nil)
+	if g := x.says.Gateway; g != nil { // the agent has found it
+		if at, err := netip.ParseAddrPort(g.Endpoint); err == nil {
+			to.Gateways = append([]netip.AddrPort{at}, to.Gateways...)
+		}
+	}
+	x.to.Set(to)
 	s, err := x.wanState()
 	if err != nil {
 		return fail("the routes cannot be read: "+oneLine(err), "run it as root")
@@ -47,8 +55,10 @@ func (x *exam) wan(context.Context) Finding {
 	x.way = s
 	tables := x.tables()
 	switch {
+	case !s.Up() && s.Mesh:
+		return fail(s.String(), "the WAN needs routes that come before those of the mesh: a table of its own and a rule for option fwmark; "+tables)
 	case !s.Up():
-		return fail("no WAN route: "+s.String(), "is the cable in, and does the WAN get an address? "+tables)
+		return fail(s.String(), "is the cable in, and does the WAN get an address? "+tables)
 	case x.cfg.AddressFamily == config.Only6 && !s.V6, x.cfg.AddressFamily == config.Only4 && !s.V4:
 		return fail(fmt.Sprintf("option address_family is %s, and the WAN has only %s", x.cfg.AddressFamily, s), "option address_family 'auto'; or "+tables)
 	}
@@ -56,7 +66,7 @@ func (x *exam) wan(context.Context) Finding {
 }
 
 func (x *exam) tables() string {
-	return fmt.Sprintf("look at `ip rule`, `ip route show table %d` and `ip -6 route show table %d`; option fwmark is %d", x.way.Table4, x.way.Table6, x.cfg.FwMark)
+	return fmt.Sprintf("look at `ip rule`, `ip -6 rule`, the tables that they name, and at what `ip route get ADDRESS mark %#x` says; option fwmark is %d", x.cfg.FwMark, x.cfg.FwMark)
 }
 
 // clock asks who vouches for the time. That nobody does is no failure as long as the clock can be right.

@@ -137,8 +137,9 @@ func (x *exam) ownMTU() int {
 	if n := x.answer.Network; n != nil {
 		return n.MTU
 	}
-	if x.way.MTU == 0 {
+	most := x.way.MTU(netip.Addr{}, x.families())
+	if most == 0 {
 		return mtu.Default
 	}
-	return max(mtu.Least, min(mtu.Default, x.way.MTU-mtu.WireGuard6))
+	return max(mtu.Least, min(mtu.Default, most-mtu.WireGuard6))
 }

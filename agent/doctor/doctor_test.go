@@ -50,8 +50,12 @@ func TestCauses(t *testing.T) {
 		{name: "disabled", change: func(b *bed) { b.cfg.Enabled = false },
 			failed: Config, cause: "enabled is off", remedy: "option enabled '1'", skipped: "wan clock key names broker device handshake tunnel mtu"},
 
-		{name: "no WAN route", change: func(b *bed) { b.state = wan.State{Table4: 254, Table6: 1} },
-			failed: WAN, cause: "no WAN route: no default route in table 254 (IPv4) or 1 (IPv6)", remedy: "ip -6 route show table 1", skipped: "names broker handshake tunnel mtu"},
+		{name: "no WAN route", change: func(b *bed) {
+			b.state = wan.State{Why4: "to 192.0.2.1: network is unreachable", Why6: "is not used by any gateway"}
+		},
+			failed: WAN, cause: "no WAN route: IPv4 to 192.0.2.1: network is unreachable; IPv6 is not", remedy: "ip route get ADDRESS mark 0x1", skipped: "names broker handshake tunnel mtu"},
+		{name: "the mesh before the WAN", change: func(b *bed) { b.state = wan.State{Why4: "to 192.0.2.1 leads into our own mesh, by bat0", Mesh: true} },
+			failed: WAN, cause: "leads into our own mesh, by bat0", remedy: "a table of its own", skipped: "names broker handshake tunnel mtu"},
 		{name: "no WAN route of the family wanted", change: func(b *bed) { b.state.V6, b.state.Dev6, b.cfg.AddressFamily = false, "", config.Only6 },
 			failed: WAN, cause: "address_family is only6, and the WAN has only IPv4 by eth0", remedy: "address_family 'auto'", skipped: "names broker handshake tunnel mtu"},
 		{name: "routes cannot be read", change: func(b *bed) {

@@ -54,7 +54,8 @@ type exam struct {
 	pace pace
 
 	outcome map[Stage]Outcome
-	blocked bool // the present stage needs one that is not through
+	to      wan.Targets // of the way out
+	blocked bool        // the present stage needs one that is not through
 	way     wan.State
 	agent   bool // an agent runs the uplink
 	says    status.Snapshot
@@ -150,7 +151,8 @@ func (x *exam) close() {
 }
 
 func (x *exam) path() wan.Path {
-	return wan.Path{Mark: x.cfg.FwMark, DNS: x.cfg.DNSServers, Own: func(name string) bool { return x.cfg.Owns(name) || name == ownDevice }}
+	own := func(name string) bool { return x.cfg.Carries(name) || name == ownDevice || name == ownVXLAN }
+	return wan.Path{Mark: x.cfg.FwMark, DNS: x.cfg.DNSServers, Own: own, To: &x.to}
 }
 
 // linkAddress is our own one, derived as configured, or the other way.

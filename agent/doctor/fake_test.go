@@ -142,7 +142,7 @@ func newBed(t *testing.T) *bed {
 		links:   map[string]int{ownDevice: 1420},
 		answers: map[netip.Addr]time.Duration{gateway(1).LinkAddress: time.Millisecond, gateway(2).LinkAddress: 2 * time.Millisecond},
 		passes:  2000, pathSize: 1500,
-		state: wan.State{V4: true, Dev4: "eth0", V6: true, Dev6: "eth0", MTU: 1500, Table4: 1, Table6: 1},
+		state: wan.State{V4: true, Dev4: "eth0", V6: true, Dev6: "eth0", MTU4: 1500, MTU6: 1500},
 	}
 	for i, n := range []string{"broker.example.org", "gw1.example.org", "gw2.example.org"} {
 		b.names[n] = []netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})}

@@ -106,15 +106,19 @@ func (x *exam) candidates(ctx context.Context) []*candidate {
 
 func (x *exam) addresses(ctx context.Context, endpoints []string) (found []netip.AddrPort, err error) {
 	found, err = wan.Endpoints(ctx, x.resolve, endpoints)
-	family := x.cfg.AddressFamily
-	ordered := wan.Order(found, wan.Preference{V4: family != config.Only6, V6: family != config.Only4, First6: true}, x.way)
+	ordered := wan.Order(found, x.families(), x.way)
 	switch {
 	case len(ordered) > 0:
 		return ordered, nil
 	case err == nil:
-		err = fmt.Errorf("%s has no address of the families allowed (option address_family is %s)", strings.Join(endpoints, ", "), family)
+		err = fmt.Errorf("%s has no address of the families allowed (option address_family is %s)", strings.Join(endpoints, ", "), x.cfg.AddressFamily)
 	}
 	return nil, err
+}
+
+// families are those that the configuration allows.
+func (x *exam) families() wan.Preference {
+	return wan.Preference{V4: x.cfg.AddressFamily != config.Only6, V6: x.cfg.AddressFamily != config.Only4, First6: true}
 }
 
 // race tries all candidates at once on our own device, at their next address in each round.

@@ -4,6 +4,7 @@
 package health
 
 import (
+	"net/netip"
 	"time"
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
@@ -25,10 +26,30 @@ type reading struct {
 	handshake time.Time
 	rx        int64
 	payload   int64 // rx when the peer was last created or promoted
+	told      int64 // bytes since the reading that are known from elsewhere
 }
 
 // Forget drops what is known of a peer, because it was created anew or has a new role: its counters start from here.
 func (c *Counters) Forget(k wgtypes.Key) { delete(c.peers, k) }
+
+// Answered notes that an answer to an echo request has come from the peer's address since the last reading: its bytes are no
+// sign of life of their own at the next one, which would be later than the answer was.
+func (c *Counters) Answered(k wgtypes.Key, from netip.Addr) {
+	if r, ok := c.peers[k]; ok {
+		r.told += answerSize(from)
+		c.peers[k] = r
+	}
+}
+
+// answerSize is what WireGuard counts for an answer, in bytes: the packet, padded to a multiple of 16, with a header of 16 and a tag
+// of 16 (WireGuard paper, section 5.4.6).
+func answerSize(from netip.Addr) int64 {
+	header := int64(20) // RFC 791
+	if from.Is6() {
+		header = 40 // RFC 8200
+	}
+	return (header+minMessage+15)/16*16 + 32
+}
 
 // Observe compares a reading with the one before and gives what has happened since. A handshake that stands in the first
 // reading of a peer is an event too, unless the peer was adopted with it.
@@ -37,7 +58,7 @@ func (c *Counters) Observe(peers []wgtypes.Peer) []peerselector.Event {
 	now := make(map[wgtypes.Key]reading, len(peers))
 	for _, p := range peers {
 		was, known := c.peers[p.PublicKey]
-		is := reading{p.LastHandshakeTime, p.ReceiveBytes, was.payload}
+		is := reading{handshake: p.LastHandshakeTime, rx: p.ReceiveBytes, payload: was.payload}
 		if is.rx < was.rx {
 			was, is.payload = reading{}, 0 // created anew behind our back
 		}
@@ -46,7 +67,7 @@ func (c *Counters) Observe(peers []wgtypes.Peer) []peerselector.Event {
 		}
 		if !known {
 			is.payload = is.rx
-		} else if is.rx > was.rx {
+		} else if is.rx > was.rx+was.told {
 			events = append(events, peerselector.Alive{Key: peerselector.Key(p.PublicKey), Reply: is.rx-is.payload > payloadBytes})
 		}
 		now[p.PublicKey] = is

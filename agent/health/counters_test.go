@@ -1,6 +1,7 @@
 package health
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -40,5 +41,28 @@ func TestCounters(t *testing.T) {
 	}
 	if got := c.Observe(nil); got != nil {
 		t.Errorf("no peers: %v", got)
+	}
+}
+
+// The bytes of an answer that was told at once are no news at the next reading; more than that is.
+func TestCountersAnswered(t *testing.T) {
+	k := wgtypes.Key{1}
+	at := func(rx int64) []wgtypes.Peer { return []wgtypes.Peer{{PublicKey: k, ReceiveBytes: rx}} }
+	for addr, size := range map[string]int64{"fe80::1": 96, "10.0.0.1": 80} {
+		var c Counters
+		from := netip.MustParseAddr(addr)
+		c.Observe(at(500))
+		c.Answered(k, from)
+		if ev := c.Observe(at(500 + size)); len(ev) != 0 {
+			t.Errorf("%s: the answer counts twice: %+v", addr, ev)
+		}
+		if ev := c.Observe(at(500 + 2*size)); len(ev) != 1 {
+			t.Errorf("%s: later bytes count as the answer: %+v", addr, ev)
+		}
+		c.Answered(k, from)
+		if ev := c.Observe(at(500 + 3*size + 32)); len(ev) != 1 {
+			t.Errorf("%s: a keepalive beside the answer is no sign of life: %+v", addr, ev)
+		}
+		c.Answered(wgtypes.Key{2}, from) // of a stranger
 	}
 }

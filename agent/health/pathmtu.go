@@ -21,6 +21,7 @@ const measureTimeout = 2 * time.Minute
 // concurrent use. The zero value knows nothing.
 type PathMTU struct {
 	known   int         // by the kernel, to the gateway's endpoint; 0 when it was not asked
+	to      netip.Addr  // the gateway's address that known is for
 	found   finding     // of the last measurement that found less than the device's MTU; the zero value when none did
 	done    bool        // asked for, since the gateway was promoted
 	spoiled bool        // the measurement under way: the gateway fell silent meanwhile, or is met by another path
@@ -58,15 +59,15 @@ func (m Measurement) Run(ctx context.Context) (int, error) {
 }
 
 // MTU of the WireGuard device: the fixed one, else what the path leaves, but never more than over Ethernet: what the
-// kernel does not know of the path beyond may not carry more. Of fixed and wan, that of the WAN's device, 0 means not
-// known.
-func (p *PathMTU) MTU(fixed, wan int) int {
+// kernel does not know of the path beyond may not carry more. Of fixed and wan, that of the WAN's device for the gateway's
+// address family, 0 means not known. to is the address of the gateway in use; the zero Addr when there is none.
+func (p *PathMTU) MTU(fixed, wan int, to netip.Addr) int {
 	if fixed != 0 {
 		return fixed
 	}
 	path := wan
-	if p.known != 0 {
-		path = min(path, p.known)
+	if p.known != 0 && (to == p.to || path == 0) {
+		path = p.known // the device of that very way may be another one than that of the family
 	}
 	if path == 0 {
 		return mtu.Default
@@ -107,11 +108,12 @@ func (p *PathMTU) Spoil() { p.spoiled = true }
 // Due says that the path is to be measured, now that the gateway in use has answered a probe.
 func (p *PathMTU) Due() bool { return !p.done && p.measure == Measurement{} }
 
-// Begin asks for a measurement. known is what the kernel knows of the path, in bytes; 0 when it knows nothing.
-func (p *PathMTU) Begin(known int) {
+// Begin asks for a measurement. known is what the kernel knows of the path to that address, in bytes; 0 when it knows
+// nothing.
+func (p *PathMTU) Begin(known int, to netip.Addr) {
 	p.done, p.wanted = true, true
 	if known != 0 {
-		p.known = known
+		p.known, p.to = known, to
 	}
 }
 

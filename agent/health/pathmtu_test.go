@@ -35,7 +35,7 @@ func TestPathMTU(t *testing.T) {
 		{"fixed otherwise since it was measured", 1380, 1500, PathMTU{found: finding{largest: 1372, at: 1406,
 			gateway: "gw1"}}, 1380, ""},
 	} {
-		if got := tt.path.MTU(tt.fixed, tt.wan); got != tt.want {
+		if got := tt.path.MTU(tt.fixed, tt.wan, netip.Addr{}); got != tt.want {
 			t.Errorf("%s: MTU %d, want %d", tt.what, got, tt.want)
 		}
 		if got := tt.path.Warning(tt.fixed); got != tt.warning {
@@ -52,14 +52,14 @@ func TestMeasurements(t *testing.T) {
 	if _, ok := p.Measurement(gw, 1420); ok || !p.Due() {
 		t.Error("measured without being asked for")
 	}
-	p.Begin(1480)
+	p.Begin(1480, netip.Addr{})
 	first, ok := p.Measurement(gw, 1400)
 	if again, _ := p.Measurement(gw, 1400); !ok || again != first || first.MTU != 1400 || p.Due() {
 		t.Errorf("%+v, then %+v", first, again)
 	}
 	p.Measured(1332, nil, true, 0, 1400, l)
-	if _, ok := p.Measurement(gw, 1332); ok || p.MTU(0, 1500) != 1332 || p.Due() {
-		t.Errorf("MTU %d", p.MTU(0, 1500))
+	if _, ok := p.Measurement(gw, 1332); ok || p.MTU(0, 1500, netip.Addr{}) != 1332 || p.Due() {
+		t.Errorf("MTU %d", p.MTU(0, 1500, netip.Addr{}))
 	}
 
 	for _, tt := range []struct {
@@ -82,7 +82,7 @@ func TestMeasurements(t *testing.T) {
 		{what: "less passes", n: 1350, valid: true, mtu: 1400, largest: 1350},
 	} {
 		p.Forget()
-		p.Begin(0)
+		p.Begin(0, netip.Addr{})
 		m, ok := p.Measurement(gw, 1400)
 		if !ok || m == first {
 			t.Fatalf("%s: %+v", tt.what, m)
@@ -101,17 +101,38 @@ func TestMeasurements(t *testing.T) {
 
 	// The least MTU leaves nothing to measure; with a new gateway the measurement of the old one ends.
 	p.Forget()
-	p.Begin(0)
+	p.Begin(0, netip.Addr{})
 	if _, ok := p.Measurement(gw, mtu.Least); ok {
 		t.Error("the least MTU is measured")
 	}
 	p.Forget()
-	p.Begin(0)
+	p.Begin(0, netip.Addr{})
 	if _, ok := p.Measurement(gw, 1400); !ok {
 		t.Error("not measured")
 	}
 	p.Promoted()
 	if _, ok := p.Measurement(gw, 1400); ok || !p.Due() {
 		t.Error("the gateway before is still measured")
+	}
+}
+
+// The device of the very way to the gateway may be another one than that of its family.
+func TestPathMTUOfTheGateway(t *testing.T) {
+	gw, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
+	for _, tt := range []struct {
+		what string
+		path PathMTU
+		wan  int
+		to   netip.Addr
+		want int
+	}{
+		{"known", PathMTU{known: 1400, to: gw}, 1500, gw, 1320},
+		{"known, of a wider device", PathMTU{known: 1500, to: gw}, 1280, gw, 1420},
+		{"known of another", PathMTU{known: 1280, to: other}, 1500, gw, 1420},
+		{"known of another, and no more than that", PathMTU{known: 1480, to: other}, 0, gw, 1400},
+	} {
+		if got := tt.path.MTU(0, tt.wan, tt.to); got != tt.want {
+			t.Errorf("%s: MTU %d, want %d", tt.what, got, tt.want)
+		}
 	}
 }

@@ -24,6 +24,8 @@ type Event struct {
 	GatewayKey string `json:"gateway_key,omitempty"` // its public key, base64
 	PublicKey  string `json:"public_key,omitempty"`  // our own, base64
 	MTU        int    `json:"mtu,omitempty"`         // of Interface, bytes
+	// ClientMTU is what clients may send: all tunnels that are alive take it. Bytes; of Parker only.
+	ClientMTU int `json:"client_mtu,omitempty"`
 
 	// Of a Parker configuration: addresses and networks as its server writes them.
 	Address4   string `json:"address4,omitempty"`
@@ -55,13 +57,16 @@ func (e Event) environ() []string {
 	if !path {
 		env = append(env, fallbackPath)
 	}
-	mtu := ""
-	if e.MTU != 0 {
-		mtu = strconv.Itoa(e.MTU)
+	number := func(n int) string {
+		if n == 0 {
+			return ""
+		}
+		return strconv.Itoa(n)
 	}
 	for _, v := range [...][2]string{
 		{"EVENT", e.Event}, {"UPLINK", e.Uplink}, {"PROTOCOL", e.Protocol}, {"INTERFACE", e.Interface},
-		{"GATEWAY", e.Gateway}, {"GATEWAY_KEY", e.GatewayKey}, {"PUBLIC_KEY", e.PublicKey}, {"MTU", mtu},
+		{"GATEWAY", e.Gateway}, {"GATEWAY_KEY", e.GatewayKey}, {"PUBLIC_KEY", e.PublicKey}, {"MTU", number(e.MTU)},
+		{"CLIENT_MTU", number(e.ClientMTU)},
 		{"ADDRESS4", e.Address4}, {"ADDRESS6", e.Address6}, {"RANGE4", e.Range4}, {"RANGE6", e.Range6},
 		{"XLAT_RANGE6", e.XlatRange6}, {"ID", e.ID},
 	} {

@@ -28,11 +28,12 @@ func TestEvent(t *testing.T) {
 	}
 
 	b.Post(Event{Event: Up, Uplink: "mesh", Protocol: "parker", Interface: "wg_c5", Gateway: "c5", GatewayKey: "gk=", PublicKey: "pk=",
-		MTU: 1375, Address4: "10.1.0.1", Address6: "2001:db8::1", Range4: "10.1.0.0/22", Range6: "2001:db8::/64",
+		MTU: 1375, ClientMTU: 1340, Address4: "10.1.0.1", Address6: "2001:db8::1", Range4: "10.1.0.0/22", Range6: "2001:db8::/64",
 		XlatRange6: "64:ff9b::/96", ID: "7", Config: json.RawMessage(`{"nonce":"é","id":7}`)})
 	b.next()
 	want := `WGUPLINK_ADDRESS4=10.1.0.1
 WGUPLINK_ADDRESS6=2001:db8::1
+WGUPLINK_CLIENT_MTU=1340
 WGUPLINK_EVENT=up
 WGUPLINK_GATEWAY=c5
 WGUPLINK_GATEWAY_KEY=gk=
@@ -50,7 +51,7 @@ WGUPLINK_XLAT_RANGE6=64:ff9b::/96
 		t.Errorf("environment (-want +got):\n%s", diff)
 	}
 	want = `{"event":"up","uplink":"mesh","protocol":"parker","interface":"wg_c5","gateway":"c5","gateway_key":"gk=",` +
-		`"public_key":"pk=","mtu":1375,"address4":"10.1.0.1","address6":"2001:db8::1","range4":"10.1.0.0/22",` +
+		`"public_key":"pk=","mtu":1375,"client_mtu":1340,"address4":"10.1.0.1","address6":"2001:db8::1","range4":"10.1.0.0/22",` +
 		`"range6":"2001:db8::/64","xlat_range6":"64:ff9b::/96","id":"7","config":{"nonce":"é","id":7}}` + "\n"
 	if diff := cmp.Diff(want, b.read("stdin")); diff != "" {
 		t.Errorf("standard input (-want +got):\n%s", diff)

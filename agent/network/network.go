@@ -15,6 +15,7 @@ import (
 	"wguplink/agent/peers"
 	"wguplink/agent/status"
 	"wguplink/agent/tunnel"
+	"wguplink/agent/wan"
 	"wguplink/peerselector"
 )
 
@@ -38,6 +39,9 @@ type Kind interface {
 	// Desired is the kernel state wanted; ok is false while that is not known: then what an agent before us has left is
 	// left at work.
 	Desired(View) (d tunnel.Desired, ok bool)
+	// Check compares a signed configuration with what the WAN has, before it is taken. The error says that it would cut the
+	// WAN.
+	Check(*broker.Network, wan.Local) (warnings []string, err error)
 	// Take makes a signed configuration the valid one. The kinds that have none ignore it.
 	Take(*broker.Network) Change
 	// Describe adds what a kind knows to the status and to what hooks are told. Both may be nil.
@@ -85,7 +89,8 @@ type Key struct {
 // View is what a desired state follows from, beside the configuration.
 type View struct {
 	Key      Key
-	MTU      int // of the WireGuard devices, bytes
+	MTU      int // of the WireGuard devices, bytes; a kind may want less of one, by where its gateway is
+	WANMTU   int // of the WAN, for IPv6, bytes; 0 when it is not known
 	PortTurn int // how often another source port was chosen
 	// WAN are the devices that the WAN is reached by.
 	WAN []string
@@ -95,17 +100,22 @@ type View struct {
 	Current *peerselector.Peer
 	// Void says that its session is void.
 	Void bool
+	// Now is the present, on the scale of the peers' handshakes.
+	Now status.Uptime
+	// Applied are the devices as they were last set.
+	Applied []tunnel.Device
+	// Hidden says that there is no way to the WAN, because routes lead into our own mesh.
+	Hidden bool
 }
 
 // New makes the kind of network that a configuration asks for.
 func New(cfg config.Uplink) Kind {
-	switch {
-	case config.BrokerSupport && cfg.Protocol == config.Parker: // else none of it is linked
-		return &parker{cfg: cfg}
-	case cfg.Borrowed:
-		return &single{cfg: cfg, borrowed: true}
+	if config.BrokerSupport { // else none of it is linked, which a condition with more in it would not do
+		if cfg.Protocol == config.Parker {
+			return &parker{cfg: cfg}
+		}
 	}
-	return &single{cfg: cfg}
+	return &single{cfg: cfg, borrowed: cfg.Borrowed}
 }
 
 // Another says that nothing of an uplink's network may be kept from one configuration to the next.

@@ -16,6 +16,7 @@ import (
 	"wguplink/agent/peers"
 	"wguplink/agent/status"
 	"wguplink/agent/tunnel"
+	"wguplink/agent/wan"
 	"wguplink/peerselector"
 )
 
@@ -149,6 +150,47 @@ func signed(n byte) *broker.Network {
 	return out
 }
 
+// checkMTUs looks at the sizes of a network with two concentrators by IPv4.
+func checkMTUs(t *testing.T, k Kind, v View) {
+	t.Helper()
+	n := signed(2)
+	n.XLATRange6 = netip.MustParsePrefix("fd00:64::/96")
+	k.Take(n)
+	defer k.Take(signed(2))
+	v.Now, v.WANMTU = 1_000_000, 1400
+	d, _ := k.Desired(v)
+	if d.Devices[0].MTU != 1340 || d.Devices[1].MTU != 1340 || d.Exit.MTU4 != 0 {
+		t.Errorf("without a handshake: %+v, %+v", d.Devices, d.Exit)
+	}
+	v.Peers.Get(gateway(1).PublicKey).Handshake = 990_000
+	v.Applied = []tunnel.Device{{Interface: "wg_c1", MTU: 1340}, {Interface: "wg_c2", MTU: 1300}}
+	e := hooks.Event{MTU: 1340}
+	k.Describe(nil, &e, v)
+	if d, _ := k.Desired(v); d.Exit.MTU4 != 1340-28 || e.ClientMTU != 1340 {
+		t.Errorf("with one: %+v, hooks %+v", d.Exit, e)
+	}
+	v.Peers.Get(gateway(2).PublicKey).Handshake = 900_000
+	if k.Describe(nil, &e, v); e.ClientMTU != 1300 {
+		t.Errorf("with two: %+v", e)
+	}
+	v.Now = 1_080_000 // the second is void
+	if k.Describe(nil, &e, v); e.ClientMTU != 1340 {
+		t.Errorf("with a void one: %+v", e)
+	}
+	v.Now = 2_000_000
+	d, _ = k.Desired(v)
+	if k.Describe(nil, &e, v); e.ClientMTU != e.MTU || d.Exit.MTU4 != 0 {
+		t.Errorf("with none that is live: %+v, hooks %+v", d.Exit, e)
+	}
+	local := wan.Local{Gateways: []netip.Addr{n.Address4}}
+	if _, err := k.Check(n, local); err == nil {
+		t.Error("the address of the WAN's gateway is taken")
+	}
+	if warnings, err := New(config.Uplink{}).Check(n, local); err != nil || len(warnings) > 0 {
+		t.Errorf("a network without signed configuration: %q, %v", warnings, err)
+	}
+}
+
 func TestParker(t *testing.T) {
 	if !config.BrokerSupport {
 		if _, ok := New(config.Uplink{Protocol: config.Parker}).(*single); !ok {
@@ -178,7 +220,12 @@ func TestParker(t *testing.T) {
 		len(dev.Peers[0].AllowedIPs) != 1 || dev.Peers[0].Keepalive != time.Second {
 		t.Errorf("%+v", dev)
 	}
-	v.Void = true
+	checkMTUs(t, k, v)
+	v.Hidden = true
+	if d, _ := k.Desired(v); d.Exit.Device != "" || len(d.Devices) != 2 {
+		t.Errorf("the exit hides the WAN, and stays: %+v", d)
+	}
+	v.Hidden, v.Void = false, true
 	if d, _ := k.Desired(v); d.Exit.Device != "" {
 		t.Error("a default route leads into a void session")
 	}

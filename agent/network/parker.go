@@ -2,6 +2,7 @@ package network
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/netip"
 	"reflect"
@@ -11,8 +12,10 @@ import (
 	"wguplink/agent/broker"
 	"wguplink/agent/config"
 	"wguplink/agent/hooks"
+	rules "wguplink/agent/parker"
 	"wguplink/agent/status"
 	"wguplink/agent/tunnel"
+	"wguplink/agent/wan"
 	"wguplink/peerselector"
 )
 
@@ -114,6 +117,7 @@ func (p *parker) Desired(v View) (tunnel.Desired, bool) {
 			{Prefix: netip.PrefixFrom(n.Address6, n.Address6.BitLen()), Peer: c.Address6},
 		}
 		if in := v.Peers.Get(c.Peer.PublicKey); in != nil && in.Endpoint.IsValid() {
+			dev.MTU = rules.MTU(v.MTU, in.Endpoint.Addr(), v.WANMTU)
 			q := peer(&p.cfg, in)
 			q.AllowedIPs = in.AllowedIPs // it shares this device with no other
 			if in.Keepalive != 0 {
@@ -123,12 +127,40 @@ func (p *parker) Desired(v View) (tunnel.Desired, bool) {
 		}
 		d.Devices = append(d.Devices, dev)
 	}
-	if v.Current != nil && !v.Void {
+	// Where the exit is itself what hides the WAN, it is of no use without it.
+	if v.Current != nil && !v.Void && !v.Hidden {
 		if c := p.concentrator(v.Current.PublicKey); c != nil {
 			d.Exit.Device, d.Exit.Via4, d.Exit.Via6 = p.name(c), c.Address4, c.Address6
+			if most := p.clientMTU(d.Devices, v); n.XLATRange6.IsValid() && most != 0 {
+				d.Exit.MTU4 = most - rules.XLAT4
+			}
 		}
 	}
 	return d, true
+}
+
+// clientMTU is what all tunnels with a session take, when their devices are these, in bytes; 0 when there is none.
+func (p *parker) clientMTU(devices []tunnel.Device, v View) int {
+	var live []rules.Tunnel
+	for i := range p.signed.Concentrators {
+		c := &p.signed.Concentrators[i]
+		in := v.Peers.Get(c.Peer.PublicKey)
+		if in == nil || in.Handshake == 0 {
+			continue
+		}
+		for _, dev := range devices {
+			if dev.Interface == p.name(c) {
+				age := time.Duration(in.Handshake.Age(v.Now)) * time.Second
+				live = append(live, rules.Tunnel{MTU: dev.MTU, Age: age})
+			}
+		}
+	}
+	return rules.ClientMTU(live)
+}
+
+// Check implements Kind.
+func (p *parker) Check(n *broker.Network, w wan.Local) (warnings []string, err error) {
+	return rules.Check(n, w)
 }
 
 // Take makes n the valid configuration. Devices, sessions and addresses that are the same stay.
@@ -161,6 +193,7 @@ func (p *parker) Describe(s *status.Snapshot, e *hooks.Event, v View) {
 		xlat = n.XLATRange6.String()
 	}
 	if s != nil {
+		s.Warnings = append(s.Warnings, n.Warnings...)
 		s.Network = &status.Network{
 			ID: n.ID, Address4: n.Address4.String(), Address6: n.Address6.String(), Range4: n.Range4.String(),
 			Range6: n.Range6.String(), XLATRange6: xlat,
@@ -173,6 +206,7 @@ func (p *parker) Describe(s *status.Snapshot, e *hooks.Event, v View) {
 		e.ID, e.Address4, e.Address6, e.Range4, e.Range6 = n.ID, n.Address4.String(), n.Address6.String(),
 			n.Range4.String(), n.Range6.String()
 		e.XlatRange6 = xlat
+		e.ClientMTU = cmp.Or(p.clientMTU(v.Applied, v), e.MTU)
 		e.Config = json.RawMessage(bytes.TrimSpace(n.Config))
 	}
 }

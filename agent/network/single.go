@@ -10,6 +10,7 @@ import (
 	"wguplink/agent/hooks"
 	"wguplink/agent/status"
 	"wguplink/agent/tunnel"
+	"wguplink/agent/wan"
 	"wguplink/peerselector"
 )
 
@@ -27,6 +28,8 @@ func (s *single) Device(peerselector.Key) string  { return s.cfg.Interface }
 func (s *single) Keeps(peerselector.Key) bool     { return false }
 func (s *single) MTU() int                        { return s.cfg.MTU }
 func (s *single) Take(*broker.Network) Change     { return Nothing }
+
+func (s *single) Check(*broker.Network, wan.Local) ([]string, error) { return nil, nil }
 
 func (s *single) Describe(*status.Snapshot, *hooks.Event, View) {}
 

@@ -69,6 +69,7 @@ func (s *Set) Resolved(l Lookup, addrs []netip.AddrPort, err error) (moved bool,
 		return false, nil
 	}
 	in.lookup = 0
+	s.changes++
 	found := s.order(addrs)
 	if in.reaim {
 		return s.reaimed(in, found, err), nil
@@ -140,6 +141,16 @@ func (s *Set) Usable(a netip.AddrPort) bool { return len(s.order([]netip.AddrPor
 
 // order sorts addresses by the policy: with auto, the family that worked last comes first.
 func (s *Set) order(addrs []netip.AddrPort) []netip.AddrPort {
+	p := s.Families()
+	is4 := func(a netip.AddrPort) bool { return a.Addr().Unmap().Is4() }
+	if p.V4 && p.V6 && s.policy.V4 && s.policy.Narrow6 && slices.ContainsFunc(addrs, is4) {
+		p.V6 = false
+	}
+	return wan.Order(addrs, p, wan.State{V4: s.policy.V4, V6: s.policy.V6})
+}
+
+// Families are those that the configuration allows, and their order.
+func (s *Set) Families() wan.Preference {
 	p := wan.Preference{V4: true, V6: true, First6: s.first6}
 	switch s.policy.Family {
 	case config.Prefer6:
@@ -149,11 +160,24 @@ func (s *Set) order(addrs []netip.AddrPort) []netip.AddrPort {
 	case config.Only4:
 		p.V6 = false
 	}
-	is4 := func(a netip.AddrPort) bool { return a.Addr().Unmap().Is4() }
-	if p.V4 && p.V6 && s.policy.V4 && s.policy.Narrow6 && slices.ContainsFunc(addrs, is4) {
-		p.V6 = false
-	}
-	return wan.Order(addrs, p, wan.State{V4: s.policy.V4, V6: s.policy.V6})
+	return p
 }
+
+// Addresses are those that gateways are tried at, or were heard from, in a fixed order.
+func (s *Set) Addresses() (all []netip.AddrPort) {
+	for _, m := range []map[peerselector.Key]*Peer{s.racing, s.standing} {
+		for _, in := range m {
+			all = append(all, in.addrs...)
+			if in.Endpoint.IsValid() {
+				all = append(all, in.Endpoint)
+			}
+		}
+	}
+	slices.SortFunc(all, netip.AddrPort.Compare)
+	return slices.Compact(all)
+}
+
+// Changes differs when Addresses may, or the Endpoint of a peer.
+func (s *Set) Changes() int { return s.changes }
 
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }

@@ -48,6 +48,7 @@ type Set struct {
 	standing map[peerselector.Key]*Peer // with a session, but not in use
 	count    int                        // of creations
 	lookups  int
+	changes  int       // of addresses
 	first6   bool      // IPv6 is the family that worked last
 	err      error     // why a gateway could not be tried, of late
 	standAt  time.Time // when to bring up those that shall stand by and do not
@@ -63,6 +64,7 @@ func (s *Set) SetPolicy(p Policy) { s.policy = p }
 
 // Clear forgets all peers.
 func (s *Set) Clear() {
+	s.changes++
 	clear(s.racing)
 	clear(s.standing)
 }
@@ -96,6 +98,7 @@ func (s *Set) Err() error { return s.err }
 
 // Adopt takes a peer that was found at work: into use, or to stand by.
 func (s *Set) Adopt(p peerselector.Peer, at netip.AddrPort, inUse bool) {
+	s.changes++
 	if inUse {
 		delete(s.standing, p.PublicKey)
 		s.racing[p.PublicKey] = &Peer{Peer: p, Endpoint: at, Promoted: true}
@@ -107,6 +110,7 @@ func (s *Set) Adopt(p peerselector.Peer, at netip.AddrPort, inUse bool) {
 // Install has a peer tried anew at the address for that attempt, as soon as one is known. The event says that it cannot
 // be tried.
 func (s *Set) Install(p peerselector.Peer, attempt int) []peerselector.Event {
+	s.changes++
 	in := s.racing[p.PublicKey]
 	if attempt == 0 || in == nil {
 		in = &Peer{Peer: p}
@@ -152,6 +156,7 @@ func (s *Set) Remove(k peerselector.Key, keep bool) {
 	if !in.Promoted && in.lookup != 0 && !s.inUse() {
 		s.err = unresolved(in, names.Timeout)
 	}
+	s.changes++
 	delete(s.racing, k)
 	in.Promoted = false
 	if keep && in.Endpoint.IsValid() {
@@ -180,6 +185,7 @@ func (s *Set) StandBy(gateways []peerselector.Peer, now time.Time) {
 		return
 	}
 	s.standAt = now.Add(standEvery)
+	s.changes++
 	for _, p := range gateways {
 		if s.Get(p.PublicKey) != nil {
 			continue
@@ -197,6 +203,7 @@ func (s *Set) StandBy(gateways []peerselector.Peer, now time.Time) {
 // Update gives the peers what is said of them now. With all, the gateways are all that there are: another that stands
 // by goes, and one that has moved is met at its new address, with its session.
 func (s *Set) Update(gateways []peerselector.Peer, all bool) {
+	s.changes++
 	known := map[peerselector.Key]bool{}
 	for _, p := range gateways {
 		known[p.PublicKey] = true
@@ -227,13 +234,17 @@ func (s *Set) Roamed(k peerselector.Key, from netip.AddrPort) bool {
 		return false
 	}
 	in.Endpoint, s.first6 = from, from.Addr().Is6()
+	s.changes++
 	return true
 }
 
 // Shook keeps what a handshake tells.
 func (s *Set) Shook(k peerselector.Key, from netip.AddrPort) {
 	if in := s.Get(k); in != nil {
-		in.Endpoint, in.Handshake = unmap(from), status.Now()
+		if from = unmap(from); in.Endpoint != from {
+			s.changes++
+		}
+		in.Endpoint, in.Handshake = from, status.Now()
 		s.first6 = in.Endpoint.Addr().Is6()
 	}
 }

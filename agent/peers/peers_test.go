@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -250,5 +251,36 @@ func TestUpdate(t *testing.T) {
 	s.Resolved(s.Lookups()[0], addrs("192.0.2.34:1"), nil)
 	if got := s.Get(c.PublicKey); got.Endpoint.String() != "192.0.2.34:1" || got.Move != 1 || got.Creation != 0 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// Whoever keeps what follows from the addresses asks for them only when they may be others.
+func TestAddresses(t *testing.T) {
+	s := set(both)
+	p, q := gateway(1, v4, v6), gateway(2, "gw.example.org:1")
+	for _, tt := range []struct {
+		what    string
+		do      func()
+		changes bool
+		want    []netip.AddrPort
+	}{
+		{"nothing", func() {}, false, nil},
+		{"a gateway with addresses", func() { s.Install(p, 0) }, true, addrs(v4, v6)},
+		{"a look", func() { s.Get(p.PublicKey); s.Racing(); s.Lookups() }, false, addrs(v4, v6)},
+		{"a handshake", func() { s.Shook(p.PublicKey, s.Get(p.PublicKey).Endpoint) }, false, addrs(v4, v6)},
+		{"promoted", func() { s.Promote(p) }, false, addrs(v4, v6)},
+		{"heard from elsewhere", func() { s.Roamed(p.PublicKey, netip.MustParseAddrPort("192.0.2.77:1")) }, true,
+			addrs(v4, "192.0.2.77:1", v6)},
+		{"heard from there again", func() { s.Shook(p.PublicKey, netip.MustParseAddrPort("192.0.2.77:1")) }, false,
+			addrs(v4, "192.0.2.77:1", v6)},
+		{"a name", func() { s.Install(q, 0); s.Remove(p.PublicKey, false) }, true, nil},
+		{"resolved", func() { s.Resolved(s.Lookups()[0], addrs(v4), nil) }, true, addrs(v4)},
+		{"forgotten", s.Clear, true, nil},
+	} {
+		before := s.Changes()
+		tt.do()
+		if got := s.Addresses(); (s.Changes() != before) != tt.changes || !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v; changes %d, then %d", tt.what, got, tt.want, before, s.Changes())
+		}
 	}
 }

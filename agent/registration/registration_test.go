@@ -106,7 +106,7 @@ func TestSourceCounts(t *testing.T) {
 		BrokerTimeout: time.Second, OwnChoice: true, Mode: config.ModeLayer3,
 		Domain: "d", Location: "l", ConfigKey: signify.PublicKey{Public: [32]byte{1}}, NodeName: "n", WANDevice: "w",
 		LimitIngress: 1, LimitEgress: 2,
-		Interface: "i", FwMark: 3, DNSServers: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:53")},
+		Interface: "i", Batman: "bat0", FwMark: 3, DNSServers: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:53")},
 	}
 	full := reflect.ValueOf(SourceOf(u, key))
 	for i := range full.NumField() {

@@ -34,7 +34,8 @@ type Source struct {
 	WANDevice    string
 	LimitIngress uint32 // kbit/s
 	LimitEgress  uint32
-	Interface    string // begins the names of our own devices, which are no way out
+	Interface    string   // begins the names of our own devices, which are no way out
+	Mesh         []string // what the mesh stands on beside them, which is no way out either
 	FwMark       uint32
 	DNS          []netip.AddrPort
 	Key          peerselector.Key // our own
@@ -47,7 +48,7 @@ func SourceOf(u config.Uplink, key peerselector.Key) Source {
 		Protocol: u.Protocol, Brokers: u.Brokers, CA: u.BrokerCA, Pins: u.BrokerPins, Timeout: u.BrokerTimeout,
 		OwnChoice: u.OwnChoice, Layer3: u.Mode == config.ModeLayer3,
 		Domain: u.Domain, Location: u.Location, ConfigKey: u.ConfigKey, NodeName: u.NodeName, WANDevice: u.WANDevice,
-		LimitIngress: u.LimitIngress, LimitEgress: u.LimitEgress, Interface: u.Interface, FwMark: u.FwMark,
+		LimitIngress: u.LimitIngress, LimitEgress: u.LimitEgress, Interface: u.Interface, Mesh: u.Mesh(), FwMark: u.FwMark,
 		DNS: u.DNSServers,
 		Key: key, OwnLink: derive.LinkLocal(key, u.LinkLocal == config.KeyNewline),
 	}

@@ -22,6 +22,8 @@ const exitMetric = 512
 type Exit struct {
 	Device     string
 	Via4, Via6 netip.Addr // the other end; the zero Addr leaves the family without a route
+	// MTU4 is what the IPv4 route says of packets by it, in bytes, where that is less than the device takes; 0 for nothing.
+	MTU4 int
 	// Keep names the devices of the WAN. Where the main table has their default route, a second one there would have the
 	// tunnel's own packets go through the tunnel: it is left out, with a warning.
 	Keep []string
@@ -33,15 +35,18 @@ type Exit struct {
 func (t *Tunnel) exit(e Exit) (warnings []string, err error) {
 	var errs []error
 	for _, f := range []struct {
-		family, metric int
-		via            netip.Addr
-		name           string
-	}{{netlink.FAMILY_V4, 0, e.Via4, "IPv4"}, {netlink.FAMILY_V6, exitMetric, e.Via6, "IPv6"}} {
+		family, metric, mtu int
+		via                 netip.Addr
+		name                string
+	}{{netlink.FAMILY_V4, 0, e.MTU4, e.Via4, "IPv4"}, {netlink.FAMILY_V6, exitMetric, 0, e.Via6, "IPv6"}} {
 		have, err := t.defaults(f.family)
 		if err != nil {
 			return nil, err
 		}
-		want := netlink.Route{Protocol: exitProtocol, Table: unix.RT_TABLE_MAIN, Priority: f.metric, Gw: f.via.AsSlice(), Dst: ipNet(netip.PrefixFrom(unspecified(f.family), 0))}
+		want := netlink.Route{
+			Protocol: exitProtocol, Table: unix.RT_TABLE_MAIN, Priority: f.metric, MTU: f.mtu, Gw: f.via.AsSlice(),
+			Dst: ipNet(netip.PrefixFrom(unspecified(f.family), 0)),
+		}
 		wanted := e.Device != "" && f.via.IsValid()
 		if wanted {
 			link, err := t.h.LinkByName(e.Device)
@@ -71,7 +76,7 @@ func (t *Tunnel) oneDefault(have []netlink.Route, want netlink.Route, wanted boo
 	replace, keep := false, -1
 	if wanted && top >= 0 && have[top].Protocol == exitProtocol {
 		keep = top
-		replace = have[top].LinkIndex != want.LinkIndex || !have[top].Gw.Equal(want.Gw)
+		replace = have[top].LinkIndex != want.LinkIndex || !have[top].Gw.Equal(want.Gw) || have[top].MTU != want.MTU
 	}
 	remove := func() error {
 		for i, r := range have {

@@ -245,3 +245,20 @@ func TestOwnAddressIsTheOtherEnds(t *testing.T) {
 		t.Errorf("the second Apply made %d changes", r.Changes)
 	}
 }
+
+// With 464XLAT packets of IPv4 grow on the way: the route says how large they may be, and follows when that changes.
+func TestExitMTU(t *testing.T) {
+	tun := open(t, testns.WireGuard(t))
+	d := by(several(t, 1), 1)
+	for _, mtu := range []int{0, 1347, 1300, 0} {
+		d.Exit.MTU4 = mtu
+		apply(t, tun, d)
+		routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Protocol: exitProtocol}, netlink.RT_FILTER_PROTOCOL)
+		if err != nil || len(routes) != 1 || routes[0].MTU != mtu {
+			t.Errorf("routes %v, %v, want one with the MTU %d", routes, err, mtu)
+		}
+		if r := apply(t, tun, d); r.Changes != 0 {
+			t.Errorf("mtu %d: the second Apply made %d changes", mtu, r.Changes)
+		}
+	}
+}

@@ -2,8 +2,10 @@ package uplink
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
+	"wguplink/agent/broker"
 	"wguplink/agent/mtu"
 	"wguplink/agent/network"
 	"wguplink/agent/peers"
@@ -33,9 +35,12 @@ func (l *loop) handle(events ...peerselector.Event) {
 			l.journal.leave(before.name, before.why(ev, len(l.wishes) > 0))
 		}
 	}
-	if l.engine.State() == peerselector.Suspect {
+	suspect := l.engine.State() == peerselector.Suspect
+	if suspect {
 		l.line.Spoil()
 	}
+	cur, _ := l.engine.Current()
+	l.twin.watch(cur.PublicKey, suspect, time.Now())
 	l.wishes.answer(l.engine)
 }
 
@@ -80,6 +85,7 @@ func (l *loop) replied(r Reply) {
 	if !ok || cur.LinkAddress != r.From {
 		return
 	}
+	l.counters.Answered([32]byte(cur.PublicKey), r.From)
 	l.handle(peerselector.Alive{Key: cur.PublicKey, Reply: true, RTT: r.RTT})
 	in := l.peers.Get(cur.PublicKey)
 	if in == nil || !l.line.Due() || l.kind.Traits().Borrowed || l.devices.err != nil || !l.wan.Up() {
@@ -89,14 +95,17 @@ func (l *loop) replied(r Reply) {
 	if err != nil {
 		l.log.Debug("path MTU not known", "err", err)
 	}
-	l.line.Begin(known)
+	l.line.Begin(known, in.Endpoint.Addr())
 }
 
 func (l *loop) wanChanged(s wan.State) {
 	was := l.wan
 	l.wan = s
+	if s != was {
+		l.twin = twin{} // what was silent may have been the line
+	}
 	l.peers.SetPolicy(l.policy())
-	if s.Up() && (was.MTU != s.MTU || was.Dev4 != s.Dev4 || was.Dev6 != s.Dev6) {
+	if s.Up() && (was.MTU4 != s.MTU4 || was.MTU6 != s.MTU6 || was.Dev4 != s.Dev4 || was.Dev6 != s.Dev6) {
 		l.line.Forget() // another line
 	}
 }
@@ -113,6 +122,12 @@ func (l *loop) policy() peers.Policy {
 
 // registered takes an answer of a broker.
 func (l *loop) registered(r registered, now time.Time) {
+	if n := r.answer.Network; r.err == nil && n != nil {
+		var err error
+		if r.answer.Network, err = l.checked(n); err != nil {
+			r.err = &broker.Error{Kind: broker.Malformed, Broker: r.answer.Broker, Err: err}
+		}
+	}
 	a := l.registration.Take(r.answer, r.err, len(l.cfg.Gateways), now)
 	if a.Err != nil {
 		l.handle(peerselector.BrokerFailed{RetryAfter: a.RetryAfter})
@@ -133,6 +148,20 @@ func (l *loop) registered(r registered, now time.Time) {
 		l.store.saveNetwork(n.Saved)
 	}
 	l.handle(peerselector.BrokerAnswered{Peers: a.Peers})
+}
+
+// checked compares a signed configuration with the WAN, and gives it with what is strange about it. What cannot be read of
+// the WAN is no reason to refuse it.
+func (l *loop) checked(n *broker.Network) (*broker.Network, error) {
+	local, err := l.path.Local(l.cfg.WANDevice, l.wan.Dev4, l.wan.Dev6)
+	if err != nil {
+		l.log.Debug("the signed configuration is not compared with the WAN", "err", err)
+		return n, nil
+	}
+	warnings, err := l.kind.Check(n, local)
+	out := *n
+	out.Warnings = slices.Concat(n.Warnings, warnings)
+	return &out, err
 }
 
 func (l *loop) reconnect(r reconnect) {

@@ -102,8 +102,14 @@ func (d *devices) by(at time.Time) {
 // failed says that a device of several could not be made what it should be, while others could.
 func (d *devices) failed(device string) bool { return slices.Contains(d.report.Failed, device) }
 
-// mtu is that of the WireGuard devices as they were set, in bytes; 0 when there is none.
-func (d *devices) mtu() int {
+// mtu is that of a WireGuard device as it was set, in bytes; that of the first when there is none of that name, 0 when
+// there is none at all.
+func (d *devices) mtu(name string) int {
+	for _, dev := range d.applied.Devices {
+		if dev.Interface == name {
+			return dev.MTU
+		}
+	}
 	if len(d.applied.Devices) == 0 {
 		return 0
 	}

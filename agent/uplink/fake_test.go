@@ -60,9 +60,12 @@ type world struct {
 	names     map[string][]netip.Addr
 	mtu       int // of the path, as the kernel knows it; 0: unknown
 	mtu6      int
+	local     wan.Local
+	localErr  error
 	largest   int // packet that passes; 0: none
 	measures  atomic.Int32
 	paths     []config.Uplink
+	to        *wan.Targets
 	hooked    []hooks.Event
 	states    []status.Snapshot
 	checked   int
@@ -74,6 +77,10 @@ type world struct {
 type gateway struct {
 	dead bool // answers nothing
 	mute bool // shakes hands, and answers nothing else
+	// twin is how long after each handshake with us another node with our key shakes hands; 0: there is none
+	twin time.Duration
+	lost bool // the session is the twin's
+	anew bool // WireGuard has begun to wait for an answer, and will shake hands anew
 }
 
 type device struct {
@@ -92,7 +99,7 @@ func newWorld(t *testing.T) *world {
 		t: t, dir: t.TempDir(), log: &safeBuffer{}, sys: clocktest.At(time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)),
 		devices: map[string]*device{}, gateways: map[netip.AddrPort]*gateway{},
 		watchers: map[chan<- wan.State]context.Context{},
-		names:    map[string][]netip.Addr{}, wan: wan.State{V4: true, Dev4: "wan", MTU: 1500}, largest: 65535,
+		names:    map[string][]netip.Addr{}, wan: wan.State{V4: true, Dev4: "wan", MTU4: 1500}, largest: 65535,
 		report: tunnel.Report{Backend: tunnel.Kernel},
 	}
 	w.sys.SetSynchronised(true, nil)
@@ -201,8 +208,8 @@ func (w *world) machine() Machine {
 	return Machine{
 		Open:    func() (Kernel, error) { return w, nil },
 		NewEcho: func(replied func(Reply)) Echo { w.replied = replied; return echo{w} },
-		Path: func(u config.Uplink) Path {
-			w.with(func() { w.paths = append(w.paths, u) })
+		Path: func(u config.Uplink, to *wan.Targets) Path {
+			w.with(func() { w.paths, w.to = append(w.paths, u), to })
 			return fakePath{w}
 		},
 		WatchLinks: func(ctx context.Context, _ func(string) bool, exits bool, changed func()) error {
@@ -297,6 +304,10 @@ func (w *world) shake(d *device, k wgtypes.Key) {
 		if g := w.gateways[p.Endpoint.AddrPort()]; g != nil && !g.dead && w.wan.Up() {
 			p.LastHandshakeTime = time.Now()
 			p.ReceiveBytes += 92
+			g.lost, g.anew = false, false
+			if g.twin != 0 {
+				time.AfterFunc(g.twin, func() { w.with(func() { g.lost = g.twin != 0 }) })
+			}
 		}
 	}
 }
@@ -339,7 +350,11 @@ func (e echo) Send(name string, to netip.Addr) error {
 	for i := range d.Peers {
 		p := &d.Peers[i]
 		g := w.gateways[p.Endpoint.AddrPort()]
-		if g == nil || g.dead || g.mute || !w.wan.Up() || len(p.AllowedIPs) == 0 || p.LastHandshakeTime.IsZero() ||
+		if g != nil && g.lost && !g.anew {
+			g.anew = true // after KEEPALIVE_TIMEOUT and REKEY_TIMEOUT
+			time.AfterFunc(15*time.Second, func() { w.shake(d, p.PublicKey) })
+		}
+		if g == nil || g.dead || g.mute || g.lost || !w.wan.Up() || len(p.AllowedIPs) == 0 || p.LastHandshakeTime.IsZero() ||
 			!p.AllowedIPs[0].Contains(to.AsSlice()) {
 			continue
 		}
@@ -402,7 +417,17 @@ func (p fakePath) MTU(netip.AddrPort) (int, error) {
 	return p.w.mtu, nil
 }
 
-func (p fakePath) MTU6(string) (int, error) { return p.w.mtu6, nil }
+func (p fakePath) MTU6(string) (int, error) {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	return p.w.mtu6, nil
+}
+
+func (p fakePath) Local(...string) (wan.Local, error) {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	return p.w.local, p.w.localErr
+}
 
 // reload gives the uplink another configuration, and waits until it has been taken.
 func (w *world) reload(u *Uplink, cfg config.Uplink) {

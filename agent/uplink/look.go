@@ -9,10 +9,6 @@ import (
 	"wguplink/peerselector"
 )
 
-// lookEvery is how often to read the counters of a gateway in use. What was received since counts as received at that
-// moment: so this is also by how much the death of a gateway may be noticed late.
-const lookEvery = 1500 * time.Millisecond
-
 // pollEvery is how often to look for handshakes during a race of that age. WireGuard has no event for them.
 func pollEvery(age time.Duration) time.Duration {
 	if age < 3*time.Second {
@@ -40,7 +36,6 @@ func (l *loop) next(now time.Time) time.Time {
 		by(now.Add(pollEvery(now.Sub(since))), true)
 	}
 	_, inUse := l.engine.Current()
-	by(l.looked.Add(lookEvery), inUse && l.wan.Up())
 	if void := l.kind.Traits().VoidAfter; inUse && void != 0 {
 		left := void - l.engine.Silence(now)
 		by(now.Add(left), left > 0)
@@ -50,7 +45,6 @@ func (l *loop) next(now time.Time) time.Time {
 
 // look reads WireGuard's counters and tells the engine what they mean.
 func (l *loop) look(now time.Time) {
-	l.looked = now
 	if l.devices.err != nil || l.peers.Len() == 0 {
 		return
 	}
@@ -76,6 +70,9 @@ func (l *loop) look(now time.Time) {
 				continue // taken off since
 			}
 			l.shook(h.Key, readings)
+			if inUse && h.Key == cur.PublicKey {
+				l.twin.shook(now)
+			}
 		}
 		l.handle(ev)
 	}

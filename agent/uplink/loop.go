@@ -25,6 +25,7 @@ type loop struct {
 	engine *peerselector.Engine
 	kind   network.Kind
 	path   Path
+	to     targets // of the path
 	echo   Echo
 	jobs   *jobs
 
@@ -32,7 +33,6 @@ type loop struct {
 	open   bool                // the engine has been told that it may go on
 	probes []peerselector.Peer // to be sent when the kernel's state is as desired
 	use    use
-	looked time.Time // at WireGuard's counters
 }
 
 // parts are what has state of its own.
@@ -48,12 +48,13 @@ type parts struct {
 	teller       *hooks.Teller
 	wishes       wishes
 	journal      journal
+	twin         twin
 }
 
 func newLoop(u *Uplink, kernel Kernel, echo Echo, jobs *jobs) *loop {
 	o, now := &u.o, time.Now()
-	l := &loop{Uplink: u, cfg: o.Config, kind: network.New(o.Config), path: o.Machine.Path(o.Config), echo: echo,
-		jobs: jobs}
+	l := &loop{Uplink: u, cfg: o.Config, kind: network.New(o.Config), echo: echo, jobs: jobs}
+	l.path = o.Machine.Path(o.Config, &l.to.Targets)
 	l.parts = parts{
 		key:          keyring{load: o.LoadKey, log: u.log},
 		clock:        clock.NewKeeper(o.Clock, clock.Options{Build: o.Build, FloorFile: o.FloorFile}, u.log),
@@ -125,6 +126,7 @@ func (l *loop) newEngine() {
 		Standby: t.Standby, Intn: intn})
 	l.open = false
 	l.handle(peerselector.Rebalance{Every: l.cfg.Rebalance})
+	l.handle(peerselector.Economy{ProbeEvery: l.cfg.ProbeInterval})
 	l.handle(peerselector.Static{Peers: l.kind.Candidates()})
 }
 
@@ -156,8 +158,7 @@ func (l *loop) take(ev event, now time.Time) {
 		}
 		l.handle(failed...)
 	case measured:
-		l.line.Measured(ev.largest, ev.err, l.engine.State() == peerselector.Connected, l.kind.MTU(), l.devices.mtu(),
-			l.log)
+		l.line.Measured(ev.largest, ev.err, l.engine.State() == peerselector.Connected, l.kind.MTU(), l.mtu(), l.log)
 	case reload:
 		l.reload(ev.cfg, now)
 	case reconnect:
@@ -190,6 +191,7 @@ func (l *loop) turn(ctx context.Context) (again bool) {
 	absent := l.devices.absent
 	l.apply(ctx, now)
 	l.probe()
+	l.aim()
 	l.jobs.want(ctx, l.work())
 	l.publish(now)
 	l.tell(now)

@@ -5,9 +5,11 @@ package uplink
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -28,8 +30,8 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var (
-	wanDown = wan.State{Table4: 1, Table6: 1}
-	wan4    = wan.State{V4: true, Dev4: "wan", MTU: 1500}
+	wanDown = wan.State{Why4: "is unreachable", Why6: "is unreachable"}
+	wan4    = wan.State{V4: true, Dev4: "wan", MTU4: 1500}
 )
 
 // simulateTwice is simulate with a second agent that takes up the work of the first, which is killed.
@@ -139,7 +141,7 @@ func TestWANDown(t *testing.T) {
 		return w.uplink(peer(1))
 	}, func(w *world, u *Uplink) {
 		time.Sleep(time.Second)
-		if s := expect(t, u, 0, status.Connecting, status.NoWAN); !strings.Contains(s.Reason, "no default route") {
+		if s := expect(t, u, 0, status.Connecting, status.NoWAN); !strings.Contains(s.Reason, "is unreachable") {
 			t.Errorf("reason %q", s.Reason)
 		}
 		w.with(func() {
@@ -158,7 +160,7 @@ func TestWANDown(t *testing.T) {
 		w.setWAN(wanDown)
 		time.Sleep(time.Minute)
 		expect(t, u, 0, status.Connected, status.NoWAN)
-		w.setWAN(wan.State{V4: true, Dev4: "lte", MTU: 1400})
+		w.setWAN(wan.State{V4: true, Dev4: "lte", MTU4: 1400})
 		expect(t, u, 0, status.Connected, status.None)
 		if d := w.last(); d.Devices[0].MTU != 1320 {
 			t.Errorf("MTU %d", d.Devices[0].MTU)
@@ -193,6 +195,64 @@ func TestNames(t *testing.T) {
 		wait(t, 30*time.Second, "the new address",
 			func() bool { return u.Snapshot().Gateway.Endpoint == "192.0.2.7:51820" })
 	})
+}
+
+// The kernel is asked for the way to where the gateways are, first to the one in use.
+func TestTargets(t *testing.T) {
+	named := peer(2)
+	named.Endpoints = []string{"gw2.example.org:51820"}
+	simulate(t, func(w *world) config.Uplink {
+		w.names["gw2.example.org"] = []netip.Addr{netip.MustParseAddr("192.0.2.2")}
+		w.wan = wanDown
+		cfg := w.uplink(peer(1), named)
+		w.gateways[netip.MustParseAddrPort("192.0.2.1:51820")].dead = true
+		w.gateways[netip.MustParseAddrPort("192.0.2.2:51820")] = &gateway{}
+		return cfg
+	}, func(w *world, u *Uplink) {
+		one, two := netip.MustParseAddrPort("192.0.2.1:51820"), netip.MustParseAddrPort("192.0.2.2:51820")
+		at := func(names bool, want ...netip.AddrPort) {
+			t.Helper()
+			if d, _ := w.to.Get(); !slices.Equal(d.Gateways, want) || d.Names != names || d.Told {
+				t.Errorf("destinations %+v, want %v", d, want)
+			}
+		}
+		synctest.Wait()
+		at(true, one)
+		w.setWAN(wan4)
+		connected(t, u, time.Minute)
+		at(true, two, one)
+		w.kill(peer(1), false)
+		cfg := w.uplink(peer(1))
+		cfg.Batman = "bat0"
+		w.reload(u, cfg)
+		connected(t, u, time.Minute)
+		at(false, one)
+		w.with(func() {
+			if p := w.paths[len(w.paths)-1]; !p.Carries("bat0") || !p.Carries("mesh-vpn") || p.Carries("wan") {
+				t.Errorf("path of %+v", p)
+			}
+		})
+	})
+}
+
+// A tunnel for IPv4 beside a wide IPv6 (DS-Lite): the path that is used counts.
+func TestMTUOfThePath(t *testing.T) {
+	lite := wan.State{V4: true, V6: true, Dev4: "dslite", Dev6: "wan", MTU4: 1280, MTU6: 1500}
+	six := peer(2)
+	six.Endpoints = []string{"[2001:db8::1]:51820"}
+	for _, tt := range []struct {
+		gateway     peerselector.Peer
+		known, want int // known by the kernel
+	}{{peer(1), 0, 1280}, {six, 0, 1420}, {six, 1400, 1320}, {peer(1), 1500, 1420}} {
+		simulate(t, func(w *world) config.Uplink {
+			w.wan, w.mtu = lite, tt.known
+			return w.uplink(tt.gateway)
+		}, func(w *world, u *Uplink) {
+			connected(t, u, 10*time.Second)
+			wait(t, 10*time.Second, fmt.Sprintf("MTU %d by %v", tt.want, tt.gateway.Endpoints),
+				func() bool { return u.Snapshot().MTU == tt.want })
+		})
+	}
 }
 
 func TestFamilies(t *testing.T) {
@@ -483,7 +543,8 @@ func TestMuteGateway(t *testing.T) {
 		w.at(peer(1).Endpoints[0]).mute = true
 		return cfg
 	}, func(w *world, u *Uplink) {
-		if s := expect(t, u, 10*time.Second, status.Connected, status.NoAnswer); !strings.Contains(s.Reason,
+		// A gateway that polls for new peers may take ten seconds for its first answer.
+		if s := expect(t, u, 13*time.Second, status.Connected, status.NoAnswer); !strings.Contains(s.Reason,
 			"fe80::1 does not answer") {
 			t.Errorf("reason %q", s.Reason)
 		}

@@ -18,7 +18,8 @@ import (
 type Machine struct {
 	Open    func() (Kernel, error)
 	NewEcho func(replied func(Reply)) Echo // replied is called from another goroutine
-	Path    func(config.Uplink) Path
+	// Path asks the kernel for the way to the targets.
+	Path func(config.Uplink, *wan.Targets) Path
 	// WatchLinks calls changed when one of the devices that mine tells, or with exits a default route, has changed,
 	// until ctx ends.
 	WatchLinks func(ctx context.Context, mine func(device string) bool, exits bool, changed func()) error
@@ -49,6 +50,8 @@ type Path interface {
 	// in bytes.
 	MTU(to netip.AddrPort) (int, error)
 	MTU6(device string) (int, error)
+	// Local is what the node has on these devices of the WAN.
+	Local(devices ...string) (wan.Local, error)
 }
 
 // Linux is the machine as it is. spawn is nil in a build without userspace WireGuard.
@@ -58,7 +61,9 @@ func Linux(spawn tunnel.Spawner) Machine {
 		NewEcho: func(replied func(Reply)) Echo {
 			return health.NewEcho(func(from netip.Addr, rtt time.Duration) { replied(Reply{from, rtt}) })
 		},
-		Path: func(u config.Uplink) Path { return path{wan.Path{Mark: u.FwMark, DNS: u.DNSServers, Own: u.Owns}} },
+		Path: func(u config.Uplink, to *wan.Targets) Path {
+			return path{wan.Path{Mark: u.FwMark, DNS: u.DNSServers, Own: u.Carries, To: to}}
+		},
 		WatchLinks: func(ctx context.Context, mine func(string) bool, exits bool, changed func()) error {
 			c := make(chan struct{}, 1)
 			go func() {
@@ -80,3 +85,5 @@ func Linux(spawn tunnel.Spawner) Machine {
 type path struct{ wan.Path }
 
 func (path) MTU6(device string) (int, error) { return wan.MTU6(device) }
+
+func (path) Local(devices ...string) (wan.Local, error) { return wan.ReadLocal(devices...) }

@@ -20,7 +20,7 @@ func (l *loop) reload(cfg config.Uplink, now time.Time) {
 		return
 	}
 	l.log.Info("configuration changed")
-	l.path = l.o.Machine.Path(cfg)
+	l.path = l.o.Machine.Path(cfg, &l.to.Targets)
 	if rekeyed || network.Another(old, cfg) {
 		// Another network, or another node to it: nothing of the old one may be kept.
 		if cur, ok := l.engine.Current(); ok {
@@ -42,6 +42,9 @@ func (l *loop) reload(cfg config.Uplink, now time.Time) {
 	}
 	if old.Rebalance != cfg.Rebalance {
 		l.handle(peerselector.Rebalance{Every: cfg.Rebalance})
+	}
+	if old.ProbeInterval != cfg.ProbeInterval {
+		l.handle(peerselector.Economy{ProbeEvery: cfg.ProbeInterval})
 	}
 	if old.MTU != cfg.MTU {
 		l.line.Forget() // to be measured anew

@@ -1,7 +1,9 @@
 package uplink
 
 import (
+	"cmp"
 	"fmt"
+	"net/netip"
 	"os"
 	"time"
 
@@ -30,23 +32,47 @@ func (l *loop) alone() bool {
 // view is what the desired state follows from.
 func (l *loop) view() network.View {
 	v := network.View{
-		Key: l.key.forDevices(&l.cfg), MTU: l.line.MTU(l.kind.MTU(), l.wan.MTU), PortTurn: l.use.portTurn,
-		Peers: l.peers, Void: l.void(),
+		Key: l.key.forDevices(&l.cfg), PortTurn: l.use.portTurn, Peers: l.peers, Void: l.void(),
+		Hidden: l.wan.Mesh && !l.wan.Up(), Now: status.Now(),
+	}
+	if l.kind.Traits().Exits {
+		v.WANMTU = l.wanMTU()
 	}
 	for _, dev := range []string{l.wan.Dev4, l.wan.Dev6} {
 		if dev != "" {
 			v.WAN = append(v.WAN, dev)
 		}
 	}
+	var to netip.Addr // the gateway in use
 	if cur, ok := l.engine.Current(); ok {
 		v.Current = &cur
+		if in := l.peers.Get(cur.PublicKey); in != nil {
+			to = in.Endpoint.Addr()
+		}
 	}
+	v.MTU = l.line.MTU(l.kind.MTU(), l.wan.MTU(to, l.peers.Families()), to)
 	return v
+}
+
+// wanMTU is the WAN's for IPv6, in bytes; 0 when it is not known. It is read each time: a router
+// advertisement may change it.
+func (l *loop) wanMTU() int {
+	n, err := l.path.MTU6(cmp.Or(l.cfg.WANDevice, l.wan.Dev6, l.wan.Dev4))
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// mtu is that of the device of the gateway in use, as it was set, in bytes.
+func (l *loop) mtu() int {
+	cur, _ := l.engine.Current()
+	return l.devices.mtu(l.kind.Device(cur.PublicKey))
 }
 
 // publish makes known what has changed.
 func (l *loop) publish(now time.Time) {
-	s := l.snapshot()
+	s := l.snapshot(now)
 	var wanSays string
 	if l.wan != (wan.State{}) { // else it was not looked at yet
 		wanSays = l.wan.String()
@@ -60,7 +86,7 @@ func (l *loop) publish(now time.Time) {
 	l.status.Publish(s, s.State == status.Suspect && s.Cause == status.NoAnswer && l.engine.EmptyRounds() == 0)
 }
 
-func (l *loop) snapshot() status.Snapshot {
+func (l *loop) snapshot(now time.Time) status.Snapshot {
 	s := status.Snapshot{
 		Uplink: l.cfg.Name, PID: os.Getpid(), Interface: l.cfg.Interface, Clock: l.clock.Says(),
 		Broker: l.registration.Says(), Switches: l.use.switches,
@@ -88,6 +114,9 @@ func (l *loop) snapshot() status.Snapshot {
 		if cur.LinkAddress.IsValid() {
 			s.Gateway.LinkAddress = cur.LinkAddress.String()
 		}
+		if w := l.twin.warning(cur.Name, now); w != "" {
+			s.Warnings = append(s.Warnings, w)
+		}
 		if in := l.peers.Get(cur.PublicKey); in != nil {
 			s.Gateway.Endpoint, s.Gateway.HandshakeAt = in.Endpoint.String(), in.Handshake
 		}
@@ -96,14 +125,18 @@ func (l *loop) snapshot() status.Snapshot {
 }
 
 func (l *loop) describeDevices(s *status.Snapshot) {
-	r, mtu := l.devices.report, l.devices.mtu()
+	r, mtu := l.devices.report, l.devices.mtu(s.Interface)
 	s.Backend, s.MTU = r.Backend.String(), mtu
 	s.Warnings = append(s.Warnings, r.Warnings...)
 	if r.Backend == tunnel.Userspace && mtu > userspace.MaxMTU {
 		s.Warnings = append(s.Warnings, fmt.Sprintf("mtu %d: userspace WireGuard drops packets over %d bytes", mtu,
 			userspace.MaxMTU))
 	}
-	if w := l.line.Warning(l.kind.MTU()); w != "" {
+	fixed := l.kind.MTU()
+	if fixed != 0 {
+		fixed = mtu // a kind may want less of one device
+	}
+	if w := l.line.Warning(fixed); w != "" {
 		s.Warnings = append(s.Warnings, w)
 	}
 	if v := l.devices.applied.VXLAN; v != nil {
@@ -165,8 +198,7 @@ func (l *loop) hookFacts() hooks.Event {
 	if !ok || l.void() {
 		return e
 	}
-	e.Interface, e.Gateway, e.GatewayKey, e.MTU = l.kind.Device(cur.PublicKey), cur.Name, cur.PublicKey.String(),
-		l.devices.mtu()
-	l.kind.Describe(nil, &e, network.View{Peers: l.peers})
+	e.Interface, e.Gateway, e.GatewayKey, e.MTU = l.kind.Device(cur.PublicKey), cur.Name, cur.PublicKey.String(), l.mtu()
+	l.kind.Describe(nil, &e, network.View{Peers: l.peers, Now: status.Now(), Applied: l.devices.applied.Devices})
 	return e
 }

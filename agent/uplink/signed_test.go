@@ -4,13 +4,18 @@ package uplink
 
 import (
 	"context"
+	"errors"
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"wguplink/agent/broker"
 	"wguplink/agent/config"
 	"wguplink/agent/registration"
+	"wguplink/agent/status"
+	"wguplink/agent/wan"
 )
 
 func signedNetwork(n byte) *broker.Network {
@@ -165,5 +170,88 @@ func TestFailedDevice(t *testing.T) {
 			s := u.Snapshot()
 			return s.Network.Tunnels[0].HandshakeAt != 0 && len(s.Warnings) == 0
 		})
+	})
+}
+
+// The devices have what the WAN carries, and hooks and the IPv4 route follow.
+func TestSignedMTU(t *testing.T) {
+	simulate(t, func(w *world) config.Uplink {
+		for i := byte(1); i <= 2; i++ {
+			w.at(peer(i).Endpoints[0])
+		}
+		six := "[2001:db8::2]:51820"
+		w.at(six)
+		w.wan, w.mtu6 = wan.State{V4: true, V6: true, Dev4: "wan", Dev6: "wan", MTU4: 1500, MTU6: 1500}, 1500
+		w.registrar = func(context.Context, registration.Source) (answer, error) {
+			n := signedNetwork(2)
+			n.MTU, n.Warnings = 1440, []string{"odd"}
+			n.Concentrators[1].Peer.Endpoints = []string{six}
+			return answer{Broker: "https://config", API: "parker", Network: n}, nil
+		}
+		return parker(w)
+	}, func(w *world, u *Uplink) {
+		used := connected(t, u, 2*time.Second)
+		time.Sleep(3 * time.Second)
+		want := map[string]int{"gw1": 1440, "gw2": 1420}
+		d := w.last()
+		if d.Devices[0].MTU != want["gw1"] || d.Devices[1].MTU != want["gw2"] || d.Exit.MTU4 != 1420-28 {
+			t.Errorf("desired %+v, exit %+v", d.Devices, d.Exit)
+		}
+		if s := u.Snapshot(); s.MTU != want[used] || !slices.Equal(s.Warnings, []string{"odd"}) {
+			t.Errorf("status %+v", s)
+		}
+		w.with(func() {
+			if e := w.hooked[len(w.hooked)-1]; e.MTU != want[used] || e.ClientMTU != 1420 {
+				t.Errorf("hooks heard %+v", e)
+			}
+			w.mtu6 = 1492 // as a router advertisement says
+		})
+		time.Sleep(3 * time.Second)
+		if d := w.last(); d.Devices[0].MTU != 1432 || d.Devices[1].MTU != 1412 || d.Exit.MTU4 != 1412-28 {
+			t.Errorf("with another WAN: %+v, exit %+v", d.Devices, d.Exit)
+		}
+		w.with(func() {
+			if e := w.hooked[len(w.hooked)-1]; e.Event != "change" || e.ClientMTU != 1412 {
+				t.Errorf("hooks heard %+v", e)
+			}
+		})
+	})
+}
+
+// A configuration that would cut the WAN is refused; the one in force stays. One that is only strange is taken, and so is any when
+// nothing can be read of the WAN.
+func TestSignedNetworkAgainstTheWAN(t *testing.T) {
+	n := signedNetwork(1)
+	simulate(t, func(w *world) config.Uplink {
+		w.at(peer(1).Endpoints[0])
+		w.local.Gateways = []netip.Addr{netip.MustParseAddr("10.0.0.8")}
+		w.registrar = func(context.Context, registration.Source) (answer, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return answer{Broker: "https://config", API: "parker", Network: n}, nil
+		}
+		return parker(w)
+	}, func(w *world, u *Uplink) {
+		connected(t, u, 2*time.Second)
+		bad := signedNetwork(1)
+		bad.Address4 = netip.MustParseAddr("10.0.0.8")
+		w.with(func() { n = bad })
+		wait(t, 2*time.Minute, "refused", func() bool { return strings.Contains(u.Snapshot().Broker, "the WAN's gateway") })
+		if s := u.Snapshot(); s.State != status.Connected || s.Network.Address4 != "10.0.0.7" {
+			t.Errorf("status %+v, %+v", s, s.Network)
+		}
+
+		w.with(func() { w.local = wan.Local{Addresses: []netip.Prefix{netip.MustParsePrefix("10.7.0.9/24")}} })
+		odd := "range4 10.7.0.0/24 of the signed configuration overlaps the network 10.7.0.0/24 of the WAN"
+		for range 2 { // it is said once, however often it is taken
+			wait(t, 30*time.Minute, "taken", func() bool {
+				s := u.Snapshot()
+				return s.Network.Address4 == "10.0.0.8" && slices.Equal(s.Warnings, []string{odd})
+			})
+			time.Sleep(3 * time.Minute)
+		}
+
+		w.with(func() { n, w.localErr = signedNetwork(1), errors.New("no netlink") })
+		wait(t, 2*time.Minute, "taken", func() bool { return u.Snapshot().Network.Address4 == "10.0.0.7" })
 	})
 }

@@ -128,12 +128,12 @@ func (u *Uplink) Run(ctx context.Context) error {
 	os.Remove(status.File(u.o.RunDir, u.o.Config.Name))
 	cause := context.Cause(ctx)
 	if errors.Is(cause, errAbort) || errors.Is(cause, ErrLeave) && !l.kind.Traits().Borrowed {
-		u.log.Info("stopped; the tunnel stays for the next agent")
+		u.log.Info("stopped", "tunnel", "kept")
 		return nil
 	}
 	if err := l.takeDown(); err != nil {
 		return fmt.Errorf("uplink %s: clean up: %w", l.cfg.Name, err)
 	}
-	u.log.Info("stopped")
+	u.log.Info("stopped", "tunnel", "removed")
 	return nil
 }

@@ -15,10 +15,11 @@ const resolveTimeout = 5 * time.Second
 
 // The keys of jobs that are none of a part's own.
 type (
+	// wanWatch is what the watch of the WAN depends on; its destinations it follows by itself.
 	wanWatch struct {
-		protocol config.Protocol
-		device   string
-		mark     uint32
+		ours   linkWatch
+		mark   uint32
+		system bool // the name servers of resolv.conf are asked
 	}
 	linkWatch struct {
 		protocol              config.Protocol
@@ -63,7 +64,8 @@ func (l *loop) work() []job {
 
 func (l *loop) watchWAN() job {
 	path := l.path
-	return job{wanWatch{l.cfg.Protocol, l.cfg.Interface, l.cfg.FwMark}, func(ctx context.Context, post func(event)) {
+	key := wanWatch{l.linkWatch(), l.cfg.FwMark, len(l.cfg.DNSServers) == 0}
+	return job{key, func(ctx context.Context, post func(event)) {
 		states := make(chan wan.State)
 		ended := make(chan error, 1)
 		go func() { ended <- path.Watch(ctx, states) }()
@@ -81,15 +83,16 @@ func (l *loop) watchWAN() job {
 	}}
 }
 
+// linkWatch is what config.Uplink.Carries depends on.
+func (l *loop) linkWatch() linkWatch {
+	return linkWatch{l.cfg.Protocol, l.cfg.Interface, l.cfg.VXLAN.Name, l.cfg.Batman, l.cfg.Mode}
+}
+
 func (l *loop) watchLinks() job {
 	cfg := l.cfg
 	exits := l.kind.Traits().Exits || cfg.Mode == config.ModeLayer3 // what is by the tunnel depends on them
-	key := linkWatch{cfg.Protocol, cfg.Interface, cfg.VXLAN.Name, cfg.Batman, cfg.Mode}
-	mine := func(name string) bool {
-		return cfg.Owns(name) || cfg.Mode == config.ModeVXLAN && name == cfg.VXLAN.Name || name == cfg.Batman
-	}
-	return job{key, func(ctx context.Context, post func(event)) {
-		if err := l.o.Machine.WatchLinks(ctx, mine, exits, func() { post(linksChanged{}) }); err != nil {
+	return job{l.linkWatch(), func(ctx context.Context, post func(event)) {
+		if err := l.o.Machine.WatchLinks(ctx, cfg.Carries, exits, func() { post(linksChanged{}) }); err != nil {
 			post(failed{err})
 		}
 	}}
@@ -102,5 +105,5 @@ func (l *loop) measurement() (m health.Measurement, ok bool) {
 		return m, false
 	}
 	return l.line.Measurement(health.Gateway{Name: cur.Name, Device: l.kind.Device(cur.PublicKey),
-		Address: cur.LinkAddress}, l.devices.mtu())
+		Address: cur.LinkAddress}, l.mtu())
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
@@ -56,103 +54,6 @@ func rule(t *testing.T, family int, mark uint32, table int) {
 	r.Family, r.Mark, r.Table = family, mark, table
 	ok(t, netlink.RuleAdd(r))
 	t.Cleanup(func() { netlink.RuleDel(r) })
-}
-
-func TestState(t *testing.T) {
-	const v4, v6 = netlink.FAMILY_V4, netlink.FAMILY_V6
-	p := Path{Mark: 1, Own: func(name string) bool { return name == "ours" }}
-	for _, tt := range []struct {
-		name string
-		set  func(t *testing.T, wan, other, ours netlink.Link)
-		want State
-	}{
-		{"nothing", func(*testing.T, netlink.Link, netlink.Link, netlink.Link) {}, State{Table4: 254, Table6: 254}},
-		{"main table without a rule", func(t *testing.T, wan, _, _ netlink.Link) {
-			add(t, defaultRoute(wan, v4, 254, 0))
-			add(t, defaultRoute(wan, v6, 254, 10))
-		}, State{V4: true, V6: true, Dev4: "uplink", Dev6: "uplink", MTU: 1492, Table4: 254, Table6: 254}},
-		{"as Gluon: a rule for IPv6 only, the mesh's default in the main table", func(t *testing.T, wan, other, _ netlink.Link) {
-			rule(t, v6, 1, 1)
-			add(t, defaultRoute(wan, v6, 1, 10))
-			add(t, defaultRoute(other, v6, 254, 10))
-			add(t, defaultRoute(wan, v4, 254, 0))
-		}, State{V4: true, V6: true, Dev4: "uplink", Dev6: "uplink", MTU: 1492, Table4: 254, Table6: 1}},
-		{"the selected table is empty", func(t *testing.T, _, other, _ netlink.Link) {
-			rule(t, v6, 1, 1)
-			rule(t, v4, 1, 1)
-			add(t, defaultRoute(other, v6, 254, 10))
-			add(t, defaultRoute(other, v4, 254, 0))
-		}, State{Table4: 1, Table6: 1}},
-		{"a rule for another mark", func(t *testing.T, wan, other, _ netlink.Link) {
-			rule(t, v4, 2, 1)
-			add(t, defaultRoute(other, v4, 1, 0))
-			add(t, defaultRoute(wan, v4, 254, 0))
-		}, State{V4: true, Dev4: "uplink", MTU: 1492, Table4: 254, Table6: 254}},
-		{"lowest metric counts", func(t *testing.T, wan, other, _ netlink.Link) {
-			add(t, defaultRoute(other, v4, 254, 20))
-			add(t, defaultRoute(wan, v4, 254, 10))
-		}, State{V4: true, Dev4: "uplink", MTU: 1492, Table4: 254, Table6: 254}},
-		{"our own tunnel is no way out", func(t *testing.T, _, _, ours netlink.Link) {
-			add(t, defaultRoute(ours, v4, 254, 0))
-		}, State{Table4: 254, Table6: 254}},
-		{"unreachable is no way out", func(t *testing.T, wan, _, _ netlink.Link) {
-			r := defaultRoute(wan, v6, 254, 10)
-			r.LinkIndex, r.Type = 0, unix.RTN_UNREACHABLE
-			add(t, r)
-		}, State{Table4: 254, Table6: 254}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			tt.set(t, link(t, "uplink", 1492, "192.0.2.1/24", "2001:db8::1/64"), link(t, "mesh", 1500, "10.0.0.1/8"), link(t, "ours", 1420, "10.9.0.1/24"))
-			got, err := p.State()
-			ok(t, err)
-			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-			if !got.Up() && !strings.Contains(got.String(), "no default route in table") {
-				t.Errorf("says %q", got)
-			}
-		})
-	}
-}
-
-func TestWatch(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	states := make(chan State)
-	done := make(chan error)
-	go func() { done <- Path{Mark: 1}.Watch(ctx, states) }()
-	next := func() State {
-		select {
-		case s := <-states:
-			return s
-		case <-time.After(20 * time.Second):
-			t.Fatal("no news")
-			return State{}
-		}
-	}
-	if s := next(); s.Up() {
-		t.Fatalf("first state %v", s)
-	}
-	l := link(t, "late", 1500, "192.0.2.1/24", "2001:db8::1/64")
-	add(t, defaultRoute(l, netlink.FAMILY_V4, 254, 0))
-	if s := next(); !s.V4 || s.V6 {
-		t.Errorf("after the route came: %v", s)
-	}
-	rule(t, netlink.FAMILY_V4, 1, 7)
-	if s := next(); s.Up() || s.Table4 != 7 {
-		t.Errorf("after the rule came: %v", s)
-	}
-	add(t, defaultRoute(l, netlink.FAMILY_V4, 7, 0))
-	if s := next(); !s.V4 {
-		t.Errorf("after the route came into its table: %v", s)
-	}
-	ok(t, netlink.LinkDel(l))
-	if s := next(); s.Up() {
-		t.Errorf("after the device went: %v", s)
-	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
 }
 
 func TestMark(t *testing.T) {

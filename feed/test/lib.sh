@@ -57,7 +57,8 @@ new_root() {
 
 # in_root COMMAND... runs a command there, like a router's, with what was set in the environment by hand alone.
 in_root() {
-	env -i PATH=/usr/bin:/sbin:/bin ${ACTION:+"ACTION=$ACTION"} ${INTERFACE:+"INTERFACE=$INTERFACE"} chroot "$root" "$@"
+	env -i PATH=/usr/bin:/sbin:/bin ${ACTION:+"ACTION=$ACTION"} ${INTERFACE:+"INTERFACE=$INTERFACE"} \
+		${PKG_UPGRADE:+"PKG_UPGRADE=$PKG_UPGRADE"} chroot "$root" "$@"
 }
 
 # recorded GOLDEN compares what was recorded since the last time.

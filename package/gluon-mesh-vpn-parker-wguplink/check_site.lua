@@ -1,4 +1,5 @@
--- Checks the site's part about Parker when an image is built. Each message names the key, what it has to be, and what it is.
+-- Checks the site's part about Parker when an image is built. Each message names the key, what it has to be, and what
+-- it is.
 
 if not need_table({ 'mesh_vpn', 'parker' }, nil, not need_table({ 'mesh_vpn', 'wireguard' }, nil, false)) then
 	return
@@ -24,4 +25,30 @@ need({ 'parker', 'config_server' }, each('^[%w._:/%[%]-]+$'), true,
 need({ 'parker', 'config_pubkey' }, function(v)
 	return type(v) == 'string' and #v == 56 and v:match('^RW[%w+/]+$') ~= nil
 end, true, "be a signify public key: the second line of the '.pub' file, 56 characters that begin with RW")
-need({ 'ntp_servers' }, each('^%S+$'), true, 'have at least one server: the first one is told to clients')
+need({ 'ntp_servers' }, each('^%S+$'), true, 'have at least one server: the node has to know the time')
+
+-- What dnsmasq would not start with must not get into an image.
+local function is_ip4(v)
+	local octets = type(v) == 'string' and { v:match('^(%d+)%.(%d+)%.(%d+)%.(%d+)$') } or {}
+	for _, octet in ipairs(octets) do
+		if tonumber(octet) > 255 or octet ~= tostring(tonumber(octet)) then
+			return false
+		end
+	end
+	return #octets == 4
+end
+
+local function all_ip4(v)
+	local list = type(v) == 'table' and v or { v }
+	for _, e in ipairs(list) do
+		if not is_ip4(e) then
+			return false
+		end
+	end
+	return #list > 0
+end
+
+local LIST = "be an IPv4 address, such as '10.0.0.1', or a list of these"
+need({ 'parker', 'client_ntp_servers4' }, all_ip4, false, LIST)
+need({ 'parker', 'omada_controllers4' }, all_ip4, false, LIST)
+need({ 'parker', 'unifi_controller4' }, is_ip4, false, "be an IPv4 address, such as '10.0.0.1'")

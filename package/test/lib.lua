@@ -16,6 +16,11 @@ function M.check(name, ok, detail)
 end
 
 function M.equal(name, got, want)
+	if got ~= want and #tostring(got) > 1000 and #tostring(want) > 1000 then
+		M.write(M.tmp .. '/got', got)
+		M.write(M.tmp .. '/want', want)
+		return M.check(name, false, select(2, M.sh('diff -u ' .. M.tmp .. '/want ' .. M.tmp .. '/got')))
+	end
 	return M.check(name, got == want, 'got:\n' .. tostring(got) .. '\nwant:\n' .. tostring(want))
 end
 
@@ -89,6 +94,22 @@ function M.root(config, site, domain)
 			uci commit
 		]])
 		return ok, out, err
+	end
+
+	-- The same after Gluon's own scripts, as on a node.
+	function root.reconfigure()
+		local ok, out, err = root.run('lua /usr/lib/lua/gluon_own.lua && uci commit')
+		if not ok then
+			return ok, out, err
+		end
+		ok, out, err = root.upgrade()
+		root.run('rm -f /etc/config/*_gluon-old')
+		return ok, out, err
+	end
+
+	-- All of /etc/config, but for files without content: UCI needs some of those to be there.
+	function root.configuration()
+		return (select(2, root.run('cd /etc/config && for f in *; do [ ! -s $f ] || { echo "--- $f"; cat $f; }; done')))
 	end
 
 	for package, text in pairs(config or {}) do

@@ -4,7 +4,8 @@ package.path = 'package/test/?.lua;' .. package.path
 local lib = require 'lib'
 lib.tmp = arg[1]
 
-local suites = { 'lint', 'make', 'site', 'upgrade', 'migrate', 'parker', 'provider', 'hook', 'respondd' }
+local suites = { 'lint', 'make', 'site', 'upgrade', 'migrate', 'parker', 'roundtrip',
+	'provider', 'hook', 'address', 'respondd', 'net' }
 if arg[2] then
 	suites = { unpack(arg, 2) }
 end

@@ -4,7 +4,7 @@ local lib = require 'lib'
 
 local HOOK = '/etc/wguplink/hooks.d/50-parker-client'
 local UP = {
-	WGUPLINK_PROTOCOL = 'parker', WGUPLINK_EVENT = 'up',
+	WGUPLINK_PROTOCOL = 'parker', WGUPLINK_EVENT = 'up', WGUPLINK_UPLINK = 'mesh', WGUPLINK_MTU = '1375',
 	WGUPLINK_ADDRESS4 = '10.1.64.1', WGUPLINK_RANGE4 = '10.1.64.0/22',
 	WGUPLINK_ADDRESS6 = '2001:db8:1::1', WGUPLINK_RANGE6 = '2001:db8:1::/64',
 }
@@ -12,7 +12,10 @@ local NODE = {
 	network = "\nconfig interface 'client'\n\toption proto 'dhcp'\n\nconfig interface 'client6'\n\toption proto 'dhcpv6'\n" ..
 		"\nconfig interface 'gluon_bat0'\n\toption proto 'gluon_bat0'\n\toption gw_mode 'client'\n" ..
 		"\nconfig interface 'wan'\n\toption proto 'dhcp'\n",
-	dhcp = "\nconfig dnsmasq\n\toption domain 'lan'\n",
+	dhcp = "\nconfig dnsmasq\n\toption domain 'lan'\n\nconfig dhcp 'client'\n\toption interface 'client'\n" ..
+		"\tlist dhcp_option 'option:router,10.0.0.1'\n\tlist dhcp_option 'option:ntp-server,192.0.2.1'\n",
+	wguplink = "\nconfig uplink 'mesh'\n\toption protocol 'parker'\n",
+	parker = "\nconfig nodeconfig 'nodeconfig'\n",
 }
 
 local function with(changes)
@@ -30,6 +33,8 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	local function node()
 		local root = lib.root(NODE)
 		assert(lib.sh('cd ' .. root.path .. ' && ln -sf ' .. shell .. ' bin/sh && mkfifo run/events run/forever'))
+		assert(lib.sh('mkdir -p ' .. root.path .. '/lib/gluon/radvd'))
+		root.put('/lib/gluon/radvd/arguments', '#!/bin/sh\n[ ! -e /tmp/range6 ] || echo -i br-client\n')
 		root.put('/run/netifd', '{"up": true, "proto": "dhcp", "ipv4-address": []}\n')
 		lib.equal('the shell is ' .. shell, select(2, lib.sh('readlink ' .. root.path .. '/bin/sh')), shell .. '\n')
 		return root
@@ -78,14 +83,47 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	-- A new range for IPv6, and 464XLAT.
 	ok, err, calls = run(root, with({
 		WGUPLINK_EVENT = 'change', WGUPLINK_RANGE6 = '2001:db8:2::/64', WGUPLINK_ADDRESS6 = '2001:db8:2::1',
-		WGUPLINK_XLAT_RANGE6 = '2001:db8:9::/96',
+		WGUPLINK_XLAT_RANGE6 = '2001:db8:9::/96', WGUPLINK_CLIENT_MTU = '1340',
 	}))
 	lib.check(shell .. ': change', ok and err == '', err)
 	lib.equal(shell .. ': change: calls', calls,
-		'gluon-radvd stop\nnetwork reload\nnetwork done\ngluon-radvd restart\nebpf-clat stop\nebpf-clat start\n')
+		'gluon-radvd stop\nnetwork reload\nnetwork done\ndnsmasq restart\n' ..
+		'gluon-radvd restart\nebpf-clat stop\nebpf-clat start\n')
 	lib.contains(shell .. ': change: address', files(root), "option ip6addr '2001:db8:2::1/64'")
 	lib.contains(shell .. ': change: xlat', files(root), "option xlat_range6 '2001:db8:9::/96'")
 	lib.equal(shell .. ': change: range6', root.file('/tmp/range6'), '2001:db8:2::/64')
+
+	lib.contains(shell .. ': change: option 26', files(root), "list dhcp_option 'option:mtu,1312'")
+	lib.check(shell .. ': change: one of them', not files(root):find('option:mtu,1375', 1, true))
+	lib.contains(shell .. ': change: option 108', files(root), "list dhcp_option 'option:ipv6-only,0'")
+	lib.contains(shell .. ': change: entries of others', files(root), "option:router,10.0.0.1")
+	lib.equal(shell .. ': change: for radvd', root.file('/tmp/adv_mtu') .. ' ' .. root.file('/tmp/pref64'), '1340 64:ff9b::/96')
+
+	-- The same again, but a tunnel has been made anew: the translator has to be put on it.
+	local XLAT = with({ WGUPLINK_EVENT = 'change', WGUPLINK_RANGE6 = '2001:db8:2::/64', WGUPLINK_ADDRESS6 = '2001:db8:2::1',
+		WGUPLINK_XLAT_RANGE6 = '2001:db8:9::/96', WGUPLINK_CLIENT_MTU = '1340' })
+	ok, err, calls = run(root, XLAT)
+	lib.check(shell .. ': change again', ok and err == '' and calls == '', err .. calls)
+	assert(lib.sh('cd ' .. root.path .. ' && mkdir -p sys/class/net/wg_c1 && echo 7 >sys/class/net/wg_c1/ifindex'))
+	ok, err, calls = run(root, XLAT)
+	lib.check(shell .. ': a new tunnel', ok and err == '', err)
+	lib.equal(shell .. ': a new tunnel: calls', calls, 'ebpf-clat running\nebpf-clat reload\n')
+
+	-- The node has to move, and stays where it is for as long as its range is the same.
+	root.put('/etc/config/parker', "\nconfig client 'client'\n\toption address4 '10.1.64.9'\n\toption range4 '10.1.64.0/22'\n")
+	ok, err, calls = run(root, { WGUPLINK_EVENT = 'again' })
+	lib.check(shell .. ': moved', ok and err == '', err)
+	lib.equal(shell .. ': moved: calls', calls,
+		'gluon-radvd stop\nnetwork reload\nnetwork done\ndnsmasq restart\ngluon-radvd restart\n')
+	for _, want in ipairs({ "option ipaddr '10.1.64.9/22'", "option start '17'", "option limit '1007'", 'option:mtu,1312' }) do
+		lib.contains(shell .. ': moved', files(root), want)
+	end
+	root.put('/etc/config/parker', "\nconfig client 'client'\n\toption address4 '10.1.64.9'\n\toption range4 '10.9.64.0/22'\n")
+	ok, err = run(root, XLAT)
+	lib.check(shell .. ': a new range', ok and err == '', err)
+	for _, want in ipairs({ "option ipaddr '10.1.64.1/22'", "option start '2'", "option limit '1022'" }) do
+		lib.contains(shell .. ': a new range', files(root), want)
+	end
 
 	-- No tunnel any more.
 	ok, err, calls = run(root, { WGUPLINK_PROTOCOL = 'parker', WGUPLINK_EVENT = 'down' })
@@ -93,14 +131,50 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	lib.golden('hook.down', files(root))
 	lib.equal(shell .. ': down: calls', calls,
 		'ebtables-tiny -F PARKER_RADV\ngluon-radvd stop\nnetwork reload\nnetwork done\ngluon-radvd restart\nebpf-clat stop\n')
+	lib.check(shell .. ': down: nothing for radvd', not root.file('/tmp/adv_mtu') and not root.file('/tmp/pref64'))
+	ok, err, calls = run(root, { WGUPLINK_EVENT = 'again' })
+	lib.check(shell .. ': again without a tunnel', ok and err == '' and calls == '', err .. calls)
 	lib.check(shell .. ': down: no range6', not root.file('/tmp/range6') and not root.file('/tmp/addr6'))
 	ok, err, calls = run(root, { WGUPLINK_PROTOCOL = 'parker', WGUPLINK_EVENT = 'down' })
 	lib.check(shell .. ': down again', ok and err == '', err)
 	lib.equal(shell .. ': down again: calls', calls, 'ebtables-tiny -F PARKER_RADV\n')
-	-- The second time since the boot: dnsmasq knows the interface already, and its configuration has not changed.
+	-- The second time since the boot: dnsmasq knows the interface already, but there is no option 108 any more.
 	ok, err, calls = run(root, UP)
 	lib.check(shell .. ': up again', ok and err == '', err)
-	lib.check(shell .. ': up again: dnsmasq goes on', not calls:find('dnsmasq'), calls)
+	lib.contains(shell .. ': up again: dnsmasq hears of it', calls, 'dnsmasq restart')
+	lib.check(shell .. ': up again: no option 108', not files(root):find('ipv6-only', 1, true), files(root))
+	lib.contains(shell .. ': up again: option 26', files(root), 'option:mtu,1375')
+	ok, err = run(root, { WGUPLINK_PROTOCOL = 'parker', WGUPLINK_EVENT = 'down' })
+	lib.check(shell .. ': down once more', ok and err == '', err)
+	ok, err, calls = run(root, UP)
+	lib.check(shell .. ': up once more', ok and err == '' and not calls:find('dnsmasq'), err .. calls)
+
+	-- A tunnel below what IPv6 needs: nothing for radvd, which would end.
+	ok, err = run(root, with({ WGUPLINK_EVENT = 'change', WGUPLINK_CLIENT_MTU = '1279' }))
+	lib.check(shell .. ': too small', ok and err == '' and not root.file('/tmp/adv_mtu'), err)
+
+	-- A radvd of Gluon's that knows nothing of Parker rests while ours announces.
+	local stock = node()
+	os.remove(stock.path .. '/lib/gluon/radvd/arguments')
+	stock.put('/etc/init.d/wguplink-parker-radvd', '#!/bin/sh\necho "${0##*/} $*" >>/run/calls\n')
+	assert(lib.sh('chmod 755 ' .. stock.path .. '/etc/init.d/wguplink-parker-radvd'))
+	ok, err, calls = run(stock, UP)
+	lib.check(shell .. ': stock', ok and err == '', err)
+	lib.equal(shell .. ': stock: calls', calls, 'ebtables-tiny -A PARKER_RADV -j DROP\ngluon-radvd stop\n' ..
+		'wguplink-parker-radvd stop\nnetwork reload\nnetwork done\ndnsmasq restart\ngluon-radvd stop\n' ..
+		'wguplink-parker-radvd restart\n')
+	ok, err, calls = run(stock, { WGUPLINK_PROTOCOL = 'parker', WGUPLINK_EVENT = 'down' })
+	lib.check(shell .. ': stock, down', ok and err == '', err)
+	lib.contains(shell .. ': stock, down', calls, 'network done\nwguplink-parker-radvd stop\ngluon-radvd start\n')
+
+	-- The domain has been changed to one without Parker: UCI is not touched, all else goes.
+	assert(root.run('uci set wguplink.mesh.protocol=wgkex; uci commit wguplink'))
+	local other = files(root)
+	ok, err, calls = run(root, { WGUPLINK_PROTOCOL = 'parker', WGUPLINK_EVENT = 'down' })
+	lib.check(shell .. ': another domain', ok and err == '', err)
+	lib.equal(shell .. ': another domain: UCI', files(root), other)
+	lib.equal(shell .. ': another domain: calls', calls, 'ebtables-tiny -F PARKER_RADV\ngluon-radvd restart\n')
+	lib.check(shell .. ': another domain: nothing for radvd', not root.file('/tmp/range6'))
 
 	-- Somebody else's staged changes: nothing is touched, theirs stay, it says so.
 	for _, package in ipairs({ 'network', 'dhcp' }) do
@@ -133,7 +207,8 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 
 	-- What is wrong is named, and nothing is done.
 	for name, value in pairs({
-		WGUPLINK_ADDRESS4 = '', WGUPLINK_ADDRESS6 = '$(reboot)', WGUPLINK_RANGE4 = '10.1.64.0', WGUPLINK_RANGE6 = '2001:db8::/129',
+		WGUPLINK_ADDRESS4 = '', WGUPLINK_ADDRESS6 = '$(reboot)', WGUPLINK_CLIENT_MTU = '1375x',
+		WGUPLINK_XLAT_RANGE6 = "';reboot;'", WGUPLINK_RANGE4 = '10.1.64.0', WGUPLINK_RANGE6 = '2001:db8::/129',
 	}) do
 		root = node()
 		ok, err, calls = run(root, with({ [name] = value }))

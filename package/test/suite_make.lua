@@ -135,9 +135,11 @@ end
 local example = lib.read('site-example/site.conf') .. lib.read('site-example/domains/ffxx_city.conf')
 for _, key in ipairs({
 	'address_family', 'allowed_ips', 'backend', 'batman_hop_penalty', 'batman_throughput', 'broker', 'broker_ca', 'broker_pin',
-	'broker_timeout', 'config_pubkey', 'config_server', 'dns', 'domain', 'domain_seed', 'endpoint', 'iface', 'keepalive',
+	'broker_timeout', 'client_ntp_servers4',
+	'config_pubkey', 'config_server', 'dns', 'domain', 'domain_seed', 'endpoint', 'iface', 'keepalive',
 	'link_address', 'link_local', 'link_prefix', 'loadbalancing', 'location', 'mtu', 'node_name', 'ntp_grace', 'ntp_servers',
-	'peers', 'protocol', 'public_key', 'publickey', 'rebalance', 'vxlan_checksum', 'vxlan_id', 'vxlan_port', 'vxlan_seed_key',
+	'omada_controllers4', 'peers', 'protocol', 'public_key', 'publickey', 'rebalance',
+	'unifi_controller4', 'vxlan_checksum', 'vxlan_id', 'vxlan_port', 'vxlan_seed_key',
 }) do
 	lib.check('the check knows ' .. key, known[key] or (key == 'public_key' or key == 'publickey'))
 	lib.check('the example has ' .. key, example:find('%f[%w_]' .. key .. '%f[^%w_]'))

@@ -4,11 +4,8 @@ local lib = require 'lib'
 
 local A = 'QIkMRPAxJhZqMQmyAg8WKASJEVMXsMWaRhpuWZfNYmA='
 local EXAMPLE = lib.read('site-example/site.conf')
-local DOMAIN = (lib.read('site-example/domains/ffxx_city.conf'):gsub('mesh_vpn = %b{}', 'mesh_vpn = {}'))
-
--- The example with its commented lines about Parker instead of those about WireGuard.
-local SITE = EXAMPLE:gsub('wireguard = %b{}', 'parker = { mtu = 1375 }')
-	:gsub('%-%- (parker = {)\n', '%1\n'):gsub('\n\t%-%- ?(\tconfig_)', '\n%1'):gsub('\n\t%-%- },', '\n\t},')
+local site = require 'parkersite'
+local SITE, DOMAIN = site.PARKER, site.PARKER_DOMAIN
 
 local NODE = {
 	gluon = "\nconfig core 'core'\n\toption domain 'ffxx_city'\n",

@@ -93,14 +93,21 @@ do
 	assert(root.upgrade())
 	local ok, out, err = lib.sh(string.format([[
 		cd %s
-		mkfifo in out
+		mkfifo in out log
 		mkdir proc
 		%s/bin/ubus -alone %s/var/run/ubus/ubus.sock <in >out &
 		exec 3>in
-		unshare -nm sh -c 'mount -t proc proc proc && exec chroot . /usr/bin/wguplink run' 3>&- 2>agent.log &
+		unshare -nm sh -c 'mount -t proc proc proc && exec chroot . /usr/bin/wguplink run' 3>&- 2>log &
 		agent=$!
+		exec 4<log
 		read -r ready <out
 		[ "$ready" = ready ] || exit 1
+		while read -r line <&4; do # until the status is more than that it has begun
+			echo "$line" >>agent.log
+			case $line in *cause=*) break ;; esac
+		done
+		cat <&4 >>agent.log &
+		exec 4<&-
 		for request in statistics nodeinfo; do
 			env LD_LIBRARY_PATH= chroot . /bin/env LD_LIBRARY_PATH=/lib/standin \
 				/usr/bin/ask /usr/lib/respondd/gluon-mesh-vpn-wguplink.so $request || exit 1
@@ -131,3 +138,37 @@ local root = lib.root(CONFIG)
 local out
 _, out = root.run('ask /usr/lib/respondd/gluon-mesh-vpn-wguplink.so statistics')
 lib.equal('no ubusd', out, '{}\n')
+
+-- The routes by Parker's tunnels, as Linux 6.18 lists them.
+local function hex6(length, hop, metric, flags, device)
+	local zero = ('0'):rep(32)
+	return zero .. ' ' .. length .. ' ' .. zero .. ' 00 ' .. hop .. ' ' .. metric .. ' 00000001 00000000 ' .. flags ..
+		('%9s'):format(device) .. '\n'
+end
+local TUNNEL4 = 'wg_c1\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n'
+local WAN4 = 'br-wan\t00000000\t0100A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n'
+local HEAD4 = 'Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n'
+local UNREACHABLE4 = '*\t00000000\t00000000\t0201\t0\t0\t65535\t00000000\t0\t0\t0\n'
+local HOP = 'fe800000000000000000000000000002'
+local TUNNEL6 = hex6('00', HOP, '00000200', '00000003', 'wg_c1')
+local WAN6 = hex6('00', HOP, '00000200', '00000003', 'br-wan')
+local UNREACHABLE6 = hex6('00', ('0'):rep(32), '0000ffff', '00200200', 'lo')
+local function routes(four, six)
+	local box = lib.root(CONFIG)
+	assert(lib.sh('mkdir -p ' .. box.path .. '/proc/net'))
+	if four then
+		box.put('/proc/net/route', HEAD4 .. four)
+		box.put('/proc/net/ipv6_route', six)
+	end
+	local good, said, why = box.run('/usr/bin/ask /usr/lib/respondd/gluon-mesh-vpn-wguplink.so statistics')
+	lib.check('ask for routes', good, why)
+	return (said:gsub('\\/', '/'))
+end
+local BOTH = '{"gateway6":"fe80::2","gateway_nexthop":"wg_c1","gateway":"10.0.0.1"}\n'
+lib.equal('routes by a tunnel', routes(TUNNEL4 .. UNREACHABLE4, TUNNEL6 .. UNREACHABLE6), BOTH)
+lib.equal('routes beside those of others', routes(WAN4 .. TUNNEL4, WAN6 .. TUNNEL6), BOTH)
+lib.equal('IPv6 alone', routes(UNREACHABLE4, TUNNEL6), '{"gateway6":"fe80::2","gateway_nexthop":"wg_c1"}\n')
+lib.equal('IPv4 alone is not told', routes(TUNNEL4, UNREACHABLE6), '{}\n')
+lib.equal('no tunnel', routes(WAN4, WAN6), '{}\n')
+lib.equal('not a default route', routes(TUNNEL4, hex6('40', HOP, '00000200', '00000003', 'wg_c1')), '{}\n')
+lib.equal('no such files', routes(), '{}\n')

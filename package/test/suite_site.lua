@@ -183,6 +183,12 @@ good('several Parker servers', PARKER, function(site)
 	parker(site)
 	site.parker.config_server = { 'config.example.org', 'http://b.example.org/api/v3/config' }
 end)
+good('Parker, with time servers and controllers', PARKER, function(site)
+	parker(site)
+	site.parker.client_ntp_servers4 = { '10.0.0.1', '192.0.2.255' }
+	site.parker.unifi_controller4 = '10.0.0.2'
+	site.parker.omada_controllers4 = '10.0.0.3'
+end)
 good('a domain with WireGuard beside one with Parker', PARKER, function() end)
 
 -- Keys that have to be there.
@@ -241,6 +247,21 @@ bad('ntp_servers', function(_, site)
 	parker(site)
 	site.ntp_servers = {}
 end, PARKER)
+
+for key, values in pairs({
+	client_ntp_servers4 = {
+		'ntp.example.org', '2001:db8::1', '1.2.3', '1.2.3.4.5', '1.2.3.256', '01.2.3.4', '', 7, {}, { '1.2.3.4', 'x' },
+	},
+	omada_controllers4 = { 'omada', '300.1.1.1', { '10.0.0.1 ' }, true },
+	unifi_controller4 = { 'unifi', '10.0.0.1,10.0.0.2', { '10.0.0.1' }, '1.2.3.4 ' },
+}) do
+	for _, value in ipairs(values) do
+		bad('parker.' .. key, function(_, site)
+			parker(site)
+			site.parker[key] = value
+		end, PARKER)
+	end
+end
 
 -- Values that are wrong.
 for key, values in pairs({

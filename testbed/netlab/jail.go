@@ -4,30 +4,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"strconv"
 
-	"golang.org/x/sys/unix"
+	"wguplink/testbed/jail"
 )
 
-// Jail is what a program may do that procd starts in a jail with nothing but a name and capabilities: user 0, one group, no
-// supplementary groups, no new privileges, and a few capabilities in every set. Such a root is an ordinary user to files of
-// others, and cannot change owners, signal others or mount.
-//
-// It stands in for ujail. It was held against ujail of openwrt/procd at 42d393765450 (December 2024, OpenWrt 24.10) and at
-// 2c1834abae17 (August 2026): testdata/ujail-status is what both give a process, and TestJail compares. The newer one has its
-// child killed when it is killed itself (PR_SET_PDEATHSIG); the older one leaves it behind.
-//
-// One thing differs: the lab has no CAP_SYS_TIME to give away, so that no program sets the machine's clock. Setting the
-// clock is the business of the program's vclock.Clock, and succeeds there.
-type Jail struct {
-	GID          int
-	Capabilities []int // numbers as in linux/capability.h
-}
+// Jail is what a program of a host may do at most. One thing differs from a router: the lab has no CAP_SYS_TIME to give away, so
+// that no program sets the machine's clock. Setting the clock is the business of the program's vclock.Clock, and succeeds there.
+type Jail = jail.Jail
 
 // jailEnv hands the jail to the launcher. It never reaches a program of the lab.
 const jailEnv = "NETLAB_JAIL"
 
-func (j *Jail) env() string {
+func envOf(j *Jail) string {
 	b, err := json.Marshal(j)
 	if err != nil {
 		panic(err) // numbers only
@@ -46,76 +34,8 @@ func enterJail() error {
 	if err := json.Unmarshal([]byte(text), &j); err != nil {
 		return fmt.Errorf("jail: %w", err)
 	}
-	if err := j.enter(); err != nil {
+	if err := j.Enter(); err != nil {
 		return fmt.Errorf("jail: %w", err)
 	}
 	return nil
-}
-
-// enter makes raw system calls: package syscall would change the launcher's other threads, which end in a moment.
-func (j *Jail) enter() error {
-	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0); errno != 0 {
-		return fmt.Errorf("no supplementary groups: %w", errno)
-	}
-	gid := uintptr(j.GID)
-	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, gid, gid, gid); errno != 0 {
-		return fmt.Errorf("group %d: %w", j.GID, errno)
-	}
-	last, err := lastCapability()
-	if err != nil {
-		return err
-	}
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var have, want [2]unix.CapUserData
-	if err := unix.Capget(&header, &have[0]); err != nil {
-		return fmt.Errorf("read capabilities: %w", err)
-	}
-	wanted := map[int]bool{}
-	for _, c := range j.Capabilities {
-		wanted[c] = true
-		word, bit := c/32, uint32(1)<<(c%32)
-		if c > last || have[word].Permitted&bit == 0 {
-			continue // the lab itself does not have it
-		}
-		want[word].Effective |= bit
-		want[word].Permitted |= bit
-		want[word].Inheritable |= bit
-	}
-	// The bounding set first: it needs CAP_SETPCAP.
-	for c := 0; c <= last; c++ {
-		if wanted[c] {
-			continue
-		}
-		if err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0); err != nil {
-			return fmt.Errorf("drop capability %d from the bounding set: %w", c, err)
-		}
-	}
-	if err := unix.Capset(&header, &want[0]); err != nil {
-		return fmt.Errorf("set capabilities: %w", err)
-	}
-	for c := range wanted {
-		if want[c/32].Permitted&(1<<(c%32)) == 0 {
-			continue
-		}
-		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, uintptr(c), 0, 0); err != nil {
-			return fmt.Errorf("raise ambient capability %d: %w", c, err)
-		}
-	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("no new privileges: %w", err)
-	}
-	return nil
-}
-
-// lastCapability asks the kernel for the highest capability that it knows.
-func lastCapability() (int, error) {
-	b, err := os.ReadFile("/proc/sys/kernel/cap_last_cap")
-	if err != nil {
-		return 0, err
-	}
-	n := len(b)
-	for n > 0 && b[n-1] == '\n' {
-		n--
-	}
-	return strconv.Atoi(string(b[:n]))
 }

@@ -115,7 +115,7 @@ func (h *Host) start(c Command) (*Process, error) {
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
 	if c.Jail != nil {
-		cmd.Env = append(cmd.Env, c.Jail.env())
+		cmd.Env = append(cmd.Env, envOf(c.Jail))
 	}
 	if err := h.Inside(cmd.Start); err != nil {
 		out.finish()

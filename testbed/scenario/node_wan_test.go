@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
+
 	"wguplink/testbed/dnsd"
 	"wguplink/testbed/netlab"
 	"wguplink/testbed/world"
@@ -141,22 +143,31 @@ func TestWANLate(t *testing.T) {
 	s.reply(l2, came)
 }
 
-// The way out is the table that the mark selects, whatever the main table says.
+// The way out is by the table that the mark selects; the main table leads into the mesh, which our own tunnel carries.
 func TestWANByMark(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, world.Options{NoRoute: true}, brokerOnly)
-	nodeBridge(s, "br-client")
-	s.must(s.Node.Addr("br-client", netip.MustParsePrefix("10.99.0.1/24")))
-	for _, dst := range []string{"0.0.0.0/0", "::/0"} {
-		s.must(s.Node.Route(netlab.Route{Dst: netip.MustParsePrefix(dst), Dev: "br-client"}))
-	}
 	s.must(s.Node.Rule(1, 1))
 	l2 := s.frames()
 	s.start()
-	st := nodeAwait(s, "no_wan", func(st status) bool { return st.Cause == "no_wan" })
-	if !strings.Contains(st.Reason, "table 1 ") {
-		t.Errorf("reason %q", st.Reason)
+	nodeAwait(s, "no_wan", func(st status) bool { return st.Cause == "no_wan" })
+	// As on Gluon: the clients' bridge has the mesh as a port, and the main table its default route.
+	nodeBridge(s, "br-client")
+	s.must(s.Node.Addr("br-client", netip.MustParsePrefix("10.99.0.1/24")))
+	bridge, err := s.Node.Netlink().LinkByName("br-client")
+	s.must(err)
+	vxlan, err := s.Node.Netlink().LinkByName("mesh-vpn")
+	s.must(err)
+	// A macvlan in the place of batman-adv: what it does not take goes on to the VXLAN itself.
+	s.must(s.Node.Netlink().LinkAdd(&netlink.Macvlan{Mode: netlink.MACVLAN_MODE_PRIVATE,
+		LinkAttrs: netlink.LinkAttrs{Name: "bat0", ParentIndex: vxlan.Attrs().Index, MasterIndex: bridge.Attrs().Index}}))
+	s.must(s.Node.LinkUp("bat0"))
+	for _, dst := range []string{"0.0.0.0/0", "::/0"} {
+		s.must(s.Node.Route(netlab.Route{Dst: netip.MustParsePrefix(dst), Dev: "br-client"}))
 	}
+	nodeAwait(s, "no_wan by the mesh", func(st status) bool {
+		return st.Cause == "no_wan" && strings.Contains(st.Reason, "our own mesh, by br-client")
+	})
 	out := []netlab.Route{{Via: world.RouterV4.Addr(), Table: 1}, {Via: world.RouterV6.Addr(), Table: 1}}
 	for range 2 {
 		asked := s.Broker.Counts().V2

@@ -10,12 +10,12 @@ import (
 )
 
 var (
-	killed     = Metric{Name: "gateway killed to Ethernet reply", Unit: "s", Target: 10}
-	blackholed = Metric{Name: "gateway unreachable to Ethernet reply", Unit: "s", Target: 10}
+	killed     = Metric{Name: "gateway killed to Ethernet reply", Unit: "s", Target: 4}
+	blackholed = Metric{Name: "gateway unreachable to Ethernet reply", Unit: "s", Target: 4}
 	keyLost    = Metric{Name: "key lost at one gateway to Ethernet reply", Unit: "s", Target: 10}
 	keysLost   = Metric{Name: "key lost at all gateways to Ethernet reply", Unit: "s", Target: 10}
 	onlyKilled = Metric{Name: "only known gateway killed, broker slow, to Ethernet reply", Unit: "s", Target: 15}
-	rebooted   = Metric{Name: "gateway down to Ethernet reply", Unit: "s", Target: 10}
+	rebooted   = Metric{Name: "gateway down to Ethernet reply", Unit: "s", Target: 4}
 )
 
 // death does something to the gateway in use, after which another has to answer.

@@ -63,6 +63,12 @@ var scenarios = []scenario{
 		{name: "upload", lasts: lossyTime + 20*time.Second, limit: lossyTime + 3*minute,
 			metrics: []Metric{uploadSwitches}, run: busyLossyUpload},
 	}},
+	{name: "jittery-line", most: 2, parts: []part{
+		{name: "busy", lasts: jitterTime + 20*time.Second, limit: jitterTime + 2*minute,
+			metrics: []Metric{jitterSwitches}, run: jitteryBusy},
+		{name: "idle", lasts: jitterTime + 20*time.Second, limit: jitterTime + 2*minute,
+			metrics: []Metric{jitterIdleSwitches}, run: jitteryIdle},
+	}},
 	{name: "clock-jump", most: 3, parts: []part{
 		{name: "+1 h", lasts: jumpTime + rest, limit: jumpTime + minute,
 			metrics: []Metric{jumpForward, jumpForwardSwitches}, run: clockForward},

@@ -19,8 +19,8 @@ import (
 )
 
 var (
-	idlePackets = Metric{Name: "packets sent by the WAN a minute, idle", Target: 30, AtMost: true}
-	idleProbes  = Metric{Name: "probes a minute, idle", Target: 20, AtMost: true}
+	idlePackets = Metric{Name: "packets sent by the WAN a minute, idle", Target: 45, AtMost: true}
+	idleProbes  = Metric{Name: "probes a minute, idle", Target: 30, AtMost: true}
 	idleWakeups = Metric{Name: "wake-ups of the agent's threads a minute, idle", Target: threadWakeups, AtMost: true}
 	busyProbes  = Metric{Name: "probes a minute, busy", AtMost: true}
 	busyWakeups = Metric{Name: "wake-ups of the agent's threads a minute, busy", Target: threadWakeups, AtMost: true}
@@ -28,8 +28,8 @@ var (
 
 const (
 	restTime = time.Minute
-	// threadWakeups is far below what a loop that polls would need. The agent itself wakes up 40 times a minute to look at
-	// WireGuard, and twice for each probe; each time Go's runtime has threads of its own go to sleep a dozen times.
+	// threadWakeups is far below what a loop that polls would need. The agent itself wakes up 60 times a minute at most to look at
+	// WireGuard, and once for each answer; each time Go's runtime has threads of its own go to sleep a dozen times.
 	threadWakeups = 1500
 	// settle is how long after its start a kernel still solicits routers and reports its multicast groups.
 	settle = 20 * time.Second

@@ -16,7 +16,7 @@ import (
 func TestNames(t *testing.T) {
 	want := []string{
 		"start-all-alive", "start-3-of-4-dead", "kill-gateway", "blackhole-gateway", "gateway-loses-key", "gateway-reboot",
-		"wan-down-60s", "wan-address-change", "nat-mapping-lost", "ipv6-route-dead", "busy-lossy-line", "clock-jump",
+		"wan-down-60s", "wan-address-change", "nat-mapping-lost", "ipv6-route-dead", "busy-lossy-line", "jittery-line", "clock-jump",
 		"link-deleted", "broker-down",
 	}
 	if got := Names(); !slices.Equal(got[:len(want)], want) {

@@ -3,7 +3,8 @@
  * What respondd tells of the mesh VPN: the state of the agent, asked over ubus, in the shape that Gluon's status page and
  * Yanic read.
  *
- *   statistics  mesh_vpn {groups {UPLINK {peers {GATEWAY {established: SECONDS} | null}}}, gateway, backend, state, reason}
+ *   statistics  mesh_vpn {groups {UPLINK {peers {GATEWAY {established: SECONDS} | null}}}, gateway, backend, state, reason};
+ *               gateway, gateway6, gateway_nexthop, where a Parker tunnel has the default route: maps draw a line to it
  *   nodeinfo    software.wireguard {version, enabled, public_key}
  *
  * A gateway that is not in use is null, as with fastd: the status page takes an empty object for a connection.
@@ -11,6 +12,7 @@
 
 #include <respondd.h>
 
+#include <arpa/inet.h>
 #include <json-c/json.h>
 #include <libubox/blobmsg.h>
 #include <libubus.h>
@@ -186,6 +188,61 @@ static void statistics_handler(struct ubus_request *req, int type, struct blob_a
 		add_text(st->mesh_vpn, same[i], text(speaker, same[i]));
 }
 
+/* The names of Parker's tunnels begin with this. */
+#define TUNNEL "wg_c"
+
+static bool is_tunnel(const char *device) {
+	return !strncmp(device, TUNNEL, strlen(TUNNEL));
+}
+
+/* Adds the next hop of the IPv4 default route of the main table, if it leads into a tunnel. */
+static void add_gateway4(struct json_object *to) {
+	char line[256], device[17], text[INET_ADDRSTRLEN];
+	unsigned int destination, gateway, mask;
+	FILE *f = fopen("/proc/net/route", "r");
+
+	if (!f)
+		return;
+	/* Addresses are written as the machine's own numbers, that is with their bytes in memory as on the line. */
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%16s %x %x %*x %*d %*d %*d %x", device, &destination, &gateway, &mask) != 4)
+			continue;
+		if (destination || mask || !gateway || !is_tunnel(device))
+			continue;
+		uint32_t address = gateway;
+		add_text(to, "gateway", inet_ntop(AF_INET, &address, text, sizeof(text)));
+		break;
+	}
+	fclose(f);
+}
+
+/* Adds next hop and device of the IPv6 default route, if it leads into a tunnel. Returns whether it does. */
+static bool add_gateway6(struct json_object *to) {
+	char line[256], destination[33], hop[33], device[17], text[INET6_ADDRSTRLEN];
+	unsigned int length, flags;
+	bool found = false;
+	FILE *f = fopen("/proc/net/ipv6_route", "r");
+
+	if (!f)
+		return false;
+	while (!found && fgets(line, sizeof(line), f)) {
+		struct in6_addr address;
+
+		if (sscanf(line, "%32s %x %*s %*s %32s %*s %*s %*s %x %16s", destination, &length, hop, &flags, device) != 5)
+			continue;
+		/* RTF_UP and RTF_GATEWAY; unreachable routes have neither. */
+		if (length || strspn(destination, "0") != 32 || (flags & 3) != 3 || strlen(hop) != 32 || !is_tunnel(device))
+			continue;
+		for (size_t i = 0; i < sizeof(address.s6_addr); i++)
+			sscanf(hop + 2 * i, "%2hhx", &address.s6_addr[i]);
+		add_text(to, "gateway6", inet_ntop(AF_INET6, &address, text, sizeof(text)));
+		add_text(to, "gateway_nexthop", device);
+		found = true;
+	}
+	fclose(f);
+	return found;
+}
+
 static struct json_object *respondd_provider_statistics(void) {
 	struct json_object *ret = json_object_new_object();
 	struct statistics st = {0};
@@ -198,6 +255,8 @@ static struct json_object *respondd_provider_statistics(void) {
 		uci_free_context(ctx);
 	if (st.mesh_vpn)
 		json_object_object_add(ret, "mesh_vpn", st.mesh_vpn);
+	if (add_gateway6(ret))
+		add_gateway4(ret);
 	return ret;
 }
 

@@ -1,6 +1,6 @@
 builder Gluon
 name gluon-mesh-vpn-parker-wguplink VERSION BSD-2-Clause
 title Parker node, run by wguplink
-depends +gluon-mesh-vpn-wguplink +gluon-radv-filterd +gluon-ebtables-filter-ra-dhcp +jsonfilter
-conflicts ffbs-mesh-vpn-parker
-provides ffbs-parker-nodeconfig
+depends +gluon-mesh-vpn-wguplink +gluon-radv-filterd +gluon-ebtables-filter-ra-dhcp +jsonfilter +micrond +uradvd
+conflicts ffbs-mesh-vpn-parker ffbs-parker-nextnode ffbs-parker-respondd
+provides ffbs-parker-nodeconfig ffbs-parker-nextnode ffbs-parker-respondd

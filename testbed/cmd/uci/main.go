@@ -18,7 +18,7 @@ import (
 )
 
 const usage = `usage: uci [-q] [-c DIR] [-P DIR] [-t DIR] COMMAND
-  get P.S[.O]   set P.S[.O]=V...   add_list P.S.O=V   delete P.S[.O]   show P   export P   changes [P]   commit [P]   revert P
+  get P.S[.O]   set P.S[.O]=V...   add_list P.S.O=V   del_list P.S.O=V   delete P.S[.O]   show P   export P   changes [P]   commit [P]   revert P
 `
 
 // tool is one call of the program.
@@ -52,7 +52,7 @@ func main() {
 
 func (t tool) run(command string, args []string) error {
 	switch command {
-	case "get", "delete", "show", "export", "revert", "add_list":
+	case "get", "delete", "show", "export", "revert", "add_list", "del_list":
 		if len(args) != 1 {
 			return fmt.Errorf("%s wants one argument", command)
 		}
@@ -60,9 +60,10 @@ func (t tool) run(command string, args []string) error {
 	switch command {
 	case "get":
 		return t.get(args[0])
-	case "set", "add_list":
+	case "set", "add_list", "del_list":
+		mark := map[string]string{"add_list": "|", "del_list": "~"}[command]
 		for _, a := range args {
-			if err := t.set(a, command == "add_list"); err != nil {
+			if err := t.set(a, mark); err != nil {
 				return err
 			}
 		}
@@ -126,8 +127,8 @@ func (t tool) get(ref string) error {
 	return nil
 }
 
-// set stages P.S=type or P.S.O=value.
-func (t tool) set(assignment string, list bool) error {
+// set stages P.S=type or P.S.O=value; mark is that of the line that adds the value to a list, or takes it from one.
+func (t tool) set(assignment, mark string) error {
 	ref, value, ok := strings.Cut(assignment, "=")
 	if !ok {
 		return fmt.Errorf("%q: want %s=value", assignment, assignment)
@@ -142,10 +143,6 @@ func (t tool) set(assignment string, list bool) error {
 	}
 	if _, ok := tree.SectionType(p, s); !ok && o != "" {
 		return fmt.Errorf("%s: no section %s", ref, s)
-	}
-	mark := ""
-	if list {
-		mark = "|"
 	}
 	return t.stage(p, mark+ref+"="+quote(value)+"\n")
 }

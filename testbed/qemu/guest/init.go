@@ -65,7 +65,7 @@ func Init() error {
 	}
 	m := &machine{c: c}
 	if c.Agent != "" {
-		m.agent = newService(console, c.Agent, "run")
+		m.agent = newAgent(console, c.Agent)
 	}
 	if err := talk.Serve(console, console, m.handle); err != nil {
 		return err

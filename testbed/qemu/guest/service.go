@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,10 +17,12 @@ import (
 // born is when the first process began.
 var born = time.Now()
 
-// service runs one program and starts it again when it ends, as procd does. What it says goes to the console.
+// service runs one program and starts it again when it ends, as procd does. What it says goes to the console. down is run after a
+// stop, as by the program's start script; it takes away what the program has left.
 type service struct {
-	argv []string
-	out  io.Writer
+	argv, down []string
+	jailed     bool // argv has the rights that ujail leaves it
+	out        io.Writer
 
 	mu      sync.Mutex
 	cmd     *exec.Cmd
@@ -29,8 +32,12 @@ type service struct {
 	changed chan struct{} // closed, and made anew, with each start
 }
 
-func newService(out io.Writer, argv ...string) *service {
-	return &service{argv: argv, out: out, changed: make(chan struct{})}
+// newAgent makes the agent's service, as the start script has procd make it where there is ujail.
+func newAgent(out io.Writer, program string) *service {
+	return &service{
+		argv: []string{program, "run", "--group", AgentGroup}, down: []string{program, "down"}, jailed: true, out: out,
+		changed: make(chan struct{}),
+	}
 }
 
 // Start starts the program, if it does not run.
@@ -46,6 +53,9 @@ func (s *service) Start() error {
 
 func (s *service) start() error {
 	cmd := exec.Command(s.argv[0], s.argv[1:]...)
+	if s.jailed {
+		cmd = &exec.Cmd{Path: "/proc/self/exe", Args: append([]string{JailedName}, s.argv...)}
+	}
 	// A child of the program may hold its output open for longer than it lives.
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -88,19 +98,21 @@ func (s *service) say(r io.ReadCloser) {
 	}
 }
 
-// Stop ends the program by SIGTERM and returns when it has ended.
+// Stop ends the program by SIGTERM, waits until it has ended, and takes away what it has left.
 func (s *service) Stop() error {
 	s.mu.Lock()
 	s.wanted = false
 	cmd, ended := s.cmd, s.ended
 	s.mu.Unlock()
-	if cmd == nil {
-		return nil
+	if cmd != nil {
+		if err := cmd.Process.Signal(unix.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			return err
+		}
+		<-ended
 	}
-	if err := cmd.Process.Signal(unix.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
+	if out, err := exec.Command(s.down[0], s.down[1:]...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", strings.Join(s.down, " "), err, out)
 	}
-	<-ended
 	return nil
 }
 

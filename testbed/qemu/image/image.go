@@ -91,7 +91,8 @@ func (i Initrd) write(a *cpio.Writer) error {
 	// The first process has no other console to complain on than the kernel's node.
 	err = errors.Join(a.Char("/dev/console", 0o600, 5, 1), a.File(guest.ConfigFile, 0o644, config), add("/init", i.Init),
 		a.Dir("/etc/config"), a.Dir("/srv"),
-		a.File("/etc/passwd", 0o644, []byte("root:x:0:0:root:/tmp:/bin/sh\n")), a.File("/etc/group", 0o644, []byte("root:x:0:\n")))
+		a.File("/etc/passwd", 0o644, []byte("root:x:0:0:root:/tmp:/bin/sh\n")),
+		a.File("/etc/group", 0o644, fmt.Appendf(nil, "root:x:0:\n%s:x:%d:\n", guest.AgentGroup, guest.AgentGID)))
 	if err != nil {
 		return err
 	}

@@ -107,7 +107,7 @@ func (n *Image) Stop(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		line = fmt.Sprintf("rm -f /tmp/wguplink.on; kill %d", pid)
+		line = fmt.Sprintf("rm -f /tmp/wguplink.on; kill %d; /usr/bin/wguplink down", pid)
 	}
 	_, err := n.sh.must(ctx, line)
 	return err

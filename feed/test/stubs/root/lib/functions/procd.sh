@@ -8,6 +8,6 @@ _record() {
 }
 
 for _name in open_service close_service open_instance close_instance set_param append_param add_jail add_jail_mount \
-	add_reload_trigger add_interface_trigger add_raw_trigger; do
+	add_reload_trigger add_interface_trigger add_raw_trigger kill; do
 	eval "procd_$_name() { _record procd_$_name \"\$@\"; }"
 done

@@ -206,8 +206,36 @@ local function mend(uci)
 	end
 end
 
--- Brings an uplink and its gateways to UCI: options by their names in docs/configuration.md, with values as in site.conf.
--- enabled and the limits are not among them: they are gluon.mesh_vpn's, and written by enable and set_limit.
+-- Puts the options of the uplink in order: those of the site by their names, then all others as they come. Their order
+-- means nothing to the agent, but a node whose domain goes to another protocol and back has the file that it had. Only
+-- the command uci tells the order.
+local function tidy(uci, wanted)
+	local order, rest, seen = sorted(wanted), {}, {}
+	for line in util.exec('uci -q show wguplink'):gmatch('[^\n]+') do
+		local option = line:match('^wguplink%.' .. M.uplink .. '%.([%w_]+)=')
+		if option then
+			table.insert(seen, option)
+			if wanted[option] == nil then
+				table.insert(rest, option)
+			end
+		end
+	end
+	for _, option in ipairs(rest) do
+		table.insert(order, option)
+	end
+	local is = uci:get_all('wguplink', M.uplink)
+	if table.concat(order, ' ') == table.concat(seen, ' ') or #order ~= #seen then
+		return
+	end
+	for _, option in ipairs(order) do
+		uci:delete('wguplink', M.uplink, option)
+		uci:set('wguplink', M.uplink, option, is[option])
+	end
+	uci:save('wguplink')
+end
+
+-- Brings an uplink and its gateways to UCI: options by their names in docs/configuration.md, with values as in
+-- site.conf. enabled and the limits are not among them: they are gluon.mesh_vpn's, and written by enable and set_limit.
 function M.write(uplink, gateways)
 	local uci = simple_uci.cursor()
 	mend(uci)
@@ -256,6 +284,7 @@ function M.write(uplink, gateways)
 
 	uci:save('wguplink')
 	uci:save(M.record)
+	tidy(uci, plain(uplink))
 end
 
 -- Gateways that a user had marked with "preserve" for the earlier package become ones of our own.
@@ -298,8 +327,8 @@ function M.wanted()
 	return M.truth(simple_uci.cursor():get('gluon', 'mesh_vpn', 'enabled'))
 end
 
--- Makes gluon.mesh_vpn what Gluon's core expects. Where it is not there yet, the earlier packages' own switches are read,
--- and other spellings of yes are put right: an update must not take a node offline.
+-- Makes gluon.mesh_vpn what Gluon's core expects. Where it is not there yet, the earlier packages' own switches are
+-- read, and other spellings of yes are put right: an update must not take a node offline.
 function M.mend_switch(site)
 	local uci = simple_uci.cursor()
 	local switch = uci:get('gluon', 'mesh_vpn', 'enabled')
@@ -324,12 +353,13 @@ end
 
 -- Private keys
 
--- Places that no program but this one will see: Gluon makes /etc/config/network anew with each update, before our scripts.
+-- Places that no program but this one will see: Gluon makes /etc/config/network anew with each update, before our
+-- scripts.
 local GOES = { ['network_gluon-old'] = true, network = true }
 
--- Looks for a private key in places "package.section.option", in their order. Returns a key to store, when the first that
--- is found is in a place that goes away, or was handed in; and the places that the agent may look at itself. One with
--- something that is no key is left out: the agent would stop there.
+-- Looks for a private key in places "package.section.option", in their order. Returns a key to store, when the first
+-- that is found is in a place that goes away, or was handed in; and the places that the agent may look at itself. One
+-- with something that is no key is left out: the agent would stop there.
 function M.find_key(places, from_file)
 	local uci = simple_uci.cursor()
 	local list, found, key = {}, false, nil
