@@ -17,6 +17,8 @@
 #   make test-cross  the unit tests for mips, mipsel, arm and arm64: make test-cross [ARCH=mips,arm]
 #   make size     what they take in flash, with all that their packages install, and with two versions of Go; the packages that
 #                 take the most; fails when over budget
+#   make release  a release in build/release, built twice and compared: make release VERSION=0.1.0 [KEY=secret key of signify's]
+#   make vulnerabilities  compare the programs of make cross with the list of known vulnerabilities
 #   make packages install what is needed, then check the OpenWrt and Gluon packages (as root)
 #   make clean    remove all of it
 
@@ -27,7 +29,7 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 export CGO_ENABLED := 0
 BUILD = go build -trimpath -buildvcs=false -ldflags "-s -w $$(scripts/version)"
 
-.PHONY: help check build labtool gateway qemutool test test-unit test-lab demo lab figures setup setup-lab setup-demo lint cross size packages qemu qemu-image test-cross test-cross-user test-cross-vm clean
+.PHONY: help check build labtool gateway qemutool test test-unit test-lab demo lab figures setup setup-lab setup-demo lint cross size packages release release-check vulnerabilities qemu qemu-image test-cross test-cross-user test-cross-vm clean
 
 # -v names each package as it is compiled: the first time on a small machine is minutes.
 build:
@@ -133,6 +135,18 @@ size: cross
 	scripts/cross -n
 	scripts/trees
 	scripts/size
+
+VERSION ?=
+KEY ?=
+release: setup
+	scripts/release $(if $(KEY),-k "$(KEY)") "$(VERSION)"
+
+# Signed with a throw-away key, one program only, from a clone.
+release-check: setup
+	scripts/release-check
+
+vulnerabilities: cross
+	scripts/vulnerabilities
 
 packages: setup
 	$(MAKE) cross

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -76,7 +77,8 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"wgpeerselector", "--version"}, exitOK, "wgpeerselector: wguplink", ""},
 		{[]string{"wgpeerselector"}, exitUsage, "", "wgpeerselector --help"},
 		{[]string{"wgpeerselector", "-i", "wg_mesh", "--run"}, exitUsage, "", "--run"},
-		{[]string{"version"}, exitOK, "wguplink unknown (", ""},
+		{[]string{"version"}, exitOK, "wguplink unknown (variant " + variant() + ", commit unknown, " + runtime.Version() + ")\n", ""},
+		{[]string{"--version"}, exitOK, "wguplink unknown (variant ", ""},
 		{append([]string{"config", "check"}, flags...), exitOK, "1 uplinks, no problem", ""},
 		{append([]string{"key", "show"}, flags...), exitFailed, "", "has no key yet"},
 		{append([]string{"key", "show", "other"}, flags...), exitFailed, "", `no uplink "other"`},

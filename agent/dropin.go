@@ -29,7 +29,7 @@ func runDropIn(args []string, stdout, stderr io.Writer) int {
 		io.WriteString(stdout, wgpeerselector.Usage)
 		return exitOK
 	case a.Version:
-		fmt.Fprintf(stdout, "wgpeerselector: wguplink %s (%s)\n", version, variant())
+		fmt.Fprintln(stdout, "wgpeerselector: "+versionLine())
 		return exitOK
 	}
 	if a.Group != "" { // before there is any socket

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"time"
@@ -17,9 +18,10 @@ import (
 	"wguplink/agent/wgpeerselector"
 )
 
-// Set by the build: -ldflags "-X main.version=… -X main.buildDate=<unix seconds>".
+// Set by the build: -ldflags "-X main.version=… -X main.commit=… -X main.buildDate=<unix seconds>".
 var (
 	version   = "unknown"
+	commit    = "unknown"
 	buildDate = ""
 )
 
@@ -50,7 +52,7 @@ Usage:
   wguplink locations [UPLINK]  print what the broker allows as option location
   wguplink wireguard-go IF     userspace WireGuard for one interface (started by the agent itself)
   wguplink wgpeerselector …    the drop-in for Gluon's wgpeerselector, also by that name; see its --help
-  wguplink version             print version and variant
+  wguplink version             print version, variant, commit and Go; also --version
 
 Options, after the command:
   --config DIR    UCI files (default /etc/config)
@@ -135,8 +137,8 @@ func command(args []string, stdout, stderr io.Writer) int {
 			return exitUsage
 		}
 		most, run = 1, func() int { return userspace.Main(rest[0], userspace.Options{}) }
-	case "version":
-		run = func() int { fmt.Fprintf(stdout, "wguplink %s (%s)\n", version, variant()); return exitOK }
+	case "version", "--version":
+		run = func() int { fmt.Fprintln(stdout, versionLine()); return exitOK }
 	case "":
 		io.WriteString(stderr, usage)
 		return exitUsage
@@ -155,15 +157,22 @@ func command(args []string, stdout, stderr io.Writer) int {
 	return run()
 }
 
+// versionLine is one line, for people and for checks of packages: the version is its second word.
+func versionLine() string {
+	return fmt.Sprintf("wguplink %s (variant %s, commit %s, %s)", version, variant(), commit, runtime.Version())
+}
+
+// variant is the name of the set of build tags, as in README.md.
 func variant() string {
-	v := "with brokers"
-	if newRegistrar == nil {
-		v = "nobroker"
+	switch {
+	case newRegistrar == nil && userspace.Supported:
+		return "nobroker, userspace"
+	case newRegistrar == nil:
+		return "nobroker"
+	case userspace.Supported:
+		return "userspace"
 	}
-	if userspace.Supported {
-		v += ", userspace WireGuard"
-	}
-	return v
+	return "default"
 }
 
 // built is the program's build date; the zero Time when the build did not set it.

@@ -31,7 +31,11 @@ for _, name in ipairs(packages) do
 end
 lib.write(lib.tmp .. '/package/gluon.mk', 'include $(INCLUDE_DIR)/package.mk\nBuildPackageGluon=$(call BuildX,$(1),Gluon)\n')
 for _, name in ipairs(packages) do
-	lib.golden(name .. '.make', evaluate(name))
+	-- The version is that of the program's package, and changes with each commit.
+	local out = evaluate(name)
+	local _, version = lib.sh('scripts/version --package')
+	lib.contains(name .. ': has the version of the feed', out, 'name ' .. name .. ' ' .. version:match('^%S+') .. ' ')
+	lib.golden(name .. '.make', (out:gsub('^(.-\nname %S+ )%S+', '%1VERSION')))
 end
 
 -- What is installed, and with what mode.

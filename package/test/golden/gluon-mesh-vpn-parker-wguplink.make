@@ -1,5 +1,5 @@
 builder Gluon
-name gluon-mesh-vpn-parker-wguplink 1 BSD-2-Clause
+name gluon-mesh-vpn-parker-wguplink VERSION BSD-2-Clause
 title Parker node, run by wguplink
 depends +gluon-mesh-vpn-wguplink +gluon-radv-filterd +gluon-ebtables-filter-ra-dhcp +jsonfilter +micrond +uradvd
 conflicts ffbs-mesh-vpn-parker ffbs-parker-nextnode ffbs-parker-respondd

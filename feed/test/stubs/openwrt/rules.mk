@@ -6,6 +6,8 @@ BUILD_DIR?=$(error BUILD_DIR is not set)
 ARCH?=x86_64
 SOURCE_DATE_EPOCH?=1700000000
 
+qstrip=$(strip $(subst ",,$(1)))
+
 CP:=cp -fpR
 LN:=ln -sf
 INSTALL_BIN:=install -m0755
