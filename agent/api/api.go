@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"wguplink/agent/status"
 	"wguplink/agent/ubus"
@@ -31,29 +32,41 @@ type Agent interface {
 	Reload(ctx context.Context) error
 }
 
+// callTime bounds a call. The ubus tool gives up after 30 s, without a word of ours.
+const callTime = 20 * time.Second
+
+var (
+	errUndecided = fmt.Errorf("no gateway has answered within %v; the wish is dropped, see wguplink status", callTime)
+	errNotTaken  = fmt.Errorf("the agent was busy for %v; call again", callTime)
+)
+
 // Object is the object wguplink.
 //
 //	status     {}                                  -> {"uplinks": {"mesh": {…}}}, each as `wguplink status --json` prints it
 //	reconnect  {"uplink": "mesh", "gateway": "gw2"} -> {"gateway": "gw2", "changed": true}; both arguments may be left out
 //	reload     {}                                  -> {}
 //
-// What fails answers with {"error": "why"} beside the status.
+// A call that nothing has decided within callTime fails. What fails answers with {"error": "why"} beside the status.
 func Object(a Agent) ubus.Object {
 	return ubus.Object{Name: ObjectName, Methods: []ubus.Method{
 		{Name: "status", Handle: func(context.Context, ubus.Table) (ubus.Table, error) {
 			return statusOf(a.Status())
 		}},
-		{Name: "reconnect", Args: []ubus.Arg{{Name: "uplink", Type: ubus.TypeString}, {Name: "gateway", Type: ubus.TypeString}},
+		{Name: "reconnect", Waits: true, Args: []ubus.Arg{{Name: "uplink", Type: ubus.TypeString}, {Name: "gateway", Type: ubus.TypeString}},
 			Handle: func(ctx context.Context, args ubus.Table) (ubus.Table, error) {
 				name, _ := args.String("uplink")
 				gateway, _ := args.String("gateway")
+				ctx, cancel := context.WithTimeoutCause(ctx, callTime, errUndecided)
+				defer cancel()
 				out, err := a.Reconnect(ctx, name, gateway)
 				if err != nil {
 					return failure(err)
 				}
 				return ubus.Table{{Name: "gateway", Value: out.Gateway}, {Name: "changed", Value: out.Changed}}, nil
 			}},
-		{Name: "reload", Handle: func(ctx context.Context, _ ubus.Table) (ubus.Table, error) {
+		{Name: "reload", Waits: true, Handle: func(ctx context.Context, _ ubus.Table) (ubus.Table, error) {
+			ctx, cancel := context.WithTimeoutCause(ctx, callTime, errNotTaken)
+			defer cancel()
 			if err := a.Reload(ctx); err != nil {
 				return failure(fmt.Errorf("%w: %w", ubus.StatusInvalidArgument, err))
 			}
@@ -67,8 +80,11 @@ func failure(err error) (ubus.Table, error) {
 	if errors.Is(err, uplink.ErrUnknownGateway) || errors.Is(err, uplink.ErrUnknownUplink) {
 		err = fmt.Errorf("%w: %w", ubus.StatusNotFound, err)
 	}
+	if errors.Is(err, errUndecided) || errors.Is(err, errNotTaken) {
+		err = fmt.Errorf("%w: %w", ubus.StatusTimeout, err)
+	}
 	reason := err.Error()
-	for _, s := range []ubus.Status{ubus.StatusNotFound, ubus.StatusInvalidArgument} {
+	for _, s := range []ubus.Status{ubus.StatusNotFound, ubus.StatusInvalidArgument, ubus.StatusTimeout} {
 		if errors.Is(err, s) {
 			reason = reason[len(s.Error()+": "):]
 		}

@@ -14,7 +14,9 @@ type Object struct {
 
 // Method is a method of an object.
 type Method struct {
-	Name string
+	// Waits says that a call may wait for events. Such calls never take all places: others are answered beside them.
+	Waits bool
+	Name  string
 	// Args are checked before Handle is called: one of another type is answered with StatusInvalidArgument. None has to be
 	// there. Arguments that are not listed are passed on unchecked, since libubus ignores them too. Numbers that come from the
 	// tool ubus are TypeInt32 if they fit in.

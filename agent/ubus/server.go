@@ -37,6 +37,7 @@ type Server struct {
 	objects []Object
 	after   func(time.Duration) <-chan time.Time
 	busy    chan struct{} // holds an item for each call being handled
+	waiting chan struct{} // of them, for each call of a method that waits
 	calls   sync.WaitGroup
 
 	mu     sync.Mutex
@@ -50,7 +51,8 @@ func NewServer(path string, objects ...Object) *Server {
 	if path != "" {
 		paths = []string{path}
 	}
-	return &Server{paths: paths, objects: objects, after: time.After, busy: make(chan struct{}, maxCalls)}
+	return &Server{paths: paths, objects: objects, after: time.After, busy: make(chan struct{}, maxCalls),
+		waiting: make(chan struct{}, maxCalls/2)}
 }
 
 // Run serves until ctx ends, and returns nil then, after the last call has been handled. An error means that it cannot work:
@@ -216,9 +218,7 @@ func (s *Server) call(ctx context.Context, c *Conn, o *Object, m Message, a Attr
 		answer(nil, StatusInvalidArgument)
 		return
 	}
-	select {
-	case s.busy <- struct{}{}:
-	default:
+	if !s.enter(method) {
 		answer(nil, StatusTimeout) // ubus has no "busy"; this one says best that it may be tried again
 		return
 	}
@@ -226,9 +226,37 @@ func (s *Server) call(ctx context.Context, c *Conn, o *Object, m Message, a Attr
 	go func() {
 		defer s.calls.Done()
 		data, err := method.Handle(ctx, args)
-		<-s.busy // before the caller can call again
+		s.leave(method) // before the caller can call again
 		answer(data, statusOf(err))
 	}()
+}
+
+// enter takes a place for a call, or says that there is none.
+func (s *Server) enter(m *Method) bool {
+	if m.Waits {
+		select {
+		case s.waiting <- struct{}{}:
+		default:
+			return false
+		}
+	}
+	select {
+	case s.busy <- struct{}{}:
+		return true
+	default:
+	}
+	if m.Waits {
+		<-s.waiting
+	}
+	return false
+}
+
+// leave gives a call's place back.
+func (s *Server) leave(m *Method) {
+	<-s.busy
+	if m.Waits {
+		<-s.waiting
+	}
 }
 
 // Send sends an event to whoever listens for it. It never blocks: the event is dropped while there is no connection, and

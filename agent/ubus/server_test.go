@@ -38,6 +38,7 @@ func serving(t *testing.T) (*fake, *peer, *handler, *Server) {
 	f, h := newFake(t), newHandler()
 	s := NewServer(f.path, Object{"test", []Method{
 		{Name: "slow", Handle: h.handle},
+		{Name: "waits", Waits: true, Handle: h.handle},
 		{Name: "quick", Args: []Arg{{"n", TypeInt32}, {"any", TypeUnspec}}, Handle: func(_ context.Context, args Table) (Table, error) {
 			return args, nil
 		}},
@@ -140,6 +141,23 @@ func TestSlowMethod(t *testing.T) {
 	p.answer(200, 7, StatusTimeout)
 	p.call(201, 7, "nosuch", nil)
 	p.answer(201, 7, StatusMethodNotFound)
+}
+
+// Calls that wait take half of the places at most, however many there are.
+func TestWaitingMethod(t *testing.T) {
+	_, p, h, _ := serving(t)
+	for i := range maxCalls / 2 {
+		p.call(uint16(i), 7, "waits", nil)
+		<-h.called
+	}
+	p.call(100, 7, "waits", nil)
+	p.answer(100, 7, StatusTimeout)
+	for i := range maxCalls / 2 {
+		p.call(uint16(200+i), 7, "slow", nil)
+		<-h.called
+	}
+	p.call(300, 7, "quick", nil)
+	p.answer(300, 7, StatusTimeout)
 }
 
 // The connection's end is the end of its calls; the next one starts afresh.

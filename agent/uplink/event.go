@@ -21,6 +21,7 @@ type (
 	reconnect struct {
 		gateway string
 		done    chan<- result
+		gone    <-chan struct{} // closed when nothing waits for done any more
 	}
 )
 

@@ -3,6 +3,7 @@ package uplink
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"wguplink/peerselector"
@@ -19,6 +20,7 @@ type wish struct {
 	before, want peerselector.Key // want is zero for any other
 	wanted       string
 	done         chan<- result
+	gone         <-chan struct{}
 }
 
 type result struct {
@@ -47,7 +49,7 @@ func named(all []peerselector.Peer, gateway string) (peerselector.Peer, error) {
 
 // add takes a request; the event has the engine try it. ok is false when the request has been refused.
 func (w *wishes) add(r reconnect, e *peerselector.Engine) (ev peerselector.Reconnect, ok bool) {
-	asked := wish{wanted: r.gateway, done: r.done}
+	asked := wish{wanted: r.gateway, done: r.done, gone: r.gone}
 	if r.gateway != "" {
 		p, err := named(e.Peers(), r.gateway)
 		if err != nil {
@@ -59,8 +61,18 @@ func (w *wishes) add(r reconnect, e *peerselector.Engine) (ev peerselector.Recon
 	if cur, ok := e.Current(); ok {
 		asked.before = cur.PublicKey
 	}
-	*w = append(*w, asked)
+	*w = append(slices.DeleteFunc(*w, wish.dropped), asked)
 	return peerselector.Reconnect{Key: asked.want}, true
+}
+
+// dropped says that nothing waits for the outcome any more.
+func (w wish) dropped() bool {
+	select {
+	case <-w.gone:
+		return true
+	default:
+		return false
+	}
 }
 
 // answer tells those who wait how it ended, once it has.

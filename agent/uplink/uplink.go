@@ -72,7 +72,7 @@ func (u *Uplink) Reload(ctx context.Context, cfg config.Uplink) { u.post(ctx, re
 // that case.
 func (u *Uplink) Reconnect(ctx context.Context, gateway string) (Outcome, error) {
 	done := make(chan result, 1)
-	u.post(ctx, reconnect{gateway, done})
+	u.post(ctx, reconnect{gateway, done, ctx.Done()})
 	select {
 	case r := <-done:
 		return r.Outcome, r.err
