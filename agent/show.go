@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.zx2c4.com/wireguard/wgctrl"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
@@ -34,17 +36,52 @@ func (o options) pick(args []string) ([]config.Uplink, error) {
 	return nil, fmt.Errorf("no uplink %q in %s/%s", args[0], o.config, config.Package)
 }
 
-// showStatus prints what the agent last said of itself, with WireGuard's counters of this moment.
+// statusTimeout is how long the agent may take for its answer. It answers beside all else that it does.
+const statusTimeout = 2 * time.Second
+
+// agentsWord is what the running agent says of its uplinks by ubus, by name; nil where there is no ubus, or no answer in time.
+func agentsWord(o options) map[string]status.Snapshot {
+	ctx, cancel := context.WithTimeout(context.Background(), statusTimeout)
+	defer cancel()
+	answer, err := ask(ctx, o.ubus, "status", nil)
+	if err != nil {
+		return nil
+	}
+	var said struct {
+		Uplinks map[string]status.Snapshot `json:"uplinks"`
+	}
+	b, err := json.Marshal(answer)
+	if err != nil || json.Unmarshal(b, &said) != nil {
+		return nil
+	}
+	return said.Uplinks
+}
+
+// lastWord is what the agent wrote last of an uplink. Where it runs and has written nothing, its folder is full.
+func lastWord(o options, u config.Uplink) (status.Snapshot, error) {
+	s, err := status.Read(o.run, u.Name, status.Now())
+	if err == nil && s.State == status.Stopped && uplink.Running(o.run, u.Name) {
+		s.State, s.Interface = status.Starting, u.Interface
+		s.Reason = fmt.Sprintf("an agent runs, but %s has no status of it: it has just started, or the file system is full", o.run)
+	}
+	return s, err
+}
+
+// showStatus prints what the agent says of itself, or has said last, with WireGuard's counters of this moment.
 func showStatus(o options, uplinks []config.Uplink, stdout, stderr io.Writer) int {
 	code := exitOK
 	var all []status.Snapshot
+	said := agentsWord(o)
 	for _, u := range uplinks {
-		s, err := status.Read(o.run, u.Name, status.Now())
-		if err != nil {
-			fmt.Fprintln(stderr, err)
-			return exitFailed
+		s, ok := said[u.Name]
+		if !ok {
+			var err error
+			if s, err = lastWord(o, u); err != nil {
+				fmt.Fprintln(stderr, err)
+				return exitFailed
+			}
 		}
-		if !uplink.Running(o.run, u.Name) {
+		if !ok && !uplink.Running(o.run, u.Name) {
 			s = status.Snapshot{Uplink: u.Name, State: status.Stopped, Interface: u.Interface}
 			s.Reason = "no agent runs; start it, and look at the log if it ends"
 			if !u.Enabled {

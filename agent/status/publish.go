@@ -2,6 +2,7 @@ package status
 
 import (
 	"log/slog"
+	"os"
 	"reflect"
 	"sync/atomic"
 )
@@ -14,6 +15,7 @@ type Publisher struct {
 	Changed func(Snapshot) // is called with each new state, cause or gateway; nil: that is not wanted
 
 	last   Snapshot
+	failed bool                     // the file could not be written, and the log knows
 	logged string                   // state, cause and gateway that the log was last told of
 	shown  atomic.Pointer[Snapshot] // the last, for other goroutines
 }
@@ -38,9 +40,7 @@ func (p *Publisher) Publish(s Snapshot, doubtful bool) {
 	}
 	p.last = s
 	p.shown.Store(&s)
-	if err := Write(p.RunDir, s); err != nil {
-		p.Log.Debug("status not written", "err", err)
-	}
+	p.write(s)
 	line := string(s.State) + string(s.Cause)
 	if s.Gateway != nil {
 		line += s.Gateway.PublicKey
@@ -58,5 +58,19 @@ func (p *Publisher) Publish(s Snapshot, doubtful bool) {
 	case s.State == Connected:
 		p.Log.Info("connected", "gateway", s.Gateway.Name, "endpoint", s.Gateway.Endpoint, "backend", s.Backend,
 			"mtu", s.MTU)
+	}
+}
+
+// write writes the status file. Where that fails, the old file goes: what it says is not true any more.
+func (p *Publisher) write(s Snapshot) {
+	err := Write(p.RunDir, s)
+	if err == nil {
+		p.failed = false
+		return
+	}
+	os.Remove(File(p.RunDir, s.Uplink))
+	if !p.failed {
+		p.failed = true
+		p.Log.Warn("the status cannot be written; the tunnel does not need it, wguplink status asks by ubus", "err", err)
 	}
 }

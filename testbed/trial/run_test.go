@@ -15,7 +15,7 @@ import (
 // The names that the issue asks for, in its order.
 func TestNames(t *testing.T) {
 	want := []string{
-		"start-all-alive", "start-3-of-4-dead", "kill-gateway", "blackhole-gateway", "gateway-loses-key", "gateway-reboot",
+		"start-all-alive", "start-3-of-4-dead", "kill-gateway", "blackhole-gateway", "glue-gateway", "gateway-loses-key", "gateway-reboot",
 		"wan-down-60s", "wan-address-change", "nat-mapping-lost", "ipv6-route-dead", "busy-lossy-line", "jittery-line", "clock-jump",
 		"link-deleted", "broker-down",
 	}
