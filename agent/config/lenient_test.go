@@ -39,12 +39,12 @@ func TestToRunDefaults(t *testing.T) {
 
 func TestToRunKeepsWhatIsGood(t *testing.T) {
 	run := toRun(t, strings.Replace(minimal, "'1906606'", `'1906606'
-	option limit_ingress '12000000'
+	option limit_ingress '40000000'
 	option limit_egress '99999999999999999999999'
 	list ntp_server 'ntp.example.org'
 	list ntp_server '-x-'`, 1)+"\tlist endpoint '300.1.2.3:1'\n")
 	u := run.Uplinks[0]
-	if u.LimitIngress != maxLimit || u.LimitEgress != maxLimit || !slices.Equal(u.NTPServers, []string{"ntp.example.org"}) {
+	if u.LimitIngress != MaxLimit || u.LimitEgress != MaxLimit || !slices.Equal(u.NTPServers, []string{"ntp.example.org"}) {
 		t.Errorf("%+v", u)
 	}
 	if len(u.Gateways) != 1 || len(u.Gateways[0].Endpoints) != 1 || len(run.Mistakes) != 4 {

@@ -205,7 +205,7 @@ func (l *loader) readOption(d *draft, o option) {
 			}
 			l.complain(d.shown, o.name, v, "not valid", o.allowed)
 			if l.lenient && strings.HasPrefix(o.name, "limit_") && v != "" && strings.Trim(v, "0123456789") == "" {
-				o.set(d, strconv.Itoa(maxLimit)) // too much for a number that we know
+				o.set(d, strconv.Itoa(MaxLimit)) // too much for a number that we know
 				good++
 			}
 		}
