@@ -41,6 +41,7 @@ func LoadToRun(tree Reader, file string) (*Run, error) {
 		}
 		if !changed {
 			run.Config = *cfg
+			run.Mistakes = append(run.Mistakes, l.unused...)
 			return run, nil
 		}
 	}
