@@ -54,13 +54,6 @@ func (o options) loadToRun() (run *config.Run, damage, err error) {
 	if keptErr != nil {
 		return nil, nil, err
 	}
-	for i, u := range run.Uplinks {
-		if u.Enabled && !u.Borrowed && u.KeyFile == "" {
-			// Never a new key in the place of one that can be restored.
-			run.Uplinks[i].Enabled = false
-			run.Uplinks[i].Fault = fmt.Sprintf("%v; the private key was in it: restore the file, or write it anew without a key for a new one", err)
-		}
-	}
 	return run, err, nil
 }
 

@@ -60,6 +60,9 @@ func runAgent(o options, stderr io.Writer) int {
 			return nil, err
 		}
 		s.level.Set(cfg.LogLevel)
+		for _, p := range cfg.Unused {
+			s.log.Warn("an option is not used", "what", p.Error())
+		}
 		return cfg.Uplinks, nil
 	}
 	s.hooks = true

@@ -41,7 +41,6 @@ func LoadToRun(tree Reader, file string) (*Run, error) {
 		}
 		if !changed {
 			run.Config = *cfg
-			run.Mistakes = append(run.Mistakes, l.unused...)
 			return run, nil
 		}
 	}
