@@ -10,7 +10,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"sync"
 	"syscall"
 	"time"
 
@@ -52,10 +51,8 @@ func runAgent(o options, stderr io.Writer) int {
 		}
 	}
 	s := service{stderr: stderr, run: o.run, state: o.state, ubus: o.ubus}
-	s.log = newLogger(stderr, &s.level)
-	r := reader{o: o, log: s.log}
 	s.load = func() ([]config.Uplink, error) {
-		cfg, err := r.read()
+		cfg, err := o.load()
 		if err != nil {
 			return nil, err
 		}
@@ -65,6 +62,7 @@ func runAgent(o options, stderr io.Writer) int {
 		}
 		return cfg.Uplinks, nil
 	}
+	s.log = newLogger(stderr, &s.level)
 	s.hooks = true
 	s.clean = true
 	s.objects = func(a *agent) []ubus.Object { return []ubus.Object{api.Object(a)} }
@@ -111,7 +109,7 @@ func (s *service) serve() int {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 
-	a := &agent{load: s.load, leftOut: leftOut(first), changes: make(chan []config.Uplink), done: make(chan struct{})}
+	a := &agent{load: s.load, changes: make(chan []config.Uplink), done: make(chan struct{})}
 	bus := ubus.NewServer(s.ubus, s.objects(a)...)
 	bus.OnError = func(err error) { s.log.Warn("ubus", "err", err) }
 	settled := time.AfterFunc(lowmem.Quiet, func() {
@@ -236,24 +234,9 @@ func (s *service) startHooks(a *agent) (runner *hooks.Runner, stop func()) {
 	return runner, func() { cancel(); <-ended }
 }
 
-// leftOut gives the status of the uplinks that a mistake in the configuration leaves out.
-func leftOut(uplinks []config.Uplink) []status.Snapshot {
-	var all []status.Snapshot
-	for _, u := range uplinks {
-		if u.Fault != "" {
-			all = append(all, status.Snapshot{
-				Uplink: u.Name, State: status.Stopped, Cause: status.Config, Reason: u.Fault, Interface: u.Interface, Since: status.Now(),
-			})
-		}
-	}
-	return all
-}
-
 // agent is what ubus and signals can ask of the process.
 type agent struct {
 	group   *uplink.Group
-	mu      sync.Mutex
-	leftOut []status.Snapshot // of the uplinks that a mistake in the configuration leaves out
 	load    func() ([]config.Uplink, error)
 	changes chan []config.Uplink
 	done    chan struct{} // closed at the end
@@ -262,9 +245,6 @@ type agent struct {
 // Status implements api.Agent.
 func (a *agent) Status() []status.Snapshot {
 	all := a.group.Snapshots()
-	a.mu.Lock()
-	all = append(all, a.leftOut...)
-	a.mu.Unlock()
 	for i := range all {
 		all[i] = all[i].At(status.Now())
 		count(&all[i])
@@ -279,12 +259,7 @@ func (a *agent) Reconnect(ctx context.Context, name, gateway string) (uplink.Out
 
 // Reload implements api.Agent.
 func (a *agent) Reload(ctx context.Context) error {
-	a.mu.Lock()
-	next, err := a.load() // one at a time: ubus and SIGHUP both ask for it
-	if err == nil {
-		a.leftOut = leftOut(next)
-	}
-	a.mu.Unlock()
+	next, err := a.load()
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -34,10 +33,13 @@ func Load(tree Reader) (*Config, error) { return LoadFile(tree, File) }
 
 // LoadFile does what Load does. Its errors call the file by the given path, for a tree that is somewhere else.
 func LoadFile(tree Reader, file string) (*Config, error) {
-	l, err := open(tree, file)
-	if err != nil {
-		return nil, err
+	if err := tree.LoadConfig(Package, true); errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("there is no %s: install the package %s, or make the file, starting with the line \"config %s 'mesh'\": %w",
+			file, Package, typeUplink, err)
+	} else if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", file, err)
 	}
+	l := loader{tree: tree, file: file}
 	l.readAll()
 	cfg := l.check()
 	if len(l.problems) > 0 {
@@ -48,36 +50,6 @@ func LoadFile(tree Reader, file string) (*Config, error) {
 	return cfg, nil
 }
 
-// ErrDamaged says that there is a file, but nothing can be made of it.
-var ErrDamaged = errors.New("the file is empty or damaged")
-
-// open reads the file. The error wraps ErrDamaged where its content is no UCI.
-func open(tree Reader, file string) (*loader, error) {
-	if err := tree.LoadConfig(Package, true); errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("there is no %s: install the package %s, or make the file, starting with the line \"config %s 'mesh'\": %w",
-			file, Package, typeUplink, err)
-	} else if err != nil {
-		if hollow(file) {
-			return nil, fmt.Errorf("cannot read %s: %w, as after a power cut; restore it, or write it anew", file, ErrDamaged)
-		}
-		var io *os.PathError
-		if errors.As(err, &io) {
-			return nil, fmt.Errorf("cannot read %s: %w", file, err)
-		}
-		return nil, fmt.Errorf("cannot read %s: %w: %w", file, ErrDamaged, err)
-	}
-	if names, _ := tree.GetSections(Package, ""); len(names) == 0 && hollow(file) {
-		return nil, fmt.Errorf("cannot read %s: %w, as after a power cut; restore it, or write it anew", file, ErrDamaged)
-	}
-	return &loader{tree: tree, file: file}, nil
-}
-
-// hollow tells whether a file has nothing but blanks and NULs.
-func hollow(file string) bool {
-	content, err := os.ReadFile(file)
-	return err == nil && len(bytes.Trim(content, "\x00 \t\r\n")) == 0
-}
-
 // loader collects the sections of one file and what is wrong with them.
 type loader struct {
 	tree     Reader
@@ -86,23 +58,11 @@ type loader struct {
 	drafts   []*draft
 	problems Problems
 	unused   Problems // options that are out of their scope
-	fatal    Problems // those of them that make an uplink impossible
-
-	// Of LoadToRun alone.
-	lenient bool
-	out     map[string]verdict // sections to leave out
-	ignored map[string]bool    // "section.option" that is to have its default
 }
 
 // complain adds a problem with an option's value, or with the whole section when option is "".
 func (l *loader) complain(section, option, value, reason, allowed string) {
 	l.problems = append(l.problems, Problem{l.file, section, option, value, reason, allowed})
-}
-
-// refuse is complain for what no default mends.
-func (l *loader) refuse(section, option, value, reason, allowed string) {
-	l.complain(section, option, value, reason, allowed)
-	l.fatal = append(l.fatal, l.problems[len(l.problems)-1])
 }
 
 // value returns what the file says for an option, the items of a list side by side.
@@ -130,7 +90,7 @@ func (l *loader) readAll() {
 	count := make(map[string]int)
 	for _, name := range names {
 		typ, _ := l.tree.SectionType(Package, name)
-		d := &draft{name: name, shown: name, typ: typ, given: make(map[string]bool), partly: make(map[string]bool)}
+		d := &draft{name: name, shown: name, typ: typ, given: make(map[string]bool)}
 		if isAnonymous(name) {
 			d.shown = "@" + typ + "[" + strconv.Itoa(count[typ]) + "]"
 		}
@@ -169,7 +129,7 @@ func (l *loader) readSection(d *draft, options []option) {
 		if known && l.outside(d, options[i]) {
 			continue
 		}
-		if options[i].set != nil && !l.ignored[d.shown+"."+name] {
+		if options[i].set != nil {
 			l.readOption(d, options[i])
 		}
 	}
@@ -194,24 +154,14 @@ func (l *loader) readOption(d *draft, o option) {
 		l.complain(d.shown, o.name, values[1], "a second value, but only one can be", o.allowed)
 		return
 	}
-	good := 0
 	for _, v := range values {
-		if o.set(d, v) {
-			good++
-		} else {
+		if !o.set(d, v) {
 			d.given[o.name] = false
 			if o.name == "broker" {
 				v = hidePassword(v)
 			}
 			l.complain(d.shown, o.name, v, "not valid", o.allowed)
-			if l.lenient && strings.HasPrefix(o.name, "limit_") && v != "" && strings.Trim(v, "0123456789") == "" {
-				o.set(d, strconv.Itoa(MaxLimit)) // too much for a number that we know
-				good++
-			}
 		}
-	}
-	if l.lenient && good > 0 {
-		d.given[o.name], d.partly[o.name] = true, good < len(values) || !d.given[o.name]
 	}
 }
 
