@@ -228,7 +228,8 @@ func New(o Options, dir string) (w *World, err error) {
 
 // Close ends everything.
 func (w *World) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	// Long, because it is for a hang only: a process ends when its devices are gone, for which the kernel makes many worlds queue.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var errs []error
 	w.mu.Lock()
