@@ -10,10 +10,12 @@ import (
 	"wguplink/testbed/world"
 )
 
-// The times count from the moment when a gateway can carry anything: its glue's look after the handshake.
+// The times count from the moment when the gateway that answers can carry anything: its glue's look after the handshake. A node
+// that leaves a gateway before its glue has looked makes more than the one change.
 var (
 	glueStart    = Metric{Name: "start at glue gateways: from the glue's look to Ethernet reply", Unit: "s", Target: 1}
-	glueFailover = Metric{Name: "glue gateway killed: from the next look to Ethernet reply", Unit: "s", Target: 1}
+	glueFailover = Metric{Name: "glue gateway killed: from the next one's look to Ethernet reply", Unit: "s", Target: 1}
+	glueSwitches = Metric{Name: "glue gateways: changes beyond the one of the failover", AtMost: true}
 )
 
 // glueGateway starts a node whose gateways have no worker but a glue that looks every ten seconds, and kills the gateway in use.
@@ -43,6 +45,10 @@ func glueGateway(t *Trial) error {
 	if err := t.pause(rest); err != nil {
 		return err
 	}
+	before, err := t.switches()
+	if err != nil {
+		return err
+	}
 	began := time.Now()
 	var next world.Reply
 	if _, err = t.after(t.Named(first.Gateway).Kill, func(r world.Reply) bool {
@@ -52,22 +58,23 @@ func glueGateway(t *Trial) error {
 		return err
 	}
 	t.notes = append(t.notes, fmt.Sprintf("%.1f s from the kill to the reply", next.At.Sub(began).Seconds()))
-	return t.sinceWay(glueFailover, began, next)
+	if err := t.sinceWay(glueFailover, began, next); err != nil {
+		return err
+	}
+	after, err := t.switches()
+	if err != nil {
+		return err
+	}
+	t.values[glueSwitches.Name] = float64(after - before - 1)
+	return nil
 }
 
-// sinceWay notes how long a reply came after the first way to the node that any gateway made since began. A node that leaves a
-// gateway before its glue has looked loses that time.
+// sinceWay notes how long a reply came after its gateway's glue had made the way to the node.
 func (t *Trial) sinceWay(m Metric, began time.Time, r world.Reply) error {
-	var first time.Time
-	for _, g := range t.Gateways {
-		at, ok := t.Timeline().Since(world.WayAt(g.Name), began)
-		if ok && (first.IsZero() || at.Before(first)) {
-			first = at
-		}
-	}
-	if first.IsZero() {
+	at, ok := t.Timeline().Since(world.WayAt(r.Gateway), began)
+	if !ok {
 		return fmt.Errorf("%s answered without a way to the node", r.Gateway)
 	}
-	t.seconds(m, r.At.Sub(first))
+	t.seconds(m, r.At.Sub(at))
 	return nil
 }

@@ -9,7 +9,7 @@ const minute = time.Minute
 var scenarios = []scenario{
 	{name: "start-all-alive", parts: []part{{
 		lasts: 3 * time.Second, limit: minute,
-		metrics: []Metric{startAlive}, run: startAllAlive,
+		metrics: []Metric{startAlive, startKnown}, run: startAllAlive,
 	}}},
 	{name: "start-3-of-4-dead", parts: []part{{
 		lasts: 4 * time.Second, limit: minute,
@@ -25,7 +25,7 @@ var scenarios = []scenario{
 	}}},
 	{name: "glue-gateway", parts: []part{{
 		lasts: 40 * time.Second, limit: 3 * minute,
-		metrics: []Metric{glueStart, glueFailover}, run: glueGateway,
+		metrics: []Metric{glueStart, glueFailover, glueSwitches}, run: glueGateway,
 	}}},
 	{name: "gateway-loses-key", parts: []part{
 		{name: "one gateway", lasts: 13 * time.Second, limit: minute,

@@ -160,7 +160,7 @@ func (k *Worker) Start() error {
 	run := worker.New(worker.Config{
 		Name: k.g.Name, ExternalName: k.g.DNS, Domains: domains, Poll: k.w.o.WorkerPoll,
 		OnKey: func(_ string, key peerselector.Key, err error) {
-			k.w.timeline.once("key at "+k.g.Name, "")
+			k.w.timeline.once(KeyAt(k.g.Name), "")
 		},
 	})
 	if k.w.o.NoMQTT {
@@ -203,6 +203,9 @@ func (k *Worker) Start() error {
 	}()
 	return nil
 }
+
+// KeyAt names the timeline's event that a gateway's worker has added the node's key.
+func KeyAt(gateway string) string { return "key at " + gateway }
 
 // Cut ends the worker as a loss of power does: the MQTT server is not told, and publishes its will when it misses it.
 func (k *Worker) Cut() {
