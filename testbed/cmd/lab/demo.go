@@ -117,7 +117,7 @@ func demo(ctx context.Context, binary, out string) (err error) {
 	}
 	t.Add(next.At, "failover", fmt.Sprintf("Ethernet frame answered by %s, %.1f s after the death of %s", next.Gateway, next.At.Sub(killed).Seconds(), reply.Gateway))
 
-	if err := a.Stop(ctx); err != nil {
+	if err := a.TakeDown(ctx); err != nil {
 		return fail(err)
 	}
 	t.Add(time.Now(), "stopped", "the agent has taken down what it made")
