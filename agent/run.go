@@ -19,6 +19,7 @@ import (
 	"wguplink/agent/hooks"
 	"wguplink/agent/identity"
 	"wguplink/agent/lowmem"
+	"wguplink/agent/parent"
 	"wguplink/agent/status"
 	"wguplink/agent/tunnel"
 	"wguplink/agent/ubus"
@@ -38,14 +39,14 @@ func runAgent(o options, stderr io.Writer) int {
 	}
 	if o.endWithParent {
 		// As if killed: the next agent goes on with the tunnel that it finds.
-		err := watchParent(func() {
+		err := parent.Watch(func() {
 			time.AfterFunc(time.Second, func() { os.Exit(exitFailed) }) // nobody may read what we say
 			fmt.Fprintln(stderr, "the process that started wguplink has ended; so does wguplink, and leaves the tunnel to the next")
 			os.Exit(exitFailed)
 		})
 		if err != nil {
 			fmt.Fprintln(stderr, "--end-with-parent:", err)
-			if errors.Is(err, errOrphan) {
+			if errors.Is(err, parent.ErrOrphan) {
 				return exitFailed
 			}
 		}

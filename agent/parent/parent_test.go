@@ -1,4 +1,4 @@
-package main
+package parent
 
 import (
 	"bufio"
@@ -14,7 +14,7 @@ const parentEnv = "WGUPLINK_TEST_PARENT"
 
 func init() {
 	if os.Getenv(parentEnv) == "child" {
-		err := watchParent(func() { io.WriteString(os.Stdout, "ended\n"); os.Exit(0) })
+		err := Watch(func() { io.WriteString(os.Stdout, "ended\n"); os.Exit(0) })
 		if err != nil {
 			io.WriteString(os.Stdout, err.Error()+"\n")
 			os.Exit(1)
@@ -24,8 +24,8 @@ func init() {
 	}
 }
 
-// TestWatchParent kills the parent of a process that watches it, and starts one whose parent is gone.
-func TestWatchParent(t *testing.T) {
+// TestWatch kills the parent of a process that watches it, and starts one whose parent is gone.
+func TestWatch(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,5 @@
-package main
+// Package parent tells when the process that started this one has ended.
+package parent
 
 import (
 	"errors"
@@ -8,20 +9,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errOrphan means that the parent has ended before it could be watched.
-var errOrphan = errors.New("the process that started us has ended already")
+// ErrOrphan means that the parent has ended before it could be watched.
+var ErrOrphan = errors.New("the process that started us has ended already")
 
-// watchParent calls ended once when the parent process has ended, from another goroutine. procd's ujail is such a parent: when it
+// Watch calls ended once when the parent process has ended, from another goroutine. procd's ujail is such a parent: when it
 // is killed, for want of memory say, its child lives on and holds the lock that the next agent needs.
 //
 // A pidfd is about the process. PR_SET_PDEATHSIG is about the thread that forked, is one thread's of ours, and is cleared by a
 // change of the group. Neither is inherited by the process of userspace WireGuard, which outlives us.
 //
 // The parent is the one at the time of the call; process 1 takes over those whose parent has ended.
-func watchParent(ended func()) error {
+func Watch(ended func()) error {
 	parent := unix.Getppid()
 	if parent == 1 {
-		return errOrphan
+		return ErrOrphan
 	}
 	fd, err := unix.PidfdOpen(parent, unix.PIDFD_NONBLOCK)
 	if errors.Is(err, unix.EINVAL) { // before Linux 5.10, which can wait all the same
@@ -30,7 +31,7 @@ func watchParent(ended func()) error {
 		}
 	}
 	if errors.Is(err, unix.ESRCH) {
-		return errOrphan
+		return ErrOrphan
 	}
 	if err != nil {
 		return fmt.Errorf("watch process %d, which started us: %w", parent, err)
@@ -38,7 +39,7 @@ func watchParent(ended func()) error {
 	// Now the number cannot be another process's: it was our parent's after the pidfd was made.
 	if unix.Getppid() != parent {
 		unix.Close(fd)
-		return errOrphan
+		return ErrOrphan
 	}
 	f := os.NewFile(uintptr(fd), "parent")
 	raw, err := f.SyscallConn()
