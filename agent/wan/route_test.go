@@ -1,3 +1,5 @@
+//go:build !cross
+
 package wan
 
 import (
@@ -46,13 +48,6 @@ func resolv(t *testing.T, server string) {
 	}
 	resolvConf = []string{file}
 	t.Cleanup(func() { resolvConf = before })
-}
-
-func to(s ...string) (all []netip.AddrPort) {
-	for _, a := range s {
-		all = append(all, netip.MustParseAddrPort(a))
-	}
-	return all
 }
 
 // bed has the devices that the forms of routes and rules are tried with.
