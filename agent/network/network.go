@@ -104,6 +104,8 @@ type View struct {
 	Now status.Uptime
 	// Applied are the devices as they were last set.
 	Applied []tunnel.Device
+	// Next is a private key that shall shake hands with the gateway in use on a device beside; the zero Key for none.
+	Next wgtypes.Key
 	// Hidden says that there is no way to the WAN, because routes lead into our own mesh.
 	Hidden bool
 }
@@ -139,6 +141,27 @@ func device(cfg *config.Uplink, name string, v View) tunnel.Device {
 		PortTurn: v.PortTurn, MTU: v.MTU,
 		Limit: tunnel.Limit{Ingress: cfg.LimitIngress, Egress: cfg.LimitEgress}, PrivateKey: v.Key.Private,
 	}
+}
+
+// Beside names the device beside one, on which a new key shakes hands. A name has at most 15 bytes (IFNAMSIZ).
+func Beside(device string) string {
+	const most, end = 15, "-new"
+	return device[:min(len(device), most-len(end))] + end
+}
+
+// beside is the device for a new key: it has the gateway in use as its only peer, and carries nothing.
+func beside(cfg *config.Uplink, v View) (dev tunnel.Device, ok bool) {
+	if v.Next == (wgtypes.Key{}) || v.Current == nil {
+		return dev, false
+	}
+	p := v.Peers.Get(v.Current.PublicKey)
+	if p == nil || !p.Endpoint.IsValid() {
+		return dev, false
+	}
+	return tunnel.Device{
+		Interface: Beside(cfg.Interface), Backend: Backend(cfg.Backend), FwMark: cfg.FwMark, MTU: v.MTU, PrivateKey: v.Next,
+		Unrouted: true, Peers: []tunnel.Peer{{PublicKey: wgtypes.Key(p.PublicKey), Endpoint: p.Endpoint, Keepalive: cfg.Keepalive}},
+	}, true
 }
 
 // Backend is the one of the tunnel that a word of the configuration asks for.

@@ -62,6 +62,9 @@ func (s *single) Desired(v View) (tunnel.Desired, bool) {
 		}
 	}
 	d := tunnel.Desired{Name: s.cfg.Name, Devices: []tunnel.Device{dev}}
+	if next, ok := beside(&s.cfg, v); ok {
+		d.Devices = append(d.Devices, next)
+	}
 	if s.cfg.Mode == config.ModeVXLAN {
 		d.VXLAN = s.vxlan(v)
 	}

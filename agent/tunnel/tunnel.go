@@ -217,7 +217,7 @@ func (t *Tunnel) apply(ctx context.Context, d Desired) (r Report, err error) {
 		switch {
 		case err == nil && r.Backend == Auto:
 			r.Backend = backend
-		case err != nil && (d.VXLAN != nil || errors.Is(err, netlink.ErrDumpInterrupted)):
+		case err != nil && (d.VXLAN != nil && i == 0 || errors.Is(err, netlink.ErrDumpInterrupted)):
 			return r, err
 		case err != nil:
 			links[i], errs = nil, append(errs, err)

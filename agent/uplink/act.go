@@ -129,6 +129,7 @@ func (l *loop) registered(r registered, now time.Time) {
 		}
 	}
 	a := l.registration.Take(r.answer, r.err, len(l.cfg.Gateways), now)
+	l.rekeying.taken = l.rekeying.taken || a.Err == nil && l.key.waiting()
 	if a.Err != nil {
 		l.handle(peerselector.BrokerFailed{RetryAfter: a.RetryAfter})
 		return

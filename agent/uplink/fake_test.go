@@ -80,7 +80,9 @@ type gateway struct {
 	// twin is how long after each handshake with us another node with our key shakes hands; 0: there is none
 	twin time.Duration
 	lost bool // the session is the twin's
-	anew bool // WireGuard has begun to wait for an answer, and will shake hands anew
+	// knows says whether it knows a node's private key, that is, the public half of it; nil: it knows all
+	knows func(wgtypes.Key) bool
+	anew  bool // WireGuard has begun to wait for an answer, and will shake hands anew
 }
 
 type device struct {
@@ -301,7 +303,7 @@ func (w *world) shake(d *device, k wgtypes.Key) {
 		if p.PublicKey != k || p.Endpoint == nil {
 			continue
 		}
-		if g := w.gateways[p.Endpoint.AddrPort()]; g != nil && !g.dead && w.wan.Up() {
+		if g := w.gateways[p.Endpoint.AddrPort()]; g != nil && !g.dead && w.wan.Up() && (g.knows == nil || g.knows(d.PrivateKey)) {
 			p.LastHandshakeTime = time.Now()
 			p.ReceiveBytes += 92
 			g.lost, g.anew = false, false

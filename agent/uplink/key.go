@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
 	"wguplink/agent/config"
 	"wguplink/agent/derive"
 	"wguplink/agent/identity"
@@ -19,14 +21,16 @@ const keyEvery = 20 * time.Second
 type keyring struct {
 	load func(config.Uplink) (identity.Identity, error)
 	log  *slog.Logger
-	id   identity.Identity
-	err  error     // there is none that can be used
-	at   time.Time // when to look again
-	none bool      // none is needed: the device is another program's
+	id   identity.Identity // in use
+	next identity.Identity // takes its place when a gateway has answered it; the zero Identity for none
+	err  error             // there is none that can be used
+	at   time.Time         // when to look again
+	none bool              // none is needed: the device is another program's
 }
 
-// update looks whether there is another key now; changed says so. A stored key that cannot be used any more does not
-// take the old one's place: the tunnel works, and the file may be the operator's slip.
+// update looks whether there is another key now; changed says so. One that is found beside a key in use waits: see
+// rekeying. A stored key that cannot be used any more does not take the old one's place: the tunnel works, and the file may
+// be the operator's slip.
 func (k *keyring) update(cfg config.Uplink, now time.Time) (changed bool) {
 	if k.none = cfg.Borrowed; k.none {
 		return false
@@ -41,15 +45,36 @@ func (k *keyring) update(cfg config.Uplink, now time.Time) (changed bool) {
 	case err != nil:
 		k.log.Error("the stored key cannot be used; going on with the one in use", "err", err)
 		return false
-	case !first && id.Public == k.id.Public:
+	case first:
+		k.use(id)
+		return true
+	case id.Public == k.wanted():
 		return false
 	}
-	k.id, k.err = id, nil
+	if k.next = id; id.Public == k.id.Public {
+		k.next = identity.Identity{} // the one in use is back
+	}
+	return true
+}
+
+// use puts a key into use.
+func (k *keyring) use(id identity.Identity) {
+	k.id, k.next, k.err = id, identity.Identity{}, nil
 	k.log.Info("key ready", "public_key", id.Public, "origin", id.Origin)
 	if id.PublicFileErr != nil {
 		k.log.Warn("the key is good, but others cannot read its public half", "err", id.PublicFileErr)
 	}
-	return true
+}
+
+// waiting says that there is a key that waits to be used.
+func (k *keyring) waiting() bool { return !k.next.Private.IsZero() }
+
+// wanted is the public half of the key that is to be used in the end, if it is not already.
+func (k *keyring) wanted() wgtypes.Key {
+	if k.waiting() {
+		return k.next.Public
+	}
+	return k.id.Public
 }
 
 // due says that it is time to look for a key that is missing.

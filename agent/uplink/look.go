@@ -29,6 +29,7 @@ func (l *loop) next(now time.Time) time.Time {
 	by(l.key.at, l.key.err != nil)
 	by(l.devices.due, l.key.err == nil)
 	by(l.fetchDue())
+	by(l.rekeyNext(now))
 	if l.o.Hook != nil {
 		by(l.teller.Next())
 	}
@@ -72,6 +73,7 @@ func (l *loop) look(now time.Time) {
 			l.shook(h.Key, readings)
 			if inUse && h.Key == cur.PublicKey {
 				l.twin.shook(now)
+				l.rekeying.renew = time.Time{}
 			}
 		}
 		l.handle(ev)

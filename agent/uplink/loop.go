@@ -49,6 +49,7 @@ type parts struct {
 	wishes       wishes
 	journal      journal
 	twin         twin
+	rekeying     rekeying
 }
 
 func newLoop(u *Uplink, kernel Kernel, echo Echo, jobs *jobs) *loop {
@@ -113,7 +114,7 @@ func (l *loop) configure() (otherServers bool) {
 	l.clock.Configure(clock.Settings{Servers: l.cfg.NTPServers, Grace: l.cfg.NTPGrace, Mark: l.cfg.FwMark,
 		DNS: l.cfg.DNSServers}, l.path)
 	l.peers.SetPolicy(l.policy())
-	return l.registration.Configure(registration.SourceOf(l.cfg, l.key.public()))
+	return l.registration.Configure(registration.SourceOf(l.cfg, peerselector.Key(l.key.wanted())))
 }
 
 func (l *loop) newEngine() {
@@ -174,6 +175,7 @@ func (l *loop) tick(now time.Time) {
 		l.configure()
 	}
 	l.look(now)
+	l.lookBeside(now)
 	l.handle(peerselector.Tick{})
 }
 
@@ -188,6 +190,7 @@ func (l *loop) turn(ctx context.Context) (again bool) {
 	if _, ok := l.engine.Current(); ok && l.kind.Traits().Standby {
 		l.peers.StandBy(l.kind.Candidates(), now)
 	}
+	l.rekey(now)
 	absent := l.devices.absent
 	l.apply(ctx, now)
 	l.probe()

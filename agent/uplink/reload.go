@@ -15,13 +15,21 @@ func (l *loop) reload(cfg config.Uplink, now time.Time) {
 	old := l.cfg
 	l.cfg = cfg
 	rekeyed := l.key.update(cfg, now)
+	if rekeyed {
+		l.rekeying = rekeying{}
+	}
 	l.registration.Refetch() // a part of the configuration may be with the server
 	if reflect.DeepEqual(old, cfg) && !rekeyed {
 		return
 	}
 	l.log.Info("configuration changed")
 	l.path = l.o.Machine.Path(cfg, &l.to.Targets)
-	if rekeyed || network.Another(old, cfg) {
+	another := network.Another(old, cfg)
+	if l.key.waiting() && (another || !l.canWait()) {
+		l.key.use(l.key.next)
+		another = true
+	}
+	if another {
 		// Another network, or another node to it: nothing of the old one may be kept.
 		if cur, ok := l.engine.Current(); ok {
 			l.journal.leave(cur.Name, reasonConfig)

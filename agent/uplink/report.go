@@ -50,6 +50,9 @@ func (l *loop) view() network.View {
 			to = in.Endpoint.Addr()
 		}
 	}
+	if l.rekeying.beside && v.Current != nil {
+		v.Next = l.key.next.Private.Reveal()
+	}
 	v.MTU = l.line.MTU(l.kind.MTU(), l.wan.MTU(to, l.peers.Families()), to)
 	return v
 }
@@ -113,6 +116,9 @@ func (l *loop) snapshot(now time.Time) status.Snapshot {
 		s.Gateway = &status.Gateway{Name: cur.Name, PublicKey: cur.PublicKey.String(), Established: l.use.established}
 		if cur.LinkAddress.IsValid() {
 			s.Gateway.LinkAddress = cur.LinkAddress.String()
+		}
+		if w := l.rekeyWarning(cur.Name); w != "" {
+			s.Warnings = append(s.Warnings, w)
 		}
 		if w := l.twin.warning(cur.Name, now); w != "" {
 			s.Warnings = append(s.Warnings, w)

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wguplink/testbed/qemu/board"
+	"wguplink/testbed/qemu/recovery"
 	"wguplink/testbed/qemu/trip"
 )
 
@@ -42,6 +43,7 @@ func run() error {
 	tests := flag.Bool("tests", false, "run the unit tests that scripts/test-cross has built, in place of the scenario")
 	picture := flag.String("image", "", "an OpenWrt or Gluon image to take through the scenario, in place of our own machines")
 	standIn := flag.String("stand-in", "", "only make a small image that boots as OpenWrt's do, to try -image with")
+	table := flag.Bool("recovery", false, "only measure how long the mesh is gone when something of a node changes")
 	targets := flag.Bool("targets", false, "only print what scripts/cross calls the architectures")
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -79,6 +81,9 @@ func run() error {
 	if *standIn != "" {
 		return o.standIn(ctx, *standIn)
 	}
+	if *table {
+		return o.onlyRecovery(ctx)
+	}
 	if *picture != "" {
 		r, err := o.image(ctx, *picture)
 		trip.Print(os.Stdout, []*trip.Report{r})
@@ -88,30 +93,46 @@ func run() error {
 		return err
 	}
 	reports := make([]*trip.Report, len(boards))
-	err := o.each(boards, func(i int, b board.Board) (err error) {
-		reports[i], err = o.arch(ctx, b)
-		return err
-	})
+	var rows []recovery.Row
+	var tasks []func() error
+	for i, b := range boards {
+		tasks = append(tasks, func() (err error) {
+			reports[i], err = o.arch(ctx, b)
+			return err
+		})
+	}
+	// It mostly waits; so it comes last, where a processor may have nothing else to do.
+	if slices.ContainsFunc(boards, func(b board.Board) bool { return b.Arch == farArch }) {
+		tasks = append(tasks, func() (err error) {
+			rows, err = o.recovery(ctx)
+			return err
+		})
+	}
+	err := o.each(tasks)
 	fmt.Println()
 	trip.Print(os.Stdout, reports)
+	if len(rows) > 0 {
+		fmt.Println()
+		recovery.Print(os.Stdout, rows)
+	}
 	return err
 }
 
-// each calls a function for each board, some at once.
-func (o options) each(boards []board.Board, do func(int, board.Board) error) error {
-	errs := make([]error, len(boards))
+// each does all tasks, some at once.
+func (o options) each(tasks []func() error) error {
+	errs := make([]error, len(tasks))
 	slots := make(chan struct{}, max(1, o.jobs))
-	var tasks sync.WaitGroup
-	for i, b := range boards {
-		tasks.Add(1)
+	var running sync.WaitGroup
+	for i, task := range tasks {
+		running.Add(1)
 		slots <- struct{}{}
 		go func() {
-			defer tasks.Done()
-			errs[i] = do(i, b)
+			defer running.Done()
+			errs[i] = task()
 			<-slots
 		}()
 	}
-	tasks.Wait()
+	running.Wait()
 	return errors.Join(errs...)
 }
 

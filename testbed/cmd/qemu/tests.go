@@ -28,7 +28,11 @@ func (o options) allTests(ctx context.Context, boards []board.Board) error {
 	if err := o.script(ctx, "cross-vm", targets...); err != nil {
 		return err
 	}
-	return o.each(boards, func(_ int, b board.Board) error { return o.tests(ctx, b) })
+	var tasks []func() error
+	for _, b := range boards {
+		tasks = append(tasks, func() error { return o.tests(ctx, b) })
+	}
+	return o.each(tasks)
 }
 
 // tests runs in a board's machine the unit tests that scripts/test-cross has built for it.

@@ -18,6 +18,7 @@ import (
 
 	"wguplink/agent/batman"
 	"wguplink/testbed/gateway"
+	"wguplink/testbed/qemu/echo"
 	"wguplink/testbed/qemu/guest"
 	"wguplink/testbed/qemu/talk"
 	"wguplink/testbed/world"
@@ -36,7 +37,7 @@ func meshAddr(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 88, 0, byte
 type Farside struct {
 	w     *world.World
 	start time.Time
-	pings *pings
+	pings *echo.Requests
 }
 
 // New makes the world around a network device. dir keeps its files.

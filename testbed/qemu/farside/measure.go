@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"wguplink/peerselector"
+	"wguplink/testbed/qemu/echo"
 )
 
 // Reply is the answer of the node to an echo request.
@@ -14,12 +15,6 @@ type Reply struct {
 	Gateway string `json:"gateway"` // that had sent the request
 	Sent    int64  `json:"sent"`    // microseconds, as `now` tells
 	At      int64  `json:"at"`
-}
-
-// Count is how many requests went out, and how many of them were answered.
-type Count struct {
-	Sent     int `json:"sent"`
-	Answered int `json:"answered"`
 }
 
 func (f *Farside) know(text string) error {
@@ -68,14 +63,19 @@ func (f *Farside) ping(args []string) (string, error) {
 		return "", err
 	}
 	if f.pings != nil {
-		f.pings.close()
+		f.pings.Close()
 		f.pings = nil
 	}
 	if every == 0 {
 		return "", nil
 	}
-	f.pings, err = f.startPings(every)
-	return "", err
+	f.pings = echo.New(every)
+	for i, g := range f.w.Gateways {
+		if err := f.pings.Send(g.Host, g.Name, meshAddr(i+1), NodeMesh.Addr(), i+1); err != nil {
+			return "", err
+		}
+	}
+	return "", nil
 }
 
 func (f *Farside) reply(args []string) (string, error) {
@@ -91,11 +91,11 @@ func (f *Farside) reply(args []string) (string, error) {
 	if f.pings == nil {
 		return "", fmt.Errorf("nobody sends requests; say ping before")
 	}
-	r, err := f.pings.await(ctx, func(e echo) bool { return e.sent.After(after) && e.gateway != args[1] })
+	r, err := f.pings.Await(ctx, func(q echo.Request) bool { return q.Sent.After(after) && q.Sender != args[1] })
 	if err != nil {
 		return "", err
 	}
-	return encode(Reply{Gateway: r.gateway, Sent: r.sent.Sub(f.start).Microseconds(), At: r.at.Sub(f.start).Microseconds()})
+	return encode(Reply{Gateway: r.Sender, Sent: r.Sent.Sub(f.start).Microseconds(), At: r.At.Sub(f.start).Microseconds()})
 }
 
 func (f *Farside) count(args []string) (string, error) {
@@ -110,5 +110,5 @@ func (f *Farside) count(args []string) (string, error) {
 	if f.pings == nil {
 		return "", fmt.Errorf("nobody sends requests; say ping before")
 	}
-	return encode(f.pings.count(args[0], after, before))
+	return encode(f.pings.Count(args[0], after, before))
 }

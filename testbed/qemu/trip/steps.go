@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"wguplink/agent/batman"
+	"wguplink/testbed/qemu/echo"
 	"wguplink/testbed/qemu/farside"
 	"wguplink/testbed/world"
 )
@@ -116,7 +117,7 @@ func (t *Trip) restart(ctx context.Context) (string, error) {
 }
 
 // killed kills the agent once, and counts the pings until it is connected again.
-func (t *Trip) killed(ctx context.Context) (c farside.Count, err error) {
+func (t *Trip) killed(ctx context.Context) (c echo.Count, err error) {
 	old, err := t.Node.PID(ctx)
 	if err != nil {
 		return c, err

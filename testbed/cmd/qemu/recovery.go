@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"wguplink/testbed/qemu/board"
+	"wguplink/testbed/qemu/guest"
+	"wguplink/testbed/qemu/image"
+	"wguplink/testbed/qemu/recovery"
+	"wguplink/testbed/qemu/vm"
+)
+
+const (
+	// rowTime bounds one line of the table. A device with another MAC address would be back after 81 s at most.
+	rowTime = 150 * time.Second
+	// tableTime bounds all of it.
+	tableTime = 30 * time.Minute
+	// tableMemory is for eight hosts in each of four worlds, in MiB.
+	tableMemory = 512
+)
+
+// onlyRecovery measures nothing else.
+func (o options) onlyRecovery(ctx context.Context) error {
+	b, err := board.Of(farArch)
+	if err != nil {
+		return err
+	}
+	o.ways = ways[:1]
+	if err := o.build(ctx, []board.Board{b}); err != nil {
+		return err
+	}
+	rows, err := o.recovery(ctx)
+	recovery.Print(os.Stdout, rows)
+	return err
+}
+
+// recovery measures in one machine how long a node is gone from its mesh when something of it changes.
+func (o options) recovery(ctx context.Context) ([]recovery.Row, error) {
+	start := time.Now()
+	rows, err := o.measureRecovery(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("recovery: %w", err)
+	}
+	b, err := json.MarshalIndent(rows, "", "  ")
+	if err == nil {
+		err = os.WriteFile(o.built("qemu-recovery.json"), append(b, '\n'), 0o644)
+	}
+	fmt.Fprintf(o.out, "recovery measured in %.0f s\n", time.Since(start).Seconds())
+	return rows, errors.Join(err, recovery.Faults(rows))
+}
+
+func (o options) measureRecovery(ctx context.Context) (rows []recovery.Row, err error) {
+	b, err := board.Of(farArch)
+	if err != nil {
+		return nil, err
+	}
+	k, err := image.GetKernel(ctx, o.root, b)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "wguplink-qemu-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	initrd := filepath.Join(dir, "recovery.cpio")
+	err = image.Initrd{
+		Kernel: k, Init: o.built("qemu", "vminit-"+b.Target), Config: guest.Config{Hostname: "recovery", Exec: "/usr/bin/vmrecovery"},
+		Programs: map[string]string{"vmrecovery": o.built("qemu", "vmrecovery"), "wguplink": o.built("default", "wguplink-"+b.Target)},
+	}.Write(initrd)
+	if err != nil {
+		return nil, err
+	}
+	program, args := b.Command(board.Boot{
+		Kernel: k.Path, Initrd: initrd, Memory: tableMemory, Own: wire(dir, "own"), Peer: wire(dir, "none"), MAC: "52:54:00:00:00:03",
+	})
+	v, err := vm.Start("recovery", program, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer v.Kill()
+	defer func() {
+		if err != nil {
+			fmt.Fprintln(o.out, v.Tail(60))
+		}
+	}()
+	bootCtx, cancel := context.WithTimeoutCause(ctx, bootTime, fmt.Errorf("not within %v", bootTime))
+	defer cancel()
+	g, err := vm.Boot(bootCtx, v)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel = context.WithTimeoutCause(ctx, tableTime, fmt.Errorf("not within %v", tableTime))
+	defer cancel()
+	out, err := g.Must(ctx, "table", "/usr/bin/wguplink", rowTime.String())
+	if err != nil {
+		return nil, err
+	}
+	return rows, json.Unmarshal([]byte(out), &rows)
+}

@@ -1,0 +1,208 @@
+package recovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"wguplink/peerselector"
+	"wguplink/testbed/world"
+)
+
+// action is something that happens to a node. do returns when what it should bring about is there.
+type action struct {
+	name   string
+	target time.Duration
+	do     func(*scene, context.Context) error
+	// remakes says that the VXLAN is made anew: the agent does that twice within 30 s only where it has to.
+	remakes bool
+}
+
+const (
+	inPlace = time.Second     // what is changed on the devices that are there
+	anew    = 6 * time.Second // a device that is made anew, at batman-adv's default interval of a second
+)
+
+// remakeGap is how long the agent waits between making the VXLAN anew twice, and a little more.
+const remakeGap = 32 * time.Second
+
+// actions in an order in which those that make a device anew are apart.
+var actions = []action{
+	{"restart", inPlace, (*scene).restart, false},
+	{"upgrade", inPlace, (*scene).upgrade, false},
+	{"reload: keepalive", inPlace, func(s *scene, ctx context.Context) error {
+		s.set("keepalive", "15")
+		return s.reload(ctx, "keepalive set", func() bool {
+			return s.wireguard(func(d *wgtypes.Device) bool {
+				return len(d.Peers) > 0 && d.Peers[0].PersistentKeepaliveInterval == 15*time.Second
+			})
+		})
+	}, false},
+	{"reload: MTU", inPlace, func(s *scene, ctx context.Context) error {
+		s.set("mtu", "1390")
+		return s.reload(ctx, "MTU set", func() bool {
+			return s.vxlan(func(v *netlink.Vxlan) bool { return v.MTU == 1390-70 })
+		})
+	}, false},
+	{"reload: gateways", inPlace, func(s *scene, ctx context.Context) error {
+		s.more = []string{s.w.Sections()}
+		n := len(s.agent.Lines())
+		if err := s.configure(); err != nil {
+			return err
+		}
+		if err := s.agent.Signal(unix.SIGHUP); err != nil {
+			return err
+		}
+		_, err := s.agent.WaitLineFrom(ctx, n, "configuration changed")
+		return err
+	}, false},
+	{"reload: key", inPlace, (*scene).newKey, false},
+	{"id changed", anew, func(s *scene, ctx context.Context) error {
+		s.set("vxlan_id", fmt.Sprint(otherID))
+		return s.reload(ctx, "id set", func() bool { return s.vxlan(func(v *netlink.Vxlan) bool { return v.VxlanId == otherID }) })
+	}, true},
+	{"device deleted by others", anew, (*scene).deleted, false},
+	{"port changed", anew, func(s *scene, ctx context.Context) error {
+		s.set("vxlan_port", fmt.Sprint(otherPort))
+		return s.reload(ctx, "port set", func() bool { return s.vxlan(func(v *netlink.Vxlan) bool { return v.Port == otherPort }) })
+	}, true},
+	{"checksum changed", anew, func(s *scene, ctx context.Context) error {
+		s.set("vxlan_checksum", "0")
+		return s.reload(ctx, "checksum set", func() bool { return s.vxlan(func(v *netlink.Vxlan) bool { return v.UDP6ZeroCSumTx }) })
+	}, true},
+}
+
+// cost is for how long pings are lost from an action on, until they go through the mesh again.
+func (s *scene) cost(ctx context.Context, a action) (lost time.Duration, err error) {
+	if a.remakes {
+		timer := time.NewTimer(remakeGap)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
+	// From a mesh that is well.
+	if err := s.settled(ctx); err != nil {
+		return 0, fmt.Errorf("before it: %w", err)
+	}
+	gateway, from := s.gateway(), time.Now()
+	if err := a.do(s, ctx); err != nil {
+		return 0, err
+	}
+	back, err := s.pings.AwaitStreak(ctx, gateway, time.Now(), streak)
+	if err != nil {
+		return s.pings.Lost(gateway, from, time.Now()), err
+	}
+	if now := s.gateway(); now != gateway {
+		return 0, fmt.Errorf("the node went from %s to %s", gateway, now)
+	}
+	return s.pings.Lost(gateway, from, back), nil
+}
+
+func (s *scene) set(option string, values ...string) { s.options[option] = values }
+
+// configure writes the node's configuration, with the key that the agent has stored in it.
+func (s *scene) configure() error {
+	text, err := os.ReadFile(filepath.Join(s.agent.Dir, "wguplink"))
+	if err != nil {
+		return err
+	}
+	stored := regexp.MustCompile(`option private_key '([^']*)'`).FindSubmatch(text)
+	if _, given := s.options["private_key"]; !given && stored != nil {
+		s.set("private_key", string(stored[1]))
+	}
+	return s.agent.Configure(world.UCI(s.options, s.more...))
+}
+
+// reload has the agent read its configuration again, and waits until that is done.
+func (s *scene) reload(ctx context.Context, what string, done func() bool) error {
+	if err := s.configure(); err != nil {
+		return err
+	}
+	if err := s.agent.Signal(unix.SIGHUP); err != nil {
+		return err
+	}
+	return s.look(ctx, what, done)
+}
+
+// restart ends the agent and starts another, as the start script's restart does.
+func (s *scene) restart(ctx context.Context) error {
+	if err := s.agent.Stop(ctx); err != nil {
+		return err
+	}
+	if err := s.agent.Start(); err != nil {
+		return err
+	}
+	pid := s.agent.PID()
+	_, err := s.until(ctx, "connected again", func(st status) bool { return st.PID == pid && connected(st) })
+	return err
+}
+
+// upgrade is a restart with another program in the agent's place, after a while without any: a package is unpacked meanwhile.
+func (s *scene) upgrade(ctx context.Context) error {
+	if err := s.agent.Stop(ctx); err != nil {
+		return err
+	}
+	program, err := os.ReadFile(s.agent.Binary)
+	if err != nil {
+		return err
+	}
+	next := s.agent.Binary + "-next"
+	if err := errors.Join(os.WriteFile(next, program, 0o755), s.settled(ctx)); err != nil {
+		return err
+	}
+	s.agent.Binary = next
+	return s.restart(ctx)
+}
+
+// newKey gives the node another private key.
+func (s *scene) newKey(ctx context.Context) error {
+	private, err := wgtypes.GeneratePrivateKey()
+	if err != nil {
+		return err
+	}
+	public := peerselector.Key(private.PublicKey())
+	if err := s.reachable(public); err != nil {
+		return err
+	}
+	s.set("private_key", private.String())
+	if err := s.reload(ctx, "key on the device", func() bool {
+		return s.wireguard(func(d *wgtypes.Device) bool { return d.PrivateKey == private })
+	}); err != nil {
+		return err
+	}
+	_, err = s.until(ctx, "connected with the new key", func(st status) bool {
+		return strings.EqualFold(st.PublicKey, public.String()) && connected(st)
+	})
+	return err
+}
+
+// deleted has the VXLAN deleted by another program.
+func (s *scene) deleted(ctx context.Context) error {
+	old := 0
+	err := s.w.Node.Do(func() error {
+		link, err := netlink.LinkByName(vxDevice)
+		if err != nil {
+			return err
+		}
+		old = link.Attrs().Index
+		return netlink.LinkDel(link)
+	})
+	if err != nil {
+		return err
+	}
+	return s.look(ctx, "made anew", func() bool {
+		return s.vxlan(func(v *netlink.Vxlan) bool { return v.Index != old && v.MasterIndex != 0 })
+	})
+}

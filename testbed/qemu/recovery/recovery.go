@@ -1,0 +1,168 @@
+// Package recovery measures how long a node is gone from its mesh when its agent is started anew, its configuration changes or
+// its devices are deleted. What counts is what batman-adv makes of that: a device that is made anew with another MAC address is
+// another node to it, and costs a minute.
+//
+// Each combination of batman-adv's algorithm and of the first hard-interface is a world of its own, and all run at once. In each of
+// them the actions follow each other. Figures are for the report; what fails is only what no busy processor makes of it.
+package recovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"wguplink/agent/batman"
+)
+
+// Combination is one kind of mesh.
+type Combination struct {
+	Algorithm string `json:"algorithm"` // BATMAN_IV or BATMAN_V
+	// Primary says that a dummy device, primary0, is the first hard-interface, as on Gluon; else the tunnel is the only one.
+	Primary bool `json:"primary0"`
+}
+
+func (c Combination) String() string {
+	if c.Primary {
+		return c.Algorithm + ", primary0"
+	}
+	return c.Algorithm + ", tunnel only"
+}
+
+// Combinations are all that are measured.
+var Combinations = []Combination{{"BATMAN_IV", false}, {"BATMAN_IV", true}, {batman.V, false}, {batman.V, true}}
+
+// Row is what one action cost.
+type Row struct {
+	Combination
+	Action string `json:"action"`
+	// LostMS is for how long the pings through bat0 were lost, all in all, and TargetMS what it should be at most, on a machine that
+	// has its processor for itself.
+	LostMS   int64  `json:"lost_ms"`
+	TargetMS int64  `json:"target_ms"`
+	Err      string `json:"error,omitempty"` // it never came back, or what the action should do was never done
+}
+
+// gross is more than any busy processor makes of an action, and less than what another MAC address costs.
+const gross = 30 * time.Second
+
+// Fault is what is wrong with a row beyond doubt; nil when its figure may be due to a busy processor.
+func (r Row) Fault() error {
+	switch {
+	case r.Err != "":
+		return fmt.Errorf("%s: %s: %s", r.Combination, r.Action, r.Err)
+	case r.LostMS > gross.Milliseconds():
+		return fmt.Errorf("%s: %s: pings through bat0 were lost for %.1f s", r.Combination, r.Action, float64(r.LostMS)/1000)
+	}
+	return nil
+}
+
+// Within says that the figure is within its target.
+func (r Row) Within() bool { return r.Err == "" && r.LostMS <= r.TargetMS }
+
+// Faults joins those of all rows.
+func Faults(rows []Row) error {
+	var errs []error
+	for _, r := range rows {
+		errs = append(errs, r.Fault())
+	}
+	return errors.Join(errs...)
+}
+
+// Table measures all combinations at once, with that program. dir is for their files; limit bounds each row.
+func Table(program, dir string, limit time.Duration) (rows []Row) {
+	var mu sync.Mutex
+	var tasks sync.WaitGroup
+	// Making a world loads the machine, and is measured by none.
+	ready := make(chan struct{})
+	var made sync.WaitGroup
+	made.Add(len(Combinations))
+	for i, c := range Combinations {
+		tasks.Add(1)
+		go func() {
+			defer tasks.Done()
+			own, err := measure(c, program, filepath.Join(dir, fmt.Sprint(i)), limit, func() { made.Done(); <-ready })
+			if err != nil {
+				own = append(own, Row{Combination: c, Action: "set-up", Err: err.Error()})
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			rows = append(rows, own...)
+		}()
+	}
+	go func() { made.Wait(); close(ready) }()
+	tasks.Wait()
+	return rows
+}
+
+// measure goes through all actions in one world. together waits for the other worlds.
+func measure(c Combination, program, dir string, limit time.Duration, together func()) (rows []Row, err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		together()
+		return nil, err
+	}
+	// The set-up has as long as several actions.
+	ctx, cancel := context.WithTimeoutCause(context.Background(), 2*limit, fmt.Errorf("not within %v", 2*limit))
+	s, err := newScene(ctx, c, program, dir)
+	cancel()
+	together()
+	if s != nil {
+		defer func() { err = errors.Join(err, s.close()) }()
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range actions {
+		ctx, cancel := context.WithTimeoutCause(context.Background(), limit, fmt.Errorf("not within %v", limit))
+		lost, err := s.cost(ctx, a)
+		cancel()
+		r := Row{Combination: c, Action: a.name, LostMS: lost.Milliseconds(), TargetMS: a.target.Milliseconds()}
+		if err != nil {
+			r.Err = fmt.Sprintf("%v\n%s", err, s.tail())
+		}
+		rows = append(rows, r)
+		if err != nil {
+			return rows, nil // what follows would be measured in a broken mesh
+		}
+	}
+	return rows, nil
+}
+
+// Print prints the rows as a table, a line for each action.
+func Print(w io.Writer, rows []Row) {
+	fmt.Fprintf(w, "%-26s %8s", "pings through bat0 lost", "target")
+	for _, c := range Combinations {
+		fmt.Fprintf(w, " %21s", c)
+	}
+	fmt.Fprintln(w)
+	var names []string
+	for _, r := range rows {
+		if !slices.Contains(names, r.Action) {
+			names = append(names, r.Action)
+		}
+	}
+	for _, name := range names {
+		line, target := "", int64(0)
+		for _, c := range Combinations {
+			i := slices.IndexFunc(rows, func(r Row) bool { return r.Combination == c && r.Action == name })
+			cell := "-"
+			if i >= 0 {
+				target = rows[i].TargetMS
+				cell = fmt.Sprintf("%.1f s", float64(rows[i].LostMS)/1000)
+				switch {
+				case rows[i].Err != "":
+					cell = "never back"
+				case !rows[i].Within():
+					cell += " (over)"
+				}
+			}
+			line += fmt.Sprintf(" %21s", cell)
+		}
+		fmt.Fprintf(w, "%-26s %6.0f s%s\n", name, float64(target)/1000, line)
+	}
+}
