@@ -112,6 +112,7 @@ type bed struct {
 	links    map[string]int
 	answers  map[netip.Addr]time.Duration // inside the tunnel
 	derived  netip.Addr                   // the own address that they answer to; zero: any
+	deaf     int                          // how many times nothing is heard at first
 	passes   int
 	state    wan.State
 	isAgent  bool
@@ -192,6 +193,10 @@ func newBed(t *testing.T) *bed {
 	}
 	x.echo = func(_ context.Context, _ string, addrs []netip.Addr, _ time.Duration) map[netip.Addr]time.Duration {
 		got := map[netip.Addr]time.Duration{}
+		if b.deaf > 0 {
+			b.deaf--
+			return got
+		}
 		for _, a := range addrs {
 			rtt, ok := b.answers[a]
 			if ok && (!b.derived.IsValid() || b.derived == x.made.Devices[0].Addresses[0].Prefix.Addr()) {

@@ -13,6 +13,7 @@ import (
 	"wguplink/agent/config"
 	"wguplink/agent/health"
 	"wguplink/agent/mtu"
+	"wguplink/agent/status"
 	"wguplink/agent/tunnel"
 )
 
@@ -36,6 +37,12 @@ func (x *exam) tunnel(ctx context.Context) Finding {
 		return fail(oneLine(err), "look at `ip -d link show "+x.dev+"`")
 	}
 	mute := x.ask(ctx, asked, x.pace.echo)
+	if x.live == nil && x.agent {
+		// While the agent hears the gateway, it may be only us who do not: on a busy processor, or in a burst of losses.
+		if x.reread(); x.says.State == status.Connected {
+			mute = x.ask(ctx, asked, x.pace.echo)
+		}
+	}
 	if x.live != nil {
 		detail := fmt.Sprintf("%s answers within %s", x.live.peer.LinkAddress, x.rtt.Truncate(time.Millisecond)+time.Millisecond)
 		if len(mute) > 0 {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -34,6 +35,7 @@ type options struct {
 type way struct {
 	variant, backend, algorithm string
 	static, short               bool
+	bare                        bool   // the kernel has no IPv6
 	without                     string // a module that is left out
 }
 
@@ -42,6 +44,9 @@ var ways = []way{
 	{variant: "userspace", backend: "userspace", algorithm: "BATMAN_V", without: "wireguard"},
 	{variant: "nobroker", backend: "kernel", algorithm: "BATMAN_IV", static: true, short: true},
 }
+
+// bare is one more, on one architecture.
+var bare = way{variant: "default", backend: "kernel", algorithm: "BATMAN_IV", static: true, bare: true}
 
 // farArch is the far side's architecture in any case, as gateways are.
 const farArch = "amd64"
@@ -70,7 +75,11 @@ func (o options) arch(ctx context.Context, b board.Board) (r *trip.Report, err e
 	defer far.VM.Kill()
 	fmt.Fprintf(o.out, "%-7s the far side is there after %.1f s\n", b.Arch, time.Since(start).Seconds())
 
-	for _, w := range o.ways {
+	all := o.ways
+	if b.Arch == farArch && slices.Contains(o.ways, ways[0]) {
+		all = append(slices.Clone(all), bare)
+	}
+	for _, w := range all {
 		err = errors.Join(err, o.way(ctx, b, k, far, w, dir, r))
 	}
 	r.Seconds = time.Since(start).Seconds()
@@ -131,7 +140,7 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, far *vm
 	if err != nil {
 		return err
 	}
-	run := &trip.Run{Variant: w.variant, Backend: w.backend, Algorithm: w.algorithm}
+	run := &trip.Run{Variant: w.variant, Backend: w.backend, Algorithm: w.algorithm, Bare: w.bare}
 	r.Runs = append(r.Runs, run)
 	binary := o.built(w.variant, "wguplink-"+b.Target)
 	fi, err := os.Stat(binary)
@@ -139,13 +148,17 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, far *vm
 		return fmt.Errorf("%s: %w; run scripts/cross", b.Arch, err)
 	}
 	initrd := filepath.Join(own, "node.cpio")
+	config := guest.Config{
+		Hostname: "node", Agent: "/usr/bin/wguplink", Disk: b.Disk,
+		Addresses: []netip.Prefix{world.NodeV4, world.NodeV6}, Gateways: []netip.Addr{world.RouterV4.Addr(), world.RouterV6.Addr()},
+		Batman: &guest.Batman{Algorithm: w.algorithm, Address: farside.NodeMesh, MAC: farside.NodeMAC},
+	}
+	words := ""
+	if w.bare {
+		config.Addresses, config.Gateways, words = config.Addresses[:1], config.Gateways[:1], trip.NoIPv6
+	}
 	err = image.Initrd{
-		Kernel: k, Without: w.without, Init: o.built("qemu", "vminit-"+b.Target),
-		Config: guest.Config{
-			Hostname: "node", Agent: "/usr/bin/wguplink", Disk: b.Disk,
-			Addresses: []netip.Prefix{world.NodeV4, world.NodeV6}, Gateways: []netip.Addr{world.RouterV4.Addr(), world.RouterV6.Addr()},
-			Batman: &guest.Batman{Algorithm: w.algorithm, Address: farside.NodeMesh},
-		},
+		Kernel: k, Without: w.without, Init: o.built("qemu", "vminit-"+b.Target), Config: config,
 		Programs: map[string]string{"wguplink": binary},
 	}.Write(initrd)
 	if err != nil {
@@ -153,6 +166,7 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, far *vm
 	}
 	n := &node.Own{Board: b, Dir: own, Setup: board.Boot{
 		Kernel: k.Path, Initrd: initrd, Own: wire(dir, "node"), Peer: wire(dir, "far"), MAC: "52:54:00:00:00:02", Epoch: true,
+		Append: words,
 	}}
 	defer n.Off()
 	extra := map[string][]string{}
@@ -160,7 +174,7 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, far *vm
 		extra["backend"] = []string{w.backend}
 	}
 	// Emulated, other processors hardly carry what would be too much.
-	limits := w.variant == "default" && b.Arch == farArch
+	limits := w.variant == "default" && b.Arch == farArch && !w.bare
 	if limits {
 		extra["limit_ingress"] = []string{strconv.Itoa(trip.Limit)}
 		extra["limit_egress"] = []string{strconv.Itoa(trip.Limit)}
@@ -171,7 +185,7 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, far *vm
 		switches = o.switches
 	}
 	t := &trip.Trip{
-		Node: n, Far: far, Out: o.out, Run: run, Arch: b.Arch, Static: w.static, Short: w.short, Extra: extra,
+		Node: n, Far: far, Out: o.out, Run: run, Arch: b.Arch, Static: w.static, Short: w.short, Bare: w.bare, Extra: extra,
 		Limits: limits, Deaf: b.Arch == farArch && w.variant == "default", Binary: fi.Size(), Idle: o.idle, Switches: switches,
 	}
 	err = t.Go(ctx)

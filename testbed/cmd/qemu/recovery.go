@@ -98,9 +98,19 @@ func (o options) measureRecovery(ctx context.Context) (rows []recovery.Row, err 
 	}
 	ctx, cancel = context.WithTimeoutCause(ctx, tableTime, fmt.Errorf("not within %v", tableTime))
 	defer cancel()
-	out, err := g.Must(ctx, "table", "/usr/bin/wguplink", rowTime.String())
-	if err != nil {
+	if _, err := g.Must(ctx, "table", "/usr/bin/wguplink", rowTime.String()); err != nil {
 		return nil, err
 	}
-	return rows, json.Unmarshal([]byte(out), &rows)
+	for {
+		out, err := g.Must(ctx, "row")
+		if err != nil || out == "" {
+			return rows, err
+		}
+		var r recovery.Row
+		if err := json.Unmarshal([]byte(out), &r); err != nil {
+			return rows, err
+		}
+		rows = append(rows, r)
+		fmt.Fprintf(o.out, "%-7s recovery  %s\n", b.Arch, r)
+	}
 }

@@ -19,24 +19,42 @@ func main() {
 		os.Exit(2)
 	}
 	netlab.Whole()
-	if err := talk.Serve(os.Stdin, os.Stdout, handle); err != nil {
+	if err := talk.Serve(os.Stdin, os.Stdout, (&table{}).handle); err != nil {
 		fmt.Fprintf(os.Stderr, "vmrecovery: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-// handle takes one command: "table AGENT DURATION", with the agent's program and how long one line may take.
-func handle(words []string) talk.Reply {
-	if len(words) != 3 || words[0] != "table" {
-		return talk.Reply{Code: 2, Out: "table AGENT DURATION"}
+// table is the measurement under way.
+type table struct {
+	rows chan recovery.Row // closed at the end
+}
+
+// handle takes two commands. "table AGENT DURATION" starts, with the agent's program and how long one row may take; "row" waits for
+// the next row, and answers with nothing after the last.
+func (t *table) handle(words []string) talk.Reply {
+	switch {
+	case len(words) == 3 && words[0] == "table" && t.rows == nil:
+		limit, err := time.ParseDuration(words[2])
+		if err != nil {
+			return talk.Failed(err)
+		}
+		t.rows = make(chan recovery.Row)
+		go func() {
+			defer close(t.rows)
+			recovery.Measure(words[1], "/srv", limit, func(r recovery.Row) { t.rows <- r })
+		}()
+		return talk.Reply{}
+	case len(words) == 1 && words[0] == "row" && t.rows != nil:
+		r, ok := <-t.rows
+		if !ok {
+			return talk.Reply{}
+		}
+		b, err := json.Marshal(r)
+		if err != nil {
+			return talk.Failed(err)
+		}
+		return talk.Reply{Out: string(b)}
 	}
-	limit, err := time.ParseDuration(words[2])
-	if err != nil {
-		return talk.Failed(err)
-	}
-	b, err := json.Marshal(recovery.Table(words[1], "/srv", limit))
-	if err != nil {
-		return talk.Failed(err)
-	}
-	return talk.Reply{Out: string(b)}
+	return talk.Reply{Code: 2, Out: "table AGENT DURATION, then row"}
 }

@@ -78,6 +78,8 @@ type Boot struct {
 	Own, Peer      string // socket files of the wire's ends
 	MAC            string
 	Memory         int // MiB; 0: as much as the board usually has
+	// Append are more words for the kernel's command line.
+	Append string
 	// Epoch starts the machine's clock in 1970, as that of a router without a clock chip.
 	Epoch bool
 }
@@ -102,7 +104,7 @@ func (b Board) Command(o Boot) (program string, args []string) {
 	}
 	args = append(args, "-nodefaults", "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot",
 		"-kernel", o.Kernel, "-initrd", o.Initrd,
-		"-append", fmt.Sprintf("console=%s quiet loglevel=2 panic=-1 rdinit=/init", b.console))
+		"-append", strings.TrimSpace(fmt.Sprintf("console=%s quiet loglevel=2 panic=-1 rdinit=/init %s", b.console, o.Append)))
 	args = append(args, Wire(b.nic, o.Own, o.Peer, o.MAC)...)
 	if o.Drive != "" {
 		args = append(args, "-drive", "format=raw,file="+o.Drive+","+b.drive)

@@ -24,6 +24,15 @@ import (
 	"wguplink/testbed/world"
 )
 
+// Addresses inside the tunnel without a VXLAN; all gateways have the same.
+var (
+	NodePlain    = netip.MustParsePrefix("10.99.0.100/24")
+	GatewayPlain = netip.MustParsePrefix("10.99.0.1/24")
+)
+
+// NodeMAC is the address of the node's bat0.
+const NodeMAC = "52:54:00:88:01:00"
+
 // Addresses in the mesh.
 var (
 	NodeMesh = netip.MustParsePrefix("10.88.0.100/16")
@@ -88,6 +97,8 @@ var commands = map[string]command{
 	}},
 	// know KEY: every gateway learns a node's key from its operator.
 	"know": {1, func(f *Farside, a []string) (string, error) { return "", f.know(a[0]) }},
+	// plain KEY: every gateway learns a node's key, and exchanges plain IPv4 with it inside the tunnel; no VXLAN is needed.
+	"plain": {1, func(f *Farside, a []string) (string, error) { return "", f.plain(a[0]) }},
 	// kill NAME: the gateway dies at the moment that is the answer.
 	"kill": {1, func(f *Farside, a []string) (string, error) {
 		g := f.w.Named(a[0])
@@ -107,11 +118,18 @@ var commands = map[string]command{
 	// handshake MS: the first gateway that has shaken hands with a node.
 	"handshake": {1, (*Farside).handshake},
 	// ping MS: from now on every gateway sends an echo request to the node every MS milliseconds; 0 ends it.
-	"ping": {1, (*Farside).ping},
+	"ping": {1, func(f *Farside, a []string) (string, error) { return "", f.ping(a[0], meshAddr, NodeMesh.Addr()) }},
+	// ping-plain MS: the same between the addresses of plain.
+	"ping-plain": {1, func(f *Farside, a []string) (string, error) {
+		return "", f.ping(a[0], func(int) netip.Addr { return GatewayPlain.Addr() }, NodePlain.Addr())
+	}},
 	// reply AFTER EXCEPT MS: the first answer to a request sent after a moment, and from another than a gateway.
 	"reply": {3, (*Farside).reply},
 	// count NAME AFTER BEFORE: how many requests of a gateway went out between two moments, and how many were answered.
 	"count": {3, (*Farside).count},
+	// lost NAME AFTER N MS: for how long a gateway's requests had no answer, in milliseconds, from a moment until N in a row, sent
+	// from now on, are answered.
+	"lost": {4, (*Farside).lost},
 	// flow NAME DIRECTION BYTES MS: how fast a flow between gateway and node was, in kbit/s of the packets inside the tunnel.
 	"flow": {4, (*Farside).flow},
 	// originators NAME: of the gateway's mesh.

@@ -3,10 +3,16 @@ package farside
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/netip"
 	"strconv"
 	"time"
 
+	"golang.zx2c4.com/wireguard/wgctrl"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
 	"wguplink/peerselector"
+	"wguplink/testbed/gateway"
 	"wguplink/testbed/qemu/echo"
 )
 
@@ -25,6 +31,36 @@ func (f *Farside) know(text string) error {
 	for _, g := range f.w.Gateways {
 		if err := g.AddKey(k); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+func (f *Farside) plain(text string) error {
+	if err := f.know(text); err != nil {
+		return err
+	}
+	key, err := wgtypes.ParseKey(text)
+	if err != nil {
+		return err
+	}
+	for _, g := range f.w.Gateways {
+		err := g.Host.Do(func() error {
+			c, err := wgctrl.New()
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			node := net.IPNet{IP: NodePlain.Addr().AsSlice(), Mask: net.CIDRMask(32, 32)}
+			return c.ConfigureDevice(gateway.DefaultInterface, wgtypes.Config{Peers: []wgtypes.PeerConfig{
+				{PublicKey: key, UpdateOnly: true, AllowedIPs: []net.IPNet{node}},
+			}})
+		})
+		if err == nil {
+			err = g.Host.Addr(gateway.DefaultInterface, GatewayPlain)
+		}
+		if err != nil {
+			return fmt.Errorf("gateway %s: %w", g.Name, err)
 		}
 	}
 	return nil
@@ -57,25 +93,25 @@ func (f *Farside) handshake(args []string) (string, error) {
 	return name, err
 }
 
-func (f *Farside) ping(args []string) (string, error) {
-	every, err := milliseconds(args[0])
+func (f *Farside) ping(interval string, from func(gateway int) netip.Addr, to netip.Addr) error {
+	every, err := milliseconds(interval)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if f.pings != nil {
 		f.pings.Close()
 		f.pings = nil
 	}
 	if every == 0 {
-		return "", nil
+		return nil
 	}
 	f.pings = echo.New(every)
 	for i, g := range f.w.Gateways {
-		if err := f.pings.Send(g.Host, g.Name, meshAddr(i+1), NodeMesh.Addr(), i+1); err != nil {
-			return "", err
+		if err := f.pings.Send(g.Host, g.Name, from(i+1), to, i+1); err != nil {
+			return err
 		}
 	}
-	return "", nil
+	return nil
 }
 
 func (f *Farside) reply(args []string) (string, error) {
@@ -96,6 +132,30 @@ func (f *Farside) reply(args []string) (string, error) {
 		return "", err
 	}
 	return encode(Reply{Gateway: r.Sender, Sent: r.Sent.Sub(f.start).Microseconds(), At: r.At.Sub(f.start).Microseconds()})
+}
+
+func (f *Farside) lost(args []string) (string, error) {
+	after, err := f.moment(args[1])
+	if err != nil {
+		return "", err
+	}
+	n, err := strconv.Atoi(args[2])
+	if err != nil || n < 1 {
+		return "", fmt.Errorf("%q is no number of answers", args[2])
+	}
+	ctx, cancel, err := bounded(args[3])
+	if err != nil {
+		return "", err
+	}
+	defer cancel()
+	if f.pings == nil {
+		return "", fmt.Errorf("nobody sends requests; say ping before")
+	}
+	back, err := f.pings.AwaitStreak(ctx, args[0], time.Now(), n)
+	if err != nil {
+		return "", err
+	}
+	return strconv.FormatInt(f.pings.Lost(args[0], after, back).Milliseconds(), 10), nil
 }
 
 func (f *Farside) count(args []string) (string, error) {

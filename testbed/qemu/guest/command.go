@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,7 +31,7 @@ type machine struct {
 
 func (m *machine) handle(words []string) talk.Reply {
 	args := words[1:]
-	if want, ok := map[string]int{"cat": 1, "write": 2, "date": 0, "reboot": 0, "originators": 1, "hard": 1, "service": 1, "test": 1, "flows": 0}[words[0]]; ok && len(args) != want {
+	if want, ok := map[string]int{"cat": 1, "write": 2, "date": 0, "reboot": 0, "originators": 1, "hard": 1, "service": 1, "test": 1, "flows": 0, "delete": 1, "address": 2}[words[0]]; ok && len(args) != want {
 		return talk.Reply{Code: 2, Out: fmt.Sprintf("%s takes %d words", words[0], want)}
 	}
 	switch words[0] {
@@ -58,6 +59,18 @@ func (m *machine) handle(words []string) talk.Reply {
 		return hard(args[0])
 	case "service":
 		return m.service(args[0])
+	case "delete":
+		link, err := netlink.LinkByName(args[0])
+		if err == nil {
+			err = netlink.LinkDel(link)
+		}
+		return reply("", err)
+	case "address":
+		p, err := netip.ParsePrefix(args[1])
+		if err == nil {
+			err = up(args[0], p)
+		}
+		return reply("", err)
 	case "flows":
 		// From now on flows are taken; see Flow.
 		return reply("", serveFlows())
@@ -100,6 +113,8 @@ func (m *machine) service(verb string) talk.Reply {
 		return reply("", m.agent.Start())
 	case "stop":
 		return reply("", m.agent.Stop())
+	case "restart":
+		return reply("", m.agent.Restart())
 	case "kill":
 		pid, err := m.agent.Kill()
 		return reply(strconv.Itoa(pid), err)
@@ -107,7 +122,7 @@ func (m *machine) service(verb string) talk.Reply {
 		pid, err := m.agent.PID()
 		return reply(strconv.Itoa(pid), err)
 	}
-	return talk.Reply{Code: 2, Out: "start, stop, kill or pid"}
+	return talk.Reply{Code: 2, Out: "start, stop, restart, kill or pid"}
 }
 
 // reboot stops the agent, keeps /etc, and restarts the machine.

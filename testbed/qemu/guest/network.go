@@ -42,7 +42,25 @@ func network(c Config) error {
 	if err := MakeBatman("bat0", c.Batman.Algorithm); err != nil {
 		return err
 	}
+	if err := setMAC("bat0", c.Batman.MAC); err != nil {
+		return err
+	}
 	return up("bat0", c.Batman.Address)
+}
+
+func setMAC(name, text string) error {
+	mac, err := net.ParseMAC(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	link, err := netlink.LinkByName(name)
+	if err == nil {
+		err = netlink.LinkSetHardwareAddr(link, mac)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: address %v: %w", name, mac, err)
+	}
+	return nil
 }
 
 func up(name string, addrs ...netip.Prefix) error {

@@ -98,8 +98,27 @@ func (s *service) say(r io.ReadCloser) {
 	}
 }
 
+// Restart ends the program by SIGTERM, and starts it again. What it has left stays.
+func (s *service) Restart() error {
+	if err := s.end(); err != nil {
+		return err
+	}
+	return s.Start()
+}
+
 // Stop ends the program by SIGTERM, waits until it has ended, and takes away what it has left.
 func (s *service) Stop() error {
+	if err := s.end(); err != nil {
+		return err
+	}
+	if out, err := exec.Command(s.down[0], s.down[1:]...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", strings.Join(s.down, " "), err, out)
+	}
+	return nil
+}
+
+// end ends the program by SIGTERM, and waits until it has ended.
+func (s *service) end() error {
 	s.mu.Lock()
 	s.wanted = false
 	cmd, ended := s.cmd, s.ended
@@ -109,9 +128,6 @@ func (s *service) Stop() error {
 			return err
 		}
 		<-ended
-	}
-	if out, err := exec.Command(s.down[0], s.down[1:]...).CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w: %s", strings.Join(s.down, " "), err, out)
 	}
 	return nil
 }

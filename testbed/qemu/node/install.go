@@ -3,8 +3,10 @@ package node
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 
+	"wguplink/testbed/qemu/farside"
 	"wguplink/testbed/world"
 )
 
@@ -82,7 +84,7 @@ func (n *Image) network(ctx context.Context) error {
 		}
 	}
 	// On Gluon bat0 is in a bridge already, which then has the address.
-	_, err = n.sh.must(ctx, "[ -e /sys/class/net/bat0 ] || ip link add bat0 type batadv; d=bat0; [ ! -e /sys/class/net/br-client ] || d=br-client; ip link set bat0 up; ip addr add "+n.Mesh+" dev $d")
+	_, err = n.sh.must(ctx, "[ -e /sys/class/net/bat0 ] || ip link add bat0 address "+farside.NodeMAC+" type batadv; d=bat0; [ ! -e /sys/class/net/br-client ] || d=br-client; ip link set bat0 up; ip addr add "+n.Mesh+" dev $d")
 	if err != nil {
 		return fmt.Errorf("mesh interface (does the image have batman-adv, and ip-full?): %w", err)
 	}
@@ -96,6 +98,32 @@ func (n *Image) Start(ctx context.Context) error {
 		line = ": >/tmp/wguplink.on; (while [ -e /tmp/wguplink.on ]; do /usr/bin/wguplink run; done </dev/null >>/tmp/wguplink.log 2>&1 &)"
 	}
 	_, err := n.sh.must(ctx, line)
+	return err
+}
+
+// Restart implements Node. Our loop starts the next agent by itself.
+func (n *Image) Restart(ctx context.Context) error {
+	line := "/etc/init.d/wguplink restart"
+	if n.loop {
+		pid, err := n.PID(ctx)
+		if err != nil {
+			return err
+		}
+		line = fmt.Sprintf("kill %d", pid)
+	}
+	_, err := n.sh.must(ctx, line)
+	return err
+}
+
+// Address implements Node.
+func (n *Image) Address(ctx context.Context, device string, address netip.Prefix) error {
+	_, err := n.sh.must(ctx, "ip addr add "+address.String()+" dev "+quote(device))
+	return err
+}
+
+// Delete implements Node.
+func (n *Image) Delete(ctx context.Context, device string) error {
+	_, err := n.sh.must(ctx, "ip link del "+quote(device))
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -30,9 +31,15 @@ type Node interface {
 	Start(ctx context.Context) error
 	Stop(ctx context.Context) error
 	Kill(ctx context.Context) error
+	// Restart ends the agent in order and starts it again; what it has made stays meanwhile.
+	Restart(ctx context.Context) error
+	// Delete deletes a network device, as another program may.
+	Delete(ctx context.Context, device string) error
 	PID(ctx context.Context) (int, error)
 	// Reboot restarts the machine in order, and returns as Boot does.
 	Reboot(ctx context.Context) error
+	// Address gives a network device an address, as netifd does with an owner's.
+	Address(ctx context.Context, device string, address netip.Prefix) error
 	// Originators and Hard ask batman-adv; the answer is JSON of package batman's types.
 	Originators(ctx context.Context, mesh string) (string, error)
 	Hard(ctx context.Context, device string) (string, error)
@@ -121,6 +128,21 @@ func (n *Own) Stop(ctx context.Context) error { return n.service(ctx, "stop") }
 
 // Kill implements Node.
 func (n *Own) Kill(ctx context.Context) error { return n.service(ctx, "kill") }
+
+// Restart implements Node.
+func (n *Own) Restart(ctx context.Context) error { return n.service(ctx, "restart") }
+
+// Delete implements Node.
+func (n *Own) Delete(ctx context.Context, device string) error {
+	_, err := n.Must(ctx, "delete", device)
+	return err
+}
+
+// Address implements Node.
+func (n *Own) Address(ctx context.Context, device string, address netip.Prefix) error {
+	_, err := n.Must(ctx, "address", device, address.String())
+	return err
+}
 
 // PID implements Node.
 func (n *Own) PID(ctx context.Context) (int, error) {

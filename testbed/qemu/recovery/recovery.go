@@ -62,6 +62,14 @@ func (r Row) Fault() error {
 	return nil
 }
 
+// String is the row as a line.
+func (r Row) String() string {
+	if r.Err != "" {
+		return fmt.Sprintf("%s: %s: FAILED: %s", r.Combination, r.Action, r.Err)
+	}
+	return fmt.Sprintf("%s: %s: pings lost for %d ms", r.Combination, r.Action, r.LostMS)
+}
+
 // Within says that the figure is within its target.
 func (r Row) Within() bool { return r.Err == "" && r.LostMS <= r.TargetMS }
 
@@ -74,9 +82,9 @@ func Faults(rows []Row) error {
 	return errors.Join(errs...)
 }
 
-// Table measures all combinations at once, with that program. dir is for their files; limit bounds each row.
-func Table(program, dir string, limit time.Duration) (rows []Row) {
-	var mu sync.Mutex
+// Measure measures all combinations at once, with that program, and tells each row when it is known. dir is for their files; limit
+// bounds each row.
+func Measure(program, dir string, limit time.Duration, tell func(Row)) {
 	var tasks sync.WaitGroup
 	// Making a world loads the machine, and is measured by none.
 	ready := make(chan struct{})
@@ -86,25 +94,21 @@ func Table(program, dir string, limit time.Duration) (rows []Row) {
 		tasks.Add(1)
 		go func() {
 			defer tasks.Done()
-			own, err := measure(c, program, filepath.Join(dir, fmt.Sprint(i)), limit, func() { made.Done(); <-ready })
-			if err != nil {
-				own = append(own, Row{Combination: c, Action: "set-up", Err: err.Error()})
+			together := func() { made.Done(); <-ready }
+			if err := measure(c, program, filepath.Join(dir, fmt.Sprint(i)), limit, together, tell); err != nil {
+				tell(Row{Combination: c, Action: "set-up", Err: err.Error()})
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			rows = append(rows, own...)
 		}()
 	}
 	go func() { made.Wait(); close(ready) }()
 	tasks.Wait()
-	return rows
 }
 
 // measure goes through all actions in one world. together waits for the other worlds.
-func measure(c Combination, program, dir string, limit time.Duration, together func()) (rows []Row, err error) {
+func measure(c Combination, program, dir string, limit time.Duration, together func(), tell func(Row)) (err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		together()
-		return nil, err
+		return err
 	}
 	// The set-up has as long as several actions.
 	ctx, cancel := context.WithTimeoutCause(context.Background(), 2*limit, fmt.Errorf("not within %v", 2*limit))
@@ -115,7 +119,7 @@ func measure(c Combination, program, dir string, limit time.Duration, together f
 		defer func() { err = errors.Join(err, s.close()) }()
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, a := range actions {
 		ctx, cancel := context.WithTimeoutCause(context.Background(), limit, fmt.Errorf("not within %v", limit))
@@ -125,12 +129,12 @@ func measure(c Combination, program, dir string, limit time.Duration, together f
 		if err != nil {
 			r.Err = fmt.Sprintf("%v\n%s", err, s.tail())
 		}
-		rows = append(rows, r)
+		tell(r)
 		if err != nil {
-			return rows, nil // what follows would be measured in a broken mesh
+			return nil // what follows would be measured in a broken mesh
 		}
 	}
-	return rows, nil
+	return nil
 }
 
 // Print prints the rows as a table, a line for each action.

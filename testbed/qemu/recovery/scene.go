@@ -57,6 +57,7 @@ type scene struct {
 	options map[string][]string
 	more    []string // sections beside the uplink
 	pings   *echo.Requests
+	last    string           // the gateway last in use
 	others  map[string][]int // indexes of the gateways' other VXLANs, by gateway
 }
 
@@ -170,18 +171,18 @@ func (s *scene) status() (st status, err error) {
 	return st, err
 }
 
-// gateway is the name of the one in use.
+// gateway is the name of the one in use, or last in use while there is no status.
 func (s *scene) gateway() string {
 	st, err := s.status()
 	if err != nil || st.Gateway == nil {
-		return ""
+		return s.last
 	}
 	for _, g := range s.w.Gateways {
 		if g.Name == st.Gateway.Name || g.DNS == st.Gateway.Name {
-			return g.Name
+			s.last = g.Name
 		}
 	}
-	return ""
+	return s.last
 }
 
 // lookEvery is between two looks at what has no event for us: the status, and devices.

@@ -100,6 +100,70 @@ func (t *Trip) doctor(ctx context.Context) (string, error) {
 // an emulated network card whose processor waits for its turn drops a frame now and then.
 const restartTries = 3
 
+// streak is how many answers in a row show that the mesh is well.
+const streak = 40
+
+// lost is for how long the pings of the gateway in use were lost from a moment on, until they go through again.
+func (t *Trip) lost(ctx context.Context, from string) (ms int64, err error) {
+	out, err := t.far(ctx, "lost", meshName(t.gateway), from, strconv.Itoa(streak), left(ctx))
+	if err != nil {
+		return 0, err
+	}
+	return us(out), nil
+}
+
+// restarted has the service started anew, as an owner or an upgrade does: the tunnel stays in place. How much is lost is a figure,
+// for a processor that waits for its turn loses frames, too.
+func (t *Trip) restarted(ctx context.Context) (string, error) {
+	old, err := t.Node.PID(ctx)
+	if err != nil {
+		return "", err
+	}
+	from, err := t.far(ctx, "now")
+	if err != nil {
+		return "", err
+	}
+	if err := t.Node.Restart(ctx); err != nil {
+		return "", err
+	}
+	s, err := t.until(ctx, "connected again", func(s status) bool { return s.PID != old && s.State == "connected" && s.Cause == "" })
+	if err != nil {
+		return "", err
+	}
+	if meshName(s.Gateway.Name) != meshName(t.gateway) {
+		return "", fmt.Errorf("the new agent went from %s to %s", t.gateway, s.Gateway.Name)
+	}
+	t.measured.RestartMS, err = t.lost(ctx, from)
+	return fmt.Sprintf("pings lost for %d ms", t.measured.RestartMS), err
+}
+
+// deleted deletes the VXLAN. It comes again under its MAC address, so that the mesh knows the node at once.
+func (t *Trip) deleted(ctx context.Context) (string, error) {
+	address := "/sys/class/net/" + vxlan + "/address"
+	was, err := t.Node.Read(ctx, address)
+	if err != nil {
+		return "", err
+	}
+	from, err := t.far(ctx, "now")
+	if err != nil {
+		return "", err
+	}
+	if err := t.Node.Delete(ctx, vxlan); err != nil {
+		return "", err
+	}
+	if t.measured.DeletedMS, err = t.lost(ctx, from); err != nil {
+		return "", err
+	}
+	is, err := t.Node.Read(ctx, address)
+	if err == nil && is != was {
+		err = fmt.Errorf("%s had the address %s, and has %s", vxlan, trim(was), trim(is))
+	}
+	return fmt.Sprintf("pings lost for %d ms", t.measured.DeletedMS), err
+}
+
+// vxlan is the agent's VXLAN device, by default.
+const vxlan = "mesh-vpn"
+
 // restart kills the agent; its tunnel must not notice.
 func (t *Trip) restart(ctx context.Context) (string, error) {
 	lost := ""

@@ -32,6 +32,8 @@ type Trip struct {
 	Deaf bool
 	// Limits measures the bandwidth limits, which Extra sets to Limit.
 	Limits bool
+	// Bare is for a node whose kernel has no IPv6: see bareSteps.
+	Bare bool
 	// NoReboot is for a machine that keeps nothing.
 	NoReboot bool
 	// Extra are options of the uplink in addition.
@@ -66,8 +68,22 @@ const (
 	switchStep = "switches"
 )
 
+// step is one of a trip's.
+type step struct {
+	name string
+	do   func(context.Context) (string, error)
+}
+
 // Go goes through all steps until one fails.
 func (t *Trip) Go(ctx context.Context) error {
+	if t.Bare {
+		for _, s := range t.bareSteps() {
+			if err := t.step(ctx, s.name, s.do); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	steps := []struct {
 		name  string
 		do    func(context.Context) (string, error)
@@ -83,6 +99,8 @@ func (t *Trip) Go(ctx context.Context) error {
 		{"status: who is heard", t.heard, true},
 		{"doctor: all green", t.doctor, false},
 		{"agent killed and back, no ping lost", t.restart, false},
+		{"service restarted", t.restarted, false},
+		{"device deleted by others", t.deleted, false},
 		{deafStep, t.deaf, false},
 		{limitStep, t.limits, false},
 		{"gateway killed, another takes over", t.failover, false},
