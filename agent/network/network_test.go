@@ -268,3 +268,29 @@ func TestParker(t *testing.T) {
 		t.Errorf("another concentrator changes %v", c)
 	}
 }
+
+// A new key gets a device beside, with the gateway in use as its only peer and nothing that could carry anything.
+func TestBeside(t *testing.T) {
+	set := peers.New(slog.New(slog.DiscardHandler))
+	gw := peerselector.Peer{Name: "gw1", PublicKey: peerselector.Key{1}, AllowedIPs: []netip.Prefix{netip.MustParsePrefix("fe80::1/128")}}
+	set.Adopt(gw, netip.MustParseAddrPort("192.0.2.1:51820"), true)
+	cfg := config.Uplink{Name: "mesh", Interface: "wg_a_long_name1", FwMark: 7, ListenPort: 0, Keepalive: 25 * time.Second, Mode: config.ModeVXLAN}
+	next, err := wgtypes.GeneratePrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := View{Peers: set, MTU: 1400, Next: next}
+	if d, _ := New(cfg).Desired(v); len(d.Devices) != 1 {
+		t.Errorf("a device beside without a gateway in use: %+v", d.Devices)
+	}
+	v.Current = &gw
+	d, _ := New(cfg).Desired(v)
+	if len(d.Devices) != 2 {
+		t.Fatalf("%+v", d.Devices)
+	}
+	dev := d.Devices[1]
+	if len(dev.Interface) > 15 || dev.Interface == cfg.Interface || dev.PrivateKey != next || dev.FwMark != 7 || len(dev.Addresses) != 0 ||
+		!dev.Unrouted || len(dev.Peers) != 1 || len(dev.Peers[0].AllowedIPs) != 0 || dev.Peers[0].Endpoint.String() != "192.0.2.1:51820" {
+		t.Errorf("%+v", dev)
+	}
+}

@@ -65,3 +65,31 @@ func TestKeyMended(t *testing.T) {
 	n.reply(l2, began)
 	nodeConnected(n.scene)
 }
+
+// A new key that no gateway knows costs nothing. It is put into use when the gateway has answered it.
+func TestKeyUnknown(t *testing.T) {
+	t.Parallel()
+	n := newNode(t, world.Options{}, nil)
+	l2 := n.frames()
+	n.reply(l2, n.start())
+	was := nodeConnected(n.scene)
+	private, err := wgtypes.GeneratePrivateKey()
+	n.must(err)
+	public := peerselector.Key(private.PublicKey())
+	since := time.Now()
+	n.set("private_key", private.String())
+	n.reload("configuration changed")
+	nodeAwait(n.scene, "waiting with the new key", func(st status) bool {
+		return len(st.Warnings) == 1 && strings.Contains(st.Warnings[0], "the new key "+public.String()+" is not in use yet")
+	})
+	nodeAwaitKernel(n.scene, "a device beside", func() bool { return n.NodeLink("wg_mesh-new") != nil })
+	nodeLossless(n.scene, l2, since)
+	for _, g := range n.Gateways {
+		n.must(g.AddKey(public))
+	}
+	nodeAwait(n.scene, "connected with the new key", func(st status) bool {
+		return st.PublicKey == public.String() && st.State == "connected" && len(st.Warnings) == 0 && st.Gateway.Name == was.Gateway.Name
+	})
+	n.reply(l2, time.Now())
+	nodeAwaitKernel(n.scene, "no device beside", func() bool { return n.NodeLink("wg_mesh-new") == nil })
+}

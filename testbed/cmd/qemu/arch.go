@@ -190,5 +190,13 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, far *vm
 	}
 	err = t.Go(ctx)
 	r.Kernel = t.Kernel
-	return err
+	// What the node has said, for whoever wonders about a figure.
+	name := fmt.Sprintf("qemu-%s-%s.log", b.Arch, w.variant)
+	if w.bare {
+		name = fmt.Sprintf("qemu-%s-no-ipv6.log", b.Arch)
+	}
+	return errors.Join(err, os.WriteFile(o.built(name), []byte(n.Tail(allLines)+"\n"), 0o644))
 }
+
+// allLines is more than a console says.
+const allLines = 1 << 20
