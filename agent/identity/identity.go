@@ -71,6 +71,11 @@ type Identity struct {
 	PublicFileErr error
 }
 
+// OnDevice is the identity whose key a device of ours works with.
+func OnDevice(private wgtypes.Key) Identity {
+	return Identity{Private: newPrivateKey(private), Public: private.PublicKey(), Origin: "in use on the device"}
+}
+
 // LogValue gives the public half only.
 func (i Identity) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("public_key", i.Public.String()), slog.String("origin", i.Origin))

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
@@ -141,6 +142,48 @@ func TestRemoveUnknown(t *testing.T) {
 		if _, err := netlink.LinkByName(name); (err == nil) != want {
 			t.Errorf("%s is there: %v", name, err == nil)
 		}
+	}
+}
+
+// A device beside that cannot be made does not keep the VXLAN from being there.
+func TestDeviceBesideCannotBeMade(t *testing.T) {
+	bridge := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "wg_mesh-new"}}
+	if err := netlink.LinkAdd(bridge); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { netlink.LinkDel(bridge) })
+	tun := open(t, testns.WireGuard(t))
+	d := desired(t)
+	d.Devices = append(d.Devices, Device{Interface: "wg_mesh-new", PrivateKey: newKey(t), MTU: 1420, Unrouted: true, Peers: []Peer{
+		{PublicKey: d.Devices[0].Peers[0].PublicKey, Endpoint: d.Devices[0].Peers[0].Endpoint, Keepalive: 25 * time.Second},
+	}})
+	r := apply(t, tun, d)
+	if len(r.Failed) != 1 || r.Failed[0] != "wg_mesh-new" {
+		t.Errorf("report %+v", r)
+	}
+	if _, err := netlink.LinkByName("mesh-vpn"); err != nil {
+		t.Error(err)
+	}
+
+	// One that can be made has neither addresses nor routes, and goes without a trace.
+	netlink.LinkDel(bridge)
+	if r := apply(t, tun, d); len(r.Failed) != 0 {
+		t.Errorf("report %+v", r)
+	}
+	link, err := netlink.LinkByName("wg_mesh-new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if addrs, err := netlink.AddrList(link, netlink.FAMILY_ALL); err != nil || len(addrs) != 0 {
+		t.Errorf("addresses %v, %v", addrs, err)
+	}
+	d.Devices = d.Devices[:1]
+	apply(t, tun, d)
+	if _, err := netlink.LinkByName("wg_mesh-new"); err == nil {
+		t.Error("it is still there")
+	}
+	if _, err := netlink.LinkByName("mesh-vpn"); err != nil {
+		t.Error(err)
 	}
 }
 

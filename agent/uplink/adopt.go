@@ -4,6 +4,9 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"wguplink/agent/identity"
 	"wguplink/agent/status"
 	"wguplink/peerselector"
 )
@@ -21,7 +24,11 @@ func (l *loop) adopt() {
 	if p, ok = l.kind.Known(p); !ok {
 		return
 	}
-	if endpoint, ok := l.atWork(p); ok {
+	endpoint, ok := l.atWork(p)
+	if !ok {
+		endpoint, ok = l.atWorkBefore(p)
+	}
+	if ok {
 		l.peers.Adopt(p, endpoint, true)
 		l.handle(peerselector.Adopted{Peer: p})
 		l.use.established, l.use.since = status.Now(), time.Now()
@@ -29,6 +36,24 @@ func (l *loop) adopt() {
 		return
 	}
 	l.handle(peerselector.Remembered{Peer: p})
+}
+
+// atWorkBefore is atWork with the key that an agent before us has left on the device. The one in the configuration, which may
+// be known to no gateway, waits then, as at a reload.
+func (l *loop) atWorkBefore(p peerselector.Peer) (endpoint netip.AddrPort, ok bool) {
+	if t := l.kind.Traits(); t.Fetches || t.Borrowed {
+		return endpoint, false
+	}
+	dev, err := l.devices.kernel.Status(l.kind.Device(p.PublicKey))
+	if err != nil || dev.PrivateKey == (wgtypes.Key{}) {
+		return endpoint, false
+	}
+	configured := l.key.id
+	l.key.id, l.key.next = identity.OnDevice(dev.PrivateKey), configured
+	if endpoint, ok = l.atWork(p); !ok {
+		l.key.id, l.key.next = configured, identity.Identity{}
+	}
+	return endpoint, ok
 }
 
 // restore goes on with the signed configuration of an agent before us.

@@ -238,3 +238,33 @@ func TestKeyWaitsAcrossFailover(t *testing.T) {
 		})
 	})
 }
+
+// The next agent goes on with the key on the device, and the new one waits as before.
+func TestKeyWaitsAcrossRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		cfg := w.uplink(peer(1))
+		u, end := w.runUntil(cfg)
+		connected(t, u, time.Second)
+		old, _ := w.private()
+		w.strict(peer(1))(old)
+		if err := end(ErrLeave); err != nil {
+			t.Fatal(err)
+		}
+		cfg.KeyFile += "-next"
+		u, end = w.runUntil(cfg)
+		from := len(w.states)
+		time.Sleep(10 * time.Minute)
+		private, next := w.private()
+		if s := u.Snapshot(); private != old || next == (wgtypes.Key{}) || s.PublicKey != old.PublicKey().String() || len(s.Warnings) != 1 {
+			t.Errorf("%+v", s)
+		}
+		w.strict(peer(1))(next)
+		shakeBeside(w)
+		wait(t, 15*time.Second, "the new key", func() bool { return u.Snapshot().PublicKey == next.PublicKey().String() })
+		steady(t, w, from+2) // starting, connecting
+		if err := end(context.Canceled); err != nil {
+			t.Error(err)
+		}
+	})
+}
