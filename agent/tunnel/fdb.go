@@ -55,6 +55,29 @@ func (t *Tunnel) forward(link, lower netlink.Link, remote netip.Addr) error {
 	return nil
 }
 
+// renewEntries makes the forwarding entries of a VXLAN anew after its own address has changed. An entry keeps the route that it has
+// found, with the source address, for as long as the route is valid (dst_cache in drivers/net/vxlan): without this the frames go on
+// coming from the old address, and the gateway's WireGuard drops them. Seen with Linux 6.1.
+func (t *Tunnel) renewEntries(link netlink.Link) error {
+	index := link.Attrs().Index
+	have, err := t.entries(index)
+	if err != nil {
+		return fmt.Errorf("read the forwarding entries of %s: %w", link.Attrs().Name, err)
+	}
+	for _, e := range have {
+		err := t.change(func() error {
+			if err := t.neigh(unix.RTM_DELNEIGH, 0, index, e); err != nil {
+				return err
+			}
+			return t.neigh(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_APPEND, index, e)
+		})
+		if err != nil {
+			return fmt.Errorf("make the forwarding entry of %s to %s anew: %w", link.Attrs().Name, e.remote, err)
+		}
+	}
+	return nil
+}
+
 // neighbour is a struct ndmsg (linux/neighbour.h) of a bridge or VXLAN.
 func neighbour(index int) []byte {
 	b := make([]byte, sizeofNdmsg)

@@ -175,7 +175,10 @@ func (t *Tunnel) adapt(is, want *netlink.Vxlan) error {
 	if err != nil {
 		return fmt.Errorf("move %s to %s, device number %d: %w", is.Name, want.SrcAddr, want.VtepDevIndex, err)
 	}
-	return nil
+	if is.SrcAddr.Equal(want.SrcAddr) {
+		return nil
+	}
+	return t.renewEntries(is)
 }
 
 // enslave puts the link under its master, where it is not so yet.
