@@ -101,8 +101,8 @@ func run() error {
 			return err
 		})
 	}
-	// It mostly waits; so it comes last, where a processor may have nothing else to do.
-	if slices.ContainsFunc(boards, func(b board.Board) bool { return b.Arch == farArch }) {
+	// It mostly waits; so it comes last, where a processor may have nothing else to do. Who wants one variant does not want it.
+	if len(o.ways) == len(ways) && slices.ContainsFunc(boards, func(b board.Board) bool { return b.Arch == farArch }) {
 		tasks = append(tasks, func() (err error) {
 			rows, err = o.recovery(ctx)
 			return err
