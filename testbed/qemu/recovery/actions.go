@@ -23,7 +23,8 @@ type action struct {
 	name   string
 	target time.Duration
 	do     func(*scene, context.Context) error
-	// remakes says that the VXLAN is made anew: the agent does that twice within 30 s only where it has to.
+	// remakes says that the VXLAN is made anew. The agent does that twice within 30 s only where it has to, and batman-adv takes only
+	// one jump of a sequence number in 30 s: so each of these waits for the end of the one before.
 	remakes bool
 }
 
@@ -32,7 +33,7 @@ const (
 	anew    = 6 * time.Second // a device that is made anew, at batman-adv's default interval of a second
 )
 
-// remakeGap is how long the agent waits between making the VXLAN anew twice, and a little more.
+// remakeGap is 30 s, and a little more.
 const remakeGap = 32 * time.Second
 
 // actions in an order in which those that make a device anew are apart.
@@ -70,7 +71,7 @@ var actions = []action{
 		s.set("vxlan_id", fmt.Sprint(otherID))
 		return s.reload(ctx, "id set", func() bool { return s.vxlan(func(v *netlink.Vxlan) bool { return v.VxlanId == otherID }) })
 	}, true},
-	{"device deleted by others", anew, (*scene).deleted, false},
+	{"device deleted by others", anew, (*scene).deleted, true},
 	{"port changed", anew, func(s *scene, ctx context.Context) error {
 		s.set("vxlan_port", fmt.Sprint(otherPort))
 		return s.reload(ctx, "port set", func() bool { return s.vxlan(func(v *netlink.Vxlan) bool { return v.Port == otherPort }) })
