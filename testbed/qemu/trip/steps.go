@@ -142,6 +142,13 @@ func (t *Trip) restarted(ctx context.Context) (string, error) {
 
 // deleted deletes the VXLAN. It comes again under its MAC address, so that the mesh knows the node at once.
 func (t *Trip) deleted(ctx context.Context) (string, error) {
+	timer := time.NewTimer(time.Until(t.made.Add(jumpGap)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
 	address := "/sys/class/net/" + vxlan + "/address"
 	was, err := t.Node.Read(ctx, address)
 	if err != nil {
@@ -163,6 +170,10 @@ func (t *Trip) deleted(ctx context.Context) (string, error) {
 	}
 	return fmt.Sprintf("pings lost for %d ms", t.measured.DeletedMS), err
 }
+
+// jumpGap is how long after a device was made batman-adv takes another jump of its sequence number (BATADV_RESET_PROTECTION_MS), and
+// a little more: within it a device that is made anew is not heard.
+const jumpGap = 32 * time.Second
 
 // vxlan is the agent's VXLAN device, by default.
 const vxlan = "mesh-vpn"

@@ -49,6 +49,7 @@ type Trip struct {
 	key      string
 	gateway  string
 	seen     uptime
+	made     time.Time // when the VXLAN was seen to be there
 }
 
 // stepTime bounds one step, on the slowest machine, on a host that has much else to do. It is for a hang only: nothing is asserted on
@@ -319,7 +320,7 @@ func (t *Trip) connect(ctx context.Context) (string, error) {
 	if s.Backend != t.Run.Backend {
 		return "", fmt.Errorf("WireGuard runs in the %s, want %s", s.Backend, t.Run.Backend)
 	}
-	t.gateway, t.key = s.Gateway.Name, s.PublicKey
+	t.gateway, t.key, t.made = s.Gateway.Name, s.PublicKey, time.Now()
 	return fmt.Sprintf("%d ms, %s, %s", t.measured.HandshakeMS, t.gateway, s.Broker), nil
 }
 
