@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -52,18 +53,16 @@ func runAgent(o options, stderr io.Writer) int {
 		}
 	}
 	s := service{stderr: stderr, run: o.run, state: o.state, ubus: o.ubus}
+	s.log = newLogger(stderr, &s.level)
+	r := reader{o: o, log: s.log}
 	s.load = func() ([]config.Uplink, error) {
-		cfg, err := o.load()
+		cfg, err := r.read()
 		if err != nil {
 			return nil, err
 		}
 		s.level.Set(cfg.LogLevel)
-		for _, p := range cfg.Unused {
-			s.log.Warn("an option is not used", "what", p.Error())
-		}
 		return cfg.Uplinks, nil
 	}
-	s.log = newLogger(stderr, &s.level)
 	s.hooks = true
 	s.clean = true
 	s.objects = func(a *agent) []ubus.Object { return []ubus.Object{api.Object(a)} }
@@ -110,7 +109,7 @@ func (s *service) serve() int {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 
-	a := &agent{load: s.load, changes: make(chan []config.Uplink), done: make(chan struct{})}
+	a := &agent{load: s.load, leftOut: leftOut(first), changes: make(chan []config.Uplink), done: make(chan struct{})}
 	bus := ubus.NewServer(s.ubus, s.objects(a)...)
 	bus.OnError = func(err error) { s.log.Warn("ubus", "err", err) }
 	settled := time.AfterFunc(lowmem.Quiet, func() {
@@ -235,9 +234,24 @@ func (s *service) startHooks(a *agent) (runner *hooks.Runner, stop func()) {
 	return runner, func() { cancel(); <-ended }
 }
 
+// leftOut gives the status of the uplinks that a mistake in the configuration leaves out.
+func leftOut(uplinks []config.Uplink) []status.Snapshot {
+	var all []status.Snapshot
+	for _, u := range uplinks {
+		if u.Fault != "" {
+			all = append(all, status.Snapshot{
+				Uplink: u.Name, State: status.Stopped, Cause: status.Config, Reason: u.Fault, Interface: u.Interface, Since: status.Now(),
+			})
+		}
+	}
+	return all
+}
+
 // agent is what ubus and signals can ask of the process.
 type agent struct {
 	group   *uplink.Group
+	mu      sync.Mutex
+	leftOut []status.Snapshot // of the uplinks that a mistake in the configuration leaves out
 	load    func() ([]config.Uplink, error)
 	changes chan []config.Uplink
 	done    chan struct{} // closed at the end
@@ -246,6 +260,9 @@ type agent struct {
 // Status implements api.Agent.
 func (a *agent) Status() []status.Snapshot {
 	all := a.group.Snapshots()
+	a.mu.Lock()
+	all = append(all, a.leftOut...)
+	a.mu.Unlock()
 	for i := range all {
 		all[i] = all[i].At(status.Now())
 		count(&all[i])
@@ -260,7 +277,12 @@ func (a *agent) Reconnect(ctx context.Context, name, gateway string) (uplink.Out
 
 // Reload implements api.Agent.
 func (a *agent) Reload(ctx context.Context) error {
-	next, err := a.load()
+	a.mu.Lock()
+	next, err := a.load() // one at a time: ubus and SIGHUP both ask for it
+	if err == nil {
+		a.leftOut = leftOut(next)
+	}
+	a.mu.Unlock()
 	if err != nil {
 		return err
 	}

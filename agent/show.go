@@ -21,7 +21,7 @@ import (
 
 // pick gives the uplinks that a command is about: the one named, or all.
 func (o options) pick(args []string) ([]config.Uplink, error) {
-	cfg, err := o.load()
+	cfg, _, err := o.loadToRun()
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,9 @@ func showStatus(o options, uplinks []config.Uplink, stdout, stderr io.Writer) in
 		if !ok && !uplink.Running(o.run, u.Name) {
 			s = status.Snapshot{Uplink: u.Name, State: status.Stopped, Interface: u.Interface}
 			s.Reason = "no agent runs; start it, and look at the log if it ends"
-			if !u.Enabled {
+			if u.Fault != "" {
+				s.Cause, s.Reason = status.Config, u.Fault
+			} else if !u.Enabled {
 				s.Reason = "option enabled is off"
 			}
 			code = exitStopped
