@@ -1,133 +1,114 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"wguplink/agent/config"
-	"wguplink/agent/uci"
+	"wguplink/agent/identity"
 )
 
-// lastGood is the folder below the state folder with the last configuration that could be read, for when the file is damaged.
-const lastGood = "last-good"
-
-func (o options) lastGood() string { return filepath.Join(o.state, lastGood) }
-
-// keptReader reads our own package from one tree, and what others have from another.
-type keptReader struct {
-	config.Reader // of the kept package
-	system        config.Reader
-}
-
-func (r keptReader) of(pkg string) config.Reader {
-	if pkg == config.Package {
-		return r.Reader
-	}
-	return r.system
-}
-
-func (r keptReader) LoadConfig(pkg string, force bool) error { return r.of(pkg).LoadConfig(pkg, force) }
-func (r keptReader) SectionType(pkg, section string) (string, bool) {
-	return r.of(pkg).SectionType(pkg, section)
-}
-func (r keptReader) Get(pkg, section, option string) ([]string, bool) {
-	return r.of(pkg).Get(pkg, section, option)
-}
+// file is the configuration.
+func (o options) file() string { return filepath.Join(o.config, config.Package) }
 
 // loadToRun reads the configuration as it is on disk now, with what can be run in spite of mistakes. Where the file is damaged it
-// is the one that could be read last, and damage says why.
-func (o options) loadToRun() (run *config.Run, damage, err error) {
-	file := filepath.Join(o.config, config.Package)
-	run, err = config.LoadToRun(o.tree(), file)
-	if !errors.Is(err, config.ErrDamaged) {
-		return run, nil, err
-	}
-	dir := o.lastGood()
-	kept := keptReader{uci.NewTree(dir, filepath.Join(dir, "staged")), o.tree()}
-	run, keptErr := config.LoadToRun(kept, filepath.Join(dir, config.Package))
-	if keptErr != nil {
+// is the one that could be read last, and damage says why. The error is that of a file that cannot be read, and has no such stand-in.
+func (o options) loadToRun() (run *config.Run, damage *config.Damage, err error) {
+	run, err = config.LoadToRun(o.tree(), o.file())
+	doubt := ""
+	switch {
+	case errors.As(err, &damage):
+		if run, _ = o.loadKept(); run == nil {
+			return nil, damage, err
+		}
+		doubt = damage.Error() + ". The private key was in it: restore the file, or write it anew without a key for a new one"
+	case err != nil:
 		return nil, nil, err
+	case len(run.Mistakes) > 0:
+		doubt = o.file() + " has mistakes, and this uplink had a key before: mend them first, see wguplink config check"
 	}
-	for i, u := range run.Uplinks {
-		if u.Enabled && !u.Borrowed && u.KeyFile == "" {
-			// Never a new key in the place of one that can be restored.
-			run.Uplinks[i].Enabled = false
-			run.Uplinks[i].Fault = fmt.Sprintf("%v; the private key was in it: restore the file, or write it anew without a key for a new one", err)
+	for i := range run.Uplinks {
+		u := &run.Uplinks[i]
+		_, had := o.knownKey(u.Name)
+		if u.KeyDoubt == "" && doubt != "" && (had || damage != nil && u.KeyFile == "") {
+			u.KeyDoubt = doubt
 		}
 	}
-	return run, err, nil
+	return run, damage, nil
 }
 
-// keepConfig stores the configuration as it is on disk now for when the file is damaged, unless it is stored already.
-func (o options) keepConfig() error {
-	dir := o.lastGood()
-	name := filepath.Join(dir, config.Package)
-	next, err := config.Public(o.tree())
-	if err != nil {
-		return err
+// notes says in few words what is wrong with the configuration that is run.
+func notes(o options, run *config.Run, damage *config.Damage) []string {
+	switch {
+	case damage != nil:
+		return []string{damage.Error() + "; the last configuration that could be read is run"}
+	case len(run.Mistakes) > 0:
+		return []string{o.file() + " has mistakes; wguplink config check names them"}
 	}
-	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, next) {
-		return nil
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(name+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(next)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
+	return nil
 }
 
-// reader is what the running agent reads its configuration with. It has one owner at a time: the start, then reloads.
+// loaded is a configuration as the agent runs it.
+type loaded struct {
+	uplinks  []config.Uplink
+	notes    []string // for the status of each uplink
+	mistakes []string
+}
+
+// reader is what the running agent reads its configuration and keys with.
 type reader struct {
-	o    options
-	log  *slog.Logger
+	o   options
+	log *slog.Logger
+
+	// Of read, which has one owner at a time: the start, then reloads.
 	told []string // the warnings of the last time
 	last []config.Uplink
+	ran  bool // a configuration is in force
+
+	mu       sync.Mutex // below: of loadKey, which each uplink calls
+	unstored map[string]identity.PrivateKey
+	keepErr  string // that the log was told of
 }
 
 // read gives the uplinks to run. Each mistake is one warning, again only when they change. An uplink that a mistake makes
-// impossible stays as it was, unless the mistake is in an option that restricts.
-func (r *reader) read() (*config.Run, error) {
+// impossible stays as it was, unless the mistake is in an option that restricts. While a configuration is in force, a damaged file
+// is an error.
+func (r *reader) read() (*config.Run, loaded, error) {
 	run, damage, err := r.o.loadToRun()
+	if err == nil && damage != nil && r.ran {
+		err = damage
+	}
 	if err != nil {
-		return nil, err
+		return nil, loaded{}, err
+	}
+	out := loaded{notes: notes(r.o, run, damage)}
+	for _, p := range slices.Concat(run.Mistakes, run.Unused) {
+		out.mistakes = append(out.mistakes, p.Error())
 	}
 	var tell []string
 	if damage != nil {
-		tell = append(tell, damage.Error()+"; the last configuration that could be read is run")
+		tell = append(tell, out.notes...)
 	}
-	for _, p := range run.Mistakes {
-		tell = append(tell, p.Error())
-	}
+	tell = append(tell, out.mistakes...)
 	for i, u := range run.Uplinks {
 		was := slices.IndexFunc(r.last, func(l config.Uplink) bool { return l.Name == u.Name && l.Enabled })
 		switch {
 		case u.Fault == "":
 		case was >= 0 && !u.Closed:
 			run.Uplinks[i] = r.last[was]
+			run.Uplinks[i].KeyDoubt = u.KeyDoubt
 			tell = append(tell, fmt.Sprintf("uplink %s cannot be as the file says; it runs on as it was", u.Name))
 		default:
 			tell = append(tell, fmt.Sprintf("uplink %s is left out because of a mistake in the configuration", u.Name))
 		}
 	}
 	if damage == nil {
-		if err := r.o.keepConfig(); err != nil {
+		if err := r.o.keepConfig(run.Uplinks); err != nil {
 			tell = append(tell, "the configuration is not kept for when the file is damaged: "+err.Error())
 		}
 	}
@@ -136,6 +117,36 @@ func (r *reader) read() (*config.Run, error) {
 			r.log.Warn("configuration", "problem", strings.ReplaceAll(t, "\n", " "))
 		}
 	}
-	r.told, r.last = tell, run.Uplinks
-	return run, nil
+	r.told, r.last, r.ran = tell, run.Uplinks, true
+	out.uplinks = run.Uplinks
+	return run, out, nil
+}
+
+// loadKey loads the key of an uplink, or makes it. One that could not be stored is the same one the next time.
+func (r *reader) loadKey(u config.Uplink) (identity.Identity, error) {
+	k := r.o.keyOptions(u)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k.Unstored = r.unstored[u.Name]
+	id, err := identity.Load(r.o.tree(), k)
+	if err != nil {
+		return id, err
+	}
+	if id.NotStored != nil {
+		if r.unstored == nil {
+			r.unstored = make(map[string]identity.PrivateKey)
+		}
+		r.unstored[u.Name] = id.Private
+		return id, nil
+	}
+	delete(r.unstored, u.Name)
+	said := ""
+	if err := r.o.keepKey(u.Name, id.Public); err != nil {
+		said = err.Error()
+	}
+	if said != "" && said != r.keepErr {
+		r.log.Warn("the public key is not kept for when the configuration is damaged", "uplink", u.Name, "err", said)
+	}
+	r.keepErr = said
+	return id, nil
 }

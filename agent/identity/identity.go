@@ -202,10 +202,13 @@ func Check(tree Tree, o Options) error {
 // Public gives the public half of the stored key, os.ErrNotExist when there is none yet. It writes nothing.
 func Public(tree Tree, o Options) (wgtypes.Key, error) {
 	key, err := stored(tree, o, false)
-	if err != nil {
-		return wgtypes.Key{}, err
+	if err == nil {
+		return key.PublicKey(), nil
 	}
-	return key.PublicKey(), nil
+	if key, ok := o.Found.find(); ok {
+		return key.PublicKey(), nil
+	}
+	return wgtypes.Key{}, err
 }
 
 func identityOf(key wgtypes.Key, origin string) Identity {
