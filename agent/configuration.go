@@ -114,7 +114,7 @@ func (r *reader) read() (*config.Run, loaded, error) {
 	}
 	if !slices.Equal(tell, r.told) {
 		for _, t := range tell {
-			r.log.Warn("configuration", "problem", strings.ReplaceAll(t, "\n", " "))
+			r.log.Warn("the configuration has a problem", "problem", strings.ReplaceAll(t, "\n", " "))
 		}
 	}
 	r.told, r.last, r.ran = tell, run.Uplinks, true
