@@ -88,7 +88,7 @@ func (l *loader) judge(p Problem) bool {
 		}
 		leave = false
 	case typeUplink:
-		leave = leave || meansKeyFile(p.Option) && !d.good("key_file")
+		leave = leave || meansKeyFile(p.Option) && !d.good("key_file") || l.meansSeedKey(d, p.Option)
 	case typeGateway:
 		leave = leave || isOption(gatewayOptions, p.Option) && (p.Option != "endpoint" || len(d.gateway.Endpoints) == 0)
 	}
@@ -171,6 +171,13 @@ func looksLikeKey(v string) bool {
 // meansKeyFile tells whether a wrong option is key_file, or near it: the private key is in a file that is not known.
 func meansKeyFile(name string) bool {
 	return name == "key_file" || !isOption(uplinkOptions, name) && near(name, "key_file", 2)
+}
+
+// meansSeedKey tells whether a wrong option decides, or is to decide, which VXLAN it is: by its default it would be another one.
+func (l *loader) meansSeedKey(d *draft, name string) bool {
+	const option = "vxlan_seed_key"
+	return (name == option || !isOption(uplinkOptions, name) && near(name, option, 2)) &&
+		len(l.values(d, "domain_seed")) > 0 && len(l.values(d, "vxlan_id")) == 0
 }
 
 // restricting are the options whose default allows more than what the file wants.

@@ -214,6 +214,9 @@ func compareMistake(t *testing.T, what, section, option string, good *Config, ru
 		if (option == "private_key" || option == "key_import") && got.KeyDoubt == "" {
 			t.Errorf("%s: a new key would be made", what)
 		}
+		if got.VXLAN.ID != want.VXLAN.ID {
+			t.Errorf("%s: VXLAN %d, not %d", what, got.VXLAN.ID, want.VXLAN.ID)
+		}
 		if !reflect.DeepEqual(got.Gateways, want.Gateways) {
 			t.Errorf("%s: gateways %+v", what, got.Gateways)
 		}

@@ -3,7 +3,6 @@ package scenario
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -303,8 +302,9 @@ func TestConfigCheck(t *testing.T) {
 		n.line(want)
 	}
 	n.reply(l2, began)
-	if st := nodeConnected(n.scene); len(st.Warnings) == 0 || !strings.Contains(fmt.Sprint(st.Warnings), "config check") {
-		t.Errorf("status %+v", st)
+	nodeConnected(n.scene)
+	if out, code, err := n.agent.Run(n.ctx, "status"); err != nil || code != 0 || !strings.Contains(out, "config check") {
+		t.Errorf("status: exit code %d, %v: %s", code, err, out)
 	}
 	nodeStop(n.scene)
 	delete(n.options, "mtu")
