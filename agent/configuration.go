@@ -16,8 +16,9 @@ import (
 // file is the configuration.
 func (o options) file() string { return filepath.Join(o.config, config.Package) }
 
-// loadToRun reads the configuration as it is on disk now, with what can be run in spite of mistakes. Where the file is damaged it
-// is the one that could be read last, and damage says why. The error is that of a file that cannot be read, and has no such stand-in.
+// loadToRun reads the configuration as it is on disk now, with what can be run in spite of mistakes. Where the file is
+// damaged it is the one that could be read last, and damage says why. The error is that of a file that cannot be read,
+// and has no such stand-in.
 func (o options) loadToRun() (run *config.Run, damage *config.Damage, err error) {
 	run, err = config.LoadToRun(o.tree(), o.file())
 	doubt := ""
@@ -70,14 +71,14 @@ type reader struct {
 	last []config.Uplink
 	ran  bool // a configuration is in force
 
-	mu       sync.Mutex // below: of loadKey, which each uplink calls
+	mu       sync.Mutex // for what is below, and the kept files: each uplink calls loadKey
 	unstored map[string]identity.PrivateKey
 	keepErr  string // that the log was told of
 }
 
-// read gives the uplinks to run. Each mistake is one warning, again only when they change. An uplink that a mistake makes
-// impossible stays as it was, unless the mistake is in an option that restricts. While a configuration is in force, a damaged file
-// is an error.
+// read gives the uplinks to run. Each mistake is one warning, again only when they change. An uplink that a mistake
+// makes impossible stays as it was, unless the mistake is in an option that restricts. While a configuration is in
+// force, a damaged file is an error.
 func (r *reader) read() (*config.Run, loaded, error) {
 	run, damage, err := r.o.loadToRun()
 	if err == nil && damage != nil && r.ran {
@@ -108,7 +109,10 @@ func (r *reader) read() (*config.Run, loaded, error) {
 		}
 	}
 	if damage == nil {
-		if err := r.o.keepConfig(run.Uplinks); err != nil {
+		r.mu.Lock()
+		err := r.o.keepConfig(run.Uplinks)
+		r.mu.Unlock()
+		if err != nil {
 			tell = append(tell, "the configuration is not kept for when the file is damaged: "+err.Error())
 		}
 	}

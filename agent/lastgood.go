@@ -100,8 +100,8 @@ func (o options) keepKey(uplink string, key wgtypes.Key) error {
 	return o.keep(publicKeys, []byte(strings.Join(lines, "")))
 }
 
-// keep makes a file of the folder hold the text, where it does not yet: flash wears. The old one stays until the new one is
-// whole on the disk.
+// keep makes a file of the folder hold the text, where it does not yet: flash wears. The old one stays until the new
+// one is whole on the disk.
 func (o options) keep(name string, text []byte) (err error) {
 	dir := o.lastGood()
 	name = filepath.Join(dir, name)

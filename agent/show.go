@@ -104,6 +104,9 @@ func showStatus(o options, uplinks []config.Uplink, stdout, stderr io.Writer) in
 		if !ok {
 			s.Warnings = append(s.Warnings, noted...)
 		}
+		if s.State == status.Stopped { // also one that the agent leaves out
+			code = exitStopped
+		}
 		count(&s)
 		all = append(all, s)
 	}

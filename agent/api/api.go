@@ -1,5 +1,5 @@
-// Package api is what the agent offers on ubus: the object wguplink with the methods status, reconnect and reload, and the
-// event wguplink.state.
+// Package api is what the agent offers on ubus: the object wguplink with the methods status, reconnect and reload, and
+// the event wguplink.state.
 //
 // ubusd lets only root call them and hear the event. For others an ACL file is needed, see docs/ubus.md.
 package api
@@ -28,7 +28,8 @@ type Agent interface {
 	Status() []status.Snapshot
 	// Reconnect switches an uplink to another gateway; see uplink.Group.
 	Reconnect(ctx context.Context, uplink, gateway string) (uplink.Outcome, error)
-	// Reload reads the configuration again, and runs what can be run in spite of its mistakes. An error leaves the old one in force.
+	// Reload reads the configuration again, and runs what can be run in spite of its mistakes. An error leaves the old
+	// one in force.
 	Reload(ctx context.Context) (mistakes []string, err error)
 }
 

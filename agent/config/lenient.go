@@ -13,10 +13,10 @@ type Run struct {
 	Mistakes Problems
 }
 
-// LoadToRun reads the configuration as LoadFile does, but one mistake does not stop a node: an optional value that is wrong
-// gives way to its default, and a gateway or an uplink that cannot be as the file wants it is left out. An uplink that is left
-// out has its Fault set, and is not enabled. A mistake in an option that restricts leaves out what the option guards, and one
-// that may hide the private key has KeyDoubt set.
+// LoadToRun reads the configuration as LoadFile does, but one mistake does not stop a node: an optional value that is
+// wrong gives way to its default, and a gateway or an uplink that cannot be as the file wants it is left out. An uplink
+// that is left out has its Fault set, and is not enabled. A mistake in an option that restricts leaves out what the
+// option guards, and one that may hide the private key has KeyDoubt set.
 //
 // The error is that of a file that cannot be read at all, of type *Damage where there is one.
 func LoadToRun(tree Reader, file string) (*Run, error) {
@@ -153,7 +153,8 @@ func (l *loader) meansKey(d *draft, name string) bool {
 		slices.ContainsFunc(l.values(d, name), looksLikeKey)
 }
 
-// meansOther tells whether a wrong name is near that of an option that has nothing to do with keys, and has a value for it.
+// meansOther tells whether a wrong name is near that of an option that has nothing to do with keys, and has a value for
+// it.
 func (l *loader) meansOther(d *draft, name string) bool {
 	return slices.ContainsFunc(uplinkOptions, func(o option) bool {
 		if o.name == "private_key" || o.name == "key_file" || o.name == "key_import" || !near(name, o.name, 2) {
@@ -173,7 +174,8 @@ func meansKeyFile(name string) bool {
 	return name == "key_file" || !isOption(uplinkOptions, name) && near(name, "key_file", 2)
 }
 
-// meansSeedKey tells whether a wrong option decides, or is to decide, which VXLAN it is: by its default it would be another one.
+// meansSeedKey tells whether a wrong option decides, or is to decide, which VXLAN it is: by its default it would be
+// another one.
 func (l *loader) meansSeedKey(d *draft, name string) bool {
 	const option = "vxlan_seed_key"
 	return (name == option || !isOption(uplinkOptions, name) && near(name, option, 2)) &&
@@ -236,8 +238,8 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// cleanFirst gives the uplinks that are run, those without a mistake first: the default that takes the place of a wrong name
-// takes it from no other uplink.
+// cleanFirst gives the uplinks that are run, those without a mistake first: the default that takes the place of a wrong
+// name takes it from no other uplink.
 func (l *loader) cleanFirst(uplinks []*draft) []*draft {
 	if !l.lenient {
 		return uplinks

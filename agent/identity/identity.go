@@ -2,8 +2,8 @@
 // earlier VPN left behind, else makes a new one. It is the only package that reads or writes a private key.
 //
 // A key is on stable storage before anybody gets to see it, so that a gateway never learns a key that a power cut then
-// takes away. The one exception is a disk that is full or read-only: the node runs with a key in memory, and says so. A stored
-// key that cannot be read is an error and is left as it is: it may be the only copy.
+// takes away. The one exception is a disk that is full or read-only: the node runs with a key in memory, and says so. A
+// stored key that cannot be read is an error and is left as it is: it may be the only copy.
 package identity
 
 import (
@@ -75,7 +75,8 @@ type Identity struct {
 	Public  wgtypes.Key
 	// Origin is where the key came from this time: "uci P.S.O", "file F", "imported from P.S.O" or "generated".
 	Origin string
-	// NotStored says why the key is in memory alone: the disk is full or read-only. It is used nevertheless, and lost with the process.
+	// NotStored says why the key is in memory alone: the disk is full or read-only. It is used nevertheless, and lost
+	// with the process.
 	NotStored error
 	// PublicFileErr says why the public key could not be written to its file. The key is good nevertheless.
 	PublicFileErr error
