@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 )
@@ -244,18 +243,21 @@ func (l *loader) cleanFirst(uplinks []*draft) []*draft {
 	if !l.lenient {
 		return uplinks
 	}
-	run := slices.DeleteFunc(slices.Clone(uplinks), func(d *draft) bool {
-		_, out := l.out[d.shown]
-		return out || d.idle()
-	})
-	dirty := func(d *draft) int {
+	mistaken := func(d *draft) bool {
 		for place := range l.ignored {
 			if strings.HasPrefix(place, d.shown+".") {
-				return 1
+				return true
 			}
 		}
-		return 0
+		return false
 	}
-	slices.SortStableFunc(run, func(a, b *draft) int { return cmp.Compare(dirty(a), dirty(b)) })
+	var run []*draft
+	for _, mistakes := range []bool{false, true} {
+		for _, d := range uplinks {
+			if _, out := l.out[d.shown]; !out && !d.idle() && mistaken(d) == mistakes {
+				run = append(run, d)
+			}
+		}
+	}
 	return run
 }
