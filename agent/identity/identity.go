@@ -48,7 +48,7 @@ type Options struct {
 	LockFile string
 	// NoNew says why no key is made or imported where none is stored, in a sentence; "" when one may be.
 	NoNew string
-	// Found has the key looked for in a damaged file, where it cannot be read from its place.
+	// Found has the key looked for in a damaged file, and in the places of Import, where it cannot be read from its own.
 	Found Lost
 	// Unstored is a key that was made before and could not be stored: it is stored now, instead of another one.
 	Unstored PrivateKey
@@ -112,7 +112,7 @@ func load(tree Tree, o Options) (Identity, error) {
 		return identityOf(key, o.origin()), nil
 	}
 	if o.NoNew != "" {
-		return o.withoutNew(err)
+		return o.withoutNew(tree, err)
 	}
 	if !errors.Is(err, os.ErrNotExist) {
 		return Identity{}, err
@@ -188,7 +188,7 @@ func noRoom(err error) bool {
 func Check(tree Tree, o Options) error {
 	_, err := stored(tree, o, false)
 	if errors.Is(err, os.ErrNotExist) && o.NoNew != "" {
-		_, err = o.withoutNew(err)
+		_, err = o.withoutNew(tree, err)
 		return err
 	}
 	if errors.Is(err, os.ErrNotExist) {
@@ -206,8 +206,8 @@ func Public(tree Tree, o Options) (wgtypes.Key, error) {
 	if err == nil {
 		return key.PublicKey(), nil
 	}
-	if key, ok := o.Found.find(); ok {
-		return key.PublicKey(), nil
+	if _, _, ok := o.find(tree); ok {
+		return o.Found.Public, nil
 	}
 	return wgtypes.Key{}, err
 }

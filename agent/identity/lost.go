@@ -16,9 +16,9 @@ type Lost struct {
 }
 
 // withoutNew is for a key that cannot be had from its place for the reason given, and must not be replaced by another.
-func (o Options) withoutNew(reason error) (Identity, error) {
-	if key, ok := o.Found.find(); ok {
-		return identityOf(key, "found in damaged file "+o.Found.File), nil
+func (o Options) withoutNew(tree Tree, reason error) (Identity, error) {
+	if key, place, ok := o.find(tree); ok {
+		return identityOf(key, "found in "+place), nil
 	}
 	if errors.Is(reason, os.ErrNotExist) {
 		return Identity{}, fmt.Errorf("%s: no private key is found, and no new one is made: %s", o.place(), o.NoNew)
@@ -26,11 +26,24 @@ func (o Options) withoutNew(reason error) (Identity, error) {
 	return Identity{}, fmt.Errorf("%w; no new key is made: %s", reason, o.NoNew)
 }
 
-// find gives the key if the file has it still, wherever.
-func (l Lost) find() (wgtypes.Key, bool) {
-	if l.File == "" || l.Public == (wgtypes.Key{}) {
-		return wgtypes.Key{}, false
+// find looks for a lost key in the damaged file, and where it may have come from or been copied to.
+func (o Options) find(tree Tree) (key wgtypes.Key, place string, ok bool) {
+	if o.Found.Public == (wgtypes.Key{}) {
+		return key, "", false
 	}
+	if key, ok := o.Found.inFile(); ok {
+		return key, "damaged file " + o.Found.File, true
+	}
+	for _, place := range o.Import {
+		if key, _, err := imported(tree, Options{Import: []string{place}}); err == nil && key.PublicKey() == o.Found.Public {
+			return key, place, true
+		}
+	}
+	return key, "", false
+}
+
+// inFile gives the key if the file has it still, wherever.
+func (l Lost) inFile() (wgtypes.Key, bool) {
 	text, err := os.ReadFile(l.File)
 	if err != nil {
 		return wgtypes.Key{}, false

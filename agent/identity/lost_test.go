@@ -44,11 +44,21 @@ func TestNoNew(t *testing.T) {
 			t.Errorf("%v: %v, %v", public, id, err)
 		}
 	}
+	// Or in a place that it may be imported from, though not the first.
+	tree, o = inUCI(t, map[string]string{"wguplink": "damaged\n", "fastd": "mesh_vpn.secret=" + aliceHex + "\n",
+		"network": "wg_mesh.private_key=" + bob.String() + "\n"})
+	o.NoNew, o.Found.Public = "the mistake", bob.PublicKey()
+	if id, err := Load(tree, o); err != nil || id.Private.Reveal() != bob || id.Origin != "found in "+secondPlace {
+		t.Errorf("%+v, %v", id, err)
+	}
+	if public, err := Public(tree, o); err != nil || public != bob.PublicKey() {
+		t.Errorf("%v, %v", public, err)
+	}
 	for _, text := range []string{"", "=", strings.Repeat("=", 100), strings.Repeat("A", 43), strings.Repeat("\x00", 300)} {
 		if err := os.WriteFile(tree.file("wguplink"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if key, ok := (Lost{tree.file("wguplink"), bob.PublicKey()}).find(); ok {
+		if key, ok := (Lost{tree.file("wguplink"), bob.PublicKey()}).inFile(); ok {
 			t.Errorf("%q: %v", text, key)
 		}
 	}

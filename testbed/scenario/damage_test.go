@@ -34,6 +34,9 @@ func TestDamagedConfiguration(t *testing.T) {
 		t.Errorf("another key: %+v", st)
 	}
 	n.line("empty or damaged")
+	if out, code, err := n.agent.Run(n.ctx, "status"); err != nil || code != 0 || !strings.Contains(out, "empty or damaged") {
+		t.Errorf("status: exit code %d, %v: %s", code, err, out)
+	}
 	nodeStop(n.scene)
 
 	for _, damaged := range []string{"", strings.Repeat("\x00", 300)} {
