@@ -48,12 +48,17 @@ func (k *keyring) update(cfg config.Uplink, now time.Time) (changed bool) {
 	case first:
 		k.use(id)
 		return true
-	case id.Public == k.wanted():
+	case id.Public == k.id.Public:
+		if k.id.NotStored != nil && id.NotStored == nil {
+			k.log.Info("the private key is stored now")
+		}
+		changed = k.waiting() // and is taken back
+		k.id, k.next = id, identity.Identity{}
+		return changed
+	case id.Public == k.next.Public:
 		return false
 	}
-	if k.next = id; id.Public == k.id.Public {
-		k.next = identity.Identity{} // the one in use is back
-	}
+	k.next = id
 	return true
 }
 
@@ -61,6 +66,9 @@ func (k *keyring) update(cfg config.Uplink, now time.Time) (changed bool) {
 func (k *keyring) use(id identity.Identity) {
 	k.id, k.next, k.err = id, identity.Identity{}, nil
 	k.log.Info("key ready", "public_key", id.Public, "origin", id.Origin)
+	if id.NotStored != nil {
+		k.log.Error(inMemory, "err", id.NotStored)
+	}
 	if id.PublicFileErr != nil {
 		k.log.Warn("the key is good, but others cannot read its public half", "err", id.PublicFileErr)
 	}
@@ -77,8 +85,14 @@ func (k *keyring) wanted() wgtypes.Key {
 	return k.id.Public
 }
 
+// inMemory is said of a key that could not be stored.
+const inMemory = "the private key is in memory alone: after a restart the node has another one, and is another node to its gateways"
+
+// missing says that there is no key, or none on the disk.
+func (k *keyring) missing() bool { return k.err != nil || k.id.NotStored != nil }
+
 // due says that it is time to look for a key that is missing.
-func (k *keyring) due(now time.Time) bool { return k.err != nil && !now.Before(k.at) }
+func (k *keyring) due(now time.Time) bool { return k.missing() && !now.Before(k.at) }
 
 func (k *keyring) public() peerselector.Key { return peerselector.Key(k.id.Public) }
 
