@@ -76,6 +76,8 @@ type Refusal struct {
 	From   string // the server as configured, with the address when it is a name; a path; or "kernel"
 	Reason string
 	Value  string // what it said, may be empty
+	// Away says that there is no way to it from here, such as by IPv6 on a node without: that tells nothing of the server.
+	Away bool
 }
 
 // String is one line.

@@ -172,10 +172,20 @@ func (k *Keeper) Take(a Answer) {
 	default:
 		k.checked(a.Result)
 	}
-	for _, r := range a.Result.Refused {
-		k.log.Warn("time source refused", "reason", r.String())
-	}
+	k.tell(a.Result.Refused, !unverified)
 	k.kept(a.Result)
+}
+
+// tell tells of the sources that were not believed. Where others were, one that there is no way to is not worth a warning: a
+// server has addresses of both families, and many a node has a way by one alone.
+func (k *Keeper) tell(all []Refusal, verified bool) {
+	for _, r := range all {
+		level := slog.LevelWarn
+		if r.Away && verified {
+			level = slog.LevelDebug
+		}
+		k.log.Log(context.Background(), level, "time source refused", "reason", r.String())
+	}
 }
 
 // Signed takes the time of a signed configuration of that server, for want of a better one. The zero Time is none.

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // How long a server is left alone after a kiss of death (RFC 5905, section 7.4): DENY and RSTR ask us to stop for good,
@@ -60,7 +62,7 @@ func (g *Gate) query(ctx context.Context, o Options, target netip.AddrPort, wait
 		if errors.As(err, &op) {
 			err = op.Err
 		}
-		return nil, &Refusal{Reason: "query failed", Value: oneLine(err)}
+		return nil, &Refusal{Reason: "query failed", Value: oneLine(err), Away: away(err)}
 	}
 	// The time was right when it was sent; half the round trip later it came in.
 	t := p.transmit().Add(p.rtt / 2)
@@ -75,6 +77,12 @@ func (g *Gate) query(ctx context.Context, o Options, target netip.AddrPort, wait
 		return nil, &Refusal{Reason: tooLate(bounds.To), Value: stamp(t)}
 	}
 	return &answer{addr: target, time: t, at: p.at, distance: p.distance()}, nil
+}
+
+// away says that an error means that there is no way: no route, no address of the family, or no such family in the kernel.
+func away(err error) bool {
+	return errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) || errors.Is(err, unix.EADDRNOTAVAIL) ||
+		errors.Is(err, unix.EAFNOSUPPORT)
 }
 
 func (g *Gate) kissed(target netip.AddrPort, code string) *Refusal {

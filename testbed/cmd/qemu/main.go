@@ -35,7 +35,7 @@ func run() error {
 	}
 	o := options{out: os.Stdout}
 	arches := flag.String("arch", strings.Join(all, ","), "architectures of the node")
-	variants := flag.String("variants", "default,userspace,nobroker", "variants of the program to take through the scenario")
+	variants := flag.String("variants", "default,userspace,nobroker", "variants of the program to take through the scenario; no-ipv6 is the default one with a kernel that has no IPv6")
 	flag.IntVar(&o.jobs, "jobs", 1, "how many architectures at once")
 	flag.StringVar(&o.root, "root", ".", "the project's folder, with what scripts/cross and scripts/cross-vm have built")
 	flag.DurationVar(&o.idle, "idle", 30*time.Second, "how long to watch the agent at rest")
@@ -67,6 +67,10 @@ func run() error {
 		return nil
 	}
 	for _, v := range strings.Split(*variants, ",") {
+		if v == "no-ipv6" {
+			o.ways = append(o.ways, bare)
+			continue
+		}
 		i := slices.IndexFunc(ways, func(w way) bool { return w.variant == v })
 		if i < 0 {
 			return fmt.Errorf("no variant %q", v)
