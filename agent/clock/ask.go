@@ -148,7 +148,8 @@ func (g *Gate) askServer(ctx context.Context, o Options, server string, bounds B
 		go func() {
 			a, refusal := g.query(asking, o, target, wait, bounds)
 			if refusal != nil {
-				results <- refused(at(server, target), refusal.Reason, refusal.Value)
+				refusal.From = at(server, target)
+				results <- said{refusals: []Refusal{*refusal}}
 				return
 			}
 			a.server = server

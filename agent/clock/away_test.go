@@ -3,13 +3,17 @@
 package clock
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"wguplink/agent/clock/clocktest"
 )
 
 // A server's address of a family that the node has no way by is not worth a warning while others have told the time.
@@ -39,4 +43,21 @@ func TestKeeperAway(t *testing.T) {
 	if log := k.log.String(); !strings.Contains(log, "ntp1") || !strings.Contains(log, "ntp2") {
 		t.Errorf("with none: %s", log)
 	}
+}
+
+// What a query found out of the way reaches the result.
+func TestAwayOfServer(t *testing.T) {
+	g := New(Options{
+		System: clocktest.At(today), Servers: []string{"2001:db8::1"}, Build: build, FloorFile: filepath.Join(t.TempDir(), "last-time"),
+		Dial: func(context.Context, string, string) (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", unix.EAFNOSUPPORT)}
+		},
+	})
+	res, _ := g.Check(t.Context())
+	for _, r := range res.Refused {
+		if r.From == "2001:db8::1" && r.Away {
+			return
+		}
+	}
+	t.Errorf("%+v", res.Refused)
 }
