@@ -6,7 +6,7 @@ local ubus = require 'ubus'
 -- How long the agent has for its answer, in seconds; the exporter answers nobody meanwhile.
 local TIMEOUT = 2
 
-local STATES = { 'starting', 'connecting', 'connected', 'suspect', 'stopped' }
+local STATES = { 'starting', 'connecting', 'connected', 'suspect', 'impaired', 'stopped' }
 local CAUSES = { 'key', 'no_wan', 'clock', 'device', 'broker_unreachable', 'broker_refused', 'not_registered',
 	'no_handshake', 'no_neighbour', 'no_answer' }
 
@@ -68,6 +68,9 @@ local function scrape()
 		for _, cause in ipairs(CAUSES) do
 			add(u.cause == cause and 1 or 0, 'cause', cause)
 		end
+	end)
+	each('wguplink_stranded', 'gauge', function(add, u)
+		add(u.stranded and 1 or 0)
 	end)
 	each('wguplink_gateway_info', 'gauge', function(add, u)
 		if u.gateway then
