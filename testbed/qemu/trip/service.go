@@ -1,0 +1,148 @@
+package trip
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"wguplink/testbed/qemu/echo"
+)
+
+// restartTries is how often the agent is killed until no ping is lost. What the restart itself cost would be lost each time;
+// an emulated network card whose processor waits for its turn drops a frame now and then.
+const restartTries = 3
+
+// restartLost is what a busy processor may lose each time; a tunnel that is made anew loses more.
+const restartLost = 2 * time.Second
+
+// streak is how many answers in a row show that the mesh is well.
+const streak = 40
+
+// lost is for how long the pings of the gateway in use were lost from a moment on, until they go through again.
+func (t *Trip) lost(ctx context.Context, from string) (ms int64, err error) {
+	out, err := t.far(ctx, "lost", meshName(t.gateway), from, strconv.Itoa(streak), left(ctx))
+	if err != nil {
+		return 0, err
+	}
+	return us(out), nil
+}
+
+// restarted has the service started anew, as an owner or an upgrade does: the tunnel stays in place. How much is lost is a figure,
+// for a processor that waits for its turn loses frames, too.
+func (t *Trip) restarted(ctx context.Context) (string, error) {
+	old, err := t.Node.PID(ctx)
+	if err != nil {
+		return "", err
+	}
+	from, err := t.far(ctx, "now")
+	if err != nil {
+		return "", err
+	}
+	if err := t.Node.Restart(ctx); err != nil {
+		return "", err
+	}
+	s, err := t.until(ctx, "connected again", func(s status) bool { return s.PID != old && s.State == "connected" && s.Cause == "" })
+	if err != nil {
+		return "", err
+	}
+	if meshName(s.Gateway.Name) != meshName(t.gateway) {
+		return "", fmt.Errorf("the new agent went from %s to %s", t.gateway, s.Gateway.Name)
+	}
+	t.measured.RestartMS, err = t.lost(ctx, from)
+	return fmt.Sprintf("pings lost for %d ms", t.measured.RestartMS), err
+}
+
+// deleted deletes the VXLAN. It comes again under its MAC address, so that the mesh knows the node at once.
+func (t *Trip) deleted(ctx context.Context) (string, error) {
+	timer := time.NewTimer(time.Until(t.made.Add(jumpGap)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+	address := "/sys/class/net/" + vxlan + "/address"
+	was, err := t.Node.Read(ctx, address)
+	if err != nil {
+		return "", err
+	}
+	from, err := t.far(ctx, "now")
+	if err != nil {
+		return "", err
+	}
+	if err := t.Node.Delete(ctx, vxlan); err != nil {
+		return "", err
+	}
+	if t.measured.DeletedMS, err = t.lost(ctx, from); err != nil {
+		return "", err
+	}
+	is, err := t.Node.Read(ctx, address)
+	if err == nil && is != was {
+		err = fmt.Errorf("%s had the address %s, and has %s", vxlan, trim(was), trim(is))
+	}
+	return fmt.Sprintf("pings lost for %d ms", t.measured.DeletedMS), err
+}
+
+// jumpGap is how long after a device was made batman-adv takes another jump of its sequence number (BATADV_RESET_PROTECTION_MS), and
+// a little more: within it a device that is made anew is not heard.
+const jumpGap = 32 * time.Second
+
+// vxlan is the agent's VXLAN device, by default.
+const vxlan = "mesh-vpn"
+
+// restart kills the agent; its tunnel must not notice.
+func (t *Trip) restart(ctx context.Context) (string, error) {
+	lost, least := "", int64(1<<62)
+	for range restartTries {
+		c, err := t.killed(ctx)
+		if err != nil {
+			return "", err
+		}
+		if c.Sent > 0 && c.Answered == c.Sent {
+			return fmt.Sprintf("%d of %d pings answered%s", c.Answered, c.Sent, lost), nil
+		}
+		lost += fmt.Sprintf("; %d of %d", c.Answered, c.Sent)
+		least = min(least, int64(c.Sent-c.Answered)*pingEvery.Milliseconds())
+	}
+	if least > restartLost.Milliseconds() {
+		return "", fmt.Errorf("pings are lost each time%s", lost)
+	}
+	return fmt.Sprintf("a few pings are lost each time%s", lost), nil
+}
+
+// killed kills the agent once, and counts the pings until it is connected again.
+func (t *Trip) killed(ctx context.Context) (c echo.Count, err error) {
+	old, err := t.Node.PID(ctx)
+	if err != nil {
+		return c, err
+	}
+	from, err := t.far(ctx, "now")
+	if err != nil {
+		return c, err
+	}
+	if err := t.Node.Kill(ctx); err != nil {
+		return c, err
+	}
+	s, err := t.until(ctx, "connected again", func(s status) bool { return s.PID != old && s.State == "connected" && s.Cause == "" })
+	if err != nil {
+		return c, err
+	}
+	if meshName(s.Gateway.Name) != meshName(t.gateway) {
+		return c, fmt.Errorf("the new agent went from %s to %s", t.gateway, s.Gateway.Name)
+	}
+	to, err := t.far(ctx, "now")
+	if err != nil {
+		return c, err
+	}
+	// The last request before that moment has its answer when a later one has.
+	if _, err := t.reply(ctx, to, ""); err != nil {
+		return c, err
+	}
+	out, err := t.far(ctx, "count", meshName(t.gateway), from, to)
+	if err != nil {
+		return c, err
+	}
+	return c, json.Unmarshal([]byte(out), &c)
+}
