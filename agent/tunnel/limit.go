@@ -164,19 +164,21 @@ func (t *Tunnel) limitIngress(link netlink.Link, qdiscs []netlink.Qdisc, kbit ui
 		}
 	}
 	if kbit == 0 {
-		// Nobody misses one without filters, whoever made it: it has no effect.
+		// Earlier versions made one of this type, which has no effect without filters. A clsact stays: it may be another program's,
+		// which is about to add its own.
 		if hook != nil && hook.Type() == "ingress" && !others {
 			return nil, t.change(func() error { return t.h.QdiscDel(hook) })
 		}
 		return nil, nil
 	}
 	if hook == nil {
-		hook = &netlink.Ingress{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: want.LinkIndex, Parent: netlink.HANDLE_INGRESS,
+		// Not an ingress discipline: below that nobody could filter what is sent, as a translator for 464XLAT has to.
+		hook = &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: want.LinkIndex, Parent: netlink.HANDLE_CLSACT,
 			Handle: netlink.MakeHandle(0xffff, 0)}}
 		if missing, err := t.attempt(func() error { return t.h.QdiscAdd(hook) }); missing {
 			return []string{noIngress}, nil
 		} else if err != nil {
-			return nil, fmt.Errorf("add the ingress discipline: %w", err)
+			return nil, fmt.Errorf("add the clsact discipline: %w", err)
 		}
 	}
 	// Tried each time anew: the module may have been installed meanwhile.
