@@ -51,3 +51,13 @@ lib.equal('nothing to announce', start('pref64', {}), '0::\n')
 local out = start('pref64', { range6 = '2001:db8:1::/56' })
 lib.contains('a range of another length: it says so', out, 'logged -t wguplink-parker range6 is 2001:db8:1::/56')
 lib.contains('a range of another length: no endless restarts', out, '0::\n')
+
+-- An update that is not made after all: Gluon starts its own service again, and it rests while there is a tunnel.
+local ABORT = '/usr/lib/autoupdater/abort.d/85wguplink-parker'
+for range6, want in pairs({ ['2001:db8:1::/64'] = 'gluon-radvd stop\n', [''] = '' }) do
+	root.put('/tmp/range6', range6)
+	root.put('/run/calls', '')
+	local ok, text, err = root.run(ABORT)
+	lib.check('abort: no error', ok and text .. err == '', text .. err)
+	lib.equal('abort, range6 ' .. range6, root.file('/run/calls'), want)
+end
