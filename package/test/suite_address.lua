@@ -45,7 +45,7 @@ end
 lib.equal('another node', address.other(recorded('dc-node-b'), '10.1.64.1', B), A)
 lib.equal('another node, of which the other one does not know', address.other(recorded('dc-node-a'), '10.1.64.1', A), nil)
 lib.equal('ourselves', address.other(recorded('dc-node-b'), '10.1.64.1', A:upper()), nil)
-lib.equal('an address that nobody has', address.other(recorded('dc-node-b'), '10.1.64.2', B), nil)
+lib.equal('an address that no node has', address.other(recorded('dc-node-b'), '10.1.64.2', B), nil)
 lib.equal('too old', address.other(recorded('dc-80-seconds-later'), '10.1.64.1', B), nil)
 for age, want in pairs({ ['1:00'] = A, ['1:01'] = false, ['0:00'] = A, ['1440:59'] = false }) do
 	local text, count = recorded('dc-node-b'):gsub('(64%.1 %S+ +%S+ +)%d+:%d%d', '%1' .. age)

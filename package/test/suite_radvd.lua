@@ -40,7 +40,7 @@ for version, more in pairs({
 	pref64 = ' --pref64 64:ff9b::/96', ['adv-link-mtu'] = ' --adv-link-mtu 1340',
 }) do
 	lib.equal(version .. ': with a tunnel', start(version, UP), '1:ever:' .. BASE .. more .. '\n')
-	-- Taken back: no router, and nobody goes on using the prefix, as far as this version can say so.
+	-- Taken back: no router, and a prefix that is not used any more, as far as this version can say so.
 	local back = version ~= '2021-09-14' and ' --preferred-lifetime 0 --valid-lifetime 0' or ''
 	lib.equal(version .. ': without one', start(version, { ['wguplink-parker.gone6'] = '2001:db8:1::/64' }),
 		'1:ever:' .. START .. back .. '\n')
