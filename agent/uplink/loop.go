@@ -48,6 +48,7 @@ type parts struct {
 	teller       *hooks.Teller
 	wishes       wishes
 	journal      journal
+	ledger       ledger
 	twin         twin
 }
 
@@ -64,6 +65,7 @@ func newLoop(u *Uplink, kernel Kernel, echo Echo, jobs *jobs) *loop {
 		store:        store{o.RunDir, o.Config.Name, u.log},
 		teller:       hooks.NewTeller(now),
 		journal:      journal{log: u.log},
+		ledger:       newLedger(),
 	}
 	return l
 }
@@ -156,6 +158,7 @@ func (l *loop) take(ev event, now time.Time) {
 		if moved {
 			l.line.Renew()
 		}
+		l.ledger.aimed(ev.lookup.Key, l.endpoint(ev.lookup.Key), now)
 		l.handle(failed...)
 	case measured:
 		l.line.Measured(ev.largest, ev.err, l.engine.State() == peerselector.Connected, l.kind.MTU(), l.mtu(), l.log)
