@@ -123,7 +123,11 @@ func (l *loader) readSection(d *draft, options []option) {
 		i := slices.IndexFunc(options, func(o option) bool { return o.name == name })
 		if i < 0 {
 			// The value stays out of the message: it may be the key, under a misspelt name.
-			l.complain(d.shown, name, "", "unknown option", "any of "+names(options))
+			allowed := "the options in docs/configuration.md"
+			if near := Nearest(name, names(options)); near != "" {
+				allowed = quote(near) + ", the nearest of " + allowed
+			}
+			l.complain(d.shown, name, "", "unknown option", allowed)
 			continue
 		}
 		if known && l.outside(d, options[i]) {
@@ -165,15 +169,11 @@ func (l *loader) readOption(d *draft, o option) {
 	}
 }
 
-func names(options []option) string {
-	s := ""
-	for i, o := range options {
-		if i > 0 {
-			s += ", "
-		}
-		s += o.name
+func names(options []option) (all []string) {
+	for _, o := range options {
+		all = append(all, o.name)
 	}
-	return s
+	return all
 }
 
 // isAnonymous tells whether libuci made this name up: "cfg", the section's number in two or more hexadecimal digits, and a
