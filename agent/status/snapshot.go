@@ -117,9 +117,11 @@ type Candidate struct {
 	Name      string `json:"name"`
 	PublicKey string `json:"public_key"`
 	Endpoint  string `json:"endpoint,omitempty"` // where it was tried last; before that, as configured
-	InUse     bool   `json:"in_use"`
-	Result    Result `json:"result"`
-	Reason    string `json:"reason,omitempty"` // with result no_address
+	// LinkAddress is its own inside the tunnel; "" when it is not known.
+	LinkAddress string `json:"link_address,omitempty"`
+	InUse       bool   `json:"in_use"`
+	Result      Result `json:"result"`
+	Reason      string `json:"reason,omitempty"` // with result no_address
 	// RTT is the round trip in microseconds: of the latest probe through the tunnel; for one that was never in use, of its
 	// handshake, which the agent sees up to 20 ms late. 0: not known.
 	RTT      int64  `json:"rtt_us,omitempty"`

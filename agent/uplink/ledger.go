@@ -126,6 +126,9 @@ func (g *ledger) list(e *peerselector.Engine, link status.Link) []status.Candida
 	table := make([]status.Candidate, 0, len(peers))
 	for _, p := range peers {
 		c := status.Candidate{Name: p.Name, PublicKey: p.PublicKey.String(), Result: status.Untried}
+		if p.LinkAddress.IsValid() {
+			c.LinkAddress = p.LinkAddress.String()
+		}
 		if len(p.Endpoints) > 0 {
 			c.Endpoint = p.Endpoints[0]
 		}
