@@ -17,6 +17,6 @@ func absent(c call, what string) int {
 
 func netcheck(c call) int { return absent(c, "netcheck") }
 
-func bugreport(c call) int { return absent(c, "bugreport") }
+func report(c call) int { return absent(c, "bugreport") }
 
 func watchStatus(c call) int { return absent(c, "status --watch") }

@@ -38,6 +38,16 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
+// HasOption tells whether a type of section has an option.
+func HasOption(typ, option string) bool {
+	for _, o := range table(typ) {
+		if o.name == option {
+			return true
+		}
+	}
+	return false
+}
+
 // DidYouMean is Nearest as the end of a sentence: `; did you mean "x"?`, or nothing.
 func DidYouMean(word string, known []string) string {
 	if near := Nearest(word, known); near != "" {
