@@ -61,6 +61,9 @@ func runAgent(o options, stderr io.Writer) int {
 		for _, p := range cfg.Unused {
 			s.log.Warn("an option is not used", "what", p.Error())
 		}
+		for _, p := range cfg.Doubts {
+			s.log.Warn("an option is hardly right", "what", p.Error())
+		}
 		return cfg.Uplinks, nil
 	}
 	s.log = newLogger(stderr, &s.level)
@@ -120,7 +123,7 @@ func (s *service) serve() int {
 	})
 	defer settled.Stop()
 	base := uplink.Options{
-		Log: s.log, RunDir: s.run, FloorFile: filepath.Join(s.state, "last-time"), Build: built(), Clock: clock.Watch(clock.Kernel{}),
+		Log: s.log, Firmware: firmware("/"), RunDir: s.run, FloorFile: filepath.Join(s.state, "last-time"), Build: built(), Clock: clock.Watch(clock.Kernel{}),
 		Machine: uplink.Linux(spawner()), LoadKey: s.loadKey, NewRegistrar: newRegistrar,
 		Changed: func(st status.Snapshot) {
 			bus.Send(api.EventName, api.Event(st))

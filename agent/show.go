@@ -210,7 +210,7 @@ func checkConfig(o options, stdout, stderr io.Writer) int {
 		cfg = &config.Config{}
 		all = append(all, err)
 	}
-	for _, p := range cfg.Unused {
+	for _, p := range append(cfg.Unused, cfg.Doubts...) {
 		all = append(all, p)
 	}
 	for _, u := range cfg.Uplinks {

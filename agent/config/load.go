@@ -43,10 +43,10 @@ func LoadFile(tree Reader, file string) (*Config, error) {
 	l.readAll()
 	cfg := l.check()
 	if len(l.problems) > 0 {
-		l.problems = append(l.problems, l.unused...)
+		l.problems = append(append(l.problems, l.unused...), l.doubts...)
 		return nil, l.sorted()
 	}
-	cfg.Unused = l.unused
+	cfg.Unused, cfg.Doubts = l.unused, l.doubts
 	return cfg, nil
 }
 
@@ -58,6 +58,7 @@ type loader struct {
 	drafts   []*draft
 	problems Problems
 	unused   Problems // options that are out of their scope
+	doubts   Problems // values that fit no usual line
 }
 
 // complain adds a problem with an option's value, or with the whole section when option is "".

@@ -68,6 +68,9 @@ func Print(w io.Writer, s Snapshot) {
 	for _, h := range s.Hooks {
 		line("hook", join(h.Name+" "+h.Event, "exit "+h.Exit, h.Last))
 	}
+	if s.Stranded {
+		line("stranded", "no tunnel since the firmware was updated, for as long as option update_watchdog allows")
+	}
 	for _, warning := range s.Warnings {
 		line("warning", warning)
 	}

@@ -75,7 +75,9 @@ type Snapshot struct {
 	Network  *Network `json:"network,omitempty"` // with a signed configuration
 	Hooks    []Hook   `json:"hooks,omitempty"`
 	Warnings []string `json:"warnings,omitempty"`
-	Switches int      `json:"switches"` // gateways promoted since the start, the first included
+	// Stranded says that since a firmware update there has been no tunnel for as long as option update_watchdog allows.
+	Stranded bool `json:"stranded,omitempty"`
+	Switches int  `json:"switches"` // gateways promoted since the start, the first included
 }
 
 // Batman is the mesh interface that has the VXLAN device as a hard-interface.

@@ -49,6 +49,7 @@ type parts struct {
 	wishes       wishes
 	journal      journal
 	ledger       ledger
+	watchdog     watchdog
 	twin         twin
 }
 
@@ -66,6 +67,7 @@ func newLoop(u *Uplink, kernel Kernel, echo Echo, jobs *jobs) *loop {
 		teller:       hooks.NewTeller(now),
 		journal:      journal{log: u.log},
 		ledger:       newLedger(),
+		watchdog:     newWatchdog(o.FloorFile, o.Config.Name, o.Firmware, u.log),
 	}
 	return l
 }
@@ -196,6 +198,7 @@ func (l *loop) turn(ctx context.Context) (again bool) {
 	l.probe()
 	l.aim()
 	l.jobs.want(ctx, l.work())
+	l.guard(now)
 	l.publish(now)
 	l.tell(now)
 	return l.devices.absent != absent
