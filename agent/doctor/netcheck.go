@@ -145,6 +145,11 @@ func (x *netcheck) rows(c *candidate) (rows []Reach) {
 	if len(c.peer.Endpoints) > 0 {
 		r.Address = c.peer.Endpoints[0]
 	}
+	for _, g := range x.says.Gateways { // a broker may call it by another name than the configuration
+		if x.agent && g.PublicKey == r.PublicKey {
+			r.Name = g.Name
+		}
+	}
 	if held, ok := x.held(r); ok {
 		return []Reach{held}
 	}

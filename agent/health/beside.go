@@ -119,18 +119,30 @@ func (b *Beside) packet(size int) []byte {
 	return append(p, m...)
 }
 
-// answers tells whether a packet is the answer to the latest request. An answer that was cut short is none.
+// answers tells whether a packet is the answer to the latest request. An answer that was cut short is none. One that comes in
+// pieces counts with its first piece: the way back may be narrower, and the request has passed.
 func (b *Beside) answers(p []byte, size int) bool {
-	head, from, reply := ipHeader6, 8, byte(echoReply6)
+	head, from, reply, pieces := ipHeader6, 8, byte(echoReply6), false
 	if b.to.Is4() {
 		head, from, reply = ipHeader4, 12, echoReply4
 	}
-	if len(p) != size || len(p) < head+minMessage {
+	if len(p) < head+minMessage {
 		return false
 	}
 	source, _ := netip.AddrFromSlice(p[from : from+len(b.to.AsSlice())])
+	switch {
+	case b.to.Is4():
+		pieces = p[6]&0x20 != 0 && p[6]&0x1f == 0 && p[7] == 0 // more follow, and none came before (RFC 791)
+	case p[6] == unix.IPPROTO_FRAGMENT:
+		const fragment = 8 // bytes of its header (RFC 8200, section 4.5)
+		pieces = p[head+2] == 0 && p[head+3]&^7 == 0
+		if head += fragment; len(p) < head+minMessage {
+			return false
+		}
+	}
 	m := p[head:]
-	return source == b.to && m[0] == reply && string(m[8:16]) == string(b.cookie[:]) && binary.BigEndian.Uint16(m[6:8]) == b.seq
+	return (pieces || len(p) == size) && source == b.to && m[0] == reply && string(m[8:16]) == string(b.cookie[:]) &&
+		binary.BigEndian.Uint16(m[6:8]) == b.seq
 }
 
 // Quality is how well an address answers.

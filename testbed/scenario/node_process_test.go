@@ -234,7 +234,7 @@ func TestStatusCommand(t *testing.T) {
 	for _, want := range []string{
 		"mesh: connected for ", st.Gateway.Name + ": " + st.Gateway.Endpoint, "wg_mesh (" + st.Backend + "), MTU 1420", "mesh-vpn, MTU 1350",
 		"IPv6 by wan, IPv4 by wan", "synchronised", "https://" + world.BrokerName, st.PublicKey,
-		"iB received, ", " sent", " ago", "* " + st.Gateway.Name, "  answered ", "  last changes\n",
+		"iB received, ", " sent", "* " + st.Gateway.Name, "  answered ", "  last changes\n",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("status has no %q:\n%s", want, out)
