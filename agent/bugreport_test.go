@@ -3,8 +3,10 @@
 package main
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -232,5 +234,28 @@ func TestBugreportOfADamagedFile(t *testing.T) {
 	p.check(stdout + stderr)
 	if code != exitOK || !strings.Contains(stdout, "it cannot be read: ") {
 		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
+	}
+}
+
+// What programs say is taken as far as it goes: also of one that fails, is missing, or does not end.
+func TestOutput(t *testing.T) {
+	p := &planted{t: t, dir: t.TempDir()}
+	p.write("bin/good", "#!/bin/sh\necho \"said $1\"\n")
+	p.write("bin/bad", "#!/bin/sh\necho half\nexit 3\n")
+	p.write("bin/endless", "#!/bin/sh\nexec sleep 1000\n")
+	t.Setenv("PATH", filepath.Join(p.dir, "none")+":"+filepath.Join(p.dir, "bin")+":"+os.Getenv("PATH"))
+	if out, err := output(context.Background(), "good", "x"); err != nil || string(out) != "said x\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+	if out, err := output(context.Background(), "bad"); err == nil || !strings.Contains(err.Error(), "exit status 3") || string(out) != "half\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+	if _, err := output(context.Background(), "no-such-program"); err == nil || !strings.Contains(err.Error(), "no-such-program") {
+		t.Errorf("%v", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := output(ctx, "endless"); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
 	}
 }

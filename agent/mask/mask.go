@@ -6,7 +6,6 @@
 package mask
 
 import (
-	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"net/url"
@@ -66,10 +65,16 @@ func keyOf(s string) []byte {
 
 // Text gives the text without secrets.
 func (m *Masker) Text(text string) string {
-	all := slices.Clone(m.secrets)
-	slices.SortFunc(all, func(a, b string) int { return cmp.Compare(len(b), len(a)) }) // one may be part of another
-	for _, s := range slices.Compact(all) {
-		text = strings.ReplaceAll(text, s, Blot)
+	longest := 0
+	for _, s := range m.secrets {
+		longest = max(longest, len(s))
+	}
+	for n := longest; n >= shortest; n-- { // the longest first: one may be part of another
+		for _, s := range m.secrets {
+			if len(s) == n {
+				text = strings.ReplaceAll(text, s, Blot)
+			}
+		}
 	}
 	lines := strings.SplitAfter(text, "\n")
 	for i, line := range lines {

@@ -2,7 +2,6 @@ package uplink
 
 import (
 	"cmp"
-	"slices"
 	"time"
 
 	"wguplink/agent/status"
@@ -140,13 +139,19 @@ func (g *ledger) list(e *peerselector.Engine, link status.Link) []status.Candida
 		if inUse && p.PublicKey == cur.PublicKey {
 			c.InUse, c.Result = true, resultOf(link)
 		}
-		table = append(table, c)
+		// Sorted by insertion: the list is short, and the library's sort is large for each type.
+		i := len(table)
+		for table = append(table, c); i > 0 && before(&c, &table[i-1]); i-- {
+			table[i] = table[i-1]
+		}
+		table[i] = c
 	}
-	slices.SortFunc(table, func(a, b status.Candidate) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.PublicKey, b.PublicKey))
-	})
 	g.rows, g.table = known, table
 	return table
+}
+
+func before(a, b *status.Candidate) bool {
+	return a.Name < b.Name || a.Name == b.Name && a.PublicKey < b.PublicKey
 }
 
 // resultOf is that of the gateway in use.
