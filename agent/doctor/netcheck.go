@@ -242,28 +242,36 @@ func (x *netcheck) measure(ctx context.Context, r *Reach, device string, most in
 	}
 }
 
-// ownInside is our own address for the inside of the tunnel, of the kind that a gateway's has.
+// ownInside is our own address for the inside of the tunnel, of the kind that a gateway's has: that on the agent's device, or
+// what would be there.
 func (x *netcheck) ownInside(to netip.Addr) netip.Addr {
-	switch {
-	case to.IsLinkLocalUnicast():
+	own := addressOn(cmp.Or(x.says.Interface, x.cfg.Interface), to)
+	if !own.IsValid() && to.IsLinkLocalUnicast() {
 		return x.linkAddress(false)
 	}
-	return addressOn(cmp.Or(x.says.Interface, x.cfg.Interface), to)
+	return own
 }
 
-// addressOn is one of a device that is of the same family as another address, and not link-local.
-func addressOn(device string, like netip.Addr) netip.Addr {
+// addressOn is one of a device that is of the same family as another: link-local if that is, else the first.
+func addressOn(device string, like netip.Addr) (found netip.Addr) {
 	l, err := net.InterfaceByName(device)
 	if err != nil {
-		return netip.Addr{}
+		return found
 	}
 	all, _ := l.Addrs()
 	for _, a := range all {
-		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() == like.Is4() && !p.Addr().IsLinkLocalUnicast() {
+		p, err := netip.ParsePrefix(a.String())
+		if err != nil || p.Addr().Is4() != like.Is4() {
+			continue
+		}
+		if p.Addr().IsLinkLocalUnicast() == like.IsLinkLocalUnicast() {
 			return p.Addr()
 		}
+		if !found.IsValid() && !p.Addr().IsLinkLocalUnicast() { // Parker's devices have no link-local one
+			found = p.Addr()
+		}
 	}
-	return netip.Addr{}
+	return found
 }
 
 // insidePatience is for a gateway that learns of a handshake only when it next looks.
