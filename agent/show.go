@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,20 +22,25 @@ import (
 
 // pick gives the uplinks that a command is about: the one named, or all.
 func (o options) pick(args []string) ([]config.Uplink, error) {
-	cfg, err := o.load()
+	cfg, _, err := o.loadToRun()
 	if err != nil {
 		return nil, err
 	}
+	return o.choose(cfg.Uplinks, args)
+}
+
+// choose gives the uplink named, or all.
+func (o options) choose(uplinks []config.Uplink, args []string) ([]config.Uplink, error) {
 	if len(args) == 0 {
-		return cfg.Uplinks, nil
+		return uplinks, nil
 	}
-	for _, u := range cfg.Uplinks {
+	for _, u := range uplinks {
 		if u.Name == args[0] {
 			return []config.Uplink{u}, nil
 		}
 	}
 	var names []string
-	for _, u := range cfg.Uplinks {
+	for _, u := range uplinks {
 		names = append(names, u.Name)
 	}
 	return nil, fmt.Errorf("no uplink %q in %s/%s%s", args[0], o.config, config.Package, config.DidYouMean(args[0], names))
@@ -73,6 +79,10 @@ func lastWord(o options, u config.Uplink) (status.Snapshot, error) {
 func statusNow(o options, uplinks []config.Uplink) ([]status.Snapshot, error) {
 	all := []status.Snapshot{}
 	said := agentsWord(o)
+	var noted []string // the agent's word has it already
+	if run, damage, err := o.loadToRun(); err == nil {
+		noted = notes(o, run, damage)
+	}
 	for _, u := range uplinks {
 		s, ok := said[u.Name]
 		if !ok {
@@ -84,9 +94,14 @@ func statusNow(o options, uplinks []config.Uplink) ([]status.Snapshot, error) {
 		if !ok && !uplink.Running(o.run, u.Name) {
 			s = status.Snapshot{Uplink: u.Name, State: status.Stopped, Interface: u.Interface}
 			s.Reason = "no agent runs; start it, and look at the log if it ends"
-			if !u.Enabled {
+			if u.Fault != "" {
+				s = leftOut(u)
+			} else if !u.Enabled {
 				s.Reason = "option enabled is off"
 			}
+		}
+		if !ok {
+			s.Warnings = append(s.Warnings, noted...)
 		}
 		count(&s)
 		all = append(all, s)
@@ -111,7 +126,7 @@ func health(s status.State) int {
 func healthOf(uplinks []config.Uplink, all []status.Snapshot) int {
 	code, on := exitOK, false
 	for i, s := range all {
-		if !uplinks[i].Enabled && len(all) > 1 {
+		if !uplinks[i].Enabled && uplinks[i].Fault == "" && len(all) > 1 { // a mistake leaves out what is meant to run
 			continue
 		}
 		on = true
@@ -301,8 +316,8 @@ func makeKey(o options, u config.Uplink) (wgtypes.Key, error) {
 		return wgtypes.Key{}, fmt.Errorf("make the run directory: %w", err)
 	}
 	id, err := identity.Load(o.tree(), o.keyOptions(u))
-	if err == nil && id.PublicFileErr != nil {
-		err = id.PublicFileErr
+	if err == nil {
+		err = cmp.Or(id.NotStored, id.PublicFileErr)
 	}
 	return id.Public, err
 }

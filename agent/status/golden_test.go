@@ -100,7 +100,7 @@ func TestSchemaDocumented(t *testing.T) {
 	for _, s := range []State{Starting, Connecting, Connected, Suspect, Impaired, Stopped} {
 		named(string(s))
 	}
-	for _, c := range []Cause{BadKey, NoWAN, Clock, Device, BrokerUnreachable, BrokerRefused, NotRegistered, NoHandshake, NoAnswer, NoNeighbour} {
+	for _, c := range []Cause{Config, BadKey, NoWAN, Clock, Device, BrokerUnreachable, BrokerRefused, NotRegistered, NoHandshake, NoAnswer, NoNeighbour} {
 		named(string(c))
 	}
 	for _, r := range []Result{Untried, Trying, Answered, NoShake, Unanswering, WasSilent, NoAddress} {
