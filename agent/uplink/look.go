@@ -30,6 +30,7 @@ func (l *loop) next(now time.Time) time.Time {
 	by(l.devices.due, l.key.err == nil)
 	by(l.fetchDue())
 	by(l.rekeyNext(now))
+	by(l.watchdog.next(l.cfg.UpdateWatchdog))
 	if l.o.Hook != nil {
 		by(l.teller.Next())
 	}
