@@ -31,6 +31,7 @@ func (t Timing) For(nodes int) Timing {
 	t.AskJitter = max(t.AskJitter, 2*n*laterShare)
 	t.BackoffMax = max(t.BackoffMax, n*roundShare)
 	if nodes >= thinFrom {
+		t.Stagger *= 2
 		t.Retries = t.Retries[max(0, len(t.Retries)-2):]
 		t.LateRetries = 0
 	}

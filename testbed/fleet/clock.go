@@ -13,23 +13,20 @@ type clock struct {
 }
 
 type event struct {
-	at  time.Time
-	seq uint64 // of two at one moment the one that was planned first goes first
+	at  time.Duration // after the epoch
+	seq uint64        // of two at one moment the one that was planned first goes first
 	run func()
 }
 
 func (e event) before(o event) bool {
-	if e.at.Equal(o.at) {
-		return e.seq < o.seq
-	}
-	return e.at.Before(o.at)
+	return e.at < o.at || e.at == o.at && e.seq < o.seq
 }
 
 func (c *clock) after(d time.Duration, f func()) { c.at(c.now.Add(d), f) }
 
 func (c *clock) at(t time.Time, f func()) {
 	c.seq++
-	q := append(c.queue, event{t, c.seq, f})
+	q := append(c.queue, event{t.Sub(epoch), c.seq, f})
 	i := len(q) - 1
 	for i > 0 {
 		up := (i - 1) / 2
@@ -51,9 +48,9 @@ func (c *clock) every(period time.Duration, f func() bool) {
 
 // run lets time pass until an event would be later than end.
 func (c *clock) run(end time.Time) {
-	for len(c.queue) > 0 && !c.queue[0].at.After(end) {
+	for len(c.queue) > 0 && c.queue[0].at <= end.Sub(epoch) {
 		e := c.pop()
-		c.now = e.at
+		c.now = epoch.Add(e.at)
 		e.run()
 	}
 	c.now = end

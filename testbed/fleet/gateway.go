@@ -12,9 +12,11 @@ const (
 	kernelLoad = 4096 / 8
 	// goLoad: QueueHandshakeSize is 1024 (wireguard-go, device/queueconstants_default.go and device.go, IsUnderLoad).
 	goLoad = 1024 / 8
-	// handshakeWork is what one initiation costs the gateway: four operations on Curve25519 and some hashing. wireguard-go takes
-	// 0.28 ms on a core of the machine that drew docs/fleet (BenchmarkResponder); twice that is for slower ones.
+	// handshakeWork is what an initiation costs one core of a gateway, and strangerWork one with an unknown key, which is given up
+	// after the first operation on Curve25519: wireguard-go on a busy core of 2026 (0.57 and 0.14 ms, BenchmarkResponder). The
+	// kernel's is faster, and uses all cores.
 	handshakeWork = 600 * time.Microsecond
+	strangerWork  = 150 * time.Microsecond
 )
 
 // gateway is one gateway: what its WireGuard knows, and what it has to do. It is the device of a real worker.
@@ -29,7 +31,8 @@ type gateway struct {
 	arrived  *series                        // initiations
 	backlog  time.Duration                  // work that waits
 	worked   time.Time
-	deepest  int // most initiations waiting at once
+	finished []time.Time // when each that waits will be done
+	deepest  int         // most initiations waiting at once
 }
 
 // AddKey implements worker.Device. A key that is there stays as it is.
@@ -73,10 +76,19 @@ func (g *gateway) initiation(k peerselector.Key, generation int) (done time.Time
 	if !g.alive {
 		return done, false
 	}
-	g.backlog = max(0, g.backlog-g.c.now.Sub(g.worked)) + handshakeWork
+	_, known := g.known[k]
+	work := handshakeWork
+	if !known {
+		work = strangerWork
+	}
+	g.backlog = max(0, g.backlog-g.c.now.Sub(g.worked)) + work
 	g.worked = g.c.now
-	g.deepest = max(g.deepest, int(g.backlog/handshakeWork))
-	if _, ok := g.known[k]; !ok {
+	g.finished = append(g.finished, g.c.now.Add(g.backlog))
+	for g.finished[0].Before(g.c.now) {
+		g.finished = g.finished[1:]
+	}
+	g.deepest = max(g.deepest, len(g.finished))
+	if !known {
 		return done, false
 	}
 	g.sessions[k] = generation

@@ -24,20 +24,19 @@ type link struct {
 
 // node is one node: the router's engine, its client of the broker, and a WireGuard.
 type node struct {
-	f       *Fleet
-	key     peerselector.Key
-	client  *broker.Client
-	engine  *peerselector.Engine
-	rand    *rand.Rand
-	delay   time.Duration // one way to gateways and broker
-	running bool
-	boots   int
+	f      *Fleet
+	key    peerselector.Key
+	client *broker.Client
+	engine *peerselector.Engine
+	rand   *rand.Rand
+	delay  time.Duration // one way to gateways and broker
+	boots  int
 
 	links      []link
 	generation int
-	current    int // gateway in use, by number; -1: none
-	wake       time.Time
-	waking     uint64
+	current    int       // gateway in use, by number; -1: none
+	timer      time.Time // when it rings; zero: it is not set
+	timers     uint64
 
 	since time.Time // the start, or the moment since which it waits
 	back  time.Time // the first sign of life of a gateway in use after that; zero: none yet
@@ -47,7 +46,6 @@ type node struct {
 // start boots the node.
 func (n *node) start() {
 	n.boots++
-	n.running = true
 	n.links = make([]link, len(n.f.gateways))
 	n.current = -1
 	n.since, n.back = n.f.c.now, time.Time{}
@@ -66,9 +64,9 @@ func (n *node) start() {
 
 // stop is a loss of power.
 func (n *node) stop() {
-	n.running = false
 	n.boots++
-	n.waking++
+	n.timers++
+	n.timer = time.Time{}
 	n.links, n.current = nil, -1
 }
 
@@ -80,20 +78,29 @@ func (n *node) send(ev peerselector.Event) {
 	for _, a := range n.engine.Handle(ev, n.f.c.now) {
 		n.do(a)
 	}
+	n.plan()
+}
+
+// plan has the engine called when it wants to be. There is one timer: one that rings too early is set anew.
+func (n *node) plan() {
 	at, ok := n.engine.Next()
-	if ok && at.Equal(n.wake) {
+	if !ok || !n.timer.IsZero() && !at.Before(n.timer) {
 		return
 	}
-	n.wake = at
-	n.waking++
-	if mine := n.waking; ok {
-		n.f.c.at(at, func() {
-			if n.waking == mine {
-				n.wake = time.Time{}
-				n.send(peerselector.Tick{})
-			}
-		})
-	}
+	n.timer = at
+	n.timers++
+	mine := n.timers
+	n.f.c.at(at, func() {
+		if n.timers != mine {
+			return
+		}
+		n.timer = time.Time{}
+		if at, ok := n.engine.Next(); ok && !at.After(n.f.c.now) {
+			n.send(peerselector.Tick{})
+			return
+		}
+		n.plan()
+	})
 }
 
 func (n *node) do(a peerselector.Action) {

@@ -183,7 +183,7 @@ func BrokerDown(o Options, keepKeys bool) (*Result, error) {
 	return f.result(name, title, event, down), f.Close()
 }
 
-// Maintenance takes one gateway away for half an hour and brings it back without keys. With a period of rebalancing it lasts for two
+// Maintenance takes one gateway away for ten minutes and brings it back without keys. With a period of rebalancing it lasts for two
 // of these.
 func Maintenance(o Options) (*Result, error) {
 	f, err := settled(o)
@@ -192,18 +192,19 @@ func Maintenance(o Options) (*Result, error) {
 	}
 	f.calm()
 	gone := f.await()
+	const awayFor = 10 * time.Minute
 	f.kill(0)
-	f.c.run(gone.Add(30 * time.Minute))
+	f.c.run(gone.Add(awayFor))
 	if err := f.bring(0, false); err != nil {
 		return nil, err
 	}
-	name, title := "maintenance", "One gateway of four is away for half an hour; no rebalancing"
-	after := 30 * time.Minute
+	name, title := "maintenance", "One gateway of four is away for ten minutes; no rebalancing"
+	after := 10 * time.Minute
 	if o.Rebalance != 0 {
 		name, title = "rebalance", "The same, with option rebalance 'daily', over two days"
 		after = 2 * o.Rebalance
 	}
-	f.c.run(gone.Add(30*time.Minute + after))
+	f.c.run(gone.Add(awayFor + after))
 	return f.result(name, title, gone, gone), f.Close()
 }
 
