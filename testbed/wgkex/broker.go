@@ -7,6 +7,7 @@ package wgkex
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -81,6 +82,9 @@ type Options struct {
 	Locations map[string]string
 	// ServeLocations turns on /api/v1/locations, which most brokers in the field do not have.
 	ServeLocations bool
+	// Layer3, when it is valid, is a range of addresses that nodes get one of, each its own; the gateways route it. Beyond wgkex:
+	// see layer3.go.
+	Layer3 netip.Prefix
 	// Publish sends a message to the MQTT server; nil: there is none, and keys reach nobody.
 	Publish func(mqtt.Message) error
 	// After replaces time.After for the delays of faults.
@@ -110,7 +114,8 @@ type Broker struct {
 	counts   [Other + 1]int
 	chosen   map[string]int
 	requests []Request
-	heard    chan struct{} // closed with the next message of a worker
+	assigned map[peerselector.Key]netip.Addr // out of Options.Layer3
+	heard    chan struct{}                   // closed with the next message of a worker
 }
 
 // New returns a broker that knows of no worker. It starts nothing.
@@ -119,12 +124,13 @@ func New(o Options) *Broker {
 		o.After = time.After
 	}
 	return &Broker{
-		o:       o,
-		closing: make(chan struct{}),
-		domains: append([]string(nil), o.Domains...),
-		faults:  make(map[API]Fault),
-		chosen:  make(map[string]int),
-		heard:   make(chan struct{}),
+		o:        o,
+		closing:  make(chan struct{}),
+		domains:  append([]string(nil), o.Domains...),
+		faults:   make(map[API]Fault),
+		chosen:   make(map[string]int),
+		assigned: make(map[peerselector.Key]netip.Addr),
+		heard:    make(chan struct{}),
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -158,11 +159,15 @@ func (x *exchange) good() answer {
 		return errorAnswer(http.StatusBadRequest, internalError)
 	}
 	reg.API, reg.From = x.api, x.r.RemoteAddr
+	own, ok := x.b.assign(reg.Domain, reg.Key)
+	if !ok {
+		return errorAnswer(http.StatusInternalServerError, rangeFull)
+	}
 	x.b.publish(reg.Domain, reg.Key)
 
 	a := jsonAnswer(http.StatusOK, map[string]string{"Message": "OK"})
 	if x.api == V2 {
-		a = x.endpoint(&reg)
+		a = x.endpoint(&reg, own)
 	}
 	if x.b.o.OnRegister != nil {
 		x.b.o.OnRegister(reg)
@@ -171,7 +176,7 @@ func (x *exchange) good() answer {
 }
 
 // endpoint chooses a gateway, notes it in reg and describes it.
-func (x *exchange) endpoint(reg *Registration) answer {
+func (x *exchange) endpoint(reg *Registration, own netip.Addr) answer {
 	name, data, ok := x.b.choose(reg.Domain, reg.Location)
 	if !ok {
 		return errorAnswer(http.StatusBadRequest, noneOnline)
@@ -188,6 +193,10 @@ func (x *exchange) endpoint(reg *Registration) answer {
 	}
 	if x.edit != nil {
 		x.edit(&e)
+	}
+	if own.IsValid() {
+		e.AllowedIPs = append(e.AllowedIPs, x.b.o.Layer3.String())
+		return jsonAnswer(http.StatusOK, map[string]any{"Endpoint": e, "Node": map[string]any{"Addresses": []string{own.String()}}})
 	}
 	return jsonAnswer(http.StatusOK, map[string]any{"Endpoint": e})
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -35,6 +36,11 @@ type Device interface {
 	Handshakes() (map[peerselector.Key]time.Time, error)
 	// Data is what nodes need to reach the device, but for the external address.
 	Data() (port uint16, key peerselector.Key, linkAddress string)
+}
+
+// Assigner is a Device that routes addresses to nodes, which a broker hands out for tunnels of plain IP.
+type Assigner interface {
+	Assign(peerselector.Key, []netip.Prefix) error
 }
 
 // Config of a Worker. Name, ExternalName and Domains are required.
@@ -90,7 +96,7 @@ func (w *Worker) Connected(bus mqtt.Bus) error {
 	domains := slices.Sorted(maps.Keys(w.domains))
 	w.mu.Unlock()
 	for _, d := range domains {
-		if err := bus.Subscribe(wgkex.KeyFilter(d), w.take); err != nil {
+		if err := w.subscribe(bus, d); err != nil {
 			return err
 		}
 	}
@@ -115,7 +121,7 @@ func (w *Worker) AddDomain(domain string, d Device) error {
 	if bus == nil {
 		return nil
 	}
-	if err := bus.Subscribe(wgkex.KeyFilter(domain), w.take); err != nil {
+	if err := w.subscribe(bus, domain); err != nil {
 		return err
 	}
 	if err := w.publishData(bus, domain); err != nil {
@@ -151,6 +157,28 @@ func (w *Worker) Run(ctx context.Context) {
 	<-ctx.Done()
 	tasks.Wait()
 	w.leave()
+}
+
+// subscribe asks for the keys of a domain, and first for the addresses of its nodes, where the device has a use for them.
+func (w *Worker) subscribe(bus mqtt.Bus, domain string) error {
+	w.mu.Lock()
+	d, ok := w.domains[domain].(Assigner)
+	w.mu.Unlock()
+	if ok {
+		err := bus.Subscribe(wgkex.AddressFilter(domain), func(m mqtt.Message) {
+			_, key, own, err := wgkex.ParseAddress(m)
+			if err == nil {
+				err = d.Assign(key, own)
+			}
+			if err != nil {
+				w.c.Log.Error("address not assigned", "err", err)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return bus.Subscribe(wgkex.KeyFilter(domain), w.take)
 }
 
 // take queues a key from the bus.
