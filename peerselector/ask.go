@@ -72,10 +72,15 @@ func (e *Engine) told(retryAfter time.Duration, failed bool, now time.Time) {
 	if e.asking {
 		load = min(askLoad*min(now.Sub(e.askedAt), e.t.AskMax), e.t.AskMax)
 	}
+	starting := !e.registered
 	e.asking, e.registered = false, true
 	wait := e.t.AskEvery + e.upTo(e.t.AskJitter)
-	if quick := e.asks <= 1 || failed && e.asks <= quickAsks; quick && !e.t.crowded() {
+	quick := e.asks <= 1 || failed && e.asks <= quickAsks
+	switch {
+	case quick && !e.t.crowded():
 		wait = e.backoff(e.asks, e.t.AskEvery)
+	case quick && starting:
+		wait = e.t.KeyMemory + e.upTo(e.t.AskSpread) // the message to the gateways may have been lost
 	}
 	if failed && e.asks > steadyAsks {
 		wait += e.backoff(e.asks-steadyAsks+quickAsks, e.t.AskMax)

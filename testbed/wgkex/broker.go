@@ -1,7 +1,7 @@
 // Package wgkex is a broker for the lab that answers as freifunkMUC/wgkex does (held against its main branch of July 2026, by
 // reading and by the recordings in testdata), and that speaks its MQTT topics, so that a real worker could take a lab worker's
-// place, and the other way round. Left out: TLS and passwords towards the MQTT server, and its start page. Beyond it: locations,
-// which some forks have. Its faults can be set at run time.
+// place, and the other way round. Left out: TLS and passwords towards the MQTT server. Beyond it: locations, which some
+// forks have, and addresses for layer 3. Its faults can be set at run time.
 package wgkex
 
 import (

@@ -35,6 +35,13 @@ const (
 <h1>Not Found</h1>
 <p>The requested URL was not found on the server. If you entered the URL manually please check your spelling and try again.</p>
 `
+	// The start page of the recorded broker, whose template was not installed.
+	pageInternal = `<!doctype html>
+<html lang=en>
+<title>500 Internal Server Error</title>
+<h1>Internal Server Error</h1>
+<p>The server encountered an internal error and was unable to complete your request. Either the server is overloaded or there is an error in the application.</p>
+`
 	pageNotAllowed = `<!doctype html>
 <html lang=en>
 <title>405 Method Not Allowed</title>
@@ -135,6 +142,8 @@ type exchange struct {
 func (x *exchange) good() answer {
 	method := http.MethodPost
 	switch {
+	case x.r.URL.Path == "/":
+		return htmlAnswer(http.StatusInternalServerError, pageInternal)
 	case x.api == Other, x.api == Locations && !x.b.o.ServeLocations:
 		return htmlAnswer(http.StatusNotFound, pageNotFound)
 	case x.api == Locations:
