@@ -108,9 +108,10 @@ func TestManyNodes(t *testing.T) {
 	if n := len(c.Nodes()); n != manyNodes {
 		t.Errorf("%d nodes after all have come again", n)
 	}
+	backend := c.Backend()
 	check(t, c.Kill())
 	if left := used() - before; left > beside {
 		t.Errorf("%d MiB are left when it has ended", left>>20)
 	}
-	t.Logf("%s: %d MiB before, %d with %d nodes, %d after they came again", c.Backend(), before>>20, full>>20, manyNodes, again>>20)
+	t.Logf("%v: %d MiB before, %d with %d nodes, %d after they came again", backend, before>>20, full>>20, manyNodes, again>>20)
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/net/icmp"
 	"golang.org/x/net/ipv4"
+	"golang.org/x/net/ipv6"
 
 	"wguplink/testbed/netlab"
 )
@@ -58,9 +59,23 @@ func (a *Agent) on() *netlab.Host {
 	return a.w.Node
 }
 
-// Ping sends echo requests from a host to an IPv4 address, five a second, until one is answered.
+// Ping sends echo requests from a host, five a second, until one is answered.
 func (w *World) Ping(ctx context.Context, from *netlab.Host, to netip.Addr) error {
-	pc, err := from.ListenPacket(ctx, "ip4:icmp", "0.0.0.0")
+	any := netip.IPv4Unspecified()
+	if to.Is6() {
+		any = netip.IPv6Unspecified()
+	}
+	return w.PingFrom(ctx, from, any, to)
+}
+
+// PingFrom is Ping from an address of the host.
+func (w *World) PingFrom(ctx context.Context, from *netlab.Host, own, to netip.Addr) error {
+	network, number := "ip4:icmp", 1
+	var request, reply icmp.Type = ipv4.ICMPTypeEcho, ipv4.ICMPTypeEchoReply
+	if to.Is6() {
+		network, number, request, reply = "ip6:ipv6-icmp", 58, ipv6.ICMPTypeEchoRequest, ipv6.ICMPTypeEchoReply
+	}
+	pc, err := from.ListenPacket(ctx, network, own.String())
 	if err != nil {
 		return err
 	}
@@ -74,8 +89,8 @@ func (w *World) Ping(ctx context.Context, from *netlab.Host, to netip.Addr) erro
 			if err != nil {
 				return // closed
 			}
-			m, err := icmp.ParseMessage(1, buf[:n])
-			if err != nil || m.Type != ipv4.ICMPTypeEchoReply || peer.String() != to.String() {
+			m, err := icmp.ParseMessage(number, buf[:n])
+			if err != nil || m.Type != reply || peer.String() != to.String() {
 				continue
 			}
 			if e, ok := m.Body.(*icmp.Echo); ok && e.ID == id {
@@ -87,7 +102,7 @@ func (w *World) Ping(ctx context.Context, from *netlab.Host, to netip.Addr) erro
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for seq := 0; ; seq++ {
-		m := icmp.Message{Type: ipv4.ICMPTypeEcho, Body: &icmp.Echo{ID: id, Seq: seq}}
+		m := icmp.Message{Type: request, Body: &icmp.Echo{ID: id, Seq: seq}}
 		b, err := m.Marshal(nil)
 		if err != nil {
 			return err
