@@ -23,9 +23,9 @@ func babel(s *scene, h *netlab.Host, dev string) *netlab.Process {
 	if _, err := os.Stat(program); err != nil {
 		s.t.Fatalf("babeld: %v; install the package babeld, or run scripts/setup lab", err)
 	}
-	dir := s.t.TempDir()
 	p, err := h.Start(netlab.Command{Path: program, Args: []string{
-		"-I", dir + "/pid", "-S", dir + "/state", "-d", "1", "-h", "1", "-H", "1", "-w",
+		"-I", "/tmp/babeld.pid", "-S", "/tmp/babeld.state", // in the host's own /tmp
+		"-d", "1", "-h", "1", "-H", "1", "-w",
 		"-C", "redistribute local ip fd88::/16 allow", "-C", "redistribute local deny", dev,
 	}})
 	s.must(err)
