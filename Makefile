@@ -32,8 +32,7 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 export CGO_ENABLED := 0
 BUILD = go build -trimpath -buildvcs=false -ldflags "-s -w $$(scripts/version)"
 
-.PHONY: help check build race labtool gateway qemutool test test-unit test-lab demo lab figures setup setup-lab setup-demo lint cross size packages release release-check vulnerabilities qemu qemu-image test-cross test-cross-user test-cross-vm clean
-.PHONY: help check build labtool gateway fleet qemutool test test-unit test-lab demo lab figures setup setup-lab setup-demo lint cross size packages release release-check vulnerabilities qemu qemu-image test-cross test-cross-user test-cross-vm clean
+.PHONY: help check build race labtool gateway fleet qemutool test test-unit test-lab demo lab figures setup setup-lab setup-demo lint cross size packages release release-check vulnerabilities qemu qemu-image test-cross test-cross-user test-cross-vm clean
 
 # -v names each package as it is compiled: the first time on a small machine is minutes.
 build:
