@@ -5,6 +5,7 @@ package network
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
@@ -133,8 +134,11 @@ func Renew(k Kind, cfg config.Uplink) Kind {
 	case *parker:
 		n.signed = k.(*parker).signed
 	case *single:
+		old := k.(*single)
 		if cfg.Mode == config.ModeLayer3 {
-			n.assigned, n.former = k.(*single).assigned, k.(*single).former
+			n.assigned, n.former = old.assigned, old.former
+		} else {
+			n.former = slices.Concat(old.assigned, old.former)
 		}
 	}
 	return next
