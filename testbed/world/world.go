@@ -85,6 +85,8 @@ type Options struct {
 	Gluon bool
 	// Layer3 makes the gateways ones of plain IP, without VXLAN: each routes Layer3Range, out of which the broker hands out addresses.
 	Layer3 bool
+	// VXLANID is the gateways' network identifier; default VXLANID.
+	VXLANID uint32
 	// Glue makes the gateways ones without a broker's worker, whose glue looks for new handshakes every ten seconds, each from a
 	// random moment on.
 	Glue bool
@@ -187,6 +189,9 @@ func New(o Options, dir string) (w *World, err error) {
 	}
 	if o.NTPServers == 0 {
 		o.NTPServers = 3
+	}
+	if o.VXLANID == 0 {
+		o.VXLANID = VXLANID
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w = &World{Lab: netlab.New(), o: o, ctx: ctx, cancel: cancel, CAFile: dir + "/ca.pem"}
@@ -377,7 +382,7 @@ func (w *World) addGateway(i int) error {
 	link := derive.LinkLocal(peerselector.Key(key.PublicKey()), true)
 	c := gateway.Config{
 		Name: name, Do: h.Do, PrivateKey: key, ListenPort: gatewayPort, LinkAddress: link,
-		VXLAN: gateway.VXLAN{ID: VXLANID, Port: VXLANPort, Addrs: []netip.Prefix{netip.MustParsePrefix(gatewayL2)}},
+		VXLAN: gateway.VXLAN{ID: w.o.VXLANID, Port: VXLANPort, Addrs: []netip.Prefix{netip.MustParsePrefix(gatewayL2)}},
 	}
 	if w.o.Gluon {
 		link = GluonLink
