@@ -9,6 +9,8 @@
 #   make lab      install what is needed, then break things in the lab and measure how long the mesh is gone (as root):
 #                 make lab [ONLY=scenario] [RUNS=5]; the table is in build/lab.json, too
 #   make gateway  a gateway for trying, on this machine's own address, until Ctrl-C (as root): make gateway [ADDRESS=192.0.2.1]
+#   make fleet    10,000 nodes that share a broker and four gateways, in virtual time: fails when a goal is missed, and draws what it saw
+#                 into docs/fleet; about 20 minutes: make fleet [NODES=10000] [ONLY=flush]
 #   make figures  measure the start, the failover and the memory, ten times over, in the lab (as root)
 #   make lint     gofmt, go vet, staticcheck, shellcheck
 #   make cross    static binaries for routers: build/<variant>/wguplink-<arch>
@@ -32,7 +34,7 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 export CGO_ENABLED := 0
 BUILD = go build -trimpath -buildvcs=false -ldflags "-s -w $$(scripts/version)"
 
-.PHONY: help check build race labtool gateway qemutool test test-unit test-lab demo lab figures setup setup-lab setup-demo lint cross size packages release release-check feed-index vulnerabilities qemu qemu-image test-cross test-cross-user test-cross-vm clean
+.PHONY: help check build race labtool gateway fleet qemutool test test-unit test-lab demo lab figures setup setup-lab setup-demo lint cross size packages release release-check feed-index vulnerabilities qemu qemu-image test-cross test-cross-user test-cross-vm clean
 
 # -v names each package as it is compiled: the first time on a small machine is minutes.
 build:
@@ -132,6 +134,13 @@ gateway: setup-demo
 
 setup-demo:
 	scripts/setup demo
+
+# Nothing but Go is needed, and no root. One scenario, or another number of nodes, does not touch docs/fleet.
+NODES ?=
+
+fleet: setup
+	cd testbed && go build -o ../build/fleet ./cmd/fleet
+	build/fleet $(if $(NODES),-nodes $(NODES)) $(if $(ONLY),-only "$(ONLY)") $(if $(NODES)$(ONLY),,-out docs/fleet)
 
 lint:
 	scripts/lint

@@ -39,6 +39,15 @@ func (e *Engine) keyDoubtful() bool {
 	return lost > 0 && lost >= min(others, 2)
 }
 
+// askSoon has the broker asked. The first question in an outage waits for a random part of spread: all nodes have noticed
+// it at the same moment.
+func (e *Engine) askSoon(spread time.Duration, now time.Time) {
+	if e.asks == 0 && !e.askAgain {
+		e.notAsk = latest(e.notAsk, now.Add(e.upTo(spread)))
+	}
+	e.askAgain = true
+}
+
 func (e *Engine) ask(now time.Time) []Action {
 	e.asking, e.askAgain = true, false
 	e.askedAt = now
@@ -63,10 +72,15 @@ func (e *Engine) told(retryAfter time.Duration, failed bool, now time.Time) {
 	if e.asking {
 		load = min(askLoad*min(now.Sub(e.askedAt), e.t.AskMax), e.t.AskMax)
 	}
+	starting := !e.registered
 	e.asking, e.registered = false, true
-	wait := e.t.AskEvery + e.backoff(quickAsks+1, e.t.AskEvery)
-	if e.asks <= 1 || failed && e.asks <= quickAsks {
+	wait := e.t.AskEvery + e.upTo(e.t.AskJitter)
+	quick := e.asks <= 1 || failed && e.asks <= quickAsks
+	switch {
+	case quick && !e.t.crowded():
 		wait = e.backoff(e.asks, e.t.AskEvery)
+	case quick && starting:
+		wait = e.t.KeyMemory + e.upTo(e.t.AskSpread) // the message to the gateways may have been lost
 	}
 	if failed && e.asks > steadyAsks {
 		wait += e.backoff(e.asks-steadyAsks+quickAsks, e.t.AskMax)

@@ -115,7 +115,7 @@ func (e *Engine) meet(d deadline, now time.Time) []Action {
 	case countLost:
 		d.c.lost = true
 	case suspectKey, askOutage:
-		e.askAgain = true
+		e.askSoon(e.t.AskSpread, now)
 	case askBroker:
 		return e.ask(now)
 	case dropPeer:

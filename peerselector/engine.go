@@ -231,6 +231,10 @@ func (e *Engine) Handle(ev Event, now time.Time) []Action {
 		if ev.ProbeEvery <= 0 {
 			e.t.ProbeEvery = e.cfg.Timing.ProbeEvery
 		}
+	case Crowd:
+		every := e.t.ProbeEvery
+		e.t = e.cfg.Timing.For(ev.Nodes)
+		e.t.ProbeEvery = every
 	case Reconnect:
 		acts = e.reconnect(ev.Key, now)
 	case Handshake:

@@ -33,6 +33,9 @@ type (
 	// once.
 	Remembered struct{ Peer Peer }
 
+	// Crowd says how many nodes share brokers and gateways; 0 means that it is not known. See Timing.For.
+	Crowd struct{ Nodes int }
+
 	// Reconnect asks for a switch although nothing is wrong: to the gateway with that key, or, with the zero Key, to
 	// any other. The present one is kept until the new one has answered, and for good if it does not.
 	Reconnect struct{ Key Key }
@@ -70,6 +73,7 @@ func (Remembered) event()     {}
 func (Reconnect) event()      {}
 func (Rebalance) event()      {}
 func (Economy) event()        {}
+func (Crowd) event()          {}
 func (Handshake) event()      {}
 func (Failed) event()         {}
 func (Alive) event()          {}

@@ -60,7 +60,10 @@ func (e *Engine) startRound(now time.Time) {
 	}
 	e.shuffle(now)
 	if e.current != nil && e.wish == nil && e.alone() && e.lost(now) && !e.asking && !e.renewing() {
-		e.askAgain = e.cfg.Broker // a broker that names one gateway at a time has to name another
+		// A broker that names one gateway at a time has to name another. It may be the only one that is away.
+		if e.cfg.Broker {
+			e.askSoon(e.t.AskSpread/aloneShare, now)
+		}
 	}
 }
 
@@ -90,7 +93,11 @@ func (e *Engine) nextAttempt(c *candidate) (at time.Time, ok bool) {
 	if at := c.sent.Add(e.denseGap); c.dense && !at.After(e.denseUntil) {
 		return at, true
 	}
-	if c.step >= len(e.t.Retries) {
+	retries := len(e.t.Retries)
+	if e.round > 0 {
+		retries = min(retries, e.t.LateRetries)
+	}
+	if c.step >= retries {
 		return at, false
 	}
 	began := c.started
@@ -223,5 +230,13 @@ func (e *Engine) backoff(n int, most time.Duration) time.Duration {
 	for i := 1; i < n && d < most; i++ {
 		d *= 2
 	}
-	return time.Duration(1 + e.cfg.Intn(int64(min(d, most))))
+	return e.upTo(min(d, most))
+}
+
+// upTo is a random time of at most d, and more than none; 0 when d is.
+func (e *Engine) upTo(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return time.Duration(1 + e.cfg.Intn(int64(d)))
 }

@@ -8,6 +8,7 @@ type Timing struct {
 	HeadStart      time.Duration   // before anybody else may start after a preferred peer did
 	Parallel       int             // handshakes under way at once
 	Retries        []time.Duration // when a peer is created anew, after its first start
+	LateRetries    int             // how many of them there are after an empty round
 	Patience       time.Duration   // for one peer in the first round; doubles with each empty round
 	MaxPatience    time.Duration
 	AskPatience    time.Duration // how long the first registration may hold up known gateways
@@ -34,7 +35,9 @@ type Timing struct {
 	FailMemory     time.Duration // how long a failed peer goes last
 	BackoffBase    time.Duration // first wait after an empty round; doubles, with full jitter
 	BackoffMax     time.Duration
-	AskEvery       time.Duration // the least between questions to the broker, after the first few; twice that is the most
+	AskEvery       time.Duration // the least between questions to the broker, after the first few
+	AskJitter      time.Duration // what is added to that, at most
+	AskSpread      time.Duration // by how much the first question in an outage may be put off
 	AskMax         time.Duration // what is added at most to a broker that has failed for minutes
 	Dense          time.Duration // how long after the first registration a gateway may take to learn our key
 	DenseGap       time.Duration // between handshakes with one gateway meanwhile
@@ -55,8 +58,9 @@ func Default() Timing {
 		// Never closer than 250 ms (TAI64N stamps are coarse, gateways rate-limit); growing, because each new start
 		// forgets the one before, and a line slower than the gap would never finish. After the last WireGuard's own 5 s
 		// retries go on.
-		Retries:  []time.Duration{250 * time.Millisecond, 600 * time.Millisecond, 1200 * time.Millisecond, 2 * time.Second},
-		Patience: 3 * time.Second,
+		Retries:     []time.Duration{250 * time.Millisecond, 600 * time.Millisecond, 1200 * time.Millisecond, 2 * time.Second},
+		LateRetries: 4,
+		Patience:    3 * time.Second,
 		// WireGuard cannot complete a handshake over a round trip longer than 5 s anyhow; two of its tries.
 		MaxPatience: 12 * time.Second,
 		AskPatience: 2 * time.Second,
@@ -99,7 +103,8 @@ func Default() Timing {
 		// Gateways that come back are met within seconds; a round in vain is twenty packets.
 		BackoffMax: 10 * time.Second,
 		// Gateways that come back may have to be told our key: within 15 s for half of the nodes.
-		AskEvery: 10 * time.Second,
+		AskEvery:  10 * time.Second,
+		AskJitter: 8 * time.Second,
 		// A broker that comes back after long must not meet all its nodes within a minute.
 		AskMax: 2 * time.Minute,
 		// A worker polls its queue each second and works it off one by one (measured: 0.07 to 1.05 s, and up to 3 s

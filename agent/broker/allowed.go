@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"wguplink/agent/names"
+	"wguplink/peerselector"
 )
 
 // parseAllowed gives the gateway's address in the tunnel, which is the first entry. The others are not used, but one that
@@ -70,4 +72,36 @@ func parseRouted(raw json.RawMessage) (netip.Addr, []netip.Prefix, error) {
 		all = append(all, p)
 	}
 	return all[0].Addr(), all, nil
+}
+
+// maxOwn is how many addresses a broker may hand out to one node.
+const maxOwn = 8
+
+// parseOwn reads the addresses that a broker hands out to us, from an answer that parseV2 has taken:
+// {"Endpoint": …, "Node": {"Addresses": ["10.99.1.7"]}}. wgkex has none, and its clients skip the name. Each has to lie in what the
+// gateway routes, and is none of the gateway's.
+func parseOwn(body []byte, gateway peerselector.Peer) ([]netip.Prefix, error) {
+	top, err := fields("", withoutBOM(body), "Node")
+	if err != nil || top[0] == nil {
+		return nil, err
+	}
+	node, err := fields("Node", top[0], "Addresses")
+	if err != nil || node[0] == nil {
+		return nil, err
+	}
+	list, ok := array(node[0])
+	if !ok || len(list) > maxOwn {
+		return nil, bad("Node.Addresses", node[0], "a list of at most 8 addresses")
+	}
+	var own []netip.Prefix
+	for i, e := range list {
+		s, _ := text(e)
+		a, err := netip.ParseAddr(s)
+		routed := slices.ContainsFunc(gateway.AllowedIPs, func(p netip.Prefix) bool { return p.Contains(a) })
+		if err != nil || a.Zone() != "" || !routed || a == gateway.LinkAddress {
+			return nil, bad(fmt.Sprintf("Node.Addresses[%d]", i), e, "an address out of Endpoint.AllowedIPs that is not the gateway's")
+		}
+		own = append(own, netip.PrefixFrom(a, a.BitLen()))
+	}
+	return own, nil
 }

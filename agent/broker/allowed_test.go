@@ -111,3 +111,42 @@ func TestBOM(t *testing.T) {
 	w.serve(t, "b.invalid", canned{pathV2: bad, pathV1: bad})
 	failure(t, w.client(t, Options{}, "http://b.invalid"), Refused, `"unknown domain"`)
 }
+
+// TestOwnAddresses: what a broker hands out to a node of a network with plain addresses.
+func TestOwnAddresses(t *testing.T) {
+	for _, tt := range []struct{ node, want, err string }{
+		{`{"Addresses": ["10.9.1.7"]}`, "10.9.1.7/32", ""},
+		{`{"Addresses": ["10.9.1.7", "fd00::7"], "More": 1}`, "10.9.1.7/32 fd00::7/128", ""},
+		{`{"Addresses": []}`, "", ""},
+		{`{}`, "", ""},
+		{`7`, "", "Node is 7, want an object"},
+		{`{"Addresses": "10.9.1.7"}`, "", "Node.Addresses is"},
+		{`{"Addresses": ["10.0.0.1"]}`, "", "Node.Addresses[0] is \"10.0.0.1\""},
+		{`{"Addresses": ["10.9.1.7/32"]}`, "", "Node.Addresses[0]"},
+		{`{"Addresses": ["192.168.1.1"]}`, "", "Node.Addresses[0]"},
+		{`{"Addresses": ["10.9.1.7", 5]}`, "", "Node.Addresses[1] is 5"},
+		{`{"Addresses": ["fd00::7%eth0"]}`, "", "Node.Addresses[0]"},
+		{`{"Addresses": ["::ffff:10.9.1.7"]}`, "", "Node.Addresses[0]"},
+		{`{"Addresses": ["` + strings.Repeat(`10.9.1.7","`, 8) + `10.9.1.7"]}`, "", "Node.Addresses is ["},
+		{`{"Addresses": ["10.9.1.7"], "Addresses": []}`, "", "Node.Addresses is [], want it once only"},
+	} {
+		body := strings.TrimSpace(endpoint(map[string]string{"AllowedIPs": `["10.0.0.1", "10.0.0.0/8", "fd00::/8"]`}))
+		body = strings.TrimSuffix(body, "}") + `, "Node": ` + tt.node + "}"
+		p, err := parseV2([]byte(body), key(t, ownKey), netip.MustParseAddr(ownLink), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own, err := parseOwn([]byte(body), p)
+		if tt.err != "" {
+			checkText(t, err, tt.err)
+			continue
+		}
+		var got []string
+		for _, o := range own {
+			got = append(got, o.String())
+		}
+		if err != nil || strings.Join(got, " ") != tt.want {
+			t.Errorf("%s: %v, %v", tt.node, got, err)
+		}
+	}
+}

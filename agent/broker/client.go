@@ -110,9 +110,9 @@ func (c *Client) registerAt(ctx context.Context, base *url.URL, key peerselector
 		a.API = "v1"
 		return a, nil
 	}
-	peer, e2 := c.v2(ctx, base, key)
+	peer, own, e2 := c.v2(ctx, base, key)
 	if e2 == nil {
-		a.API, a.Peers = "v2", []peerselector.Peer{peer}
+		a.API, a.Peers, a.Addresses = "v2", []peerselector.Peer{peer}, own
 		return a, nil
 	}
 	var ce *httpc.ConnectError
@@ -135,16 +135,19 @@ func (c *Client) registerAt(ctx context.Context, base *url.URL, key peerselector
 	}
 }
 
-func (c *Client) v2(ctx context.Context, base *url.URL, key peerselector.Key) (peerselector.Peer, *Error) {
+func (c *Client) v2(ctx context.Context, base *url.URL, key peerselector.Key) (p peerselector.Peer, own []netip.Prefix, e *Error) {
 	r, e := c.post(ctx, base.JoinPath(pathV2), request{c.o.Domain, key.String(), c.o.Location})
 	if e != nil {
-		return peerselector.Peer{}, e
+		return p, nil, e
 	}
-	peer, err := parseV2(r.body, key, c.o.OwnLink, c.o.Layer3)
+	p, err := parseV2(r.body, key, c.o.OwnLink, c.o.Layer3)
+	if err == nil && c.o.Layer3 {
+		own, err = parseOwn(r.body, p)
+	}
 	if err != nil {
-		return peerselector.Peer{}, r.malformed(err)
+		return peerselector.Peer{}, nil, r.malformed(err)
 	}
-	return peer, nil
+	return p, own, nil
 }
 
 func (c *Client) v1(ctx context.Context, base *url.URL, key peerselector.Key) *Error {

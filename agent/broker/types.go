@@ -14,6 +14,9 @@ type Answer struct {
 	// Peers are the gateways that the broker named. It is empty after v1, and after v2 when no gateway is online (Fallback
 	// says so then): use the configured list.
 	Peers []peerselector.Peer
+	// Addresses are our own in the tunnel, which the broker has handed out, each a single one; none with most brokers. Only
+	// with Options.Layer3.
+	Addresses []netip.Prefix
 	// Broker is the base URL of the broker that answered.
 	Broker string
 	// API is "v2" or "v1", "parker" or "ffac".

@@ -109,6 +109,9 @@ type Uplink struct {
 	// ProbeInterval is the time between two probes of a gateway on a link where nothing else is received.
 	ProbeInterval time.Duration
 
+	// Fleet is about how many nodes share the brokers and gateways; 0 means that it is not known.
+	Fleet int
+
 	// Rebalance is how often, on average, to choose the gateway anew although the present one works; 0 means never.
 	Rebalance time.Duration
 

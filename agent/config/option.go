@@ -181,6 +181,9 @@ var uplinkOptions = []option{
 	{"probe_interval", false, "2", "seconds from 2 to 120", func(d *draft, v string) bool {
 		return parseSeconds(v, 2*time.Second, 2*time.Minute, &d.uplink.ProbeInterval)
 	}},
+	{"fleet", false, "0", "0 to 1000000", func(d *draft, v string) bool {
+		return number(v, 0, 1_000_000, &d.uplink.Fleet)
+	}},
 	{"rebalance", false, "off", strings.Join(rebalanceWords, ", "), func(d *draft, v string) bool {
 		var i uint8
 		return choice(rebalanceWords, v, &i) && store(true, rebalanceEvery[i], &d.uplink.Rebalance)

@@ -60,6 +60,7 @@ var values = []struct {
 	{"uplink", "address_family", []string{"auto", "prefer6", "only6", "only4"}, []string{"prefer4", "ipv6"}},
 	{"uplink", "probe_interval", []string{"2", "2.5", "120"}, []string{"0", "1.9", "121", "off"}},
 	{"uplink", "update_watchdog", []string{"0", "24", "8760"}, []string{"8761", "-1", "1.5", "off"}},
+	{"uplink", "fleet", []string{"0", "1", "10000", "1000000"}, []string{"-1", "1000001", "many", "1e4"}},
 	{"uplink", "rebalance", []string{"off", "daily"}, []string{"1", "0", "hourly", "Daily"}},
 	{"uplink", "mode", []string{"vxlan", "layer3"}, []string{"layer2", "VXLAN"}},
 	{"uplink", "vxlan_interface", []string{"vx", "mesh-vpn"}, []string{"mesh vpn", "1234567890123456"}},

@@ -5,6 +5,7 @@ package network
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
@@ -44,6 +45,9 @@ type Kind interface {
 	Check(*broker.Network, wan.Local) (warnings []string, err error)
 	// Take makes a signed configuration the valid one. The kinds that have none ignore it.
 	Take(*broker.Network) Change
+	// Assign takes our own addresses in the tunnel from a broker, beside the configured ones, and says whether they are others
+	// now. The kinds that have no use for them ignore them.
+	Assign([]netip.Prefix) (changed bool)
 	// Describe adds what a kind knows to the status and to what hooks are told. Both may be nil.
 	Describe(*status.Snapshot, *hooks.Event, View)
 }
@@ -128,8 +132,16 @@ func Another(a, b config.Uplink) bool {
 // Renew gives the kind for a new configuration of the same network.
 func Renew(k Kind, cfg config.Uplink) Kind {
 	next := New(cfg)
-	if p, ok := next.(*parker); ok {
-		p.signed = k.(*parker).signed
+	switch n := next.(type) {
+	case *parker:
+		n.signed = k.(*parker).signed
+	case *single:
+		old := k.(*single)
+		if cfg.Mode == config.ModeLayer3 {
+			n.assigned, n.former = old.assigned, old.former
+		} else {
+			n.former = slices.Concat(old.assigned, old.former)
+		}
 	}
 	return next
 }

@@ -294,3 +294,32 @@ func TestBeside(t *testing.T) {
 		t.Errorf("%+v", dev)
 	}
 }
+
+// What a broker hands out goes onto the device at layer 3, in place of what it handed out before, and outlives a reload.
+func TestAssign(t *testing.T) {
+	one, two := netip.MustParsePrefix("10.9.1.7/32"), netip.MustParsePrefix("10.9.1.8/32")
+	cfg := config.Uplink{Name: "mesh", Protocol: config.WGKex, Interface: "wg0", LinkPrefix: 64, Mode: config.ModeLayer3}
+	k := New(cfg)
+	addresses := func() (own, gone []netip.Prefix) {
+		d, _ := k.Desired(view(racing()))
+		for _, a := range d.Devices[0].Addresses[1:] {
+			own = append(own, a.Prefix)
+		}
+		return own, d.Devices[0].Gone
+	}
+	if own, gone := addresses(); len(own) != 0 || len(gone) != 0 {
+		t.Errorf("%v, %v before the broker said anything", own, gone)
+	}
+	if !k.Assign([]netip.Prefix{one}) || k.Assign([]netip.Prefix{one}) || !k.Assign([]netip.Prefix{two}) {
+		t.Error("a change is not told, or none is")
+	}
+	k = Renew(k, cfg)
+	if own, gone := addresses(); len(own) != 1 || own[0] != two || len(gone) != 1 || gone[0] != one {
+		t.Errorf("%v, %v", own, gone)
+	}
+	cfg.Mode = config.ModeVXLAN
+	k = Renew(k, cfg)
+	if own, gone := addresses(); len(own) != 0 || len(gone) != 2 || k.Assign([]netip.Prefix{one}) {
+		t.Errorf("%v, %v in mode vxlan", own, gone)
+	}
+}

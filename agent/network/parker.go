@@ -163,6 +163,8 @@ func (p *parker) Check(n *broker.Network, w wan.Local) (warnings []string, err e
 	return rules.Check(n, w)
 }
 
+func (p *parker) Assign([]netip.Prefix) bool { return false }
+
 // Take makes n the valid configuration. Devices, sessions and addresses that are the same stay.
 func (p *parker) Take(n *broker.Network) Change {
 	old := p.signed

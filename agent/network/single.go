@@ -2,6 +2,7 @@ package network
 
 import (
 	"net/netip"
+	"slices"
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
@@ -19,6 +20,9 @@ type single struct {
 	cfg config.Uplink
 	// borrowed says that another program makes and configures the device, as netifd does for the drop-in.
 	borrowed bool
+	// assigned are our own addresses in the tunnel that a broker has handed out.
+	assigned []netip.Prefix
+	former   []netip.Prefix // those before the last change
 }
 
 func (s *single) Traits() Traits                  { return Traits{Borrowed: s.borrowed} }
@@ -30,6 +34,14 @@ func (s *single) MTU() int                        { return s.cfg.MTU }
 func (s *single) Take(*broker.Network) Change     { return Nothing }
 
 func (s *single) Check(*broker.Network, wan.Local) ([]string, error) { return nil, nil }
+
+func (s *single) Assign(own []netip.Prefix) bool {
+	if s.cfg.Mode != config.ModeLayer3 || slices.Equal(s.assigned, own) {
+		return false
+	}
+	s.former, s.assigned = s.assigned, own
+	return true
+}
 
 func (s *single) Describe(*status.Snapshot, *hooks.Event, View) {}
 
@@ -48,6 +60,10 @@ func (s *single) Known(p peerselector.Peer) (peerselector.Peer, bool) {
 func (s *single) Desired(v View) (tunnel.Desired, bool) {
 	dev := device(&s.cfg, s.cfg.Interface, v)
 	dev.Addresses = []tunnel.Address{{Prefix: netip.PrefixFrom(v.Key.Link, s.cfg.LinkPrefix)}}
+	dev.Gone = s.former
+	for _, p := range s.assigned {
+		dev.Addresses = append(dev.Addresses, tunnel.Address{Prefix: p})
+	}
 	for _, p := range v.Peers.Racing() {
 		if p.Endpoint.IsValid() {
 			dev.Peers = append(dev.Peers, peer(&s.cfg, p))

@@ -46,7 +46,7 @@ func (t *Tunnel) addresses(link netlink.Link, d Device, vxlan bool) (warnings []
 			missing = slices.Delete(missing, i, i+1)
 			continue
 		}
-		if is.Prefix.Addr().IsLinkLocalUnicast() || is.Peer.IsValid() {
+		if is.Prefix.Addr().IsLinkLocalUnicast() || is.Peer.IsValid() || slices.Contains(d.Gone, is.Prefix) {
 			if err := t.change(func() error { return t.h.AddrDel(link, &a) }); err != nil {
 				return nil, fmt.Errorf("remove address %s from %s: %w", a.IPNet, d.Interface, err)
 			}

@@ -47,6 +47,7 @@ type Device struct {
 	PortTurn   int    // changes when the kernel shall choose another port; without effect beside ListenPort
 	MTU        int    // bytes
 	Addresses  []Address
+	Gone       []netip.Prefix // addresses that were ours, unless they are among Addresses
 	Peers      []Peer
 	// Claim says that a device without any mark that has PrivateKey becomes ours: the scripts before us have made it.
 	Claim bool

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -128,6 +129,35 @@ func TestApplyMakesAll(t *testing.T) {
 	}
 	if diff := cmp.Diff([]entry{{netip.MustParseAddr("fe80::1"), wg.Attrs().Index}}, remotes(t, "mesh-vpn"), cmp.AllowUnexported(entry{}), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 		t.Errorf("forwarding entries (-want +got):\n%s", diff)
+	}
+}
+
+// An address that was ours goes, one of somebody else stays.
+func TestAddressGone(t *testing.T) {
+	d := desired(t)
+	tun := open(t, testns.WireGuard(t))
+	ours, next := netip.MustParsePrefix("10.9.1.7/32"), netip.MustParsePrefix("10.9.1.8/32")
+	own := d.Devices[0].Addresses
+	d.Devices[0].Addresses = append(slices.Clone(own), Address{Prefix: ours})
+	apply(t, tun, d)
+	wg, err := netlink.LinkByName("wg_mesh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := netlink.AddrAdd(wg, &netlink.Addr{IPNet: ipNet(netip.MustParsePrefix("10.5.0.1/32"))}); err != nil {
+		t.Fatal(err)
+	}
+	d.Devices[0].Addresses = append(slices.Clone(own), Address{Prefix: next})
+	d.Devices[0].Gone = []netip.Prefix{ours, next}
+	apply(t, tun, d)
+	addrs, err := netlink.AddrList(wg, netlink.FAMILY_V4)
+	var have []string
+	for _, a := range addrs {
+		have = append(have, a.IPNet.String())
+	}
+	slices.Sort(have)
+	if err != nil || !slices.Equal(have, []string{"10.5.0.1/32", "10.9.1.8/32"}) {
+		t.Errorf("addresses %v, %v", have, err)
 	}
 }
 

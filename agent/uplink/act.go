@@ -165,6 +165,9 @@ func (l *loop) registered(r registered, now time.Time) {
 		l.handle(peerselector.BrokerFailed{RetryAfter: a.RetryAfter})
 		return
 	}
+	if len(a.Addresses) > 0 && l.kind.Assign(a.Addresses) { // an older API names none: the last ones stay
+		l.log.Info("addresses taken", "broker", a.Broker, "addresses", a.Addresses)
+	}
 	if n := a.Network; n != nil {
 		l.clock.Signed(n.Time, a.Broker)
 		change := l.kind.Take(n)

@@ -132,6 +132,7 @@ func (l *loop) newEngine() {
 	l.open = false
 	l.handle(peerselector.Rebalance{Every: l.cfg.Rebalance})
 	l.handle(peerselector.Economy{ProbeEvery: l.cfg.ProbeInterval})
+	l.handle(peerselector.Crowd{Nodes: l.cfg.Fleet})
 	l.handle(peerselector.Static{Peers: l.kind.Candidates()})
 }
 

@@ -54,6 +54,9 @@ func (l *loop) reload(cfg config.Uplink, now time.Time) {
 	if old.ProbeInterval != cfg.ProbeInterval {
 		l.handle(peerselector.Economy{ProbeEvery: cfg.ProbeInterval})
 	}
+	if old.Fleet != cfg.Fleet {
+		l.handle(peerselector.Crowd{Nodes: cfg.Fleet})
+	}
 	if old.MTU != cfg.MTU {
 		l.line.Forget() // to be measured anew
 	}

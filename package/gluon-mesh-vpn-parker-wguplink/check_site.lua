@@ -458,6 +458,8 @@ rules.uplink = {
 		allowed = 'auto, prefer6, only6, only4' },
 	probe_interval = { kind = 'seconds', from = 2, to = 120,
 		allowed = 'seconds from 2 to 120' },
+	fleet = { kind = 'number', from = 0, to = 1000000,
+		allowed = '0 to 1000000' },
 	rebalance = { kind = 'words', among = { 'off', 'daily' },
 		allowed = 'off, daily' },
 	update_watchdog = { kind = 'number', from = 0, to = 8760,

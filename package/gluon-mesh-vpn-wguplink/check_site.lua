@@ -458,6 +458,8 @@ rules.uplink = {
 		allowed = 'auto, prefer6, only6, only4' },
 	probe_interval = { kind = 'seconds', from = 2, to = 120,
 		allowed = 'seconds from 2 to 120' },
+	fleet = { kind = 'number', from = 0, to = 1000000,
+		allowed = '0 to 1000000' },
 	rebalance = { kind = 'words', among = { 'off', 'daily' },
 		allowed = 'off, daily' },
 	update_watchdog = { kind = 'number', from = 0, to = 8760,
@@ -616,7 +618,7 @@ local OPTION = { ntp_servers = 'ntp_server', iface = 'interface' }
 -- Keys whose values have the agent's rules.
 local PLAIN = {
 	'address_family', 'backend', 'batman_hop_penalty', 'batman_throughput', 'broker', 'broker_ca', 'broker_pin',
-	'broker_timeout', 'dns', 'domain', 'iface', 'keepalive', 'link_local', 'link_prefix', 'location', 'node_name',
+	'broker_timeout', 'dns', 'domain', 'fleet', 'iface', 'keepalive', 'link_local', 'link_prefix', 'location', 'node_name',
 	'ntp_grace', 'ntp_servers', 'rebalance', 'vxlan_checksum', 'vxlan_id', 'vxlan_port', 'vxlan_seed_key',
 }
 

@@ -136,7 +136,7 @@ local example = lib.read('site-example/site.conf') .. lib.read('site-example/dom
 for _, key in ipairs({
 	'address_family', 'allowed_ips', 'backend', 'batman_hop_penalty', 'batman_throughput', 'broker', 'broker_ca', 'broker_pin',
 	'broker_timeout', 'client_ntp_servers4',
-	'config_pubkey', 'config_server', 'dns', 'domain', 'domain_seed', 'endpoint', 'iface', 'keepalive',
+	'config_pubkey', 'config_server', 'dns', 'domain', 'domain_seed', 'endpoint', 'fleet', 'iface', 'keepalive',
 	'link_address', 'link_local', 'link_prefix', 'loadbalancing', 'location', 'mtu', 'node_name', 'ntp_grace', 'ntp_servers',
 	'omada_controllers4', 'peers', 'protocol', 'public_key', 'publickey', 'rebalance',
 	'unifi_controller4', 'vxlan_checksum', 'vxlan_id', 'vxlan_port', 'vxlan_seed_key',

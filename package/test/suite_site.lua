@@ -49,7 +49,7 @@ good('every key', WIREGUARD, function(site, wg)
 		protocol = 'wgkex', broker_ca = 'none', broker_pin = { 'sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' },
 		broker_timeout = 12, domain = 'ffxx_city', location = 'Vienna', ntp_servers = { '192.0.2.1' },
 		ntp_grace = 0, dns = { '127.0.0.1:54', '[2001:db8::1]:53' }, iface = 'wg_mesh_vpn', backend = 'kernel', keepalive = 25,
-		address_family = 'auto', rebalance = 'daily', link_local = 'key', link_prefix = 128, vxlan_seed_key = 'k',
+		address_family = 'auto', rebalance = 'daily', fleet = 10000, link_local = 'key', link_prefix = 128, vxlan_seed_key = 'k',
 		vxlan_port = 4789, vxlan_checksum = false, vxlan_id = 5, batman_throughput = 'auto', batman_hop_penalty = 15,
 	}) do
 		wg[k] = v
@@ -235,6 +235,7 @@ for key, values in pairs({
 	address_family = { 'ipv6' },
 	backend = { 'user' },
 	rebalance = { true },
+	fleet = { 'many', -1, 1000001 },
 	link_local = { 'mac' },
 	link_prefix = { 48 },
 	vxlan_id = { 0, 16777216 },

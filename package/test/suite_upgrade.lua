@@ -157,6 +157,7 @@ root = lib.root(NEW, with([[{
 	iface = 'wg_vpn',
 	backend = 'kernel',
 	keepalive = 20,
+	fleet = 10000,
 	address_family = 'prefer6',
 	rebalance = 'daily',
 	link_local = 'key',

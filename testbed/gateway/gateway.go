@@ -59,6 +59,7 @@ type Config struct {
 	MTU         int        // WireGuard device; default DefaultMTU
 	Backend     Backend
 	VXLAN       VXLAN
+	Layer3      netip.Addr // own address in a tunnel of plain IP, instead of VXLAN; the zero Addr: none
 
 	// LinkLocal gives the address in the tunnel that belongs to a node's key; nil: derive.LinkLocal over the key with
 	// a newline, as the worker computes it.
@@ -118,8 +119,9 @@ type Gateway struct {
 	wg    wgdevice.Device // nil while down
 	wgIdx int             // interface indexes
 	vxIdx int
-	addrs []netip.Prefix                  // of the VXLAN device, over restarts
-	keys  map[peerselector.Key]netip.Addr // link addresses of the nodes added
+	addrs []netip.Prefix                      // of the VXLAN device, over restarts
+	keys  map[peerselector.Key]netip.Addr     // link addresses of the nodes added
+	own3  map[peerselector.Key][]netip.Prefix // what nodes have been assigned at layer 3
 }
 
 // New checks the configuration and fills in its defaults. It opens and starts nothing.
@@ -168,6 +170,7 @@ func New(c Config) (*Gateway, error) {
 		c:     c,
 		addrs: append([]netip.Prefix(nil), c.VXLAN.Addrs...),
 		keys:  make(map[peerselector.Key]netip.Addr),
+		own3:  make(map[peerselector.Key][]netip.Prefix),
 	}, nil
 }
 
@@ -260,7 +263,7 @@ func (g *Gateway) start() error {
 		if err != nil {
 			return err
 		}
-		if g.wgIdx, err = wgdevice.LinkUp(g.c.Interface, netip.PrefixFrom(g.c.LinkAddress, g.c.LinkPrefix)); err != nil {
+		if g.wgIdx, err = wgdevice.LinkUp(g.c.Interface, g.ownAddrs()...); err != nil {
 			return fmt.Errorf("device %s: %w", g.c.Interface, err)
 		}
 		if g.c.VXLAN.ID == 0 {

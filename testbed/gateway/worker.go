@@ -46,13 +46,13 @@ func (g *Gateway) addKey(key peerselector.Key, way bool) error {
 	}
 	addr := g.c.LinkLocal(key)
 	err := g.c.Do(func() error {
-		if err := g.wg.SetPeer(key, netip.PrefixFrom(addr, addr.BitLen())); err != nil {
+		if err := g.wg.SetPeer(key, g.allowed(key, addr)...); err != nil {
 			return err
 		}
 		if !way {
 			return nil
 		}
-		return g.addWay(addr)
+		return errors.Join(g.addWay(addr), g.routeAssigned(key))
 	})
 	if err != nil {
 		return g.errorf("key %v: %w", key, err)
@@ -121,7 +121,9 @@ func (g *Gateway) removeKey(key peerselector.Key) error {
 	if !ok {
 		return g.errorf("key %v: %w", key, os.ErrNotExist)
 	}
-	err := g.c.Do(func() error { return errors.Join(append(g.delWay(addr), g.wg.RemovePeer(key))...) })
+	err := g.c.Do(func() error {
+		return errors.Join(append(g.delWay(addr), g.unrouteAssigned(key), g.wg.RemovePeer(key))...)
+	})
 	if err != nil {
 		return g.errorf("key %v: %w", key, err)
 	}
@@ -188,6 +190,9 @@ func (g *Gateway) Handshakes() (map[peerselector.Key]time.Time, error) {
 
 // Data is what nodes need to reach the gateway, but for its external address.
 func (g *Gateway) Data() (port uint16, key peerselector.Key, linkAddress string) {
+	if g.c.Layer3.IsValid() {
+		return g.c.ListenPort, g.PublicKey(), g.c.Layer3.String()
+	}
 	return g.c.ListenPort, g.PublicKey(), g.c.LinkAddress.String()
 }
 

@@ -36,7 +36,7 @@ const dropInObject = "wgpeerselector.wg_mesh"
 // newDropIn makes a world of Gluon's gateways, which know the node; uci gives /etc/config/wgpeerselector.
 func newDropIn(t *testing.T, o world.Options, uci func(*world.World) string) *dropIn {
 	t.Helper()
-	o.Gluon = true
+	o.Gluon, o.Glue = true, true // as at Hannover
 	d := &dropIn{scene: newScene(t, o, func(*world.World) string { return "" })}
 	var err error
 	if d.key, err = wgtypes.GeneratePrivateKey(); err == nil {

@@ -410,7 +410,7 @@ func TestParkerNarrowIPv6(t *testing.T) {
 // from gateways that know it.
 func TestFFAC(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{FFAC: true}, func(w *world.World) string {
+	s := newScene(t, world.Options{FFAC: true, Glue: true}, func(w *world.World) string {
 		o := w.FFACOptions()
 		o["node_name"] = []string{"ffxx-node"}
 		return world.UCI(o, w.Sections())
@@ -483,7 +483,7 @@ func TestFFACRefuses(t *testing.T) {
 // A server that takes a key and loses it is asked again once gateways do not answer.
 func TestFFACKeyLost(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{FFAC: true}, func(w *world.World) string { return world.UCI(w.FFACOptions(), w.Sections()) })
+	s := newScene(t, world.Options{FFAC: true, Glue: true}, func(w *world.World) string { return world.UCI(w.FFACOptions(), w.Sections()) })
 	s.FFAC.SetFault(ffac.Status(200)) // and tells nobody
 	l2 := s.frames()
 	began := s.start()

@@ -1,12 +1,13 @@
 // Package wgkex is a broker for the lab that answers as freifunkMUC/wgkex does (held against its main branch of July 2026, by
 // reading and by the recordings in testdata), and that speaks its MQTT topics, so that a real worker could take a lab worker's
-// place, and the other way round. Left out: TLS and passwords towards the MQTT server, and its start page. Beyond it: locations,
-// which some forks have. Its faults can be set at run time.
+// place, and the other way round. Left out: TLS and passwords towards the MQTT server. Beyond it: locations, which some
+// forks have, and addresses for layer 3. Its faults can be set at run time.
 package wgkex
 
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -81,6 +82,9 @@ type Options struct {
 	Locations map[string]string
 	// ServeLocations turns on /api/v1/locations, which most brokers in the field do not have.
 	ServeLocations bool
+	// Layer3, when it is valid, is a range of addresses that nodes get one of, each its own; the gateways route it. Beyond wgkex:
+	// see layer3.go.
+	Layer3 netip.Prefix
 	// Publish sends a message to the MQTT server; nil: there is none, and keys reach nobody.
 	Publish func(mqtt.Message) error
 	// After replaces time.After for the delays of faults.
@@ -110,7 +114,8 @@ type Broker struct {
 	counts   [Other + 1]int
 	chosen   map[string]int
 	requests []Request
-	heard    chan struct{} // closed with the next message of a worker
+	assigned map[peerselector.Key]netip.Addr // out of Options.Layer3
+	heard    chan struct{}                   // closed with the next message of a worker
 }
 
 // New returns a broker that knows of no worker. It starts nothing.
@@ -119,12 +124,13 @@ func New(o Options) *Broker {
 		o.After = time.After
 	}
 	return &Broker{
-		o:       o,
-		closing: make(chan struct{}),
-		domains: append([]string(nil), o.Domains...),
-		faults:  make(map[API]Fault),
-		chosen:  make(map[string]int),
-		heard:   make(chan struct{}),
+		o:        o,
+		closing:  make(chan struct{}),
+		domains:  append([]string(nil), o.Domains...),
+		faults:   make(map[API]Fault),
+		chosen:   make(map[string]int),
+		assigned: make(map[peerselector.Key]netip.Addr),
+		heard:    make(chan struct{}),
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -33,6 +34,13 @@ const (
 <title>404 Not Found</title>
 <h1>Not Found</h1>
 <p>The requested URL was not found on the server. If you entered the URL manually please check your spelling and try again.</p>
+`
+	// The start page of the recorded broker, whose template was not installed.
+	pageInternal = `<!doctype html>
+<html lang=en>
+<title>500 Internal Server Error</title>
+<h1>Internal Server Error</h1>
+<p>The server encountered an internal error and was unable to complete your request. Either the server is overloaded or there is an error in the application.</p>
 `
 	pageNotAllowed = `<!doctype html>
 <html lang=en>
@@ -134,6 +142,8 @@ type exchange struct {
 func (x *exchange) good() answer {
 	method := http.MethodPost
 	switch {
+	case x.r.URL.Path == "/":
+		return htmlAnswer(http.StatusInternalServerError, pageInternal)
 	case x.api == Other, x.api == Locations && !x.b.o.ServeLocations:
 		return htmlAnswer(http.StatusNotFound, pageNotFound)
 	case x.api == Locations:
@@ -158,11 +168,15 @@ func (x *exchange) good() answer {
 		return errorAnswer(http.StatusBadRequest, internalError)
 	}
 	reg.API, reg.From = x.api, x.r.RemoteAddr
+	own, ok := x.b.assign(reg.Domain, reg.Key)
+	if !ok {
+		return errorAnswer(http.StatusInternalServerError, rangeFull)
+	}
 	x.b.publish(reg.Domain, reg.Key)
 
 	a := jsonAnswer(http.StatusOK, map[string]string{"Message": "OK"})
 	if x.api == V2 {
-		a = x.endpoint(&reg)
+		a = x.endpoint(&reg, own)
 	}
 	if x.b.o.OnRegister != nil {
 		x.b.o.OnRegister(reg)
@@ -171,7 +185,7 @@ func (x *exchange) good() answer {
 }
 
 // endpoint chooses a gateway, notes it in reg and describes it.
-func (x *exchange) endpoint(reg *Registration) answer {
+func (x *exchange) endpoint(reg *Registration, own netip.Addr) answer {
 	name, data, ok := x.b.choose(reg.Domain, reg.Location)
 	if !ok {
 		return errorAnswer(http.StatusBadRequest, noneOnline)
@@ -188,6 +202,10 @@ func (x *exchange) endpoint(reg *Registration) answer {
 	}
 	if x.edit != nil {
 		x.edit(&e)
+	}
+	if own.IsValid() {
+		e.AllowedIPs = append(e.AllowedIPs, x.b.o.Layer3.String())
+		return jsonAnswer(http.StatusOK, map[string]any{"Endpoint": e, "Node": map[string]any{"Addresses": []string{own.String()}}})
 	}
 	return jsonAnswer(http.StatusOK, map[string]any{"Endpoint": e})
 }

@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -38,13 +38,19 @@ type Device interface {
 	Data() (port uint16, key peerselector.Key, linkAddress string)
 }
 
+// Assigner is a Device that routes addresses to nodes, which a broker hands out for tunnels of plain IP.
+type Assigner interface {
+	Assign(peerselector.Key, []netip.Prefix) error
+}
+
 // Config of a Worker. Name, ExternalName and Domains are required.
 type Config struct {
 	Name         string // its host's, and its name in MQTT
 	ExternalName string // under which nodes reach it
 	Domains      map[string]Device
-	Poll         time.Duration // how often the queue is looked at; default PollEvery
-	Log          *slog.Logger  // nil: none
+	Poll         time.Duration    // how often the queue is looked at; default PollEvery
+	Log          *slog.Logger     // nil: none
+	Now          func() time.Time // nil: time.Now
 	// OnKey is called after each key that was worked off, with the error of the device. nil: not wanted.
 	OnKey func(domain string, key peerselector.Key, err error)
 }
@@ -73,6 +79,9 @@ func New(c Config) *Worker {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	return &Worker{c: c, domains: maps.Clone(c.Domains), queue: make(map[item]struct{})}
 }
 
@@ -87,7 +96,7 @@ func (w *Worker) Connected(bus mqtt.Bus) error {
 	domains := slices.Sorted(maps.Keys(w.domains))
 	w.mu.Unlock()
 	for _, d := range domains {
-		if err := bus.Subscribe(wgkex.KeyFilter(d), w.take); err != nil {
+		if err := w.subscribe(bus, d); err != nil {
 			return err
 		}
 	}
@@ -99,7 +108,7 @@ func (w *Worker) Connected(bus mqtt.Bus) error {
 	if err := bus.Publish(wgkex.StatusMessage(w.c.Name, true)); err != nil || !first {
 		return err
 	}
-	w.reportAll()
+	w.Report()
 	return nil
 }
 
@@ -112,7 +121,7 @@ func (w *Worker) AddDomain(domain string, d Device) error {
 	if bus == nil {
 		return nil
 	}
-	if err := bus.Subscribe(wgkex.KeyFilter(domain), w.take); err != nil {
+	if err := w.subscribe(bus, domain); err != nil {
 		return err
 	}
 	if err := w.publishData(bus, domain); err != nil {
@@ -143,11 +152,33 @@ func (w *Worker) Run(ctx context.Context) {
 		}()
 	}
 	task(w.c.Poll, w.workOff)
-	task(ReportEvery, w.reportAll)
-	task(FlushEvery, w.flush)
+	task(ReportEvery, w.Report)
+	task(FlushEvery, w.Flush)
 	<-ctx.Done()
 	tasks.Wait()
 	w.leave()
+}
+
+// subscribe asks for the keys of a domain, and first for the addresses of its nodes, where the device has a use for them.
+func (w *Worker) subscribe(bus mqtt.Bus, domain string) error {
+	w.mu.Lock()
+	d, ok := w.domains[domain].(Assigner)
+	w.mu.Unlock()
+	if ok {
+		err := bus.Subscribe(wgkex.AddressFilter(domain), func(m mqtt.Message) {
+			_, key, own, err := wgkex.ParseAddress(m)
+			if err == nil {
+				err = d.Assign(key, own)
+			}
+			if err != nil {
+				w.c.Log.Error("address not assigned", "err", err)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return bus.Subscribe(wgkex.KeyFilter(domain), w.take)
 }
 
 // take queues a key from the bus.
@@ -164,32 +195,38 @@ func (w *Worker) take(m mqtt.Message) {
 
 // workOff takes keys from the queue, in no order, until it is empty.
 func (w *Worker) workOff() {
-	for {
-		w.mu.Lock()
-		waiting := slices.Collect(maps.Keys(w.queue))
-		if len(waiting) == 0 {
-			w.mu.Unlock()
-			return
-		}
-		next := waiting[rand.IntN(len(waiting))]
-		delete(w.queue, next)
-		d := w.domains[next.domain]
-		w.mu.Unlock()
-		if d == nil {
-			continue
-		}
-		err := d.AddKey(next.key)
-		if err != nil {
-			w.c.Log.Error("key not added", "domain", next.domain, "key", next.key, "err", err)
-		}
-		if w.c.OnKey != nil {
-			w.c.OnKey(next.domain, next.key, err)
-		}
+	for w.WorkOne() {
 	}
 }
 
-// reportAll tells the broker how many nodes each domain has.
-func (w *Worker) reportAll() {
+// WorkOne takes one key from the queue and works it off. It reports false when there was none. Run calls it; it is for those who
+// keep the schedule themselves, as Report and Flush are.
+func (w *Worker) WorkOne() bool {
+	w.mu.Lock()
+	var next item
+	found := false
+	for next = range w.queue { // the order of a map is as good as any
+		found = true
+		break
+	}
+	delete(w.queue, next)
+	d := w.domains[next.domain]
+	w.mu.Unlock()
+	if !found || d == nil {
+		return found
+	}
+	err := d.AddKey(next.key)
+	if err != nil {
+		w.c.Log.Error("key not added", "domain", next.domain, "key", next.key, "err", err)
+	}
+	if w.c.OnKey != nil {
+		w.c.OnKey(next.domain, next.key, err)
+	}
+	return true
+}
+
+// Report tells the broker how many nodes each domain has.
+func (w *Worker) Report() {
 	w.mu.Lock()
 	domains := slices.Sorted(maps.Keys(w.domains))
 	w.mu.Unlock()
@@ -213,15 +250,15 @@ func (w *Worker) report(domain string) error {
 	}
 	n := 0
 	for _, at := range handshakes {
-		if !at.IsZero() && time.Since(at) < connectedFor {
+		if !at.IsZero() && w.c.Now().Sub(at) < connectedFor {
 			n++
 		}
 	}
 	return bus.Publish(wgkex.PeersMessage(domain, w.c.Name, n))
 }
 
-// flush removes peers without a handshake for three hours, or without any.
-func (w *Worker) flush() {
+// Flush removes peers without a handshake for three hours, or without any.
+func (w *Worker) Flush() {
 	w.mu.Lock()
 	domains := maps.Clone(w.domains)
 	w.mu.Unlock()
@@ -232,7 +269,7 @@ func (w *Worker) flush() {
 			continue
 		}
 		for key, at := range handshakes {
-			if !at.IsZero() && time.Since(at) < staleAfter {
+			if !at.IsZero() && w.c.Now().Sub(at) < staleAfter {
 				continue
 			}
 			if err := d.RemoveKey(key); err != nil {

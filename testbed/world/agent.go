@@ -23,6 +23,7 @@ type Agent struct {
 	Dir    string // its /etc/config
 	As     Service
 	jailer []string
+	host   *netlab.Host // nil: the world's node
 	*netlab.Process
 }
 
@@ -148,7 +149,7 @@ func (a *Agent) Start() error {
 	case AsRoot:
 		c.Args, c.Jail = []string{"run"}, nil
 	}
-	p, err := a.w.Node.Start(c)
+	p, err := a.on().Start(c)
 	if err != nil {
 		return err
 	}
@@ -173,7 +174,7 @@ func (a *Agent) TakeDown(ctx context.Context) error {
 
 // Run runs another command of the program on the node, and gives its output and exit code.
 func (a *Agent) Run(ctx context.Context, args ...string) (out string, code int, err error) {
-	p, err := a.w.Node.Start(netlab.Command{Path: a.Binary, Args: args, Config: a.Dir})
+	p, err := a.on().Start(netlab.Command{Path: a.Binary, Args: args, Config: a.Dir})
 	if err != nil {
 		return "", 0, err
 	}

@@ -84,7 +84,7 @@ func (w *World) startBroker() error {
 	}
 	w.Broker = wgkex.New(wgkex.Options{
 		Domains: []string{Domain}, ServeLocations: w.o.Locations, Locations: locations,
-		Publish: w.publish,
+		Publish: w.publish, Layer3: w.layer3Range(),
 		OnRegister: func(r wgkex.Registration) {
 			w.timeline.once("registered", fmt.Sprintf("%v, the broker names %s", r.API, or(r.Gateway, "nobody")))
 		},

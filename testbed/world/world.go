@@ -83,6 +83,8 @@ type Options struct {
 	// Gluon makes the gateways those of Gluon's own WireGuard: all have the link address fe80::1, a node's address follows from
 	// its key alone, and VXLAN has port 4789 and no checksums.
 	Gluon bool
+	// Layer3 makes the gateways ones of plain IP, without VXLAN: each routes Layer3Range, out of which the broker hands out addresses.
+	Layer3 bool
 	// VXLANID is the gateways' network identifier; default VXLANID.
 	VXLANID uint32
 	// Glue makes the gateways ones without a broker's worker, whose glue looks for new handshakes every ten seconds, each from a
@@ -386,6 +388,12 @@ func (w *World) addGateway(i int) error {
 		link = GluonLink
 		c.LinkAddress, c.VXLAN.Port, c.VXLAN.ZeroChecksum = link, GluonVXLANPort, true
 		c.LinkLocal = func(k peerselector.Key) netip.Addr { return derive.LinkLocal(k, false) }
+	}
+	if w.o.Layer3 {
+		c.VXLAN, c.Layer3 = gateway.VXLAN{}, Layer3Gateway(i)
+		if err := h.Forward(); err != nil {
+			return err
+		}
 	}
 	g, err := gateway.New(c)
 	if err != nil {
