@@ -39,7 +39,7 @@ func runDropIn(args []string, stdout, stderr io.Writer) int {
 		}
 	}
 	s := service{stderr: stderr, run: a.Run, state: defaultState, ubus: a.Ubus}
-	s.log = newLogger(stderr, &s.level)
+	s.log = serviceLogger(wgpeerselector.Package, stderr, &s.level, a.Stderr)
 	if a.Verbose {
 		s.level.Set(slog.LevelDebug)
 	}

@@ -5,7 +5,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -63,6 +62,7 @@ Options, after the command:
   --group GROUP   run: change to this Unix group before anything is sent, and check that it took
   --end-with-parent  run: end at once, and leave the tunnel to the next, when the process that started it has ended
   --state DIR     what outlives a reboot (default /etc/wguplink)
+  --stderr        run: log to standard error, as on a terminal, and not to the system log
   --help          this text
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 another wguplink runs the uplink, 4 no agent runs (status); doctor: 10 to
@@ -182,14 +182,4 @@ func built() time.Time {
 		return time.Time{}
 	}
 	return time.Unix(n, 0)
-}
-
-// newLogger writes lines without a time: on a router the system log puts its own in front, and ours may be wrong yet.
-func newLogger(w io.Writer, level slog.Leveler) *slog.Logger {
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-		if len(groups) == 0 && a.Key == slog.TimeKey {
-			return slog.Attr{}
-		}
-		return a
-	}}))
 }

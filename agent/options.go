@@ -18,6 +18,7 @@ type options struct {
 	group                      string // run: the Unix group, name or number; "" means to stay in the present one
 	json, help                 bool
 	endWithParent              bool // run: end when the process that started us does
+	stderr                     bool // run: log to standard error
 	make                       bool // key show: make or import the key where there is none
 }
 
@@ -52,6 +53,9 @@ func parseOptions(args []string) (o options, rest []string, err error) {
 			continue
 		case "--end-with-parent":
 			o.endWithParent = true
+			continue
+		case "--stderr":
+			o.stderr = true
 			continue
 		case "--make":
 			o.make = true

@@ -63,7 +63,7 @@ func runAgent(o options, stderr io.Writer) int {
 		}
 		return cfg.Uplinks, nil
 	}
-	s.log = newLogger(stderr, &s.level)
+	s.log = serviceLogger(config.Package, stderr, &s.level, o.stderr)
 	s.hooks = true
 	s.clean = true
 	s.objects = func(a *agent) []ubus.Object { return []ubus.Object{api.Object(a)} }

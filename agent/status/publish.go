@@ -1,6 +1,7 @@
 package status
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"reflect"
@@ -14,10 +15,11 @@ type Publisher struct {
 	Log     *slog.Logger
 	Changed func(Snapshot) // is called with each new state, cause or gateway; nil: that is not wanted
 
-	last   Snapshot
-	failed bool                     // the file could not be written, and the log knows
-	logged string                   // state, cause and gateway that the log was last told of
-	shown  atomic.Pointer[Snapshot] // the last, for other goroutines
+	last    Snapshot
+	started bool                     // the uplink has been connected
+	failed  bool                     // the file could not be written, and the log knows
+	logged  string                   // state, cause and gateway that the log was last told of
+	shown   atomic.Pointer[Snapshot] // the last, for other goroutines
 }
 
 // Last is what was published last; ok is false before the first. It may be called from any goroutine.
@@ -54,11 +56,24 @@ func (p *Publisher) Publish(s Snapshot, doubtful bool) {
 	}
 	switch {
 	case s.Cause != None:
-		p.Log.Warn(string(s.State), "cause", s.Cause, "reason", s.Reason)
+		p.Log.Log(context.Background(), p.level(s), string(s.State), "cause", s.Cause, "reason", s.Reason)
 	case s.State == Connected:
+		p.started = true
 		p.Log.Info("connected", "gateway", s.Gateway.Name, "endpoint", s.Gateway.Endpoint, "backend", s.Backend,
 			"mtu", s.MTU)
 	}
+}
+
+// level is that of the line about a cause. What belongs to an ordinary start is no warning: the WAN is up some time after the
+// agent, and then the time is asked for. Without a key or a device nothing works before somebody acts.
+func (p *Publisher) level(s Snapshot) slog.Level {
+	switch {
+	case s.Cause == BadKey || s.Cause == Device:
+		return slog.LevelError
+	case !p.started && (s.Cause == NoWAN || s.Cause == Clock):
+		return slog.LevelInfo
+	}
+	return slog.LevelWarn
 }
 
 // write writes the status file. Where that fails, the old file goes: what it says is not true any more.
