@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"wguplink/agent/config"
+	"wguplink/agent/crash"
 	"wguplink/agent/userspace"
 	"wguplink/agent/wgpeerselector"
 )
@@ -70,6 +71,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 another wguplink runs the uplink,
 `
 
 func main() {
+	defer crash.Tell()
+	crash.Guard(os.Stderr)
 	if filepath.Base(os.Args[0]) == wgpeerselector.Package {
 		os.Exit(runDropIn(os.Args[1:], os.Stdout, os.Stderr))
 	}

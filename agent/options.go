@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"wguplink/agent/config"
@@ -85,9 +86,30 @@ func parseOptions(args []string) (o options, rest []string, err error) {
 
 func (o options) tree() *uci.Tree { return uci.NewTree(o.config, o.staged) }
 
+// file is where the configuration is.
+func (o options) file() string { return filepath.Join(o.config, config.Package) }
+
 // load reads the configuration as it is on disk now.
-func (o options) load() (*config.Config, error) {
-	return config.LoadFile(o.tree(), filepath.Join(o.config, config.Package))
+func (o options) load() (*config.Config, error) { return config.LoadFile(o.tree(), o.file()) }
+
+// exposedKeys names the files with a private key that all users can read.
+func (o options) exposedKeys(uplinks []config.Uplink) (paths []string) {
+	tree := o.tree()
+	for _, u := range uplinks {
+		path := u.KeyFile
+		if path == "" {
+			if path = o.file(); tree.LoadConfig(config.Package, false) != nil {
+				continue
+			}
+			if key, ok := tree.GetLast(config.Package, u.Name, "private_key"); !ok || key == "" {
+				continue
+			}
+		}
+		if uci.Exposed(path) && !slices.Contains(paths, path) {
+			paths = append(paths, path)
+		}
+	}
+	return paths
 }
 
 // keyOptions says where the private key of an uplink lives.

@@ -23,6 +23,7 @@ import (
 	"wguplink/agent/status"
 	"wguplink/agent/tunnel"
 	"wguplink/agent/ubus"
+	"wguplink/agent/uci"
 	"wguplink/agent/uplink"
 	"wguplink/agent/userspace"
 	"wguplink/agent/wgpeerselector"
@@ -52,7 +53,13 @@ func runAgent(o options, stderr io.Writer) int {
 		}
 	}
 	s := service{stderr: stderr, run: o.run, state: o.state, ubus: o.ubus}
+	warned := map[string]bool{}
 	s.load = func() ([]config.Uplink, error) {
+		if changed, err := uci.Protect(o.file()); err != nil {
+			s.log.Warn("the configuration can be read and locked by all users", "err", err)
+		} else if changed {
+			s.log.Warn("the configuration could be read by all users, with the private key in it, and is not any more", "path", o.file())
+		}
 		cfg, err := o.load()
 		if err != nil {
 			return nil, err
@@ -60,6 +67,12 @@ func runAgent(o options, stderr io.Writer) int {
 		s.level.Set(cfg.LogLevel)
 		for _, p := range cfg.Unused {
 			s.log.Warn("an option is not used", "what", p.Error())
+		}
+		for _, path := range o.exposedKeys(cfg.Uplinks) {
+			if !warned[path] {
+				warned[path] = true
+				s.log.Warn("all users can read the private key: take their rights away", "path", path)
+			}
 		}
 		return cfg.Uplinks, nil
 	}

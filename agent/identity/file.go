@@ -48,7 +48,7 @@ func readKeyFile(path string) (string, error) {
 
 // writeKeyFile makes a key file that is there whole, or not at all, whenever the power goes. It never replaces one.
 // The caller holds the folder's lock.
-func writeKeyFile(path string, key wgtypes.Key) (err error) {
+func writeKeyFile(path string, key *wgtypes.Key) (err error) {
 	tmp := tmpName(path)
 	// Whatever has this name was left by a write that was cut short.
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -138,7 +138,7 @@ func TestKeyFileFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if id.Private.Reveal() != keyOf(t, aliceHex) || id.Origin != "imported from "+fastdPlace {
+	if *id.Private.Reveal() != keyOf(t, aliceHex) || id.Origin != "imported from "+fastdPlace {
 		t.Errorf("origin %q, want the import into the key file", id.Origin)
 	}
 	if len(tree.commits) > 0 {
@@ -154,7 +154,7 @@ func TestKeyFileWhiteSpace(t *testing.T) {
 			t.Fatal(err)
 		}
 		id, err := Load(nil, o)
-		if err != nil || id.Private.Reveal() != bob {
+		if err != nil || *id.Private.Reveal() != bob {
 			t.Errorf("tail %q: %v", tail, err)
 		}
 	}
@@ -223,7 +223,7 @@ func TestPowerCutLeftovers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if (id.Private.Reveal() == bob) != c.stored {
+			if (*id.Private.Reveal() == bob) != c.stored {
 				t.Errorf("key from the wrong place, origin %q", id.Origin)
 			}
 			if again, err := Load(nil, o); err != nil || !again.Private.Equal(id.Private) {
@@ -241,7 +241,8 @@ func TestRenameNeverReplaces(t *testing.T) {
 	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeKeyFile(path, keyOf(t, bobHex)); !errors.Is(err, os.ErrExist) {
+	key := keyOf(t, bobHex)
+	if err := writeKeyFile(path, &key); !errors.Is(err, os.ErrExist) {
 		t.Errorf("error %v, want os.ErrExist", err)
 	}
 	if content(t, path) != "precious" {

@@ -99,7 +99,7 @@ func load(tree Tree, o Options) (Identity, error) {
 	// The usual case needs neither a lock nor a writable disk.
 	key, err := stored(tree, o, false)
 	if err == nil {
-		return identityOf(key, o.origin()), nil
+		return identityOf(&key, o.origin()), nil
 	}
 	if !errors.Is(err, os.ErrNotExist) {
 		return Identity{}, err
@@ -114,7 +114,7 @@ func load(tree Tree, o Options) (Identity, error) {
 	// Somebody may have stored a key while we waited for the lock.
 	key, err = stored(tree, o, true)
 	if err == nil {
-		return identityOf(key, o.origin()), nil
+		return identityOf(&key, o.origin()), nil
 	}
 	if !errors.Is(err, os.ErrNotExist) {
 		return Identity{}, err
@@ -131,17 +131,17 @@ func load(tree Tree, o Options) (Identity, error) {
 		return Identity{}, err
 	}
 
-	if err := store(tree, o, key); err != nil {
-		return Identity{}, scrub(fmt.Errorf("%s: cannot store the private key, so it is not used: %w", o.place(), err), key)
+	if err := store(tree, o, &key); err != nil {
+		return Identity{}, scrub(fmt.Errorf("%s: cannot store the private key, so it is not used: %w", o.place(), err), &key)
 	}
 	back, err := stored(tree, o, true)
 	if err != nil {
-		return Identity{}, scrub(fmt.Errorf("%s: the private key just stored cannot be read back, so it is not used: %w", o.place(), err), key)
+		return Identity{}, scrub(fmt.Errorf("%s: the private key just stored cannot be read back, so it is not used: %w", o.place(), err), &key)
 	}
 	if back != key {
 		return Identity{}, fmt.Errorf("%s: another private key than the one just stored is read back, so neither is used: look for another program or a staged change that sets it", o.place())
 	}
-	return identityOf(key, origin), nil
+	return identityOf(&key, origin), nil
 }
 
 // Check tells what Load would complain about in the places it reads. It writes nothing. No key yet is no error.
@@ -165,7 +165,7 @@ func Public(tree Tree, o Options) (wgtypes.Key, error) {
 	return key.PublicKey(), nil
 }
 
-func identityOf(key wgtypes.Key, origin string) Identity {
+func identityOf(key *wgtypes.Key, origin string) Identity {
 	return Identity{Private: newPrivateKey(key), Public: key.PublicKey(), Origin: origin}
 }
 
@@ -220,7 +220,7 @@ func readOption(tree Tree, o Options, fresh bool) (string, error) {
 	return text, nil
 }
 
-func store(tree Tree, o Options, key wgtypes.Key) error {
+func store(tree Tree, o Options, key *wgtypes.Key) error {
 	if o.KeyFile != "" {
 		return writeKeyFile(o.KeyFile, key)
 	}

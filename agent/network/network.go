@@ -82,8 +82,8 @@ const (
 
 // Key is what an uplink puts onto its devices.
 type Key struct {
-	Private wgtypes.Key // the zero Key when it is not ours to set
-	Link    netip.Addr  // our own link address
+	Private *wgtypes.Key // nil when it is not ours to set
+	Link    netip.Addr   // our own link address
 }
 
 // View is what a desired state follows from, beside the configuration.

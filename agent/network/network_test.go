@@ -40,7 +40,7 @@ func racing() *peers.Set {
 
 func view(s *peers.Set) View {
 	cur := gateway(1)
-	return View{Key: Key{Private: wgtypes.Key{7}, Link: netip.MustParseAddr("fe80::7")}, MTU: 1420, Peers: s,
+	return View{Key: Key{Private: &wgtypes.Key{7}, Link: netip.MustParseAddr("fe80::7")}, MTU: 1420, Peers: s,
 		Current: &cur, WAN: []string{"wan"}}
 }
 

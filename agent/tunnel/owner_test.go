@@ -24,8 +24,8 @@ func TestWireGuardOfOthersIsRefused(t *testing.T) {
 	}{
 		"another key":    {newKey(t), "", "another key (public key "},
 		"no key":         {wgtypes.Key{}, "", "without a key"},
-		"our key":        {d.Devices[0].PrivateKey, "", "this node's key"},
-		"another uplink": {d.Devices[0].PrivateKey, mark("other"), "the device of the uplink other"},
+		"our key":        {*d.Devices[0].PrivateKey, "", "this node's key"},
+		"another uplink": {*d.Devices[0].PrivateKey, mark("other"), "the device of the uplink other"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tun := open(t, testns.WireGuard(t))

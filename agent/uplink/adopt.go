@@ -55,7 +55,7 @@ func (l *loop) restore() bool {
 // which is not allowed any more does not count.
 func (l *loop) atWork(gw peerselector.Peer) (endpoint netip.AddrPort, ok bool) {
 	dev, err := l.devices.kernel.Status(l.kind.Device(gw.PublicKey))
-	if err != nil || !l.key.none && dev.PrivateKey != l.key.id.Private.Reveal() {
+	if err != nil || !l.key.none && dev.PrivateKey != *l.key.id.Private.Reveal() {
 		return endpoint, false
 	}
 	for _, p := range dev.Peers {
