@@ -27,11 +27,12 @@ var (
 
 // Exit codes, as in README.md.
 const (
-	exitOK      = 0
-	exitFailed  = 1 // it did not work; the reason stands on standard error
-	exitUsage   = 2 // the command line makes no sense
-	exitLocked  = 3 // another wguplink runs the uplink
-	exitStopped = 4 // status: no agent runs the uplink
+	exitOK       = 0
+	exitFailed   = 1  // it did not work; the reason stands on standard error
+	exitUsage    = 2  // the command line makes no sense
+	exitLocked   = 3  // another wguplink runs the uplink
+	exitTempFail = 75 // wgpeerselector: it did not work, and may the next time; sysexits.h calls it EX_TEMPFAIL
+	exitStopped  = 4  // status: no agent runs the uplink
 )
 
 const usage = `wguplink brings a community router's mesh online: WireGuard and VXLAN to a gateway.

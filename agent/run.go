@@ -52,7 +52,7 @@ func runAgent(o options, stderr io.Writer) int {
 			}
 		}
 	}
-	s := service{stderr: stderr, run: o.run, state: o.state, ubus: o.ubus}
+	s := service{stderr: stderr, failed: exitFailed, run: o.run, state: o.state, ubus: o.ubus}
 	warned := map[string]bool{}
 	s.load = func() ([]config.Uplink, error) {
 		if changed, err := uci.Protect(o.file()); err != nil {
@@ -91,6 +91,7 @@ type service struct {
 	stderr     io.Writer
 	run, state string // folders
 	ubus       string // socket
+	failed     int    // exit code where the configuration is not to blame
 	load       func() ([]config.Uplink, error)
 	loadKey    func(config.Uplink) (identity.Identity, error)
 	objects    func(*agent) []ubus.Object
@@ -110,13 +111,13 @@ func (s *service) serve() int {
 		undo, err := s.prepare()
 		if err != nil {
 			fmt.Fprintln(s.stderr, err)
-			return exitFailed
+			return s.failed
 		}
 		defer undo()
 	}
 	if err := os.MkdirAll(s.run, 0o755); err != nil {
 		fmt.Fprintln(s.stderr, "make the run directory:", err)
-		return exitFailed
+		return s.failed
 	}
 	ctx, stop := untilSignal()
 	defer stop()
@@ -181,7 +182,7 @@ func (s *service) serve() int {
 	case errors.Is(err, uplink.ErrLocked):
 		return exitLocked
 	case err != nil:
-		return exitFailed
+		return s.failed
 	}
 	return exitOK
 }

@@ -31,7 +31,8 @@ Not in the original, meant for tests:
       --ubus PATH       socket of ubusd (default: where OpenWrt has it)
       --stderr          log to standard error, as on a terminal, and not to the system log
 
-Exit codes: 0 ended by a signal, 1 failed, 2 wrong usage, 3 the interface has such a process already.
+Exit codes: 0 ended by a signal, 1 the configuration cannot be run (no peer, or no such group), 2 wrong usage, 3 the interface
+has such a process already, 75 failed otherwise.
 `
 
 // Args is the command line.

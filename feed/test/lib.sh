@@ -58,7 +58,7 @@ new_root() {
 # in_root COMMAND... runs a command there, like a router's, with what was set in the environment by hand alone.
 in_root() {
 	env -i PATH=/usr/bin:/sbin:/bin ${ACTION:+"ACTION=$ACTION"} ${INTERFACE:+"INTERFACE=$INTERFACE"} \
-		${PKG_UPGRADE:+"PKG_UPGRADE=$PKG_UPGRADE"} chroot "$root" "$@"
+		${ERROR:+"ERROR=$ERROR"} ${PKG_UPGRADE:+"PKG_UPGRADE=$PKG_UPGRADE"} chroot "$root" "$@"
 }
 
 # recorded GOLDEN compares what was recorded since the last time.
