@@ -24,7 +24,7 @@ fail() {
 
 # feed_make ARGUMENTS runs the Makefile of the package against our stand-in for OpenWrt's build system.
 feed_make() {
-	make -s -C feed/wguplink TOPDIR="$PWD/feed/test/stubs/openwrt" BUILD_DIR="$work/build_dir" "$@"
+	make -s -C feed/wguplink WGUPLINK_URL=https://example.org/wguplink TOPDIR="$PWD/feed/test/stubs/openwrt" BUILD_DIR="$work/build_dir" "$@"
 }
 
 # The shells that our scripts are run by: busybox's as on a router, and dash, which knows even less.
