@@ -120,13 +120,16 @@ func tmpName(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp")
 }
 
-// lockFolder makes the folder of a key file, private to us, and locks it.
+// folderLock is the name of the file that is locked in the place of a folder: who may open a folder may lock it.
+const folderLock = ".wguplink.lock"
+
+// lockFolder makes the folder of a key file, private to us, and locks it by a file in it.
 func lockFolder(path string) (unlock func(), err error) {
 	dir := filepath.Dir(path)
 	if err := makeFolder(dir); err != nil {
 		return nil, fmt.Errorf("file %s: cannot make its folder: %w", path, err)
 	}
-	f, err := os.Open(dir)
+	f, err := os.OpenFile(filepath.Join(dir, folderLock), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("file %s: cannot lock its folder: %w", path, err)
 	}

@@ -188,3 +188,13 @@ do
 	_, info = ask(stored, {})
 	lib.equal('agent stopped: no key, no word', info, '{"software":{"wireguard":{"enabled":true}}}')
 end
+
+-- Answers that lie about their lengths: nothing is read beyond them.
+do
+	local folder = 'package/test/respondd'
+	local ok, text, err = lib.sh(string.format(
+		'cc -g -fsanitize=address,undefined -fno-sanitize-recover=all -Wall -Wextra -Werror -I%s/include ' ..
+		'-o %s/hostile %s/hostile.c %s/ubus.c %s/uci.c -ljson-c ' ..
+		'&& ASAN_OPTIONS=detect_leaks=0 %s/hostile', folder, lib.tmp, folder, folder, folder, lib.tmp))
+	lib.check('hostile answers', ok, text .. err)
+end

@@ -86,8 +86,9 @@ static int64_t seconds_since(int64_t uptime_ms) {
 
 	if (clock_gettime(CLOCK_BOOTTIME, &now))
 		return 0;
-	int64_t ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - uptime_ms;
-	return ms > 0 ? ms / 1000 : 0;
+	int64_t now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	/* What the message says may be any number. */
+	return uptime_ms > 0 && uptime_ms < now_ms ? (now_ms - uptime_ms) / 1000 : 0;
 }
 
 /* Calls handle with the table of uplinks, unless the agent is not there or does not answer in time. */
