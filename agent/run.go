@@ -23,7 +23,6 @@ import (
 	"wguplink/agent/status"
 	"wguplink/agent/tunnel"
 	"wguplink/agent/ubus"
-	"wguplink/agent/uci"
 	"wguplink/agent/uplink"
 	"wguplink/agent/userspace"
 	"wguplink/agent/wgpeerselector"
@@ -53,34 +52,22 @@ func runAgent(o options, stderr io.Writer) int {
 		}
 	}
 	s := service{stderr: stderr, failed: exitFailed, run: o.run, state: o.state, ubus: o.ubus}
-	warned := map[string]bool{}
-	s.load = func() ([]config.Uplink, error) {
-		if changed, err := uci.Protect(o.file()); err != nil {
-			s.log.Warn("the configuration can be read and locked by all users", "err", err)
-		} else if changed {
-			s.log.Warn("the configuration could be read by all users, with the private key in it, and is not any more", "path", o.file())
-		}
-		cfg, err := o.load()
-		if err != nil {
-			return nil, err
-		}
-		s.level.Set(cfg.LogLevel)
-		for _, p := range cfg.Unused {
-			s.log.Warn("an option is not used", "what", p.Error())
-		}
-		for _, path := range o.exposedKeys(cfg.Uplinks) {
-			if !warned[path] {
-				warned[path] = true
-				s.log.Warn("all users can read the private key: take their rights away", "path", path)
-			}
-		}
-		return cfg.Uplinks, nil
-	}
 	s.log = serviceLogger(config.Package, stderr, &s.level, o.stderr)
+	r := reader{o: o, log: s.log}
+	guard := exposure{o: o, log: s.log}
+	s.load = func() (loaded, error) {
+		guard.protect()
+		cfg, l, err := r.read()
+		if err == nil {
+			s.level.Set(cfg.LogLevel)
+			guard.warn(cfg.Uplinks)
+		}
+		return l, err
+	}
 	s.hooks = true
 	s.clean = true
 	s.objects = func(a *agent) []ubus.Object { return []ubus.Object{api.Object(a)} }
-	s.loadKey = func(u config.Uplink) (identity.Identity, error) { return identity.Load(o.tree(), o.keyOptions(u)) }
+	s.loadKey = r.loadKey
 	return s.serve()
 }
 
@@ -92,7 +79,7 @@ type service struct {
 	run, state string // folders
 	ubus       string // socket
 	failed     int    // exit code where the configuration is not to blame
-	load       func() ([]config.Uplink, error)
+	load       func() (loaded, error)
 	loadKey    func(config.Uplink) (identity.Identity, error)
 	objects    func(*agent) []ubus.Object
 	hooks      bool                            // whether hooks are run
@@ -148,6 +135,7 @@ func (s *service) serve() int {
 		runner, stopHooks = s.startHooks(a)
 		base.Hook, base.Hooked = runner.Post, runner.Results
 	}
+	a.note(first)
 	a.group = uplink.NewGroup(base)
 	defer close(a.done)
 	go func() {
@@ -159,7 +147,7 @@ func (s *service) serve() int {
 		for {
 			select {
 			case <-hup:
-				if err := a.Reload(ctx); err != nil {
+				if _, err := a.Reload(ctx); err != nil {
 					s.log.Error("the new configuration is broken; the old one stays in force", "err", err)
 				}
 			case <-a.done:
@@ -168,12 +156,12 @@ func (s *service) serve() int {
 		}
 	}()
 	if s.clean {
-		if err := s.removeUnknown(first); err != nil {
+		if err := s.removeUnknown(first.uplinks); err != nil {
 			s.log.Warn("something of another uplink is left", "err", err)
 		}
 	}
 	s.log.Info("wguplink starts", "version", version, "variant", variant())
-	err = a.group.Run(ctx, first, a.changes)
+	err = a.group.Run(ctx, first.uplinks, a.changes)
 	stopHooks()
 	if err != nil {
 		s.log.Error("stopped", "err", err)
@@ -247,43 +235,4 @@ func (s *service) startHooks(a *agent) (runner *hooks.Runner, stop func()) {
 		runner.Run(ctx)
 	}()
 	return runner, func() { cancel(); <-ended }
-}
-
-// agent is what ubus and signals can ask of the process.
-type agent struct {
-	group   *uplink.Group
-	load    func() ([]config.Uplink, error)
-	changes chan []config.Uplink
-	done    chan struct{} // closed at the end
-}
-
-// Status implements api.Agent.
-func (a *agent) Status() []status.Snapshot {
-	all := a.group.Snapshots()
-	for i := range all {
-		all[i] = all[i].At(status.Now())
-		count(&all[i])
-	}
-	return all
-}
-
-// Reconnect implements api.Agent.
-func (a *agent) Reconnect(ctx context.Context, name, gateway string) (uplink.Outcome, error) {
-	return a.group.Reconnect(ctx, name, gateway)
-}
-
-// Reload implements api.Agent.
-func (a *agent) Reload(ctx context.Context) error {
-	next, err := a.load()
-	if err != nil {
-		return err
-	}
-	select {
-	case a.changes <- next:
-		return nil
-	case <-a.done:
-		return errors.New("the agent is about to end")
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
