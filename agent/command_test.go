@@ -273,3 +273,41 @@ func TestRunGroup(t *testing.T) {
 		t.Errorf("it went on: %v", err)
 	}
 }
+
+// A private key that all users can read is a warning, in the configuration and in a file of its own.
+func TestExposedKey(t *testing.T) {
+	key := "\toption private_key 'QIkMRPAxJhZqMQmyAg8WKASJEVMXsMWaRhpuWZfNYmA='\n\n"
+	dir, flags := folders(t, strings.Replace(goodConfig, "\n\n", "\n"+key, 1))
+	file := filepath.Join(dir, "own.key")
+	if err := os.WriteFile(file, []byte("QIkMRPAxJhZqMQmyAg8WKASJEVMXsMWaRhpuWZfNYmA=\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check := func(exposed string) {
+		t.Helper()
+		code, _, stderr := run(append([]string{"config", "check"}, flags...)...)
+		want := ""
+		if exposed != "" {
+			want = "warning: all users can read the private key in " + exposed + ": chmod o= " + exposed + "\n"
+		}
+		if code != exitOK || stderr != want {
+			t.Errorf("exit code %d, %q, want %q", code, stderr, want)
+		}
+	}
+	mode := func(path string, m os.FileMode) {
+		t.Helper()
+		if err := os.Chmod(path, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := filepath.Join(dir, "wguplink")
+	check("")
+	mode(config, 0o644)
+	check(config)
+	text := strings.Replace(goodConfig, "\n\n", "\n\toption key_file '"+file+"'\n\n", 1)
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	check("") // no key is in it
+	mode(file, 0o604)
+	check(file)
+}

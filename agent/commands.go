@@ -36,7 +36,7 @@ func (c call) fail(err error) int {
 // verbs are all commands, in the order of the help.
 func verbs() []verb {
 	return []verb{
-		{name: "run", short: "run the uplinks of /etc/config/wguplink", flags: []string{"--group", "--end-with-parent"},
+		{name: "run", short: "run the uplinks of /etc/config/wguplink", flags: []string{"--group", "--end-with-parent", "--stderr"},
 			run: func(c call) int { return runAgent(c.options, c.stderr) }},
 		{name: "down", short: "remove what a stopped agent has left in place",
 			run: func(c call) int { return takeDown(c.options, c.stderr) }},

@@ -38,8 +38,8 @@ func runDropIn(args []string, stdout, stderr io.Writer) int {
 			return exitFailed
 		}
 	}
-	s := service{stderr: stderr, run: a.Run, state: defaultState, ubus: a.Ubus}
-	s.log = newLogger(stderr, &s.level)
+	s := service{stderr: stderr, failed: exitTempFail, run: a.Run, state: defaultState, ubus: a.Ubus}
+	s.log = serviceLogger(wgpeerselector.Package, stderr, &s.level, a.Stderr)
 	if a.Verbose {
 		s.level.Set(slog.LevelDebug)
 	}

@@ -5,13 +5,13 @@ package main
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"time"
 
+	"wguplink/agent/crash"
 	"wguplink/agent/userspace"
 	"wguplink/agent/wgpeerselector"
 )
@@ -26,15 +26,18 @@ var (
 // Exit codes, as in README.md.
 const (
 	exitOK       = 0
-	exitFailed   = 1 // it did not work; the reason stands on standard error
-	exitUsage    = 2 // the command line makes no sense
-	exitLocked   = 3 // another wguplink runs the uplink
-	exitStopped  = 4 // status: nothing runs the uplink
-	exitAway     = 5 // status: no gateway is in use
-	exitImpaired = 6 // status: a gateway is in use, and something is wrong
+	exitFailed   = 1  // it did not work; the reason stands on standard error
+	exitUsage    = 2  // the command line makes no sense
+	exitLocked   = 3  // another wguplink runs the uplink
+	exitStopped  = 4  // status: nothing runs the uplink
+	exitAway     = 5  // status: no gateway is in use
+	exitImpaired = 6  // status: a gateway is in use, and something is wrong
+	exitTempFail = 75 // wgpeerselector: it did not work, and may the next time; sysexits.h calls it EX_TEMPFAIL
 )
 
 func main() {
+	defer crash.Tell()
+	crash.Guard(os.Stderr)
 	if filepath.Base(os.Args[0]) == wgpeerselector.Package {
 		os.Exit(runDropIn(os.Args[1:], os.Stdout, os.Stderr))
 	}
@@ -100,14 +103,4 @@ func built() time.Time {
 		return time.Time{}
 	}
 	return time.Unix(n, 0)
-}
-
-// newLogger writes lines without a time: on a router the system log puts its own in front, and ours may be wrong yet.
-func newLogger(w io.Writer, level slog.Leveler) *slog.Logger {
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-		if len(groups) == 0 && a.Key == slog.TimeKey {
-			return slog.Attr{}
-		}
-		return a
-	}}))
 }

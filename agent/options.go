@@ -20,6 +20,7 @@ type options struct {
 	group                      string // run: the Unix group, name or number; "" means to stay in the present one
 	json, watch, help          bool
 	endWithParent              bool // run: end when the process that started us does
+	stderr                     bool // run: log to standard error
 	make                       bool // key show: make or import the key where there is none
 }
 
@@ -45,6 +46,7 @@ func (o *options) flags() []setting {
 		{name: "--uplink", value: "NAME", short: "which one, where there are several", to: &o.uplink},
 		{name: "--group", value: "GROUP", short: "change to this Unix group before anything is sent", to: &o.group},
 		{name: "--end-with-parent", short: "end when the process that started it has ended", on: &o.endWithParent},
+		{name: "--stderr", short: "log to standard error, not to the system log", on: &o.stderr},
 		{name: "--make", short: "import or make the key where there is none", on: &o.make},
 		{name: "--config", value: "DIR", short: "UCI files (default /etc/config)", common: true, to: &o.config},
 		{name: "--staged", value: "DIR", short: "UCI's staged changes (default /tmp/.uci)", common: true, to: &o.staged},

@@ -51,13 +51,16 @@ func runAgent(o options, stderr io.Writer) int {
 			}
 		}
 	}
-	s := service{stderr: stderr, run: o.run, state: o.state, ubus: o.ubus}
-	s.log = newLogger(stderr, &s.level)
+	s := service{stderr: stderr, failed: exitFailed, run: o.run, state: o.state, ubus: o.ubus}
+	s.log = serviceLogger(config.Package, stderr, &s.level, o.stderr)
 	r := reader{o: o, log: s.log}
+	guard := exposure{o: o, log: s.log}
 	s.load = func() (loaded, error) {
+		guard.protect()
 		cfg, l, err := r.read()
 		if err == nil {
 			s.level.Set(cfg.LogLevel)
+			guard.warn(cfg.Uplinks)
 		}
 		return l, err
 	}
@@ -75,6 +78,7 @@ type service struct {
 	stderr     io.Writer
 	run, state string // folders
 	ubus       string // socket
+	failed     int    // exit code where the configuration is not to blame
 	load       func() (loaded, error)
 	loadKey    func(config.Uplink) (identity.Identity, error)
 	objects    func(*agent) []ubus.Object
@@ -94,13 +98,13 @@ func (s *service) serve() int {
 		undo, err := s.prepare()
 		if err != nil {
 			fmt.Fprintln(s.stderr, err)
-			return exitFailed
+			return s.failed
 		}
 		defer undo()
 	}
 	if err := os.MkdirAll(s.run, 0o755); err != nil {
 		fmt.Fprintln(s.stderr, "make the run directory:", err)
-		return exitFailed
+		return s.failed
 	}
 	ctx, stop := untilSignal()
 	defer stop()
@@ -166,7 +170,7 @@ func (s *service) serve() int {
 	case errors.Is(err, uplink.ErrLocked):
 		return exitLocked
 	case err != nil:
-		return exitFailed
+		return s.failed
 	}
 	return exitOK
 }

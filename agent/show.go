@@ -248,6 +248,9 @@ func checkConfig(o options, stdout, stderr io.Writer) int {
 	for _, err := range all {
 		fmt.Fprintln(stderr, err)
 	}
+	for _, path := range o.exposedKeys(cfg.Uplinks) {
+		fmt.Fprintf(stderr, "warning: all users can read the private key in %s: chmod o= %s\n", path, path)
+	}
 	if code == exitOK {
 		fmt.Fprintf(stdout, "%s/%s: %s, no problem\n", o.config, config.Package, status.Count(len(cfg.Uplinks), "uplink"))
 	}

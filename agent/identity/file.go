@@ -48,7 +48,7 @@ func readKeyFile(path string) (string, error) {
 
 // writeKeyFile makes a key file that is there whole, or not at all, whenever the power goes. It never replaces one.
 // The caller holds the folder's lock.
-func writeKeyFile(path string, key wgtypes.Key) (err error) {
+func writeKeyFile(path string, key *wgtypes.Key) (err error) {
 	tmp := tmpName(path)
 	// Whatever has this name was left by a write that was cut short.
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -120,13 +120,16 @@ func tmpName(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp")
 }
 
-// lockFolder makes the folder of a key file, private to us, and locks it.
+// folderLock is the name of the file that is locked in the place of a folder: who may open a folder may lock it.
+const folderLock = ".wguplink.lock"
+
+// lockFolder makes the folder of a key file, private to us, and locks it by a file in it.
 func lockFolder(path string) (unlock func(), err error) {
 	dir := filepath.Dir(path)
 	if err := makeFolder(dir); err != nil {
 		return nil, fmt.Errorf("file %s: cannot make its folder: %w", path, err)
 	}
-	f, err := os.Open(dir)
+	f, err := os.OpenFile(filepath.Join(dir, folderLock), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("file %s: cannot lock its folder: %w", path, err)
 	}

@@ -119,8 +119,8 @@ func TestKeyFile(t *testing.T) {
 		}
 	}
 	entries, err := os.ReadDir(filepath.Dir(o.KeyFile))
-	if err != nil || len(entries) != 1 {
-		t.Errorf("left beside the key: %v (%v)", entries, err)
+	if err != nil || len(entries) != 2 {
+		t.Errorf("left beside the key and its lock: %v (%v)", entries, err)
 	}
 	again, err := Load(nil, o)
 	if err != nil {
@@ -138,7 +138,7 @@ func TestKeyFileFirst(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if id.Private.Reveal() != keyOf(t, aliceHex) || id.Origin != "imported from "+fastdPlace {
+	if *id.Private.Reveal() != keyOf(t, aliceHex) || id.Origin != "imported from "+fastdPlace {
 		t.Errorf("origin %q, want the import into the key file", id.Origin)
 	}
 	if len(tree.commits) > 0 {
@@ -154,7 +154,7 @@ func TestKeyFileWhiteSpace(t *testing.T) {
 			t.Fatal(err)
 		}
 		id, err := Load(nil, o)
-		if err != nil || id.Private.Reveal() != bob {
+		if err != nil || *id.Private.Reveal() != bob {
 			t.Errorf("tail %q: %v", tail, err)
 		}
 	}
@@ -223,7 +223,7 @@ func TestPowerCutLeftovers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if (id.Private.Reveal() == bob) != c.stored {
+			if (*id.Private.Reveal() == bob) != c.stored {
 				t.Errorf("key from the wrong place, origin %q", id.Origin)
 			}
 			if again, err := Load(nil, o); err != nil || !again.Private.Equal(id.Private) {
@@ -241,7 +241,8 @@ func TestRenameNeverReplaces(t *testing.T) {
 	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeKeyFile(path, keyOf(t, bobHex)); !errors.Is(err, os.ErrExist) {
+	key := keyOf(t, bobHex)
+	if err := writeKeyFile(path, &key); !errors.Is(err, os.ErrExist) {
 		t.Errorf("error %v, want os.ErrExist", err)
 	}
 	if content(t, path) != "precious" {
@@ -316,7 +317,7 @@ func TestFullDisk(t *testing.T) {
 	if code != 1 || !strings.Contains(line, path) || !strings.Contains(line, unix.EFBIG.Error()) {
 		t.Errorf("exit code %d: %q", code, line)
 	}
-	if entries, _ := os.ReadDir(filepath.Dir(path)); len(entries) != 0 {
+	if entries, _ := os.ReadDir(filepath.Dir(path)); len(entries) != 1 || entries[0].Name() != folderLock {
 		t.Errorf("left behind: %v", entries)
 	}
 }
@@ -393,5 +394,25 @@ func TestConcurrentLoad(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// All users may open /etc/wguplink, and so lock it; that keeps nobody from making a key.
+func TestFolderLockedByOthers(t *testing.T) {
+	dir := t.TempDir()
+	folder, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	if err := unix.Flock(int(folder.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	o := Options{KeyFile: filepath.Join(dir, "key"), PublicFile: filepath.Join(dir, "key.pub")}
+	if _, err := Load(newFakeTree(dir), o); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, folderLock)); err != nil || info.Mode() != 0o600 {
+		t.Errorf("the lock is %v, %v", info, err)
 	}
 }

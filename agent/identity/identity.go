@@ -83,7 +83,7 @@ type Identity struct {
 }
 
 // OnDevice is the identity whose key a device of ours works with.
-func OnDevice(private wgtypes.Key) Identity {
+func OnDevice(private *wgtypes.Key) Identity {
 	return Identity{Private: newPrivateKey(private), Public: private.PublicKey(), Origin: "in use on the device"}
 }
 
@@ -114,7 +114,7 @@ func load(tree Tree, o Options) (Identity, error) {
 	// The usual case needs neither a lock nor a writable disk.
 	key, err := stored(tree, o, false)
 	if err == nil {
-		return identityOf(key, o.origin()), nil
+		return identityOf(&key, o.origin()), nil
 	}
 	if o.NoNew != "" {
 		return o.withoutNew(tree, err)
@@ -134,7 +134,7 @@ func load(tree Tree, o Options) (Identity, error) {
 	// Somebody may have stored a key while we waited for the lock.
 	key, err = stored(tree, o, true)
 	if err == nil {
-		return identityOf(key, o.origin()), nil
+		return identityOf(&key, o.origin()), nil
 	}
 	if !errors.Is(err, os.ErrNotExist) {
 		return Identity{}, err
@@ -147,29 +147,29 @@ func load(tree Tree, o Options) (Identity, error) {
 	if o.KeyFile != "" && lockErr != nil { // there is not even a folder for it
 		err = lockErr
 	} else {
-		err = store(tree, o, key)
+		err = store(tree, o, &key)
 	}
 	if noRoom(err) {
-		id := identityOf(key, origin)
-		id.NotStored = scrub(fmt.Errorf("%s: cannot store the private key: %w", o.place(), err), key)
+		id := identityOf(&key, origin)
+		id.NotStored = scrub(fmt.Errorf("%s: cannot store the private key: %w", o.place(), err), &key)
 		return id, nil
 	} else if err != nil {
-		return Identity{}, scrub(fmt.Errorf("%s: cannot store the private key, so it is not used: %w", o.place(), err), key)
+		return Identity{}, scrub(fmt.Errorf("%s: cannot store the private key, so it is not used: %w", o.place(), err), &key)
 	}
 	back, err := stored(tree, o, true)
 	if err != nil {
-		return Identity{}, scrub(fmt.Errorf("%s: the private key just stored cannot be read back, so it is not used: %w", o.place(), err), key)
+		return Identity{}, scrub(fmt.Errorf("%s: the private key just stored cannot be read back, so it is not used: %w", o.place(), err), &key)
 	}
 	if back != key {
 		return Identity{}, fmt.Errorf("%s: another private key than the one just stored is read back, so neither is used: look for another program or a staged change that sets it", o.place())
 	}
-	return identityOf(key, origin), nil
+	return identityOf(&key, origin), nil
 }
 
 // fresh gives a key for a node that has none stored.
 func fresh(tree Tree, o Options) (key wgtypes.Key, origin string, err error) {
 	if !o.Unstored.IsZero() {
-		return o.Unstored.Reveal(), generated, nil
+		return *o.Unstored.Reveal(), generated, nil
 	}
 	key, origin, err = imported(tree, o)
 	if errors.Is(err, os.ErrNotExist) {
@@ -217,7 +217,7 @@ func Public(tree Tree, o Options) (wgtypes.Key, error) {
 	return wgtypes.Key{}, err
 }
 
-func identityOf(key wgtypes.Key, origin string) Identity {
+func identityOf(key *wgtypes.Key, origin string) Identity {
 	return Identity{Private: newPrivateKey(key), Public: key.PublicKey(), Origin: origin}
 }
 
@@ -272,7 +272,7 @@ func readOption(tree Tree, o Options, fresh bool) (string, error) {
 	return text, nil
 }
 
-func store(tree Tree, o Options, key wgtypes.Key) error {
+func store(tree Tree, o Options, key *wgtypes.Key) error {
 	if o.KeyFile != "" {
 		return writeKeyFile(o.KeyFile, key)
 	}

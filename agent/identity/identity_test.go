@@ -87,7 +87,7 @@ func TestLoadFromUCI(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got := id.Private.Reveal()
+			got := *id.Private.Reveal()
 			if c.want != nil && got != *c.want {
 				t.Error("another key than the one given")
 			}
@@ -139,7 +139,7 @@ func TestGeneratedKeysDiffer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		key := id.Private.Reveal()
+		key := *id.Private.Reveal()
 		if seen[key] || id.Private.IsZero() {
 			t.Fatal("a generated key is not new")
 		}

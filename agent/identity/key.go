@@ -18,26 +18,28 @@ const redacted = "[private key]"
 type PrivateKey struct {
 	// A function, because fmt prints the unexported fields of a struct by reflection, without asking the methods
 	// below. Even a pointer it follows, with a verb that does not fit one; of a function it has the address only.
-	reveal func() wgtypes.Key
+	reveal func() *wgtypes.Key
 }
 
-func newPrivateKey(k wgtypes.Key) PrivateKey {
-	return PrivateKey{reveal: func() wgtypes.Key { return k }}
+func newPrivateKey(k *wgtypes.Key) PrivateKey {
+	return PrivateKey{reveal: func() *wgtypes.Key { return k }}
 }
 
-// Reveal gives the key itself, to hand to WireGuard and to nobody else: the result prints in full.
-func (k PrivateKey) Reveal() wgtypes.Key {
+// Reveal gives the key itself, to hand to WireGuard and to nobody else: it prints in full. It is a pointer all the way to
+// there, because Go prints the arguments of functions, but not what they point at, where a program comes to a bad end. It may
+// not be changed.
+func (k PrivateKey) Reveal() *wgtypes.Key {
 	if k.reveal == nil {
-		return wgtypes.Key{}
+		return new(wgtypes.Key)
 	}
 	return k.reveal()
 }
 
 // IsZero tells whether there is no key.
-func (k PrivateKey) IsZero() bool { return k.Reveal() == wgtypes.Key{} }
+func (k PrivateKey) IsZero() bool { return *k.Reveal() == wgtypes.Key{} }
 
 // Equal tells whether both are the same key.
-func (k PrivateKey) Equal(other PrivateKey) bool { return k.Reveal() == other.Reveal() }
+func (k PrivateKey) Equal(other PrivateKey) bool { return *k.Reveal() == *other.Reveal() }
 
 // String and its companions stand in for the key wherever it is printed, logged or encoded.
 func (PrivateKey) String() string { return redacted }
@@ -100,7 +102,7 @@ func nonZero(key wgtypes.Key) (wgtypes.Key, error) {
 }
 
 // scrub keeps the key out of an error that came from elsewhere, at the price of its chain.
-func scrub(err error, key wgtypes.Key) error {
+func scrub(err error, key *wgtypes.Key) error {
 	text := err.Error()
 	clean := strings.NewReplacer(key.String(), redacted, hex.EncodeToString(key[:]), redacted).Replace(text)
 	if clean == text {

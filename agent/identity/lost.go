@@ -18,7 +18,7 @@ type Lost struct {
 // withoutNew is for a key that cannot be had from its place for the reason given, and must not be replaced by another.
 func (o Options) withoutNew(tree Tree, reason error) (Identity, error) {
 	if key, place, ok := o.find(tree); ok {
-		return identityOf(key, "found in "+place), nil
+		return identityOf(&key, "found in "+place), nil
 	}
 	if errors.Is(reason, os.ErrNotExist) {
 		return Identity{}, fmt.Errorf("%s: no private key is found, and no new one is made: %s", o.place(), o.NoNew)

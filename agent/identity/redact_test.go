@@ -61,7 +61,7 @@ func TestNothingShowsTheKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if id.Private.Reveal() != key {
+	if *id.Private.Reveal() != key {
 		t.Fatal("the key cannot be had at all")
 	}
 	// fmt cannot call methods on unexported fields.

@@ -86,8 +86,8 @@ const (
 
 // Key is what an uplink puts onto its devices.
 type Key struct {
-	Private wgtypes.Key // the zero Key when it is not ours to set
-	Link    netip.Addr  // our own link address
+	Private *wgtypes.Key // nil when it is not ours to set
+	Link    netip.Addr   // our own link address
 }
 
 // View is what a desired state follows from, beside the configuration.
@@ -108,8 +108,8 @@ type View struct {
 	Now status.Uptime
 	// Applied are the devices as they were last set.
 	Applied []tunnel.Device
-	// Next is a private key that shall shake hands with the gateway in use on a device beside; the zero Key for none.
-	Next wgtypes.Key
+	// Next is a private key that shall shake hands with the gateway in use on a device beside; nil for none.
+	Next *wgtypes.Key
 	// Hidden says that there is no way to the WAN, because routes lead into our own mesh.
 	Hidden bool
 }
@@ -163,7 +163,7 @@ func Beside(device string) string {
 
 // beside is the device for a new key: it has the gateway in use as its only peer, and carries nothing.
 func beside(cfg *config.Uplink, v View) (dev tunnel.Device, ok bool) {
-	if v.Next == (wgtypes.Key{}) || v.Current == nil {
+	if v.Next == nil || v.Current == nil {
 		return dev, false
 	}
 	p := v.Peers.Get(v.Current.PublicKey)

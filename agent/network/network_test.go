@@ -40,7 +40,7 @@ func racing() *peers.Set {
 
 func view(s *peers.Set) View {
 	cur := gateway(1)
-	return View{Key: Key{Private: wgtypes.Key{7}, Link: netip.MustParseAddr("fe80::7")}, MTU: 1420, Peers: s,
+	return View{Key: Key{Private: &wgtypes.Key{7}, Link: netip.MustParseAddr("fe80::7")}, MTU: 1420, Peers: s,
 		Current: &cur, WAN: []string{"wan"}}
 }
 
@@ -279,7 +279,7 @@ func TestBeside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := View{Peers: set, MTU: 1400, Next: next}
+	v := View{Peers: set, MTU: 1400, Next: &next}
 	if d, _ := New(cfg).Desired(v); len(d.Devices) != 1 {
 		t.Errorf("a device beside without a gateway in use: %+v", d.Devices)
 	}
@@ -289,7 +289,7 @@ func TestBeside(t *testing.T) {
 		t.Fatalf("%+v", d.Devices)
 	}
 	dev := d.Devices[1]
-	if len(dev.Interface) > 15 || dev.Interface == cfg.Interface || dev.PrivateKey != next || dev.FwMark != 7 || len(dev.Addresses) != 0 ||
+	if len(dev.Interface) > 15 || dev.Interface == cfg.Interface || *dev.PrivateKey != next || dev.FwMark != 7 || len(dev.Addresses) != 0 ||
 		!dev.Unrouted || len(dev.Peers) != 1 || len(dev.Peers[0].AllowedIPs) != 0 || dev.Peers[0].Endpoint.String() != "192.0.2.1:51820" {
 		t.Errorf("%+v", dev)
 	}

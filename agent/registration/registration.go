@@ -30,6 +30,7 @@ type Registration struct {
 	query     Query     // under way; the zero value when none is
 	count     int
 	err       error // of the last answer
+	told      texts // failures that the log has, since the last success
 	says      string
 	known     string // what a server said of an entry that it has already; see broker.Answer
 	again     schedule
@@ -134,7 +135,10 @@ func (r *Registration) Take(a broker.Answer, err error, others int, now time.Tim
 		}
 		r.again.later(now, out.RetryAfter, r.intn)
 		r.says = err.Error()
-		if before == nil || before.Error() != err.Error() {
+		if before == nil {
+			r.told = nil
+		}
+		if r.told.add(gist(err.Error())) {
 			r.log.Warn("registration failed; trying again, ever more seldom", "err", err)
 		}
 		return out

@@ -233,6 +233,36 @@ func TestDue(t *testing.T) {
 	}
 }
 
+// A fault is told once, whatever of its text differs at each try, and again after a success.
+func TestFailuresToldOnce(t *testing.T) {
+	r, log := registration(t, Source{})
+	fail := func(texts ...string) {
+		for _, text := range texts {
+			r.Ask()
+			r.Take(broker.Answer{}, errors.New(text), 0, now)
+		}
+	}
+	want := func(n int) {
+		t.Helper()
+		if got := strings.Count(log.String(), "registration failed"); got != n {
+			t.Errorf("told %d times, want %d:\n%s", got, n, log)
+		}
+	}
+	fail("read tcp 10.0.0.7:43210->192.0.2.1:443: connection reset by peer", "read tcp 10.0.0.7:43228->192.0.2.1:443: connection reset by peer")
+	want(1)
+	// Two addresses of one name, in turn.
+	for range 5 {
+		fail("dial tcp 192.0.2.1:443: connection refused", "dial tcp 192.0.2.2:443: no route to host")
+	}
+	want(3)
+	fail("status 500", "status 503")
+	want(5)
+	r.Ask()
+	r.Take(broker.Answer{Peers: make([]peerselector.Peer, 1)}, nil, 0, now)
+	fail("status 500")
+	want(6)
+}
+
 func TestRestore(t *testing.T) {
 	r, log := registration(t, Source{})
 	if n, ok := r.Restore([]byte("good")); !ok || n.ID != "7" {

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"reflect"
@@ -19,6 +20,7 @@ type Publisher struct {
 	last    Snapshot
 	changes []Change                 // the latest; is never changed in place, for it is published
 	gateway string                   // the public key of the last one that a change was with
+	started bool                     // the uplink has been connected
 	failed  bool                     // the file could not be written, and the log knows
 	logged  string                   // state, cause and gateway that the log was last told of
 	shown   atomic.Pointer[Snapshot] // the last, for other goroutines
@@ -77,8 +79,9 @@ func (p *Publisher) Publish(s Snapshot, doubtful bool, because string) {
 	}
 	switch {
 	case s.Cause != None:
-		p.Log.Warn(string(s.State), "cause", s.Cause, "reason", s.Reason)
+		p.Log.Log(context.Background(), p.level(s), string(s.State), "cause", s.Cause, "reason", s.Reason)
 	case s.State == Connected:
+		p.started = true
 		p.Log.Info("connected", "gateway", s.Gateway.Name, "endpoint", s.Gateway.Endpoint, "backend", s.Backend,
 			"mtu", s.MTU)
 	}
@@ -108,6 +111,18 @@ func sameButRTT(a, b []Candidate) bool {
 		x.RTT = y.RTT
 		return x == y
 	})
+}
+
+// level is that of the line about a cause. What belongs to an ordinary start is no warning: the WAN is up some time after the
+// agent, and then the time is asked for. Without a key or a device nothing works before somebody acts.
+func (p *Publisher) level(s Snapshot) slog.Level {
+	switch {
+	case s.Cause == BadKey || s.Cause == Device:
+		return slog.LevelError
+	case !p.started && (s.Cause == NoWAN || s.Cause == Clock):
+		return slog.LevelInfo
+	}
+	return slog.LevelWarn
 }
 
 // write writes the status file. Where that fails, the old file goes: what it says is not true any more.

@@ -42,3 +42,34 @@ func TestPublishWithoutRoom(t *testing.T) {
 		t.Errorf("with room again: %+v, %v", s, err)
 	}
 }
+
+// An ordinary start says nothing louder than info; what somebody has to mend is an error.
+func TestPublishLevels(t *testing.T) {
+	var log bytes.Buffer
+	p := Publisher{RunDir: t.TempDir(), Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	gateway := &Gateway{Name: "gw1", PublicKey: "k"}
+	steps := []struct {
+		snapshot Snapshot
+		level    string
+	}{
+		{Snapshot{State: Starting}, ""},
+		{Snapshot{State: Connecting, Cause: NoWAN}, "INFO"},
+		{Snapshot{State: Connecting, Cause: Clock}, "INFO"},
+		{Snapshot{State: Connecting, Cause: BadKey, Reason: "cannot store the private key"}, "ERROR"},
+		{Snapshot{State: Connecting, Cause: Device}, "ERROR"},
+		{Snapshot{State: Connecting, Cause: NoHandshake}, "WARN"},
+		{Snapshot{State: Connected, Gateway: gateway}, "INFO"},
+		{Snapshot{State: Suspect, Cause: NoAnswer, Gateway: gateway}, "WARN"},
+		{Snapshot{State: Connecting, Cause: NoWAN}, "WARN"},
+		{Snapshot{State: Connecting, Cause: Clock}, "WARN"},
+		{Snapshot{State: Connected, Gateway: gateway}, "INFO"},
+	}
+	for i, s := range steps {
+		log.Reset()
+		p.Publish(s.snapshot, false, "")
+		switch got := log.String(); {
+		case s.level == "" && got != "", s.level != "" && !strings.Contains(got, " level="+s.level+" "):
+			t.Errorf("step %d: %q, want level %q", i, got, s.level)
+		}
+	}
+}

@@ -25,7 +25,7 @@ func several(t *testing.T, ids ...int) Desired {
 	private := newKey(t)
 	for _, id := range ids {
 		d.Devices = append(d.Devices, Device{
-			Interface: fmt.Sprintf("wg_c%d", id), PrivateKey: private, FwMark: 1, MTU: 1375, Unrouted: true,
+			Interface: fmt.Sprintf("wg_c%d", id), PrivateKey: &private, FwMark: 1, MTU: 1375, Unrouted: true,
 			Addresses: []Address{
 				{Prefix: netip.MustParsePrefix("10.0.0.9/32"), Peer: netip.AddrFrom4([4]byte{10, 0, 1, byte(id)})},
 				{Prefix: netip.MustParsePrefix("fd00::9/128"), Peer: netip.MustParseAddr(fmt.Sprintf("fe80::%d", id))},
@@ -198,7 +198,7 @@ func TestClaim(t *testing.T) {
 	for i := range d.Devices {
 		d.Devices[i].Claim = true
 	}
-	for i, private := range []wgtypes.Key{d.Devices[0].PrivateKey, newKey(t)} {
+	for i, private := range []wgtypes.Key{*d.Devices[0].PrivateKey, newKey(t)} {
 		if err := make(context.Background(), d.Devices[i].Interface, ""); err != nil {
 			t.Fatal(err)
 		}

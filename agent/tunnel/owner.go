@@ -68,11 +68,11 @@ func (t *Tunnel) claimVXLAN(link netlink.Link, uplink string) error {
 	case unfinished(link):
 		return t.mark(link, uplink)
 	}
-	return &ForeignError{Device: link.Attrs().Name, Is: t.whose(link, wgtypes.Key{}), Option: "vxlan_interface"}
+	return &ForeignError{Device: link.Attrs().Name, Is: t.whose(link, nil), Option: "vxlan_interface"}
 }
 
 // whose describes a device that is not ours.
-func (t *Tunnel) whose(link netlink.Link, key wgtypes.Key) string {
+func (t *Tunnel) whose(link netlink.Link, key *wgtypes.Key) string {
 	if other, ok := markOf(link); ok {
 		return "the device of the uplink " + other
 	}
@@ -87,7 +87,7 @@ func (t *Tunnel) whose(link netlink.Link, key wgtypes.Key) string {
 			return "a WireGuard device that somebody else has made"
 		case dev.PrivateKey == wgtypes.Key{}:
 			return "a WireGuard device without a key that somebody else has made"
-		case dev.PrivateKey == key:
+		case key != nil && dev.PrivateKey == *key:
 			return "a WireGuard device with this node's key that somebody else has made"
 		}
 		return fmt.Sprintf("a WireGuard device with another key (public key %s) that somebody else has made", dev.PrivateKey.PublicKey())
@@ -95,9 +95,9 @@ func (t *Tunnel) whose(link netlink.Link, key wgtypes.Key) string {
 	return fmt.Sprintf("a %s device that somebody else has made", kind)
 }
 
-func (t *Tunnel) hasKey(link netlink.Link, key wgtypes.Key) bool {
+func (t *Tunnel) hasKey(link netlink.Link, key *wgtypes.Key) bool {
 	dev, err := t.wg.Device(link.Attrs().Name)
-	return err == nil && dev.PrivateKey == key
+	return err == nil && key != nil && dev.PrivateKey == *key
 }
 
 // mark makes a device ours.

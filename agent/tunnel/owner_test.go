@@ -25,8 +25,8 @@ func TestWireGuardOfOthersIsRefused(t *testing.T) {
 	}{
 		"another key":    {newKey(t), "", "another key (public key "},
 		"no key":         {wgtypes.Key{}, "", "without a key"},
-		"our key":        {d.Devices[0].PrivateKey, "", "this node's key"},
-		"another uplink": {d.Devices[0].PrivateKey, mark("other"), "the device of the uplink other"},
+		"our key":        {*d.Devices[0].PrivateKey, "", "this node's key"},
+		"another uplink": {*d.Devices[0].PrivateKey, mark("other"), "the device of the uplink other"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tun := open(t, testns.WireGuard(t))
@@ -154,7 +154,7 @@ func TestDeviceBesideCannotBeMade(t *testing.T) {
 	t.Cleanup(func() { netlink.LinkDel(bridge) })
 	tun := open(t, testns.WireGuard(t))
 	d := desired(t)
-	d.Devices = append(d.Devices, Device{Interface: "wg_mesh-new", PrivateKey: newKey(t), MTU: 1420, Unrouted: true, Peers: []Peer{
+	d.Devices = append(d.Devices, Device{Interface: "wg_mesh-new", PrivateKey: pointer(newKey(t)), MTU: 1420, Unrouted: true, Peers: []Peer{
 		{PublicKey: d.Devices[0].Peers[0].PublicKey, Endpoint: d.Devices[0].Peers[0].Endpoint, Keepalive: 25 * time.Second},
 	}})
 	r := apply(t, tun, d)

@@ -89,7 +89,7 @@ func TestVXLANSource(t *testing.T) {
 	if a := source(t); a != netip.MustParseAddr("fe80::a:b") {
 		t.Errorf("frames come from %v", a)
 	}
-	d.Devices[0].PrivateKey = newKey(t)
+	d.Devices[0].PrivateKey = pointer(newKey(t))
 	d.Devices[0].Addresses = []Address{{Prefix: netip.MustParsePrefix("fe80::c:d/64")}}
 	apply(t, tun, d)
 	if a := source(t); a != netip.MustParseAddr("fe80::c:d") {

@@ -41,7 +41,7 @@ type Device struct {
 	// routes are looked after; VXLAN must be nil.
 	Borrowed   bool
 	Backend    Backend
-	PrivateKey wgtypes.Key
+	PrivateKey *wgtypes.Key // a pointer, so that no list of a function's arguments shows it; nil: none
 	FwMark     uint32
 	ListenPort uint16 // 0: leave it to the kernel
 	PortTurn   int    // changes when the kernel shall choose another port; without effect beside ListenPort

@@ -43,7 +43,7 @@ func newKey(t *testing.T) wgtypes.Key {
 func desired(t *testing.T) Desired {
 	return Desired{
 		Name: "mesh",
-		Devices: []Device{{Interface: "wg_mesh", PrivateKey: newKey(t), FwMark: 1, MTU: 1420,
+		Devices: []Device{{Interface: "wg_mesh", PrivateKey: pointer(newKey(t)), FwMark: 1, MTU: 1420,
 			Addresses: []Address{{Prefix: netip.MustParsePrefix("fe80::a:b/64")}},
 			Peers: []Peer{{PublicKey: newKey(t).PublicKey(), Endpoint: netip.MustParseAddrPort("192.0.2.1:51820"),
 				AllowedIPs: []netip.Prefix{netip.MustParsePrefix("fe80::1/128")}, Keepalive: 25 * time.Second, Generation: 1}}}},
@@ -103,8 +103,8 @@ func TestApplyMakesAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if dev.PrivateKey != d.Devices[0].PrivateKey || dev.FirewallMark != 1 || len(dev.Peers) != 1 {
-		t.Fatalf("mark %d, %d peers, key as wanted: %v", dev.FirewallMark, len(dev.Peers), dev.PrivateKey == d.Devices[0].PrivateKey)
+	if dev.PrivateKey != *d.Devices[0].PrivateKey || dev.FirewallMark != 1 || len(dev.Peers) != 1 {
+		t.Fatalf("mark %d, %d peers, key as wanted: %v", dev.FirewallMark, len(dev.Peers), dev.PrivateKey == *d.Devices[0].PrivateKey)
 	}
 	p := dev.Peers[0]
 	if p.Endpoint.String() != "192.0.2.1:51820" || p.PersistentKeepaliveInterval != 25*time.Second || len(p.AllowedIPs) != 1 {
@@ -436,3 +436,5 @@ func TestWatch(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func pointer[T any](v T) *T { return &v }

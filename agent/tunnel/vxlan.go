@@ -94,7 +94,7 @@ func (t *Tunnel) fit(have netlink.Link, want *netlink.Vxlan, uplink string, r *R
 func (t *Tunnel) createVXLAN(want *netlink.Vxlan, d Desired) (netlink.Link, error) {
 	var err error
 	if want.HardwareAddr = t.mac; len(want.HardwareAddr) != 6 {
-		if want.HardwareAddr, err = t.stableMAC(want.Name, d.Devices[0].PrivateKey.PublicKey()); err != nil {
+		if want.HardwareAddr, err = t.stableMAC(want.Name, d.Devices[0].key().PublicKey()); err != nil {
 			return nil, err
 		}
 	}

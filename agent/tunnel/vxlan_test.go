@@ -66,7 +66,7 @@ func TestVXLANMovesInPlace(t *testing.T) {
 	was := vxlanOf(t, "mesh-vpn")
 	left()
 
-	d.Devices[0].PrivateKey = newKey(t)
+	d.Devices[0].PrivateKey = pointer(newKey(t))
 	d.Devices[0].Addresses = []Address{{Prefix: netip.MustParsePrefix("fe80::c:d/64")}}
 	apply(t, tun, d)
 	if v := vxlanOf(t, "mesh-vpn"); v.Index != was.Index || v.SrcAddr.String() != "fe80::c:d" {

@@ -138,10 +138,18 @@ func (t *Tunnel) configure(d Device) (obsolete []wgtypes.Key, err error) {
 	return obsolete, nil
 }
 
+// key is the private key wanted, all zeros for none.
+func (d Device) key() *wgtypes.Key {
+	if d.PrivateKey == nil {
+		return new(wgtypes.Key)
+	}
+	return d.PrivateKey
+}
+
 // settings puts into cfg what of the device itself is not as wanted.
 func (m *applied) settings(dev *wgtypes.Device, d Device, cfg *wgtypes.Config) (dirty bool) {
-	if dev.PrivateKey != d.PrivateKey {
-		cfg.PrivateKey, dirty = &d.PrivateKey, true
+	if want := d.key(); dev.PrivateKey != *want {
+		cfg.PrivateKey, dirty = want, true
 	}
 	if mark := int(d.FwMark); dev.FirewallMark != mark {
 		cfg.FirewallMark, dirty = &mark, true

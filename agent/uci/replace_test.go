@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 	if job := os.Getenv("UCI_TEST_CHILD"); job != "" {
 		child(job, os.Getenv("UCI_TEST_DIR"))
 	}
+	if path := os.Getenv(holderEnv); path != "" {
+		os.Exit(hold(path))
+	}
 	os.Exit(m.Run())
 }
 

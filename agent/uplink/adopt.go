@@ -49,7 +49,7 @@ func (l *loop) atWorkBefore(p peerselector.Peer) (endpoint netip.AddrPort, ok bo
 		return endpoint, false
 	}
 	configured := l.key.id
-	l.key.id, l.key.next = identity.OnDevice(dev.PrivateKey), configured
+	l.key.id, l.key.next = identity.OnDevice(&dev.PrivateKey), configured
 	if endpoint, ok = l.atWork(p); !ok {
 		l.key.id, l.key.next = configured, identity.Identity{}
 	}
@@ -80,7 +80,7 @@ func (l *loop) restore() bool {
 // which is not allowed any more does not count.
 func (l *loop) atWork(gw peerselector.Peer) (endpoint netip.AddrPort, ok bool) {
 	dev, err := l.devices.kernel.Status(l.kind.Device(gw.PublicKey))
-	if err != nil || !l.key.none && dev.PrivateKey != l.key.id.Private.Reveal() {
+	if err != nil || !l.key.none && dev.PrivateKey != *l.key.id.Private.Reveal() {
 		return endpoint, false
 	}
 	for _, p := range dev.Peers {

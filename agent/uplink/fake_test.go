@@ -260,7 +260,10 @@ func (w *world) Apply(_ context.Context, d tunnel.Desired) (tunnel.Report, error
 			w.devices[want.Interface] = have
 		}
 		if !want.Borrowed {
-			have.PrivateKey = want.PrivateKey
+			have.PrivateKey = wgtypes.Key{}
+			if want.PrivateKey != nil {
+				have.PrivateKey = *want.PrivateKey
+			}
 		}
 		w.setPeers(have, want.Peers)
 	}

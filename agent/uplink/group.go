@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"wguplink/agent/config"
+	"wguplink/agent/crash"
 	"wguplink/agent/status"
 )
 
@@ -110,6 +111,7 @@ func (g *Group) start(ctx context.Context, c config.Uplink) {
 	g.wg.Add(1)
 	go func() {
 		defer g.wg.Done()
+		defer crash.Tell()
 		err := m.up.Run(ctx)
 		cancel(err)
 		close(m.done)

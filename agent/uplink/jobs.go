@@ -3,6 +3,8 @@ package uplink
 import (
 	"context"
 	"sync"
+
+	"wguplink/agent/crash"
 )
 
 // job is work beside the loop. Two with equal keys are the same.
@@ -54,6 +56,7 @@ func (j *jobs) start(ctx context.Context, w job) {
 	j.wg.Add(1)
 	go func() {
 		defer j.wg.Done()
+		defer crash.Tell()
 		w.run(ctx, func(ev event) {
 			select {
 			case j.events <- done{w.key, ev}:

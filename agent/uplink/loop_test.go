@@ -662,7 +662,7 @@ func TestGroupFails(t *testing.T) {
 func TestKeyOnDevice(t *testing.T) {
 	simulate(t, func(w *world) config.Uplink { return w.uplink(peer(1)) }, func(w *world, u *Uplink) {
 		connected(t, u, time.Second)
-		if k := w.last().Devices[0].PrivateKey; k == (wgtypes.Key{}) ||
+		if k := w.last().Devices[0].PrivateKey; k == nil || *k == (wgtypes.Key{}) ||
 			k.PublicKey().String() != u.Snapshot().PublicKey {
 			t.Error("another key")
 		}

@@ -124,7 +124,7 @@ func (l *loop) lookBeside(now time.Time) {
 		return
 	}
 	for _, p := range dev.Peers {
-		if p.PublicKey == wgtypes.Key(cur.PublicKey) && dev.PrivateKey == l.key.next.Private.Reveal() && !p.LastHandshakeTime.IsZero() {
+		if p.PublicKey == wgtypes.Key(cur.PublicKey) && dev.PrivateKey == *l.key.next.Private.Reveal() && !p.LastHandshakeTime.IsZero() {
 			l.rekeying.answered = true
 		}
 	}

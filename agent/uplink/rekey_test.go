@@ -32,9 +32,9 @@ func (w *world) strict(p peerselector.Peer) (learn func(wgtypes.Key)) {
 func (w *world) private() (private, beside wgtypes.Key) {
 	for _, d := range w.last().Devices {
 		if d.Interface == network.Beside("wg_mesh") {
-			beside = d.PrivateKey
+			beside = *d.PrivateKey
 		} else {
-			private = d.PrivateKey
+			private = *d.PrivateKey
 		}
 	}
 	return private, beside

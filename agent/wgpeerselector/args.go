@@ -31,9 +31,12 @@ Not in the original, meant for tests:
       --staged DIR      UCI's staged changes (default /tmp/.uci)
       --run DIR         lock and status files (default /var/run/wguplink)
       --ubus PATH       socket of ubusd (default: where OpenWrt has it)
+      --stderr          log to standard error, as on a terminal, and not to the
+                        system log
 
-Exit codes: 0 ended by a signal, 1 failed, 2 wrong usage, 3 the interface has
-such a process already.
+Exit codes: 0 ended by a signal, 1 the configuration cannot be run (no peer, or
+no such group), 2 wrong usage, 3 the interface has such a process already, 75
+failed otherwise.
 `
 
 // Args is the command line.
@@ -45,7 +48,8 @@ type Args struct {
 	// Config, Staged and Run are folders.
 	Config, Staged, Run string
 	// Ubus is the path of ubusd's socket; "" means the usual ones.
-	Ubus string
+	Ubus   string
+	Stderr bool // log to standard error
 	// Help and Version ask for nothing but that. The other fields may be missing then.
 	Help, Version bool
 }
@@ -66,7 +70,7 @@ func ParseArgs(args []string) (Args, error) {
 	flags := []flag{
 		{"interface", 'i', &a.Interface, nil}, {"group", 0, &a.Group, nil}, {"pid-file", 'p', &a.PIDFile, nil},
 		{"config", 0, &a.Config, nil}, {"staged", 0, &a.Staged, nil}, {"run", 0, &a.Run, nil}, {"ubus", 0, &a.Ubus, nil},
-		{"verbose", 'v', nil, &a.Verbose}, {"version", 0, nil, &a.Version}, {"help", 'h', nil, &a.Help},
+		{"stderr", 0, nil, &a.Stderr}, {"verbose", 'v', nil, &a.Verbose}, {"version", 0, nil, &a.Version}, {"help", 'h', nil, &a.Help},
 	}
 	for len(args) > 0 {
 		arg := args[0]

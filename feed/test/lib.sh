@@ -24,7 +24,7 @@ fail() {
 
 # feed_make ARGUMENTS runs the Makefile of the package against our stand-in for OpenWrt's build system.
 feed_make() {
-	make -s -C feed/wguplink TOPDIR="$PWD/feed/test/stubs/openwrt" BUILD_DIR="$work/build_dir" "$@"
+	make -s -C feed/wguplink WGUPLINK_URL=https://example.org/wguplink TOPDIR="$PWD/feed/test/stubs/openwrt" BUILD_DIR="$work/build_dir" "$@"
 }
 
 # The shells that our scripts are run by: busybox's as on a router, and dash, which knows even less.
@@ -58,7 +58,7 @@ new_root() {
 # in_root COMMAND... runs a command there, like a router's, with what was set in the environment by hand alone.
 in_root() {
 	env -i PATH=/usr/bin:/sbin:/bin ${ACTION:+"ACTION=$ACTION"} ${INTERFACE:+"INTERFACE=$INTERFACE"} \
-		${PKG_UPGRADE:+"PKG_UPGRADE=$PKG_UPGRADE"} chroot "$root" "$@"
+		${ERROR:+"ERROR=$ERROR"} ${PKG_UPGRADE:+"PKG_UPGRADE=$PKG_UPGRADE"} chroot "$root" "$@"
 }
 
 # recorded GOLDEN compares what was recorded since the last time.

@@ -57,7 +57,8 @@ lib.equal('connected', established(statistics, 4000), '{"mesh_vpn":{"groups":{"m
 lib.equal('nodeinfo', nodeinfo, '{"software":{"wireguard":{"enabled":true,"public_key":"' .. KEY .. '"}}}')
 
 statistics = ask(CONFIG, { SEARCHING })
-lib.equal('searching', statistics, '{"mesh_vpn":{"groups":{"mesh":{"peers":{"gw1":null,"gw2":null}}},' ..
+lib.equal('searching', statistics, '{"mesh_vpn":{"groups":{"mesh":{"peers":{"gw1":null,"gw2":null},' ..
+	'"groups":{"reason":{"peers":{"no_handshake: no gateway \\"answers\\"":null}}}}},' ..
 	'"backend":"userspace","state":"connecting","cause":"no_handshake","reason":"no gateway \\"answers\\""}}')
 
 -- After an update without a tunnel.
@@ -70,7 +71,7 @@ lib.equal('a second uplink', established(statistics, 5), '{"mesh_vpn":{"groups":
 	'"gw2":null,"other":null,"far":{"established":N,' ..
 	'"method":"userspace"}}}},"gateway":"far","backend":"userspace","state":"connected"}}')
 statistics = ask(CONFIG, { SEARCHING, SECOND })
-lib.contains('two uplinks: both are there', statistics, '"mesh":{"peers":{"gw1":null,"gw2":null}}')
+lib.contains('two uplinks: both are there', statistics, '"mesh":{"peers":{"gw1":null,"gw2":null},"groups":{"reason":')
 lib.contains('two uplinks: the connected one speaks', statistics,
 	'"gateway":"far","backend":"userspace","state":"connected"}}')
 
@@ -122,7 +123,7 @@ do
 		exec 3>&-
 		wait]], root.path, lib.tmp, root.path))
 	lib.check('agent', ok, err .. (root.file('/agent.log') or ''))
-	lib.contains('agent: gateways', out, '"groups":{"mesh":{"peers":{"peer_1":null,"peer_2":null}}}')
+	lib.contains('agent: gateways', out, '"groups":{"mesh":{"peers":{"peer_1":null,"peer_2":null},"groups":{"reason":')
 	-- The cause depends on the machine: no kernel WireGuard, or no way out.
 	lib.contains('agent: not connected', out, '"state":"connecting","cause":"')
 	lib.contains('agent: the reason in words', out, '"reason":"')
@@ -190,6 +191,16 @@ do
 	stored.wguplink = "\nconfig uplink 'mesh'\n\toption vxlan_id 'x'\n"
 	_, info = ask(stored, {})
 	lib.equal('agent stopped: no key, no word', info, '{"software":{"wireguard":{"enabled":true}}}')
+end
+
+-- Answers that lie about their lengths: nothing is read beyond them.
+do
+	local folder = 'package/test/respondd'
+	local ok, text, err = lib.sh(string.format(
+		'cc -g -fsanitize=address,undefined -fno-sanitize-recover=all -Wall -Wextra -Werror -I%s/include ' ..
+		'-o %s/hostile %s/hostile.c %s/ubus.c %s/uci.c -ljson-c ' ..
+		'&& ASAN_OPTIONS=detect_leaks=0 %s/hostile', folder, lib.tmp, folder, folder, folder, lib.tmp))
+	lib.check('hostile answers', ok, text .. err)
 end
 
 -- Whole answers, whose types testbed/docs holds against what a map's collector wants.

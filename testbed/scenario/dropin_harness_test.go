@@ -80,7 +80,7 @@ func dropInPeers(w *world.World) string {
 // run starts the program under the original's name.
 func (d *dropIn) run(args ...string) {
 	d.t.Helper()
-	p, err := d.Node.Start(netlab.Command{Path: d.agent.Binary, Argv0: "wgpeerselector", Args: args, Config: d.agent.Dir})
+	p, err := d.Node.Start(netlab.Command{Path: d.agent.Binary, Argv0: "wgpeerselector", Args: append([]string{"--stderr"}, args...), Config: d.agent.Dir})
 	d.must(err)
 	d.agent.Process = p
 }

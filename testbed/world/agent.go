@@ -138,7 +138,7 @@ func (a *Agent) Configure(uci string) error {
 // Start starts the agent and the timeline.
 func (a *Agent) Start() error {
 	a.w.timeline.Start(time.Now())
-	c := netlab.Command{Path: a.Binary, Args: []string{"run", "--group", groupName}, Config: a.Dir, Jail: &jail}
+	c := netlab.Command{Path: a.Binary, Args: []string{"run", "--stderr", "--group", groupName}, Config: a.Dir, Jail: &jail}
 	switch a.As {
 	case Jailed:
 		// ujail is the agent's parent, and a process of its own.
@@ -147,7 +147,7 @@ func (a *Agent) Start() error {
 	case Hooked:
 		c.Jail = nil
 	case AsRoot:
-		c.Args, c.Jail = []string{"run"}, nil
+		c.Args, c.Jail = []string{"run", "--stderr"}, nil
 	}
 	p, err := a.on().Start(c)
 	if err != nil {

@@ -7,6 +7,9 @@
 . ../netifd-proto.sh
 init_proto "$@"
 
+# The program's exit code for no peer, or no such group.
+CONFIG_REFUSED=1
+
 proto_wgpeerselector_init_config() {
 	proto_config_add_string unix_group
 }
@@ -26,7 +29,13 @@ proto_wgpeerselector_setup() {
 	proto_run_command "$config" "$@"
 }
 
+# netifd starts what has ended again at once. A program that could not take its configuration would end at once, too, again and
+# again: only another configuration can mend that, and ifup takes it then.
 proto_wgpeerselector_teardown() {
+	if [ "${ERROR:-0}" -eq "$CONFIG_REFUSED" ]; then
+		proto_notify_error "$1" CONFIGURATION_REFUSED
+		proto_block_restart "$1"
+	fi
 	proto_kill_command "$1"
 }
 

@@ -86,8 +86,9 @@ static int64_t seconds_since(int64_t uptime_ms) {
 
 	if (clock_gettime(CLOCK_BOOTTIME, &now))
 		return 0;
-	int64_t ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - uptime_ms;
-	return ms > 0 ? ms / 1000 : 0;
+	int64_t now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	/* What the message says may be any number. */
+	return uptime_ms > 0 && uptime_ms < now_ms ? (now_ms - uptime_ms) / 1000 : 0;
 }
 
 /* Calls handle with the table of uplinks, unless the agent is not there or does not answer in time. */
@@ -143,6 +144,25 @@ static void add_tunnels(struct json_object *peers, struct blob_attr *uplink) {
 	}
 }
 
+/*
+ * Adds why an uplink does not work as the only entry of a group of its own, which is not connected: Gluon's status page has no
+ * other place for a sentence (status-page.js prints the names of all entries in all groups, and beside them whether they are
+ * connected).
+ */
+static void add_reason(struct json_object *group, struct blob_attr *uplink) {
+	const char *cause = text(uplink, "cause"), *reason = text(uplink, "reason");
+	char line[400];
+
+	if (!cause)
+		return;
+	snprintf(line, sizeof(line), "%s%s%s", cause, reason ? ": " : "", reason ? reason : "");
+	struct json_object *groups = json_object_new_object(), *why = json_object_new_object(), *peers = json_object_new_object();
+	json_object_object_add(peers, line, NULL);
+	json_object_object_add(why, "peers", peers);
+	json_object_object_add(groups, "reason", why);
+	json_object_object_add(group, "groups", groups);
+}
+
 /* What the handler of statistics fills. */
 struct statistics {
 	struct json_object *mesh_vpn;
@@ -168,6 +188,7 @@ static void statistics_handler(struct ubus_request *req, int type, struct blob_a
 		json_object_object_add(groups, blobmsg_name(uplink), group);
 		add_configured(peers, st->config, blobmsg_name(uplink));
 		add_tunnels(peers, uplink);
+		add_reason(group, uplink);
 
 		struct blob_attr *gateway = member(uplink, "gateway", BLOBMSG_TYPE_TABLE);
 		const char *name = text(gateway, "name");

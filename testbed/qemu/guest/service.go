@@ -35,7 +35,7 @@ type service struct {
 // newAgent makes the agent's service, as the start script has procd make it where there is ujail.
 func newAgent(out io.Writer, program string) *service {
 	return &service{
-		argv: []string{program, "run", "--group", AgentGroup}, down: []string{program, "down"}, jailed: true, out: out,
+		argv: []string{program, "run", "--stderr", "--group", AgentGroup}, down: []string{program, "down"}, jailed: true, out: out,
 		changed: make(chan struct{}),
 	}
 }

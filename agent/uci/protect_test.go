@@ -1,0 +1,132 @@
+package uci
+
+import (
+	"bufio"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// nobody is a user who is not root.
+const nobody = 65534
+
+// holderEnv has a copy of the test program hold the lock of a file, as any user.
+const holderEnv = "WGUPLINK_UCI_TEST_HOLD"
+
+func hold(path string) int {
+	f, err := os.Open(path)
+	if err == nil {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	}
+	if err != nil {
+		os.Stdout.WriteString(err.Error() + "\n")
+		return 1
+	}
+	os.Stdout.WriteString("held\n")
+	bufio.NewReader(os.Stdin).ReadString('\n') // until the end of the test
+	return 0
+}
+
+// foreigner starts a process of another user that locks the file, and gives what it says.
+func foreigner(t *testing.T, path string) string {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Where all users can run it.
+	program := filepath.Join(filepath.Dir(path), "holder")
+	if text, err := os.ReadFile(exe); err != nil || os.WriteFile(program, text, 0o755) != nil {
+		t.Fatal("no copy of the test program", err)
+	}
+	cmd := exec.Command(program)
+	cmd.Dir, cmd.Env = "/", append(os.Environ(), holderEnv+"="+path)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close(); cmd.Wait() })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	return line
+}
+
+// open makes a folder that all users can enter, with a configuration of a mode.
+func open(t *testing.T, mode fs.FileMode) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "wguplink-uci-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	path := filepath.Join(dir, "wguplink")
+	for _, err := range []error{os.Chmod(dir, 0o755), os.WriteFile(path, []byte("config uplink 'mesh'\n"), mode), os.Chmod(path, mode)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return path
+}
+
+func wantMode(t *testing.T, path string, mode fs.FileMode) {
+	t.Helper()
+	if info, err := os.Stat(path); err != nil || info.Mode() != mode {
+		t.Errorf("%v, %v, want mode %v", info.Mode(), err, mode)
+	}
+}
+
+func TestProtect(t *testing.T) {
+	path := open(t, 0o644)
+	if changed, err := Protect(path); err != nil || !changed {
+		t.Fatalf("%v, %v", changed, err)
+	}
+	wantMode(t, path, 0o640)
+	if changed, err := Protect(path); err != nil || changed {
+		t.Errorf("again: %v, %v", changed, err)
+	}
+	if said := foreigner(t, path); said == "held\n" {
+		t.Error("another user has the lock")
+	}
+	if changed, err := Protect(filepath.Join(t.TempDir(), "none")); err != nil || changed {
+		t.Errorf("no file: %v, %v", changed, err)
+	}
+}
+
+// A user who has the lock already holds up nobody for long.
+func TestProtectHeld(t *testing.T) {
+	path := open(t, 0o644)
+	if said := foreigner(t, path); said != "held\n" {
+		t.Fatal(said)
+	}
+	if err := protect(path, time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	wantMode(t, path, 0o640)
+	tree := NewTree(filepath.Dir(path), "")
+	if err := tree.LoadConfig("wguplink", true); err != nil {
+		t.Fatal(err)
+	}
+	if err := tree.Set("wguplink", "mesh", "private_key", "x"); err != nil {
+		t.Fatal(err)
+	}
+	if err := tree.Commit("wguplink"); err != nil {
+		t.Fatal(err)
+	}
+	wantMode(t, path, 0o640)
+}
