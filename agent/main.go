@@ -50,6 +50,8 @@ Usage:
   wguplink key show [--json] [--make] [UPLINK]
                                print the public key; --make imports or makes the key first, where there is none
   wguplink locations [UPLINK]  print what the broker allows as option location
+  wguplink luci list|call METHOD
+                               what LuCI's pages need, as rpcd runs a plug-in (JSON on standard input and output)
   wguplink wireguard-go IF     userspace WireGuard for one interface (started by the agent itself)
   wguplink wgpeerselector …    the drop-in for Gluon's wgpeerselector, also by that name; see its --help
   wguplink version             print version, variant, commit and Go; also --version
@@ -131,6 +133,8 @@ func command(args []string, stdout, stderr io.Writer) int {
 			return exitFailed
 		}
 		about(func(u []config.Uplink) int { return showLocations(u, stdout, stderr) })
+	case "luci":
+		most, run = len(rest), func() int { return runLuci(o, rest, os.Stdin, stdout, stderr) }
 	case "wireguard-go":
 		if len(rest) != 1 {
 			fmt.Fprintln(stderr, "wguplink wireguard-go: one interface name is needed")
