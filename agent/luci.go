@@ -1,3 +1,5 @@
+//go:build !nobroker
+
 package main
 
 import (
@@ -23,6 +25,8 @@ type luciTree struct{ *uci.Tree }
 func (t luciTree) SetList(config, section, option string, values ...string) error {
 	return t.SetType(config, section, option, uci.TypeList, values...)
 }
+
+func init() { luciPlugin = runLuci }
 
 // runLuci answers rpcd, which runs the plug-in luci.wguplink. See package luci.
 func runLuci(o options, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
