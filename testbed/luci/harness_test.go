@@ -82,7 +82,7 @@ const (
 )
 
 // limit bounds one test.
-const limit = 3 * time.Minute
+const limit = 2 * time.Minute
 
 // router is a node of the lab with an agent, a web server and a browser.
 type router struct {

@@ -132,7 +132,7 @@ func TestForm(t *testing.T) {
 		t.Errorf("procd was told %d times", r.changed)
 	}
 	r.mu.Unlock()
-	_, err := r.agent.WaitLine(r.ctx, "reload")
+	_, err := r.agent.WaitLine(r.ctx, "configuration changed")
 	r.must(err)
 
 	// A gateway more, and another less.
@@ -275,6 +275,8 @@ func TestAccess(t *testing.T) {
 	r := newRouter(t, "en")
 	r.must(r.agent.Start())
 	r.must(r.Ubus.Await(r.ctx, "wguplink"))
+	r.open(admin, "en", statusPage)
+	r.gateway("")
 	acl := r.site.Ubus.(*rpcd.Server).Access
 	for group, access := range acl {
 		if access.Description == "" {

@@ -215,7 +215,9 @@ return view.extend({
 				return;
 			}
 			return callApply(diff.add, diff.set, diff.remove).then(L.bind(this.stored, this));
-		}, this));
+		}, this), function() {
+			// The form has shown what is wrong.
+		});
 	},
 
 	stored: function(answer) {
