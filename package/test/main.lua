@@ -5,7 +5,7 @@ local lib = require 'lib'
 lib.tmp = arg[1]
 
 local suites = { 'lint', 'make', 'rules', 'site', 'upgrade', 'migrate', 'parker', 'roundtrip',
-	'provider', 'hook', 'address', 'respondd', 'net' }
+	'provider', 'hook', 'address', 'respondd', 'web', 'net' }
 if arg[2] then
 	suites = { unpack(arg, 2) }
 end
