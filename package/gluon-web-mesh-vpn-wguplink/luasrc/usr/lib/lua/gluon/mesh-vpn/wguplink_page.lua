@@ -24,7 +24,7 @@ local function first(text)
 	end
 end
 
--- The status of this moment, or the last before setup mode; nil when there is none. The second value tells whether it is old.
+-- The status of this moment, or the last before setup mode; nil when there is none. The second value: is it old?
 function M.status()
 	local now = first(util.exec('wguplink status --json 2>/dev/null'))
 	if now and now.state ~= 'stopped' then
