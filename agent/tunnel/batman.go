@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/vishvananda/netlink"
-
 	"wguplink/agent/batman"
+	"wguplink/agent/netlink"
 )
 
 // Mesh is what batman-adv tells of the VXLAN as its hard-interface.

@@ -8,8 +8,9 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"wguplink/agent/netlink"
 )
 
 // A detour is a host route to a gateway's endpoint. It keeps WireGuard's own packets out of the tunnel where a route to allowed

@@ -6,8 +6,9 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"wguplink/agent/netlink"
 )
 
 // exitProtocol marks the default routes by a tunnel: the original's number (noderoute.lua in ffbs-mesh-vpn-parker), so that

@@ -79,11 +79,14 @@ func TestSeveralDevicesAndExit(t *testing.T) {
 	apply(t, tun, d)
 	wantRoutes(t)
 	for _, name := range []string{"wg_c1", "wg_c2"} {
-		l, err := netlink.LinkByName(name)
+		l, err := tun.h.LinkByName(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		addrs, _ := netlink.AddrList(l, netlink.FAMILY_ALL)
+		addrs, err := tun.h.AddrList(l, netlink.FAMILY_ALL)
+		if err != nil {
+			t.Fatal(err)
+		}
 		var got []Address
 		for _, a := range addrs {
 			got = append(got, address(a))
@@ -204,16 +207,19 @@ func TestClaim(t *testing.T) {
 		}
 	}
 	apply(t, tun, d)
-	first, _ := netlink.LinkByName("wg_c1")
-	second, _ := netlink.LinkByName("wg_c2")
+	first, err1 := tun.h.LinkByName("wg_c1")
+	second, err2 := tun.h.LinkByName("wg_c2")
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
 	if !owned(first, "parker") || owned(second, "parker") {
 		t.Errorf("aliases %q and %q: ours is the one with our key", first.Attrs().Alias, second.Attrs().Alias)
 	}
 	if err := tun.Remove(d); err != nil {
 		t.Fatal(err)
 	}
-	_, err1 := netlink.LinkByName("wg_c1")
-	_, err2 := netlink.LinkByName("wg_c2")
+	_, err1 = netlink.LinkByName("wg_c1")
+	_, err2 = netlink.LinkByName("wg_c2")
 	if err1 == nil || err2 != nil {
 		t.Errorf("after the end: ours is gone: %v; the other: %v", err1 != nil, err2)
 	}

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"net/netip"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"wguplink/agent/netlink"
 )
 
 // An entry is where the VXLAN sends frames for which it knows no better: an all-zero MAC address in its forwarding
@@ -27,7 +27,7 @@ var anyMAC = make([]byte, 6)
 // before the old one goes. (An all-zero entry cannot be replaced in one message: the kernel answers EOPNOTSUPP.)
 func (t *Tunnel) forward(link, lower netlink.Link, remote netip.Addr) error {
 	index := link.Attrs().Index
-	have, err := entries(index)
+	have, err := t.entries(index)
 	if err != nil {
 		return fmt.Errorf("read the forwarding entries of %s: %w", link.Attrs().Name, err)
 	}
@@ -38,7 +38,7 @@ func (t *Tunnel) forward(link, lower netlink.Link, remote netip.Addr) error {
 	}
 	if !found && remote.IsValid() {
 		err := t.change(func() error {
-			return neigh(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_APPEND, index, want)
+			return t.neigh(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_APPEND, index, want)
 		})
 		if err != nil {
 			return fmt.Errorf("point %s at %s: %w", link.Attrs().Name, remote, err)
@@ -48,60 +48,57 @@ func (t *Tunnel) forward(link, lower netlink.Link, remote netip.Addr) error {
 		if e == want {
 			continue
 		}
-		if err := t.change(func() error { return neigh(unix.RTM_DELNEIGH, 0, index, e) }); err != nil {
+		if err := t.change(func() error { return t.neigh(unix.RTM_DELNEIGH, 0, index, e) }); err != nil {
 			return fmt.Errorf("take the forwarding entry to %s from %s: %w", e.remote, link.Attrs().Name, err)
 		}
 	}
 	return nil
 }
 
-func neigh(kind, flags, index int, e entry) error {
-	req := nl.NewNetlinkRequest(kind, flags|unix.NLM_F_ACK)
-	req.AddData(&netlink.Ndmsg{
-		Family: unix.AF_BRIDGE,
-		Index:  uint32(index),
-		State:  netlink.NUD_PERMANENT | netlink.NUD_NOARP,
-		Flags:  netlink.NTF_SELF,
-	})
-	req.AddData(nl.NewRtAttr(netlink.NDA_LLADDR, anyMAC))
-	req.AddData(nl.NewRtAttr(netlink.NDA_DST, e.remote.AsSlice()))
+// neighbour is a struct ndmsg (linux/neighbour.h) of a bridge or VXLAN.
+func neighbour(index int) []byte {
+	b := make([]byte, sizeofNdmsg)
+	b[0] = unix.AF_BRIDGE
+	binary.NativeEndian.PutUint32(b[4:], uint32(index))
+	return b
+}
+
+func (t *Tunnel) neigh(kind, flags, index int, e entry) error {
+	head := neighbour(index)
+	binary.NativeEndian.PutUint16(head[8:], unix.NUD_PERMANENT|unix.NUD_NOARP)
+	head[10] = unix.NTF_SELF
+	req := netlink.NewRequest(kind, flags, head)
+	req.Attr(unix.NDA_LLADDR, anyMAC)
+	req.Attr(unix.NDA_DST, e.remote.AsSlice())
 	if e.lower != 0 {
-		req.AddData(nl.NewRtAttr(netlink.NDA_IFINDEX, nl.Uint32Attr(uint32(e.lower))))
+		req.Uint32(unix.NDA_IFINDEX, uint32(e.lower))
 	}
-	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	_, err := t.h.Execute(req, 0)
 	return err
 }
 
-func entries(index int) ([]entry, error) {
-	req := nl.NewNetlinkRequest(unix.RTM_GETNEIGH, unix.NLM_F_DUMP)
-	req.AddData(&netlink.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(index)})
-	msgs, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGH)
+func (t *Tunnel) entries(index int) ([]entry, error) {
+	msgs, err := t.h.Execute(netlink.NewRequest(unix.RTM_GETNEIGH, unix.NLM_F_DUMP, neighbour(index)), unix.RTM_NEWNEIGH)
 	if err != nil {
 		return nil, err
 	}
 	var out []entry
 	for _, m := range msgs {
-		if len(m) < sizeofNdmsg || int(nl.NativeEndian().Uint32(m[4:8])) != index {
+		if len(m) < sizeofNdmsg || netlink.Number(m[4:]) != index {
 			continue
-		}
-		attrs, err := nl.ParseRouteAttr(m[sizeofNdmsg:])
-		if err != nil {
-			return nil, err
 		}
 		var e entry
 		zero := false
-		for _, a := range attrs {
-			switch a.Attr.Type {
-			case netlink.NDA_LLADDR:
-				zero = bytes.Equal(a.Value, anyMAC)
-			case netlink.NDA_DST:
-				e.remote, _ = netip.AddrFromSlice(a.Value)
-			case netlink.NDA_IFINDEX:
-				if len(a.Value) == 4 {
-					e.lower = int(binary.NativeEndian.Uint32(a.Value))
-				}
+		netlink.Attributes(m[sizeofNdmsg:], func(kind uint16, v []byte) {
+			switch kind {
+			case unix.NDA_LLADDR:
+				zero = bytes.Equal(v, anyMAC)
+			case unix.NDA_DST:
+				e.remote, _ = netip.AddrFromSlice(v)
+			case unix.NDA_IFINDEX:
+				e.lower = netlink.Number(v)
 			}
-		}
+		})
 		if zero && e.remote.IsValid() {
 			out = append(out, e)
 		}

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"wguplink/agent/config"
+	"wguplink/agent/netlink"
 )
 
 // Limit is how much a tunnel may carry, in kbit/s of the packets inside the tunnel; 0 is no limit. What WireGuard adds to
@@ -25,6 +25,7 @@ const MaxLimit = config.MaxLimit
 const (
 	egressHandle    = 0x7767 << 16 // "wg"
 	ingressPriority = 0x7767
+	ingressHandle   = 0xffff << 16
 	// ingressParent is where the filters for arriving packets are, in an ingress as well as in a clsact qdisc.
 	ingressParent = netlink.HANDLE_MIN_INGRESS
 )
@@ -83,21 +84,21 @@ func (t *Tunnel) limit(link netlink.Link, want Limit) (warnings []string, err er
 }
 
 // limitEgress looks after the device's root queueing discipline, a token bucket.
-func (t *Tunnel) limitEgress(link netlink.Link, qdiscs []netlink.Qdisc, kbit uint32) (warnings []string, err error) {
+func (t *Tunnel) limitEgress(link netlink.Link, qdiscs []*netlink.Qdisc, kbit uint32) (warnings []string, err error) {
 	root := rootOf(qdiscs)
-	ours := root != nil && root.Attrs().Handle == egressHandle
+	ours := root != nil && root.Handle == egressHandle
 	switch {
 	case kbit == 0 && ours:
 		return nil, t.change(func() error { return t.h.QdiscDel(root) })
 	case kbit == 0:
 		return nil, nil
 	// The kernel's own, which every device has from the start, have no handle.
-	case root != nil && !ours && root.Attrs().Handle != 0:
+	case root != nil && !ours && root.Handle != 0:
 		return []string{fmt.Sprintf("%s has a queueing discipline of somebody else (%s %s): limit_egress is without effect until it is removed",
-			link.Attrs().Name, root.Type(), netlink.HandleStr(root.Attrs().Handle))}, nil
+			link.Attrs().Name, root.Kind, netlink.HandleStr(root.Handle))}, nil
 	}
 	want := tokenBucket(link.Attrs().Index, kbit)
-	if have, ok := root.(*netlink.Tbf); ours && ok && have.Rate == want.Rate && have.Limit == want.Limit && have.Buffer == want.Buffer {
+	if ours && root.Tbf != nil && *root.Tbf == *want.Tbf {
 		return nil, nil
 	}
 	// With the handle that is there, replace changes it and keeps what is queued.
@@ -108,35 +109,34 @@ func (t *Tunnel) limitEgress(link netlink.Link, qdiscs []netlink.Qdisc, kbit uin
 	return nil, err
 }
 
-func rootOf(qdiscs []netlink.Qdisc) netlink.Qdisc {
+func rootOf(qdiscs []*netlink.Qdisc) *netlink.Qdisc {
 	for _, q := range qdiscs {
-		if q.Attrs().Parent == netlink.HANDLE_ROOT {
+		if q.Parent == netlink.HANDLE_ROOT {
 			return q
 		}
 	}
 	return nil
 }
 
-func tokenBucket(index int, kbit uint32) *netlink.Tbf {
+func tokenBucket(index int, kbit uint32) *netlink.Qdisc {
 	rate := uint64(kbit) * 125 // bytes per second
 	burst := max(rate*egressFill/1000, egressBurst)
-	return &netlink.Tbf{
-		QdiscAttrs: netlink.QdiscAttrs{LinkIndex: index, Parent: netlink.HANDLE_ROOT, Handle: egressHandle},
-		Rate:       rate,
-		Limit:      uint32(burst + rate*egressWait/1000),
-		Buffer:     netlink.Xmittime(rate, uint32(burst)),
-	}
+	return &netlink.Qdisc{LinkIndex: index, Parent: netlink.HANDLE_ROOT, Handle: egressHandle, Kind: "tbf", Tbf: &netlink.Tbf{
+		Rate:   rate,
+		Limit:  uint32(burst + rate*egressWait/1000),
+		Buffer: netlink.Xmittime(rate, uint32(burst)),
+	}}
 }
 
 // limitIngress looks after one filter for all that arrives, with a police action that drops what is too much.
-func (t *Tunnel) limitIngress(link netlink.Link, qdiscs []netlink.Qdisc, kbit uint32) (warnings []string, err error) {
-	var hook netlink.Qdisc
+func (t *Tunnel) limitIngress(link netlink.Link, qdiscs []*netlink.Qdisc, kbit uint32) (warnings []string, err error) {
+	var hook *netlink.Qdisc
 	for _, q := range qdiscs {
-		if q.Attrs().Parent == netlink.HANDLE_INGRESS {
+		if q.Parent == netlink.HANDLE_INGRESS {
 			hook = q
 		}
 	}
-	var filters []netlink.Filter
+	var filters []*netlink.Filter
 	if hook != nil {
 		if filters, err = t.h.FilterList(link, ingressParent); err != nil && !isUnable(err) {
 			return nil, fmt.Errorf("list filters: %w", err)
@@ -145,7 +145,7 @@ func (t *Tunnel) limitIngress(link netlink.Link, qdiscs []netlink.Qdisc, kbit ui
 	want := policer(link.Attrs().Index, kbit)
 	ours, others := false, false
 	for _, f := range filters {
-		if f.Attrs().Priority != ingressPriority {
+		if f.Priority != ingressPriority {
 			others = true
 			continue
 		}
@@ -157,22 +157,21 @@ func (t *Tunnel) limitIngress(link netlink.Link, qdiscs []netlink.Qdisc, kbit ui
 	}
 	if ours {
 		// It cannot be changed in place. Without a handle, all that has this priority goes.
-		place := &netlink.MatchAll{FilterAttrs: want.FilterAttrs}
-		place.Handle = 0
-		if err := t.change(func() error { return t.h.FilterDel(place) }); err != nil {
+		place := *want
+		place.Handle, place.Police = 0, nil
+		if err := t.change(func() error { return t.h.FilterDel(&place) }); err != nil {
 			return nil, fmt.Errorf("remove the filter: %w", err)
 		}
 	}
 	if kbit == 0 {
 		// Nobody misses one without filters, whoever made it: it has no effect.
-		if hook != nil && hook.Type() == "ingress" && !others {
+		if hook != nil && hook.Kind == "ingress" && !others {
 			return nil, t.change(func() error { return t.h.QdiscDel(hook) })
 		}
 		return nil, nil
 	}
 	if hook == nil {
-		hook = &netlink.Ingress{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: want.LinkIndex, Parent: netlink.HANDLE_INGRESS,
-			Handle: netlink.MakeHandle(0xffff, 0)}}
+		hook = &netlink.Qdisc{LinkIndex: want.LinkIndex, Parent: netlink.HANDLE_INGRESS, Handle: ingressHandle, Kind: "ingress"}
 		if missing, err := t.attempt(func() error { return t.h.QdiscAdd(hook) }); missing {
 			return []string{noIngress}, nil
 		} else if err != nil {
@@ -188,29 +187,28 @@ func (t *Tunnel) limitIngress(link netlink.Link, qdiscs []netlink.Qdisc, kbit ui
 	return nil, nil
 }
 
-func policer(index int, kbit uint32) *netlink.MatchAll {
-	police := netlink.NewPoliceAction()
-	police.Rate = kbit * 125 // bytes per second
-	police.Burst = max(uint32(uint64(police.Rate)*ingressFill/1000), ingressBurst)
-	police.Mtu = ingressMTU
-	police.ExceedAction = netlink.TC_POLICE_SHOT
-	return &netlink.MatchAll{
-		FilterAttrs: netlink.FilterAttrs{LinkIndex: index, Parent: ingressParent, Handle: 1, Priority: ingressPriority, Protocol: unix.ETH_P_ALL},
-		Actions:     []netlink.Action{police},
+func policer(index int, kbit uint32) *netlink.Filter {
+	rate := kbit * 125 // bytes per second
+	return &netlink.Filter{
+		LinkIndex: index, Parent: ingressParent, Handle: 1, Priority: ingressPriority, Protocol: unix.ETH_P_ALL, Kind: "matchall",
+		Police: &netlink.Police{
+			Rate:   rate,
+			Burst:  max(uint32(uint64(rate)*ingressFill/1000), ingressBurst),
+			Mtu:    ingressMTU,
+			Exceed: netlink.TC_POLICE_SHOT,
+		},
 	}
 }
 
 // polices says whether a filter of the kernel's is the wanted one.
-func polices(f netlink.Filter, want *netlink.MatchAll) bool {
-	have, ok := f.(*netlink.MatchAll)
-	if !ok || f.Attrs().Protocol != want.Protocol || len(have.Actions) != 1 {
+func polices(f, want *netlink.Filter) bool {
+	if f.Kind != want.Kind || f.Protocol != want.Protocol || f.Actions != 1 || f.Police == nil {
 		return false
 	}
-	a, ok := have.Actions[0].(*netlink.PoliceAction)
-	w := want.Actions[0].(*netlink.PoliceAction)
 	// The kernel has the burst as the time that it takes; so much is lost by rounding.
-	burst := netlink.Xmitsize(uint64(w.Rate), netlink.Xmittime(uint64(w.Rate), w.Burst))
-	return ok && a.Rate == w.Rate && a.Burst == burst && a.Mtu == w.Mtu && a.ExceedAction == w.ExceedAction
+	w := *want.Police
+	w.Burst = netlink.Xmitsize(uint64(w.Rate), netlink.Xmittime(uint64(w.Rate), w.Burst))
+	return *f.Police == w
 }
 
 // attempt is change for what not every kernel can do: with a kernel that has no such discipline, classifier or action it

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
 
+	ours "wguplink/agent/netlink"
 	"wguplink/agent/testns"
 )
 
@@ -41,7 +42,7 @@ func up(t *testing.T, name string) netlink.Link {
 func limit(t *testing.T, tun *Tunnel, link netlink.Link, want Limit) ([]string, int) {
 	t.Helper()
 	before := tun.count
-	warnings, err := tun.limit(link, want)
+	warnings, err := tun.limit(same(link), want)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +68,12 @@ func root(t *testing.T, link netlink.Link) netlink.Qdisc {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rootOf(all)
+	for _, q := range all {
+		if q.Attrs().Parent == netlink.HANDLE_ROOT {
+			return q
+		}
+	}
+	return nil
 }
 
 // The limit of what is sent comes, changes and goes; in between nothing happens. On a device that has no queue as well as on
@@ -122,7 +128,7 @@ func TestTokenBucket(t *testing.T) {
 		{10_000, 62_500, 187_500},
 		{100_000, 625_000, 1_875_000},
 	} {
-		q := tokenBucket(1, c.kbit)
+		q := tokenBucket(1, c.kbit).Tbf
 		// Times are whole ticks of 64 ns.
 		burst := netlink.Xmitsize(q.Rate, q.Buffer)
 		if q.Limit != c.limit || burst > c.burst || burst < c.burst-c.burst/1000-20 {
@@ -130,7 +136,7 @@ func TestTokenBucket(t *testing.T) {
 		}
 	}
 	// The largest limit keeps within 32 bits.
-	if q := tokenBucket(1, MaxLimit); uint64(q.Limit) != q.Rate*egressFill/1000+q.Rate*egressWait/1000 {
+	if q := tokenBucket(1, MaxLimit).Tbf; uint64(q.Limit) != q.Rate*egressFill/1000+q.Rate*egressWait/1000 {
 		t.Errorf("%d kbit/s: %+v", uint32(MaxLimit), q)
 	}
 }
@@ -143,7 +149,7 @@ func TestPolicer(t *testing.T) {
 		{100_000, 12_500_000, 3_125_000},
 		{MaxLimit, MaxLimit * 125, 1_073_741_812},
 	} {
-		a := policer(1, c.kbit).Actions[0].(*netlink.PoliceAction)
+		a := policer(1, c.kbit).Police
 		if a.Rate != c.rate || a.Burst != c.burst {
 			t.Errorf("%d kbit/s: rate %d, burst %d; want %d and %d", c.kbit, a.Rate, a.Burst, c.rate, c.burst)
 		}
@@ -154,8 +160,8 @@ func TestPolicer(t *testing.T) {
 func TestLimitEgressOfOthers(t *testing.T) {
 	tun := open(t, nil)
 	link := pair(t)
-	theirs := tokenBucket(link.Attrs().Index, 5000)
-	theirs.Handle = netlink.MakeHandle(1, 0)
+	theirs := &netlink.Tbf{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Parent: netlink.HANDLE_ROOT,
+		Handle: netlink.MakeHandle(1, 0)}, Rate: 625_000, Limit: 70_000, Buffer: netlink.Xmittime(625_000, 31_250)}
 	if err := netlink.QdiscAdd(theirs); err != nil {
 		t.Fatal(err)
 	}
@@ -169,6 +175,17 @@ func TestLimitEgressOfOthers(t *testing.T) {
 	if have, ok := root(t, link).(*netlink.Tbf); !ok || have.Handle != theirs.Handle || have.Rate != theirs.Rate {
 		t.Errorf("%+v", root(t, link))
 	}
+}
+
+// policesAs says whether a filter, as the library reads it, is what we call so.
+func policesAs(f netlink.Filter, want *ours.Filter) bool {
+	m, ok := f.(*netlink.MatchAll)
+	if !ok || len(m.Actions) != 1 {
+		return false
+	}
+	a, ok := m.Actions[0].(*netlink.PoliceAction)
+	return ok && polices(&ours.Filter{Kind: m.Type(), Protocol: m.Protocol, Actions: 1,
+		Police: &ours.Police{Rate: a.Rate, Burst: a.Burst, Mtu: a.Mtu, Exceed: int32(a.ExceedAction)}}, want)
 }
 
 // The limit of what is received comes, changes and goes, as far as the kernel can do it; else there is a warning, and no
@@ -189,7 +206,7 @@ func TestLimitIngress(t *testing.T) {
 			able = max(able, 1)
 			found := 0
 			for _, f := range filters {
-				if polices(f, policer(link.Attrs().Index, kbit)) {
+				if policesAs(f, policer(link.Attrs().Index, kbit)) {
 					found++
 				}
 			}
@@ -244,17 +261,22 @@ func TestLimitIngressOfOthers(t *testing.T) {
 	}
 }
 
+// same is a link of the library as one of ours.
+func same(l netlink.Link) ours.Link {
+	return &ours.Device{LinkAttrs: ours.LinkAttrs{Index: l.Attrs().Index, Name: l.Attrs().Name}, Kind: l.Type()}
+}
+
 func TestLimitErrors(t *testing.T) {
 	tun := open(t, nil)
 	link := pair(t)
-	if _, err := tun.limit(link, Limit{Ingress: MaxLimit + 1}); err == nil || !strings.Contains(err.Error(), "limit here to 34359739 kbit/s") {
+	if _, err := tun.limit(same(link), Limit{Ingress: MaxLimit + 1}); err == nil || !strings.Contains(err.Error(), "limit here to 34359739 kbit/s") {
 		t.Errorf("too large: %v", err)
 	}
 	if err := netlink.LinkDel(link); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []Limit{{Egress: 200}, {Ingress: 200}} {
-		if _, err := tun.limit(link, want); !isNotFound(err) {
+		if _, err := tun.limit(same(link), want); !isNotFound(err) {
 			t.Errorf("a device that is gone: %v", err)
 		}
 	}

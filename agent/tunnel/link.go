@@ -8,24 +8,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
-)
 
-// present gives an error, ENODEV, when there is no such device. It is asked every other second: a request by netlink would read the
-// answer into two buffers of 64 KiB.
-func present(ifname string) error {
-	name, err := unix.NewIfreq(ifname)
-	if err != nil {
-		return err
-	}
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	return unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, name)
-}
+	"wguplink/agent/netlink"
+)
 
 // addresses brings a WireGuard device of ours up with its MTU and its addresses. Every other link-local or point-to-point address
 // goes: it is the kernel's own, or of another key or configuration. What else there is may be a layer-3 mesh's. A device that

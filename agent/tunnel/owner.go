@@ -7,10 +7,10 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"wguplink/agent/netlink"
 )
 
 // This file decides whose a device is. A device is ours when it carries our mark. It is lent to us when the configuration says
@@ -102,14 +102,11 @@ func (t *Tunnel) hasKey(link netlink.Link, key wgtypes.Key) bool {
 
 // mark makes a device ours.
 func (t *Tunnel) mark(link netlink.Link, uplink string) error {
-	req := nl.NewNetlinkRequest(unix.RTM_SETLINK, unix.NLM_F_ACK)
-	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
-	msg.Index = int32(link.Attrs().Index)
-	req.AddData(msg)
-	req.AddData(nl.NewRtAttr(unix.IFLA_IFALIAS, []byte(mark(uplink))))
-	req.AddData(nl.NewRtAttr(unix.IFLA_GROUP, nl.Uint32Attr(0)))
+	req := netlink.NewLinkRequest(unix.RTM_SETLINK, 0, link.Attrs().Index)
+	req.Attr(unix.IFLA_IFALIAS, []byte(mark(uplink)))
+	req.Uint32(unix.IFLA_GROUP, 0)
 	err := t.change(func() error {
-		_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+		_, err := t.h.Execute(req, 0)
 		return err
 	})
 	if err != nil {

@@ -107,7 +107,7 @@ func TestUnfinishedIsOurs(t *testing.T) {
 	}
 	after := open(t, testns.WireGuard(t))
 	apply(t, after, d)
-	if v := vxlanOf(t, "mesh-vpn"); !owned(v, "mesh") || v.LinkAttrs.Group != 0 {
+	if v := vxlanOf(t, "mesh-vpn"); v.Alias != mark("mesh") || v.LinkAttrs.Group != 0 {
 		t.Errorf("alias %q, group %#x", v.Alias, v.LinkAttrs.Group)
 	}
 }

@@ -6,8 +6,9 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"wguplink/agent/netlink"
 )
 
 // routeProtocol marks the routes to the peers' allowed IPs, and those to their endpoints (rtm_protocol; 64 and up are free for

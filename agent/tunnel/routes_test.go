@@ -37,7 +37,7 @@ func table(t *testing.T, family int) (out []string) {
 		if r.Protocol == unix.RTPROT_KERNEL {
 			continue
 		}
-		dst, _ := destination(r)
+		dst := r.Dst
 		l, err := netlink.LinkByIndex(r.LinkIndex)
 		if err != nil {
 			t.Fatal(err)

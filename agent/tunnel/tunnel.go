@@ -17,12 +17,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"wguplink/agent/batman"
+	"wguplink/agent/netlink"
 )
 
 // Desired is the whole kernel state of one uplink.
@@ -165,7 +164,7 @@ func (t *Tunnel) memory(ifname string) *applied {
 
 // Open connects to the kernel. spawn may be nil. Close the Tunnel after use; that changes nothing in the kernel.
 func Open(spawn Spawner) (*Tunnel, error) {
-	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	h, err := netlink.NewHandle()
 	if err != nil {
 		return nil, fmt.Errorf("open netlink: %w", err)
 	}
@@ -303,7 +302,7 @@ func (t *Tunnel) allRoutes(d Desired, links []netlink.Link, r *Report) (stale []
 // Status reads the WireGuard device. The error is os.ErrNotExist when there is no such device.
 func (t *Tunnel) Status(ifname string) (*wgtypes.Device, error) {
 	// A userspace process answers for a moment longer than its device exists.
-	if err := present(ifname); isNotFound(err) {
+	if _, err := t.h.LinkByName(ifname); isNotFound(err) {
 		return nil, fmt.Errorf("read WireGuard device %s: %w", ifname, os.ErrNotExist)
 	} else if err != nil {
 		return nil, fmt.Errorf("look up %s: %w", ifname, err)

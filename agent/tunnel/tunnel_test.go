@@ -76,7 +76,7 @@ func vxlanOf(t *testing.T, name string) *netlink.Vxlan {
 
 func remotes(t *testing.T, link string) []entry {
 	t.Helper()
-	es, err := entries(vxlanOf(t, link).Index)
+	es, err := open(t, nil).entries(vxlanOf(t, link).Index)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +277,7 @@ func TestRepairsWhatWasChanged(t *testing.T) {
 	if err := netlink.LinkSetMTU(vxlanOf(t, "mesh-vpn"), 1280); err != nil {
 		t.Fatal(err)
 	}
-	if err := neigh(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_APPEND, vxlanOf(t, "mesh-vpn").Index, entry{netip.MustParseAddr("fe80::bad"), wg.Attrs().Index}); err != nil {
+	if err := tun.neigh(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_APPEND, vxlanOf(t, "mesh-vpn").Index, entry{netip.MustParseAddr("fe80::bad"), wg.Attrs().Index}); err != nil {
 		t.Fatal(err)
 	}
 	apply(t, tun, d)

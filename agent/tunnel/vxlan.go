@@ -9,10 +9,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"wguplink/agent/netlink"
 )
 
 // remakeGap is how long to wait between making a VXLAN device anew twice: batman-adv accepts one jump of a neighbour's sequence
@@ -156,22 +156,20 @@ func (t *Tunnel) adapt(is, want *netlink.Vxlan) error {
 	if is.VtepDevIndex == want.VtepDevIndex && is.SrcAddr.Equal(want.SrcAddr) && is.Learning == want.Learning {
 		return nil
 	}
-	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK)
-	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
-	msg.Index = int32(is.Index)
-	req.AddData(msg)
-	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
-	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("vxlan"))
-	data := info.AddRtAttr(nl.IFLA_INFO_DATA, nil)
-	data.AddRtAttr(nl.IFLA_VXLAN_ID, nl.Uint32Attr(uint32(is.VxlanId)))
-	data.AddRtAttr(nl.IFLA_VXLAN_LINK, nl.Uint32Attr(uint32(want.VtepDevIndex)))
-	data.AddRtAttr(nl.IFLA_VXLAN_LOCAL6, want.SrcAddr.To16())
-	if is.Learning != want.Learning {
-		data.AddRtAttr(nl.IFLA_VXLAN_LEARNING, []byte{0})
-	}
-	req.AddData(info)
+	req := netlink.NewLinkRequest(unix.RTM_NEWLINK, 0, is.Index)
+	req.Nested(unix.IFLA_LINKINFO, func() {
+		req.Attr(unix.IFLA_INFO_KIND, []byte("vxlan"))
+		req.Nested(unix.IFLA_INFO_DATA, func() {
+			req.Uint32(netlink.IFLA_VXLAN_ID, uint32(is.VxlanId))
+			req.Uint32(netlink.IFLA_VXLAN_LINK, uint32(want.VtepDevIndex))
+			req.Attr(netlink.IFLA_VXLAN_LOCAL6, want.SrcAddr.To16())
+			if is.Learning != want.Learning {
+				req.Flag(netlink.IFLA_VXLAN_LEARNING, false)
+			}
+		})
+	})
 	err := t.change(func() error {
-		_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+		_, err := t.h.Execute(req, 0)
 		return err
 	})
 	if err != nil {

@@ -10,10 +10,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"wguplink/agent/netlink"
 )
 
 // device finds the WireGuard device or makes it, and sees that it is ours or lent to us.

@@ -12,9 +12,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/ipc"
+
+	"wguplink/agent/netlink"
 )
 
 // Supported tells whether this binary contains userspace WireGuard (build tag userspace).

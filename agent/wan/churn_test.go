@@ -152,7 +152,7 @@ func cpu() time.Duration {
 func TestConcern(t *testing.T) {
 	l, err := listen()
 	ok(t, err)
-	defer l.close()
+	defer l.Close()
 	// The kernel tells of an IPv6 address once more, some time after it was made: so there are none.
 	ok(t, os.WriteFile("/proc/sys/net/ipv6/conf/default/addr_gen_mode", []byte("1"), 0))
 	t.Cleanup(func() { ok(t, os.WriteFile("/proc/sys/net/ipv6/conf/default/addr_gen_mode", []byte("0"), 0)) })
@@ -165,7 +165,7 @@ func TestConcern(t *testing.T) {
 	d := Destinations{Names: true, Gateways: to("203.0.113.7:51820")}
 	concerned := func() bool {
 		c := concern{links: k.links, all: append(d.targets(false), d.targets(true)...)}
-		n, err := l.receive(&c, false)
+		n, err := l.Receive(c.take, false)
 		ok(t, err)
 		if n == 0 {
 			t.Fatal("no message")

@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"wguplink/agent/netlink"
 )
 
 // device is what counts of a network device.
@@ -46,16 +47,16 @@ func parseLink(m []byte) (d device) {
 	const carrier = unix.IFF_UP | unix.IFF_LOWER_UP
 	d.carrier = binary.NativeEndian.Uint32(m[8:])&carrier == carrier
 	elsewhere := false
-	attributes(m[unix.SizeofIfInfomsg:], func(kind uint16, v []byte) {
+	netlink.Attributes(m[unix.SizeofIfInfomsg:], func(kind uint16, v []byte) {
 		switch kind {
 		case unix.IFLA_IFNAME:
 			d.name = string(bytes.TrimRight(v, "\x00"))
 		case unix.IFLA_MTU:
-			d.mtu = number(v)
+			d.mtu = netlink.Number(v)
 		case unix.IFLA_MASTER:
-			d.master = number(v)
+			d.master = netlink.Number(v)
 		case unix.IFLA_LINK:
-			d.lower = number(v)
+			d.lower = netlink.Number(v)
 		case unix.IFLA_LINK_NETNSID:
 			elsewhere = true
 		case unix.IFLA_LINKINFO:
@@ -70,37 +71,18 @@ func parseLink(m []byte) (d device) {
 
 func (d *device) linkInfo(info []byte) {
 	vxlan := false
-	attributes(info, func(kind uint16, v []byte) {
+	netlink.Attributes(info, func(kind uint16, v []byte) {
 		switch {
 		case kind == unix.IFLA_INFO_KIND:
 			vxlan, d.peer = bytes.HasPrefix(v, []byte("vxlan")), bytes.HasPrefix(v, []byte("veth"))
 		case kind == unix.IFLA_INFO_DATA && vxlan:
-			attributes(v, func(kind uint16, v []byte) {
-				if kind == nl.IFLA_VXLAN_LINK {
-					d.under = number(v)
+			netlink.Attributes(v, func(kind uint16, v []byte) {
+				if kind == netlink.IFLA_VXLAN_LINK {
+					d.under = netlink.Number(v)
 				}
 			})
 		}
 	})
-}
-
-// attributes calls f for each attribute of a netlink message (netlink(7)).
-func attributes(b []byte, f func(kind uint16, v []byte)) {
-	for len(b) >= unix.SizeofRtAttr {
-		size := int(binary.NativeEndian.Uint16(b))
-		if size < unix.SizeofRtAttr || size > len(b) {
-			return
-		}
-		f(binary.NativeEndian.Uint16(b[2:])&^(unix.NLA_F_NESTED|unix.NLA_F_NET_BYTEORDER), b[unix.SizeofRtAttr:size])
-		b = b[min(len(b), (size+unix.RTA_ALIGNTO-1)&^(unix.RTA_ALIGNTO-1)):]
-	}
-}
-
-func number(v []byte) int {
-	if len(v) < 4 {
-		return 0
-	}
-	return int(int32(binary.NativeEndian.Uint32(v)))
 }
 
 // standsOn tells whether a device is one that own tells, or stands on such a device at any depth: as a bridge, bond or mesh

@@ -8,9 +8,9 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"wguplink/agent/netlink"
 )
 
 // Way is how the kernel sends to an address.
@@ -60,58 +60,43 @@ func (p Path) Way(to netip.AddrPort) (Way, error) {
 
 // kernel is asked for routes.
 type kernel struct {
-	p      Path
-	socket *nl.NetlinkSocket
-	asks   map[int]*nl.SocketHandle
-	links  graph
+	p     Path
+	h     *netlink.Handle
+	links graph
 	// send puts a request for a route to the kernel, and gives the messages of its answer.
-	send func(*nl.NetlinkRequest) ([][]byte, error)
+	send func(*netlink.Request) ([][]byte, error)
 }
 
 func openKernel(p Path) (*kernel, error) {
-	s, err := nl.Subscribe(unix.NETLINK_ROUTE) // to no group
+	h, err := netlink.NewHandle()
 	if err != nil {
-		return nil, fmt.Errorf("open netlink: %w", err)
+		return nil, err
 	}
-	k := &kernel{p: p, socket: s, asks: map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}
-	k.send = func(req *nl.NetlinkRequest) ([][]byte, error) {
-		return req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWROUTE)
-	}
-	if err = errors.Join(s.SetSendTimeout(&nl.SocketTimeoutTv), s.SetReceiveTimeout(&nl.SocketTimeoutTv)); err == nil {
-		err = k.relink()
-	}
-	if err != nil {
-		s.Close()
+	k := &kernel{p: p, h: h}
+	k.send = func(r *netlink.Request) ([][]byte, error) { return h.Execute(r, unix.RTM_NEWROUTE) }
+	if err = k.relink(); err != nil {
+		h.Close()
 		return nil, err
 	}
 	return k, nil
 }
 
-func (k *kernel) close() { k.socket.Close() }
-
-func (k *kernel) request(kind uint16, flags int) *nl.NetlinkRequest {
-	req := nl.NewNetlinkRequest(int(kind), flags)
-	req.Sockets = k.asks
-	return req
-}
+func (k *kernel) close() { k.h.Close() }
 
 // relink reads all devices, until the kernel gives a consistent list: it says so when they change while they are being read.
 func (k *kernel) relink() (err error) {
 	for range 10 {
-		req := k.request(unix.RTM_GETLINK, unix.NLM_F_DUMP)
-		req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
-		var all [][]byte
-		if all, err = req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK); errors.Is(err, netlink.ErrDumpInterrupted) {
-			continue
+		links := graph{}
+		err = k.h.Each(netlink.NewLinkRequest(unix.RTM_GETLINK, unix.NLM_F_DUMP, 0), unix.RTM_NEWLINK, func(m []byte) {
+			links.take(unix.RTM_NEWLINK, m)
+		})
+		switch {
+		case err == nil:
+			k.links = links
+			return nil
+		case !errors.Is(err, netlink.ErrDumpInterrupted):
+			return fmt.Errorf("list devices: %w", err)
 		}
-		if err != nil {
-			break
-		}
-		k.links = graph{}
-		for _, m := range all {
-			k.links.take(unix.RTM_NEWLINK, m)
-		}
-		return nil
 	}
 	return fmt.Errorf("list devices: %w", err)
 }
@@ -210,31 +195,31 @@ type answer struct {
 // ask sends RTM_GETROUTE (rtnetlink(7)) with all that rules may look at: mark, user, protocol and port. src is the address to
 // send from; the zero Addr leaves it to the kernel. The error is a syscall.Errno when the kernel says no.
 func (k *kernel) ask(t target, src netip.Addr) (a answer, err error) {
-	req := k.request(unix.RTM_GETROUTE, 0)
-	m := &nl.RtMsg{RtMsg: unix.RtMsg{Family: unix.AF_INET, Dst_len: uint8(t.Addr().BitLen()), Flags: unix.RTM_F_LOOKUP_TABLE}}
+	head := make([]byte, unix.SizeofRtMsg) // struct rtmsg
+	head[0], head[1] = unix.AF_INET, byte(t.Addr().BitLen())
 	if t.Addr().Is6() {
-		m.Family = unix.AF_INET6
+		head[0] = unix.AF_INET6
 	}
 	if src.IsValid() {
-		m.Src_len = uint8(src.BitLen())
+		head[2] = byte(src.BitLen())
 	}
-	req.AddData(m)
-	u32 := func(n uint32) []byte { return binary.NativeEndian.AppendUint32(nil, n) }
-	req.AddData(nl.NewRtAttr(unix.RTA_DST, t.Addr().AsSlice()))
+	binary.NativeEndian.PutUint32(head[8:], unix.RTM_F_LOOKUP_TABLE)
+	req := netlink.NewRequest(unix.RTM_GETROUTE, 0, head)
+	req.Attr(unix.RTA_DST, t.Addr().AsSlice())
 	if src.IsValid() {
-		req.AddData(nl.NewRtAttr(unix.RTA_SRC, src.AsSlice()))
+		req.Attr(unix.RTA_SRC, src.AsSlice())
 	}
 	if k.p.Mark != 0 {
-		req.AddData(nl.NewRtAttr(unix.RTA_MARK, u32(k.p.Mark)))
+		req.Uint32(unix.RTA_MARK, k.p.Mark)
 	}
-	req.AddData(nl.NewRtAttr(unix.RTA_UID, u32(uint32(os.Geteuid()))))
+	req.Uint32(unix.RTA_UID, uint32(os.Geteuid()))
 	protocol := byte(unix.IPPROTO_UDP)
 	if t.tcp {
 		protocol = unix.IPPROTO_TCP
 	}
-	req.AddData(nl.NewRtAttr(unix.RTA_IP_PROTO, []byte{protocol}))
+	req.Attr(unix.RTA_IP_PROTO, []byte{protocol})
 	if t.Port() != 0 {
-		req.AddData(nl.NewRtAttr(unix.RTA_DPORT, binary.BigEndian.AppendUint16(nil, t.Port())))
+		req.Attr(unix.RTA_DPORT, binary.BigEndian.AppendUint16(nil, t.Port()))
 	}
 	all, err := k.send(req)
 	if err != nil {
@@ -248,18 +233,18 @@ func (k *kernel) ask(t target, src netip.Addr) (a answer, err error) {
 
 func parseRoute(m []byte) (a answer) {
 	a.kind = m[7] // rtm_type
-	attributes(m[unix.SizeofRtMsg:], func(kind uint16, v []byte) {
+	netlink.Attributes(m[unix.SizeofRtMsg:], func(kind uint16, v []byte) {
 		switch kind {
 		case unix.RTA_OIF:
-			a.device = number(v)
+			a.device = netlink.Number(v)
 		case unix.RTA_PREFSRC:
 			a.source, _ = netip.AddrFromSlice(v)
 		case unix.RTA_GATEWAY, unix.RTA_VIA:
 			a.routed = true
 		case unix.RTA_METRICS:
-			attributes(v, func(kind uint16, v []byte) {
+			netlink.Attributes(v, func(kind uint16, v []byte) {
 				if kind == unix.RTAX_MTU {
-					a.mtu = number(v)
+					a.mtu = netlink.Number(v)
 				}
 			})
 		}

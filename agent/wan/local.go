@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"net/netip"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"wguplink/agent/netlink"
 )
 
 // Local is what the node has on the devices of the WAN.
@@ -19,7 +20,7 @@ type Local struct {
 
 // ReadLocal reads what is on these devices; one that does not exist, or "", has nothing.
 func ReadLocal(devices ...string) (Local, error) {
-	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	h, err := netlink.NewHandle()
 	if err != nil {
 		return Local{}, fmt.Errorf("open netlink: %w", err)
 	}

@@ -16,8 +16,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	ours "wguplink/agent/netlink"
 )
 
 // ip runs the commands of iproute2, one a line, and takes back what "add" has added. Rules and routes are best written as their
@@ -328,8 +329,8 @@ func TestNoIPv6(t *testing.T) {
 	defer k.close()
 	ask := k.send
 	for _, refusal := range []unix.Errno{unix.EOPNOTSUPP, unix.EAFNOSUPPORT} {
-		k.send = func(req *nl.NetlinkRequest) ([][]byte, error) {
-			if req.Data[0].Serialize()[0] == unix.AF_INET6 {
+		k.send = func(req *ours.Request) ([][]byte, error) {
+			if req.Data[0] == unix.AF_INET6 {
 				return nil, refusal
 			}
 			return ask(req)
@@ -340,7 +341,7 @@ func TestNoIPv6(t *testing.T) {
 		}
 	}
 	// Without memory there is no answer, and no state either.
-	k.send = func(*nl.NetlinkRequest) ([][]byte, error) { return nil, unix.ENOMEM }
+	k.send = func(*ours.Request) ([][]byte, error) { return nil, unix.ENOMEM }
 	if s, err := k.state(Destinations{}); !errors.Is(err, unix.ENOMEM) || s != (State{}) {
 		t.Errorf("without memory: %+v, %v", s, err)
 	}
@@ -436,15 +437,15 @@ func TestWatch(t *testing.T) {
 	until("with the gateway's net blocked", func(s State) bool { return !s.V4 && s.V6 })
 	ok(t, netlink.RouteDel(block))
 	until("with the gateway's net free", func(s State) bool { return s.V4 })
-	ours := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "ours"}, PeerName: "far"}
-	ok(t, netlink.LinkAdd(ours))
-	t.Cleanup(func() { netlink.LinkDel(ours) })
+	mine := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "ours"}, PeerName: "far"}
+	ok(t, netlink.LinkAdd(mine))
+	t.Cleanup(func() { netlink.LinkDel(mine) })
 	ok(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "port", MasterIndex: l.Attrs().Index}, PeerName: "port-far"}))
 	ip(t, "link set port up\nlink set port-far up\nlink set ours up\nlink set far up") // a bridge has the carrier of its ports
 	t.Cleanup(func() { ip(t, "link del port") })
-	ok(t, netlink.LinkSetMaster(ours, l.(*netlink.Bridge)))
+	ok(t, netlink.LinkSetMaster(mine, l.(*netlink.Bridge)))
 	until("with a port of ours", func(s State) bool { return !s.Up() && strings.Contains(s.Why4, "mesh, by late") })
-	ok(t, netlink.LinkSetNoMaster(ours))
+	ok(t, netlink.LinkSetNoMaster(mine))
 	until("without", func(s State) bool { return s.V4 })
 	ok(t, netlink.LinkSetMTU(l, 1400))
 	until("with another MTU", func(s State) bool { return s.MTU4 == 1400 && s.MTU6 == 1400 })
@@ -475,8 +476,10 @@ func TestWatchAddress(t *testing.T) {
 func TestWatchOverflow(t *testing.T) {
 	l, err := listen()
 	ok(t, err)
-	defer l.close()
-	ok(t, l.raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 1) }))
+	defer l.Close()
+	raw, err := l.SyscallConn()
+	ok(t, err)
+	ok(t, raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 1) }))
 	ok(t, err)
 	k, err := openKernel(Path{Own: func(name string) bool { return name == "ours" }})
 	ok(t, err)

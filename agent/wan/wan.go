@@ -17,10 +17,10 @@ import (
 	"net/netip"
 	"syscall"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"wguplink/agent/names"
+	"wguplink/agent/netlink"
 )
 
 // Path is the way out for one uplink.

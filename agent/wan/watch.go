@@ -2,16 +2,16 @@ package wan
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"wguplink/agent/netlink"
 )
 
 // How long to gather messages after a look: a burst costs one look each time. The first looks follow fast, because a WAN that
@@ -28,8 +28,8 @@ func (p Path) Watch(ctx context.Context, out chan<- State) error {
 	if err != nil {
 		return err
 	}
-	defer l.close()
-	defer context.AfterFunc(ctx, l.wake)()
+	defer l.Close()
+	defer context.AfterFunc(ctx, l.Wake)()
 	k, err := openKernel(p) // after the subscription: nothing is missed
 	if err != nil {
 		return err
@@ -38,7 +38,7 @@ func (p Path) Watch(ctx context.Context, out chan<- State) error {
 	return k.watch(ctx, l, out)
 }
 
-func (k *kernel) watch(ctx context.Context, l *listener, out chan<- State) error {
+func (k *kernel) watch(ctx context.Context, l *netlink.Listener, out chan<- State) error {
 	var last State
 	var d Destinations
 	var changed <-chan struct{}
@@ -51,7 +51,7 @@ func (k *kernel) watch(ctx context.Context, l *listener, out chan<- State) error
 				stop()
 			}
 			d, changed = k.p.destinations()
-			stop = l.wakeWhen(changed)
+			stop = wakeWhen(l, changed)
 			s, err := k.state(d)
 			if err != nil {
 				return err
@@ -69,12 +69,12 @@ func (k *kernel) watch(ctx context.Context, l *listener, out chan<- State) error
 			return nil
 		}
 		c := concern{links: k.links, all: append(d.targets(false), d.targets(true)...)}
-		n, err := l.receive(&c, false)
+		n, err := l.Receive(c.take, false)
 		if n > 0 {
 			window = min(2*window, gatherMost)
 		} else if err == nil {
 			window = gatherLeast
-			_, err = l.receive(&c, true)
+			_, err = l.Receive(c.take, true)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -108,47 +108,16 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// listener is a netlink socket that hears of routes, rules, addresses and devices.
-type listener struct {
-	file *os.File
-	raw  syscall.RawConn
-	buf  []byte
-}
-
-func listen() (*listener, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
-	if err != nil {
-		return nil, fmt.Errorf("subscribe to route changes: %w", err)
-	}
-	l := &listener{file: os.NewFile(uintptr(fd), "netlink"), buf: make([]byte, 32<<10)}
-	err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+// listen subscribes to changes of routes, rules, addresses and devices.
+func listen() (*netlink.Listener, error) {
 	// An address that goes takes IPv4 routes with it, and one that comes may be the source that a route is for; neither says so
-	// of the routes.
-	for _, group := range []int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE,
-		unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR} {
-		if err == nil {
-			err = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group)
-		}
-	}
-	if err == nil {
-		// Kernels before 5.3 have no nexthop objects, and no such group.
-		_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, unix.RTNLGRP_NEXTHOP)
-		l.raw, err = l.file.SyscallConn()
-	}
-	if err != nil {
-		l.close()
-		return nil, fmt.Errorf("subscribe to route changes: %w", err)
-	}
-	return l, nil
+	// of the routes. Kernels before 5.3 have no nexthop objects, and no such group.
+	return netlink.Listen([]int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE,
+		unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR}, unix.RTNLGRP_NEXTHOP)
 }
 
-func (l *listener) close() { l.file.Close() }
-
-// wake ends the present wait, or the next one, with os.ErrDeadlineExceeded.
-func (l *listener) wake() { l.file.SetReadDeadline(time.Unix(1, 0)) }
-
-// wakeWhen wakes when the channel is closed. The function that it gives ends that.
-func (l *listener) wakeWhen(changed <-chan struct{}) (stop func()) {
+// wakeWhen wakes l when the channel is closed. The function that it gives ends that.
+func wakeWhen(l *netlink.Listener, changed <-chan struct{}) (stop func()) {
 	if changed == nil {
 		return func() {}
 	}
@@ -156,45 +125,11 @@ func (l *listener) wakeWhen(changed <-chan struct{}) (stop func()) {
 	go func() {
 		select {
 		case <-changed:
-			l.wake()
+			l.Wake()
 		case <-end:
 		}
 	}()
 	return sync.OnceFunc(func() { close(end) })
-}
-
-// receive takes in all messages that are there and gives their number; with wait, it waits for the first. The error is
-// os.ErrDeadlineExceeded when it was woken, once for each time; ENOBUFS when messages were lost.
-func (l *listener) receive(c *concern, wait bool) (n int, err error) {
-	var failed error
-	err = l.raw.Read(func(fd uintptr) bool {
-		for {
-			size, err := unix.Read(int(fd), l.buf)
-			switch {
-			case err == unix.EINTR:
-			case err == unix.EAGAIN:
-				return !wait || n > 0 || failed != nil
-			case err == unix.ENOBUFS:
-				failed = err // what is left is older than what was lost: out with it
-			case err != nil:
-				failed = err
-				return true
-			default:
-				n++
-				c.take(l.buf[:size])
-			}
-		}
-	})
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		// Whoever woke us has set its reason before, and the caller looks at it after this.
-		if derr := l.file.SetReadDeadline(time.Time{}); derr != nil {
-			return n, derr
-		}
-	}
-	if err == nil {
-		err = failed
-	}
-	return n, err
 }
 
 // concern finds out whether messages may change the way out.
@@ -206,16 +141,11 @@ type concern struct {
 
 // take looks at the messages of one datagram.
 func (c *concern) take(b []byte) {
-	for len(b) >= unix.SizeofNlMsghdr {
-		h := (*[unix.SizeofNlMsghdr]byte)(b)
-		size, kind := number(h[:4]), binary.NativeEndian.Uint16(h[4:])
-		if size < unix.SizeofNlMsghdr || size > len(b) {
-			c.found = true // not understood
-			return
-		}
-		c.message(kind, b[unix.SizeofNlMsghdr:size])
-		b = b[min(len(b), (size+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1)):]
-	}
+	err := netlink.Messages(b, func(h netlink.Header, m []byte) error {
+		c.message(h.Kind, m)
+		return nil
+	})
+	c.found = c.found || err != nil // not understood
 }
 
 func (c *concern) message(kind uint16, m []byte) {
@@ -236,7 +166,7 @@ func (c *concern) route(m []byte) bool {
 	}
 	six, bits := m[0] == unix.AF_INET6, int(m[1]) // rtm_family, rtm_dst_len
 	var to []byte
-	attributes(m[unix.SizeofRtMsg:], func(kind uint16, v []byte) {
+	netlink.Attributes(m[unix.SizeofRtMsg:], func(kind uint16, v []byte) {
 		if kind == unix.RTA_DST {
 			to = v
 		}

@@ -74,6 +74,7 @@ local function node(mac)
 	})
 	assert(lib.sh('cd ' .. root.path .. [[ && mkdir -p sys/class/net/br-client sys/class/net/bat0 proc &&
 		ln -s ../br-client sys/class/net/bat0/master && mkdir -p hooks && rm etc/wguplink/hooks.d/50-parker-client]]))
+	root.put('/run/stuck', '') -- nothing waits for the network here
 	root.put('/sys/class/net/br-client/address', mac .. '\n')
 	root.put('/sys/class/net/bat0/flags', '0x1103\n')
 	root.put('/usr/bin/batctl', '#!/bin/sh\ncase $1 in\ndc) cat /run/dc ;;\ngwl) cat /run/gwl ;;\nesac\n')

@@ -47,7 +47,7 @@ type message struct {
 	} `json:"error,omitempty"`
 }
 
-// Start starts Chromium with an empty page of 1280 by 1600 pixels; start starts the command, where that matters: in the namespace of a
+// Start starts Chromium with an empty page of 1280 by 700 pixels; start starts the command, where that matters: in the namespace of a
 // host of the lab. language is what the page is told, such as "de".
 func Start(ctx context.Context, language string, start func(*exec.Cmd) error) (b *Browser, err error) {
 	path, err := exec.LookPath(Name)
@@ -69,7 +69,7 @@ func Start(ctx context.Context, language string, start func(*exec.Cmd) error) (b
 	// As root there is no sandbox; the pages are ours.
 	b.cmd = exec.Command(path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-proxy-server",
-		"--user-data-dir="+b.dir, "--lang="+language, "--window-size=1280,1600", "--remote-debugging-pipe", "about:blank")
+		"--user-data-dir="+b.dir, "--lang="+language, "--window-size=1280,700", "--remote-debugging-pipe", "about:blank")
 	b.cmd.Env = append(os.Environ(), "HOME="+b.dir, "LANGUAGE="+language, "DBUS_SESSION_BUS_ADDRESS=disabled:")
 	b.cmd.Stderr = &b.said
 	b.cmd.ExtraFiles = []*os.File{theirs, theirOut}
@@ -110,7 +110,7 @@ func (b *Browser) attach(ctx context.Context) error {
 		}
 	}
 	return b.call(ctx, "Emulation.setDeviceMetricsOverride",
-		map[string]any{"width": 1280, "height": 1600, "deviceScaleFactor": 1, "mobile": false}, nil)
+		map[string]any{"width": 1280, "height": 700, "deviceScaleFactor": 1, "mobile": false}, nil)
 }
 
 // call sends a command and waits for its result.
