@@ -218,11 +218,18 @@ func optionsInJS(t *testing.T, root string) string {
 			if o.allowed != allowedBool && !wordsText.MatchString(o.allowed) {
 				fmt.Fprintf(&b, ",\n\t\t\tallowed: _(%s)", luaString(o.allowed))
 			}
-			fmt.Fprintf(&b, ",\n\t\t\thelp: _(%s) },\n", luaString(strings.ReplaceAll(row[2], "`", "")))
+			fmt.Fprintf(&b, ",\n\t\t\thelp: _(%s) },\n", luaString(plainText(row[2])))
 		}
 		b.WriteString("\t],\n")
 	}
 	return b.String()
+}
+
+var linkText = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)
+
+// plainText is a cell of the documentation without its marks: of a link, what it says.
+func plainText(markdown string) string {
+	return strings.ReplaceAll(linkText.ReplaceAllString(markdown, "$1"), "`", "")
 }
 
 // kindInJS is kindOf in JavaScript. What the global section has beside, the agent alone checks.

@@ -240,32 +240,29 @@ func TestProtocol(t *testing.T) {
 	r.must(r.agent.Start())
 	r.open(admin, "en", statusPage)
 	r.gateway("")
-	r.must(r.b.Eval(r.ctx, `Promise.all([ L.require('network'), L.require('form'), L.require('protocol.wguplink') ]).then(([ network, form ]) => {
-		window.found = { form, proto: new network.protocols.wguplink('mesh') };
-	})`, nil))
 	var found struct {
-		Floating, Virtual bool
-		Name, Package     string
-		Ifname            string
-		Contains          bool
-		Errors            int
-		Options           []string
-		Uplinks           []string
+		Floating, Virtual, Contains   bool
+		Name, Package, Ifname, Uplink string
+		Fields, Layers, Uplinks       []string
 	}
 	r.must(r.b.Eval(r.ctx, `(async () => {
-		const { form, proto } = window.found, network = await L.require('network');
-		proto.state = { l3_device: 'wg_mesh' };
+		const network = await L.require('network'), form = await L.require('form');
+		await L.require('protocol.wguplink');
+		const proto = network.getProtocol('wguplink', 'mesh');
+		proto._ubus = (field) => ({ l3_device: 'wg_mesh' })[field]; // what netifd says of the interface
 		const map = new form.JSONMap({ interface: [ { '.name': 'mesh', uplink: 'mesh' } ] }, 'Interfaces');
 		const s = map.section(form.TypedSection, 'interface');
 		s.tab('general', 'General');
 		proto.renderFormOptions(s);
-		await Promise.all(s.children.map((o) => o.load('mesh')));
+		const node = document.querySelector('#maincontent').appendChild(await map.render());
 		return { floating: proto.isFloating(), virtual: proto.isVirtual(), name: proto.getI18n(), package: proto.getPackageName(),
 			ifname: proto.getIfname(), contains: proto.containsDevice('wg_mesh') && !proto.containsDevice('eth0'),
-			errors: Object.keys(network.errorCodes).length, options: s.children.map((o) => o.option), uplinks: s.children[0].keylist };
+			fields: [...node.querySelectorAll('.cbi-value')].map((n) => n.dataset.name),
+			layers: [...node.querySelectorAll('[data-name="layer"] option')].map((o) => o.value), uplinks: s.children[0].keylist };
 	})()`, &found))
-	if !found.Floating || !found.Virtual || found.Package != "wguplink" || found.Ifname != "wg_mesh" || !found.Contains || found.Errors != 4 ||
-		!slices.Equal(found.Options, []string{"uplink", "layer"}) || !slices.Equal(found.Uplinks, []string{"mesh"}) {
+	if !found.Floating || !found.Virtual || found.Package != "wguplink" || found.Ifname != "wg_mesh" || !found.Contains ||
+		!slices.Equal(found.Fields, []string{"uplink", "layer"}) || !slices.Equal(found.Uplinks, []string{"mesh"}) ||
+		!slices.Equal(found.Layers, []string{"", "wireguard", "vxlan"}) {
 		t.Errorf("%+v", found)
 	}
 }

@@ -211,7 +211,7 @@ const Value = Base.extend({
 	depends(field, value) { this.deps.push(typeof field == 'string' ? { [field]: value } : field); },
 	validate: TRUE,
 	cfgvalue(sid) { return this.map.data.get('json', sid, this.option); },
-	load(sid) { return this.cfgvalue(sid); },
+	async load(sid) { return this.cfgvalue(sid); },
 	isActive(sid) {
 		return !this.deps.length || this.deps.some((d) => Object.keys(d).every((name) => {
 			const other = this.section.children.find((c) => c.option == name);
@@ -229,10 +229,11 @@ const Value = Base.extend({
 		return E('div', {}, [ input, E('datalist', { 'id': id }, this.keylist.map((k) => E('option', { 'value': k }))) ]);
 	},
 	formvalue(sid) { return this.nodes[sid] ? this.nodes[sid].value : this.cfgvalue(sid); },
-	render(sid) {
+	async render(sid) {
+		const value = await this.load(sid);
 		const node = E('div', { 'class': 'cbi-value', 'data-name': this.option, 'data-field': 'cbid.json.%s.%s'.format(sid, this.option) }, [
 			E('label', { 'class': 'cbi-value-title' }, [ this.title ]),
-			E('div', { 'class': 'cbi-value-field' }, [ this.widget(sid, this.load(sid)),
+			E('div', { 'class': 'cbi-value-field' }, [ this.widget(sid, value),
 				this.description ? E('div', { 'class': 'cbi-value-description' }, [ this.description ]) : '' ])
 		]);
 		node.addEventListener('change', () => this.section.show(sid));
@@ -320,13 +321,14 @@ const TypedSection = Base.extend({
 			if (o.rows?.[sid])
 				o.rows[sid].hidden = !o.isActive(sid);
 	},
-	renderSection(sid) {
+	async renderSection(sid) {
 		const body = E('div', { 'class': 'cbi-section-node', 'data-section-id': sid });
 		const panes = this.tabs.length ? this.tabs : [ { name: undefined, title: null } ];
 		const menu = E('ul', { 'class': 'cbi-tabmenu' });
+		const rows = new Map(await Promise.all(this.children.map(async (o) => [ o, await o.render(sid) ])));
 		panes.forEach((t, i) => {
 			const pane = E('div', { 'data-tab': t.name ?? '', 'data-tab-active': String(i == 0) },
-				this.children.filter((o) => o.tab === t.name).map((o) => o.render(sid)));
+				this.children.filter((o) => (this.tabs.length ? o.tab : undefined) === t.name).map((o) => rows.get(o)));
 			pane.hidden = i > 0;
 			body.appendChild(pane);
 			if (t.title)
@@ -344,11 +346,12 @@ const TypedSection = Base.extend({
 				return this.map.save(null, true);
 			} }, [ translate('Delete') ]) ]) : '', E('h3', {}, [ sid.toUpperCase() ]), body ]);
 	},
-	render() {
+	async render() {
+		const sections = await Promise.all(this.cfgsections().map((sid) => this.renderSection(sid)));
 		const node = E('div', { 'class': 'cbi-section', 'id': 'cbi-json-' + this.sectiontype }, [
 			this.title ? E('h3', {}, [ this.title ]) : '',
 			this.description ? E('div', { 'class': 'cbi-section-descr' }, [ this.description ]) : '',
-			this.cfgsections().map((sid) => this.renderSection(sid))
+			sections
 		]);
 		if (this.addremove) {
 			const name = E('input', { 'type': 'text', 'class': 'cbi-section-create-name' });
@@ -375,15 +378,15 @@ const JSONMap = Base.extend({
 	},
 	async render() {
 		this.root = E('div', { 'class': 'cbi-map' });
-		this.draw();
+		await this.draw();
 		return this.root;
 	},
-	draw() {
+	async draw() {
 		for (const s of this.children)
 			for (const o of s.children)
 				Object.assign(o, { nodes: {}, rows: {} });
 		dom.content(this.root, [ this.title ? E('h2', {}, [ this.title ]) : '',
-			this.description ? E('div', { 'class': 'cbi-map-descr' }, [ this.description ]) : '', this.children.map((s) => s.render()) ]);
+			this.description ? E('div', { 'class': 'cbi-map-descr' }, [ this.description ]) : '', await Promise.all(this.children.map((s) => s.render())) ]);
 	},
 	async save(done, silent) {
 		try {
@@ -399,28 +402,27 @@ const JSONMap = Base.extend({
 				ui.showModal(translate('Save error'), [ E('p', {}, [ e.message ]), E('button', { 'class': 'btn', 'click': ui.hideModal }, [ translate('Dismiss') ]) ]);
 			throw e;
 		} finally {
-			this.draw();
+			await this.draw();
 		}
 	},
-	async reset() { this.draw(); }
+	reset() { return this.draw(); }
 });
 
 const form = { JSONMap, TypedSection, Value, ListValue, Flag, DynamicList };
 
 const protocols = {}, errorCodes = {};
 
-// Protocol of one interface: what the tests set as its state is what netifd would say.
 const network = {
 	registerErrorCode(code, text) { errorCodes[code] = text; },
 	registerProtocol(name, methods) {
 		const cls = Base.extend(Object.assign({ isFloating: () => false, isVirtual: () => false, getI18n: () => name, renderFormOptions() {} }, methods, {
 			__init__(sid) { this.sid = sid; },
-			_ubus(field) { return this.state?.[field]; }
+			_ubus() { return null; }
 		}));
 		return protocols[name] = cls;
 	},
-	getIfnameOf(dev) { return typeof dev == 'string' ? dev : dev?.name; },
-	protocols, errorCodes
+	getProtocol(name, sid) { return protocols[name] ? new protocols[name](sid) : null; },
+	getIfnameOf(dev) { return typeof dev == 'string' ? dev : dev?.name; }
 };
 
 const builtin = { baseclass: Base, view: View, poll, rpc, dom, ui, form, network };

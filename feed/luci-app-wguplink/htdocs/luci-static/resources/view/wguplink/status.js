@@ -21,6 +21,7 @@ const STATES = {
 };
 
 const CAUSES = {
+	config: _('a mistake in the configuration'),
 	key: _('the private key cannot be used'),
 	no_wan: _('there is no way out'),
 	clock: _('the time is being asked for'),
