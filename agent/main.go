@@ -71,9 +71,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 another wguplink runs the uplink,
 19, the first stage that failed.
 `
 
-// luciPlugin answers rpcd; nil in a build without brokers, which is for routers that have no room for LuCI.
-var luciPlugin func(o options, args []string, stdin io.Reader, stdout, stderr io.Writer) int
-
 func main() {
 	if filepath.Base(os.Args[0]) == wgpeerselector.Package {
 		os.Exit(runDropIn(os.Args[1:], os.Stdout, os.Stderr))
@@ -137,11 +134,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 		}
 		about(func(u []config.Uplink) int { return showLocations(u, stdout, stderr) })
 	case "luci":
-		if luciPlugin == nil {
-			fmt.Fprintln(stderr, "wguplink luci: this build has no pages in LuCI; install the package wguplink instead of wguplink-mini")
-			return exitFailed
-		}
-		most, run = len(rest), func() int { return luciPlugin(o, rest, os.Stdin, stdout, stderr) }
+		most, run = 2, func() int { return runPlugin(o, rest, stdout, stderr) }
 	case "wireguard-go":
 		if len(rest) != 1 {
 			fmt.Fprintln(stderr, "wguplink wireguard-go: one interface name is needed")
