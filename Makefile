@@ -5,6 +5,7 @@
 #   make check    a quick look before a commit: format, vet, and unit tests of what changed
 #   make test     install what is needed, then all tests: unit tests for each set of build tags, then the lab (as root)
 #   make test-luci  install what is needed, a browser too, then test the pages in LuCI (as root): make test-luci [PICTURES=docs/luci]
+#   make race     the agent's unit tests, and a failover in the lab, under Go's race detector (as root; about five minutes)
 #   make demo     install what is needed, then show a node coming up in the lab (as root)
 #   make lab      install what is needed, then break things in the lab and measure how long the mesh is gone (as root):
 #                 make lab [ONLY=scenario] [RUNS=5]; the table is in build/lab.json, too
@@ -30,7 +31,7 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 export CGO_ENABLED := 0
 BUILD = go build -trimpath -buildvcs=false -ldflags "-s -w $$(scripts/version)"
 
-.PHONY: help check build labtool gateway qemutool test test-unit test-lab test-luci demo lab figures setup setup-lab setup-demo lint cross size packages release release-check vulnerabilities qemu qemu-image test-cross test-cross-user test-cross-vm clean
+.PHONY: help check build race labtool gateway qemutool test test-unit test-lab test-luci demo lab figures setup setup-lab setup-demo lint cross size packages release release-check vulnerabilities qemu qemu-image test-cross test-cross-user test-cross-vm clean
 
 # -v names each package as it is compiled: the first time on a small machine is minutes.
 build:
@@ -68,6 +69,11 @@ PICTURES ?=
 test-luci:
 	scripts/setup lab luci
 	cd testbed && go test -count=1 -timeout 20m ./luci $(if $(PICTURES),-args -pictures "$(abspath $(PICTURES))")
+
+race:
+	scripts/setup lab race
+	$(MAKE) labtool
+	scripts/race
 
 demo: setup-demo
 	$(MAKE) labtool

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -76,7 +75,12 @@ func (d *Dialer) order(found []netip.Addr, port uint16) []netip.AddrPort {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	slices.SortStableFunc(out, func(a, b netip.AddrPort) int { return d.tried[a] - d.tried[b] })
+	// By insertion: a name has a handful of addresses.
+	for i := range out {
+		for ; i > 0 && d.tried[out[i]] < d.tried[out[i-1]]; i-- {
+			out[i], out[i-1] = out[i-1], out[i]
+		}
+	}
 	return out
 }
 

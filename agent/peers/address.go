@@ -165,16 +165,25 @@ func (s *Set) Families() wan.Preference {
 
 // Addresses are those that gateways are tried at, or were heard from, in a fixed order.
 func (s *Set) Addresses() (all []netip.AddrPort) {
+	add := func(a netip.AddrPort) {
+		i, there := slices.BinarySearchFunc(all, a, netip.AddrPort.Compare)
+		if !there {
+			all = append(all, a)
+			copy(all[i+1:], all[i:])
+			all[i] = a
+		}
+	}
 	for _, m := range []map[peerselector.Key]*Peer{s.racing, s.standing} {
 		for _, in := range m {
-			all = append(all, in.addrs...)
+			for _, a := range in.addrs {
+				add(a)
+			}
 			if in.Endpoint.IsValid() {
-				all = append(all, in.Endpoint)
+				add(in.Endpoint)
 			}
 		}
 	}
-	slices.SortFunc(all, netip.AddrPort.Compare)
-	return slices.Compact(all)
+	return all
 }
 
 // Changes differs when Addresses may, or the Endpoint of a peer.

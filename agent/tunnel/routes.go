@@ -18,10 +18,11 @@ const routeProtocol = 119
 // routes points the allowed IPs of the promoted peers at the device, except those that are withheld. A route of somebody else
 // that is in the way stays; it is a warning.
 func (t *Tunnel) routes(link netlink.Link, d Device, withheld []netip.Prefix) (warnings []string, err error) {
+	var list []netip.Prefix // in the order of the configuration
 	want := map[netip.Prefix]bool{}
 	for _, p := range routed(d) {
-		if !slices.Contains(withheld, p) && !(p.Addr().Is6() && t.memory(d.Interface).no6) {
-			want[p] = true
+		if !want[p] && !slices.Contains(withheld, p) && !(p.Addr().Is6() && t.memory(d.Interface).no6) {
+			list, want[p] = append(list, p), true
 		}
 	}
 	have, err := t.ours()
@@ -39,7 +40,10 @@ func (t *Tunnel) routes(link netlink.Link, d Device, withheld []netip.Prefix) (w
 			stale = append(stale, r)
 		}
 	}
-	for _, p := range sorted(want) {
+	for _, p := range list {
+		if !want[p] {
+			continue // there already
+		}
 		w, err := t.addRoute(link, p)
 		if err != nil {
 			return nil, err
@@ -52,20 +56,6 @@ func (t *Tunnel) routes(link netlink.Link, d Device, withheld []netip.Prefix) (w
 		}
 	}
 	return warnings, nil
-}
-
-func sorted(set map[netip.Prefix]bool) []netip.Prefix {
-	var list []netip.Prefix
-	for p := range set {
-		list = append(list, p)
-	}
-	slices.SortFunc(list, func(a, b netip.Prefix) int {
-		if c := a.Addr().Compare(b.Addr()); c != 0 {
-			return c
-		}
-		return a.Bits() - b.Bits()
-	})
-	return list
 }
 
 // routed are the prefixes that go by a device.

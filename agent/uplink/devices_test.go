@@ -93,14 +93,14 @@ func TestApplyAgain(t *testing.T) {
 		time.Sleep(applyEvery)
 		w.with(func() { w.applied = nil })
 		time.Sleep(applyEvery)
-		if n := len(w.applied); n != 3 {
+		if n := w.applications(); n != 3 {
 			t.Errorf("applied %d times in %v", n, applyEvery)
 		}
 		w.with(func() { w.report.Again = 2 * applyEvery })
 		time.Sleep(applyEvery)
 		w.with(func() { w.applied = nil })
 		time.Sleep(3 * applyEvery)
-		if n := len(w.applied); n != 3 {
+		if n := w.applications(); n != 3 {
 			t.Errorf("applied %d times in %v", n, 3*applyEvery)
 		}
 	})

@@ -171,6 +171,12 @@ func (w *world) kill(p peerselector.Peer, dead bool) {
 	w.with(func() { g.dead = dead })
 }
 
+// applications says how often the tunnel was applied since the list was cleared.
+func (w *world) applications() (n int) {
+	w.with(func() { n = len(w.applied) })
+	return n
+}
+
 // run starts an uplink in the bubble; stop ends it, and gives its error.
 func (w *world) run(cfg config.Uplink) (u *Uplink, stop func() error) {
 	u, end := w.runUntil(cfg)

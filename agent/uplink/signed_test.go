@@ -157,7 +157,7 @@ func TestFailedDevice(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		w.with(func() { w.applied = nil })
 		time.Sleep(5 * applyEvery)
-		if n := len(w.applied); n < 4 || n > 6 {
+		if n := w.applications(); n < 4 || n > 6 {
 			t.Errorf("applied %d times in %v", n, 5*applyEvery)
 		}
 		if s := u.Snapshot(); len(s.Warnings) != 1 || s.Gateway.Name != "gw2" || s.Switches != 1 {

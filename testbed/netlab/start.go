@@ -107,7 +107,7 @@ func (h *Host) start(c Command) (*Process, error) {
 	cmd := &exec.Cmd{
 		Path:        "/proc/self/exe",
 		Args:        append([]string{launchName}, args...),
-		Env:         append([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/tmp", "TZ=UTC"}, c.Env...),
+		Env:         append(environment(), c.Env...),
 		Dir:         "/",
 		Stdout:      out.pipes[0],
 		Stderr:      out.pipes[1],
@@ -180,4 +180,13 @@ func (h *Host) program(name string) (string, error) {
 func same(name string, want fs.FileInfo) bool {
 	fi, err := os.Stat(name)
 	return err == nil && os.SameFile(fi, want)
+}
+
+// environment is what all programs of the lab have. GORACE says where a program built with the race detector reports.
+func environment() []string {
+	env := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/tmp", "TZ=UTC"}
+	if race, ok := os.LookupEnv("GORACE"); ok {
+		env = append(env, "GORACE="+race)
+	}
+	return env
 }
