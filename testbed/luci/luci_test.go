@@ -229,7 +229,7 @@ func TestGerman(t *testing.T) {
 	if *real == "" {
 		r.until(`document.querySelector('h2').textContent == 'Mesh-Uplink' && document.body.innerText.includes('verbunden')`)
 	}
-	r.picture("uebersicht")
+	r.picture("overview-de")
 	r.open(admin, "de", configPage)
 	if *real == "" {
 		r.until(`document.body.innerText.includes('Ob dieser Uplink laufen soll.')`)
