@@ -159,6 +159,18 @@ func TestForm(t *testing.T) {
 		t.Errorf("the gateway is still there:\n%s", r.file())
 	}
 
+	// An uplink is not deleted without a word, for its key goes with it.
+	before = r.file()
+	r.must(r.b.Eval(r.ctx, `window.confirm = (text) => { window.confirmed = text; return false; }`, nil))
+	r.click(`button[data-section-id="mesh"]`)
+	r.until(`!document.querySelector('[data-section-id="mesh"]')`)
+	r.click(save)
+	r.until(`window.confirmed?.includes('private key of mesh')`)
+	if r.file() != before {
+		t.Errorf("the uplink was deleted all the same:\n%s", r.file())
+	}
+	r.open(admin, "en", configPage)
+
 	// What the protocol has no use for is hidden.
 	hidden := func(option string) string {
 		return `getComputedStyle(document.querySelector(` + quote(field("mesh", option)) + `)).display == 'none'`

@@ -214,6 +214,10 @@ return view.extend({
 				ui.addNotification(null, E('p', {}, [ _('Nothing has changed.') ]), 'info');
 				return;
 			}
+			const keys = this.before.filter(function(s) { return diff.remove.includes(s.name) && (s.secret || []).includes('private_key'); });
+			if (keys.length && !window.confirm(_('The private key of %s goes with it, and its gateways know no other. Delete it?').format(
+				keys.map(function(s) { return s.name; }).join(', '))))
+				return;
 			return callApply(diff.add, diff.set, diff.remove).then(L.bind(this.stored, this));
 		}, this), function() {
 			// The form has shown what is wrong.
