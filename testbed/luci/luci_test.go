@@ -322,31 +322,33 @@ func TestFields(t *testing.T) {
 	r := newRouter(t, "en")
 	const hostile = `<img src=x onerror=alert(1)>`
 	asked := make(chan string, 1)
-	r.site.Ubus.(*rpcd.Server).Objects = map[string]rpcd.Object{
-		"wguplink": func(_ context.Context, _ rpcd.Session, method string, args map[string]any) (any, ubus.Status) {
-			if method == "reconnect" {
-				asked <- fmt.Sprint(args["uplink"], " ", args["gateway"])
-				return map[string]any{"error": "gw2 did not answer; in use is gw1"}, ubus.StatusUnknownError
-			}
-			return map[string]any{"uplinks": map[string]any{"mesh": map[string]any{
-				"state": "suspect", "cause": "no_answer", "reason": "gw1 is silent " + hostile, "seconds": 3700, "interface": "wg_mesh",
-				"gateway": map[string]any{"name": "gw1", "handshake_uptime_ms": 1, "handshake_age": 90000, "rx_bytes": 1 << 30, "tx_bytes": 1536},
-				"gateways": []any{
-					map[string]any{"name": "gw1", "in_use": true, "result": "silent", "rtt_us": 12345, "tried_uptime_ms": 1, "tried_age": 61},
-					map[string]any{"name": "gw2", "result": "no_address", "reason": "no such name"},
-				},
-				"changes": []any{
-					map[string]any{"state": "connected", "gateway": "gw1", "age": 4000},
-					map[string]any{"state": "suspect", "cause": "no_answer", "gateway": "gw1", "age": 3700, "reason": hostile},
-				},
-				"batman":   map[string]any{"interface": "bat0", "algorithm": "BATMAN_V", "neighbours": []any{"02:00:00:00:00:01"}},
-				"network":  map[string]any{"tunnels": []any{map[string]any{"interface": "wg_c1", "gateway": "c1"}}},
-				"warnings": []any{"mtu 1420 does not pass " + hostile},
-			}}}, ubus.StatusOK
-		},
+	server := r.site.Ubus.(*rpcd.Server)
+	if server.Objects == nil {
+		server.Objects = map[string]rpcd.Object{}
+	}
+	server.Objects["wguplink"] = func(_ context.Context, _ rpcd.Session, method string, args map[string]any) (any, ubus.Status) {
+		if method == "reconnect" {
+			asked <- fmt.Sprint(args["uplink"], " ", args["gateway"])
+			return map[string]any{"error": "gw2 did not answer; in use is gw1"}, ubus.StatusUnknownError
+		}
+		return map[string]any{"uplinks": map[string]any{"mesh": map[string]any{
+			"state": "suspect", "cause": "no_answer", "reason": "gw1 is silent " + hostile, "seconds": 3700, "interface": "wg_mesh",
+			"gateway": map[string]any{"name": "gw1", "handshake_uptime_ms": 1, "handshake_age": 90000, "rx_bytes": 3 << 29, "tx_bytes": 1536},
+			"gateways": []any{
+				map[string]any{"name": "gw1", "in_use": true, "result": "silent", "rtt_us": 12345, "tried_uptime_ms": 1, "tried_age": 61},
+				map[string]any{"name": "gw2", "result": "no_address", "reason": "no such name"},
+			},
+			"changes": []any{
+				map[string]any{"state": "connected", "gateway": "gw1", "age": 4000},
+				map[string]any{"state": "suspect", "cause": "no_answer", "gateway": "gw1", "age": 3700, "reason": hostile},
+			},
+			"batman":   map[string]any{"interface": "bat0", "algorithm": "BATMAN_V", "neighbours": []any{"02:00:00:00:00:01"}},
+			"network":  map[string]any{"tunnels": []any{map[string]any{"interface": "wg_c1", "gateway": "c1"}}},
+			"warnings": []any{"mtu 1420 does not pass " + hostile},
+		}}}, ubus.StatusOK
 	}
 	r.open(admin, "en", statusPage)
-	for _, text := range []string{"suspect for 1 h 1 min", "nothing comes back through the tunnel: gw1 is silent " + hostile, "1 d 1 h ago", "1.0 GiB / 1.5 KiB",
+	for _, text := range []string{"suspect for 1 h 1 min", "nothing comes back through the tunnel: gw1 is silent " + hostile, "1 d 1 h ago", "1.5 GiB / 1.5 KiB",
 		"in use, fell silent", "12.3 ms", "1 min 1 s ago", "no usable address: no such name", "1 h 6 min ago", "bat0, BATMAN_V: 1 neighbours", "wg_c1",
 		"mtu 1420 does not pass " + hostile} {
 		r.until(`document.body.innerText.includes(` + quote(text) + `)`)

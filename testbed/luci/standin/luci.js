@@ -24,7 +24,7 @@ String.prototype.format = function(...args) {
 		default: {
 			const base = +(width || 1000), units = [ '', base == 1024 ? 'Ki' : 'K', base == 1024 ? 'Mi' : 'M', base == 1024 ? 'Gi' : 'G' ];
 			let n = +value || 0, i = 0;
-			for (; n >= base && i < units.length - 1; i++)
+			for (; n > base && i < units.length - 1; i++)
 				n /= base;
 			return n.toFixed(digits ?? 0) + ' ' + units[i];
 		}
