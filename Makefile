@@ -20,6 +20,8 @@
 #   make size     what they take in flash, with all that their packages install, and with two versions of Go; the packages that
 #                 take the most; fails when over budget
 #   make release  a release in build/release, built twice and compared: make release VERSION=0.1.0 [KEY=secret key of signify's]
+#   make feed-index  a signed feed of binary packages for opkg, and for apk where there is an apk 3, in build/feed:
+#                 make feed-index [ROUTER="mips_24kc x86_64"] [KEY=secret key of signify's] [APK=program] [APK_KEY=PEM file]
 #   make vulnerabilities  compare the programs of make cross with the list of known vulnerabilities
 #   make packages install what is needed, then check the OpenWrt and Gluon packages (as root)
 #   make clean    remove all of it
@@ -31,7 +33,7 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 export CGO_ENABLED := 0
 BUILD = go build -trimpath -buildvcs=false -ldflags "-s -w $$(scripts/version)"
 
-.PHONY: help check build race labtool gateway qemutool test test-unit test-lab test-luci demo lab figures setup setup-lab setup-demo lint cross size packages release release-check vulnerabilities qemu qemu-image test-cross test-cross-user test-cross-vm clean
+.PHONY: help check build race labtool gateway qemutool test test-unit test-lab test-luci demo lab figures setup setup-lab setup-demo lint cross size packages release release-check feed-index vulnerabilities qemu qemu-image test-cross test-cross-user test-cross-vm clean
 
 # -v names each package as it is compiled: the first time on a small machine is minutes.
 build:
@@ -157,6 +159,12 @@ release: setup
 # Signed with a throw-away key, one program only, from a clone.
 release-check: setup
 	scripts/release-check
+
+ROUTER ?=
+APK ?=
+APK_KEY ?=
+feed-index: setup
+	scripts/feed-index $(if $(KEY),-k "$(KEY)") $(if $(APK),-a "$(APK)") $(if $(APK_KEY),-K "$(APK_KEY)") $(ROUTER)
 
 vulnerabilities: cross
 	scripts/vulnerabilities

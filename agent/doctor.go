@@ -44,7 +44,11 @@ func runDoctor(o options, args []string, stdout, stderr io.Writer) int {
 			return newRegistrar(s)
 		}
 	}
-	uplinks, err := o.pick(args)
+	var uplinks []config.Uplink
+	cfg, err := o.load() // strict: a mistake that the agent can do without is one all the same
+	if err == nil {
+		uplinks, err = o.choose(cfg.Uplinks, args)
+	}
 	if err != nil || len(uplinks) == 0 {
 		if opts.ConfigErr = err; err == nil {
 			opts.ConfigErr = fmt.Errorf("%s/%s has no section of type uplink", o.config, config.Package)

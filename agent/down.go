@@ -24,7 +24,7 @@ const downWait = 15 * time.Second
 func takeDown(o options, stderr io.Writer) int {
 	protocols := map[string]config.Protocol{}
 	var names []string
-	if cfg, err := o.load(); err == nil { // a broken file is no reason to leave anything
+	if cfg, _, err := o.loadToRun(); err == nil { // a broken file is no reason to leave anything
 		for _, u := range cfg.Uplinks {
 			names, protocols[u.Name] = append(names, u.Name), u.Protocol
 		}

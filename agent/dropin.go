@@ -44,16 +44,16 @@ func runDropIn(args []string, stdout, stderr io.Writer) int {
 		s.level.Set(slog.LevelDebug)
 	}
 	var present atomic.Pointer[config.Uplink]
-	s.load = func() ([]config.Uplink, error) {
+	s.load = func() (loaded, error) {
 		u, problems, err := wgpeerselector.Load(uci.NewTree(a.Config, a.Staged), a)
 		for _, p := range problems {
 			s.log.Warn("peer left out, or not as written", "reason", p)
 		}
 		if err != nil {
-			return nil, err
+			return loaded{}, err
 		}
 		present.Store(&u)
-		return []config.Uplink{u}, nil
+		return loaded{uplinks: []config.Uplink{u}}, nil
 	}
 	s.loadKey = func(config.Uplink) (identity.Identity, error) { return identity.Identity{}, nil } // it is netifd's
 	s.objects = func(ag *agent) []ubus.Object {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -81,16 +82,24 @@ func parseOptions(args []string) (o options, rest []string, err error) {
 
 func (o options) tree() *uci.Tree { return uci.NewTree(o.config, o.staged) }
 
-// load reads the configuration as it is on disk now.
-func (o options) load() (*config.Config, error) {
-	return config.LoadFile(o.tree(), filepath.Join(o.config, config.Package))
+// load reads the configuration as it is on disk now. Any mistake is an error.
+func (o options) load() (*config.Config, error) { return config.LoadFile(o.tree(), o.file()) }
+
+// damaged tells whether nothing can be made of the configuration file.
+func (o options) damaged() bool {
+	_, err := o.load()
+	var damage *config.Damage
+	return errors.As(err, &damage)
 }
 
 // keyOptions says where the private key of an uplink lives.
 func (o options) keyOptions(u config.Uplink) identity.Options {
 	k := identity.Options{
 		Package: config.Package, Section: u.Name, Option: "private_key",
-		KeyFile: u.KeyFile, Import: u.KeyImport, LockFile: filepath.Join(o.run, "key.lock"),
+		KeyFile: u.KeyFile, Import: u.KeyImport, LockFile: filepath.Join(o.run, "key.lock"), NoNew: u.KeyDoubt,
+	}
+	if public, ok := o.knownKey(u.Name); ok && u.KeyDoubt != "" && u.KeyFile == "" && o.damaged() {
+		k.Found = identity.Lost{File: o.file(), Public: public}
 	}
 	if u.Protocol == config.Parker && u.KeyFile != "" {
 		k.PublicFile = filepath.Join(filepath.Dir(u.KeyFile), parkerPublic)

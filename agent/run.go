@@ -52,22 +52,19 @@ func runAgent(o options, stderr io.Writer) int {
 		}
 	}
 	s := service{stderr: stderr, run: o.run, state: o.state, ubus: o.ubus}
-	s.load = func() ([]config.Uplink, error) {
-		cfg, err := o.load()
-		if err != nil {
-			return nil, err
-		}
-		s.level.Set(cfg.LogLevel)
-		for _, p := range cfg.Unused {
-			s.log.Warn("an option is not used", "what", p.Error())
-		}
-		return cfg.Uplinks, nil
-	}
 	s.log = newLogger(stderr, &s.level)
+	r := reader{o: o, log: s.log}
+	s.load = func() (loaded, error) {
+		cfg, l, err := r.read()
+		if err == nil {
+			s.level.Set(cfg.LogLevel)
+		}
+		return l, err
+	}
 	s.hooks = true
 	s.clean = true
 	s.objects = func(a *agent) []ubus.Object { return []ubus.Object{api.Object(a)} }
-	s.loadKey = func(u config.Uplink) (identity.Identity, error) { return identity.Load(o.tree(), o.keyOptions(u)) }
+	s.loadKey = r.loadKey
 	return s.serve()
 }
 
@@ -78,7 +75,7 @@ type service struct {
 	stderr     io.Writer
 	run, state string // folders
 	ubus       string // socket
-	load       func() ([]config.Uplink, error)
+	load       func() (loaded, error)
 	loadKey    func(config.Uplink) (identity.Identity, error)
 	objects    func(*agent) []ubus.Object
 	hooks      bool                            // whether hooks are run
@@ -134,6 +131,7 @@ func (s *service) serve() int {
 		runner, stopHooks = s.startHooks(a)
 		base.Hook, base.Hooked = runner.Post, runner.Results
 	}
+	a.note(first)
 	a.group = uplink.NewGroup(base)
 	defer close(a.done)
 	go func() {
@@ -145,7 +143,7 @@ func (s *service) serve() int {
 		for {
 			select {
 			case <-hup:
-				if err := a.Reload(ctx); err != nil {
+				if _, err := a.Reload(ctx); err != nil {
 					s.log.Error("the new configuration is broken; the old one stays in force", "err", err)
 				}
 			case <-a.done:
@@ -154,12 +152,12 @@ func (s *service) serve() int {
 		}
 	}()
 	if s.clean {
-		if err := s.removeUnknown(first); err != nil {
+		if err := s.removeUnknown(first.uplinks); err != nil {
 			s.log.Warn("something of another uplink is left", "err", err)
 		}
 	}
 	s.log.Info("wguplink starts", "version", version, "variant", variant())
-	err = a.group.Run(ctx, first, a.changes)
+	err = a.group.Run(ctx, first.uplinks, a.changes)
 	stopHooks()
 	if err != nil {
 		s.log.Error("stopped", "err", err)
@@ -233,43 +231,4 @@ func (s *service) startHooks(a *agent) (runner *hooks.Runner, stop func()) {
 		runner.Run(ctx)
 	}()
 	return runner, func() { cancel(); <-ended }
-}
-
-// agent is what ubus and signals can ask of the process.
-type agent struct {
-	group   *uplink.Group
-	load    func() ([]config.Uplink, error)
-	changes chan []config.Uplink
-	done    chan struct{} // closed at the end
-}
-
-// Status implements api.Agent.
-func (a *agent) Status() []status.Snapshot {
-	all := a.group.Snapshots()
-	for i := range all {
-		all[i] = all[i].At(status.Now())
-		count(&all[i])
-	}
-	return all
-}
-
-// Reconnect implements api.Agent.
-func (a *agent) Reconnect(ctx context.Context, name, gateway string) (uplink.Outcome, error) {
-	return a.group.Reconnect(ctx, name, gateway)
-}
-
-// Reload implements api.Agent.
-func (a *agent) Reload(ctx context.Context) error {
-	next, err := a.load()
-	if err != nil {
-		return err
-	}
-	select {
-	case a.changes <- next:
-		return nil
-	case <-a.done:
-		return errors.New("the agent is about to end")
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

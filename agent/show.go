@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,14 +22,19 @@ import (
 
 // pick gives the uplinks that a command is about: the one named, or all.
 func (o options) pick(args []string) ([]config.Uplink, error) {
-	cfg, err := o.load()
+	cfg, _, err := o.loadToRun()
 	if err != nil {
 		return nil, err
 	}
+	return o.choose(cfg.Uplinks, args)
+}
+
+// choose gives the uplink named, or all.
+func (o options) choose(uplinks []config.Uplink, args []string) ([]config.Uplink, error) {
 	if len(args) == 0 {
-		return cfg.Uplinks, nil
+		return uplinks, nil
 	}
-	for _, u := range cfg.Uplinks {
+	for _, u := range uplinks {
 		if u.Name == args[0] {
 			return []config.Uplink{u}, nil
 		}
@@ -72,6 +78,10 @@ func showStatus(o options, uplinks []config.Uplink, stdout, stderr io.Writer) in
 	code := exitOK
 	var all []status.Snapshot
 	said := agentsWord(o)
+	var noted []string // the agent's word has it already
+	if run, damage, err := o.loadToRun(); err == nil {
+		noted = notes(o, run, damage)
+	}
 	for _, u := range uplinks {
 		s, ok := said[u.Name]
 		if !ok {
@@ -84,9 +94,17 @@ func showStatus(o options, uplinks []config.Uplink, stdout, stderr io.Writer) in
 		if !ok && !uplink.Running(o.run, u.Name) {
 			s = status.Snapshot{Uplink: u.Name, State: status.Stopped, Interface: u.Interface}
 			s.Reason = "no agent runs; start it, and look at the log if it ends"
-			if !u.Enabled {
+			if u.Fault != "" {
+				s = leftOut(u)
+			} else if !u.Enabled {
 				s.Reason = "option enabled is off"
 			}
+			code = exitStopped
+		}
+		if !ok {
+			s.Warnings = append(s.Warnings, noted...)
+		}
+		if s.State == status.Stopped { // also one that the agent leaves out
 			code = exitStopped
 		}
 		count(&s)
@@ -241,8 +259,8 @@ func makeKey(o options, u config.Uplink) (wgtypes.Key, error) {
 		return wgtypes.Key{}, fmt.Errorf("make the run directory: %w", err)
 	}
 	id, err := identity.Load(o.tree(), o.keyOptions(u))
-	if err == nil && id.PublicFileErr != nil {
-		err = id.PublicFileErr
+	if err == nil {
+		err = cmp.Or(id.NotStored, id.PublicFileErr)
 	}
 	return id.Public, err
 }

@@ -1,5 +1,5 @@
-// Package api is what the agent offers on ubus: the object wguplink with the methods status, reconnect and reload, and the
-// event wguplink.state.
+// Package api is what the agent offers on ubus: the object wguplink with the methods status, reconnect and reload, and
+// the event wguplink.state.
 //
 // ubusd lets only root call them and hear the event. For others an ACL file is needed, see docs/ubus.md.
 package api
@@ -28,8 +28,9 @@ type Agent interface {
 	Status() []status.Snapshot
 	// Reconnect switches an uplink to another gateway; see uplink.Group.
 	Reconnect(ctx context.Context, uplink, gateway string) (uplink.Outcome, error)
-	// Reload reads the configuration again. An error leaves the old one in force.
-	Reload(ctx context.Context) error
+	// Reload reads the configuration again, and runs what can be run in spite of its mistakes. An error leaves the old
+	// one in force.
+	Reload(ctx context.Context) (mistakes []string, err error)
 }
 
 // callTime bounds a call. The ubus tool gives up after 30 s, without a word of ours.
@@ -44,7 +45,7 @@ var (
 //
 //	status     {}                                  -> {"uplinks": {"mesh": {…}}}, each as `wguplink status --json` prints it
 //	reconnect  {"uplink": "mesh", "gateway": "gw2"} -> {"gateway": "gw2", "changed": true}; both arguments may be left out
-//	reload     {}                                  -> {}
+//	reload     {}                                  -> {"mistakes": ["…"]}, without a mistake {}
 //
 // A call that nothing has decided within callTime fails. What fails answers with {"error": "why"} beside the status.
 func Object(a Agent) ubus.Object {
@@ -67,10 +68,18 @@ func Object(a Agent) ubus.Object {
 		{Name: "reload", Waits: true, Handle: func(ctx context.Context, _ ubus.Table) (ubus.Table, error) {
 			ctx, cancel := context.WithTimeoutCause(ctx, callTime, errNotTaken)
 			defer cancel()
-			if err := a.Reload(ctx); err != nil {
+			mistakes, err := a.Reload(ctx)
+			if err != nil {
 				return failure(fmt.Errorf("%w: %w", ubus.StatusInvalidArgument, err))
 			}
-			return ubus.Table{}, nil
+			if len(mistakes) == 0 {
+				return ubus.Table{}, nil
+			}
+			list := make(ubus.Array, len(mistakes))
+			for i, m := range mistakes {
+				list[i] = m
+			}
+			return ubus.Table{{Name: "mistakes", Value: list}}, nil
 		}},
 	}}
 }

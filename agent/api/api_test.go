@@ -15,8 +15,9 @@ import (
 
 // fake is an agent with one uplink and two gateways.
 type fake struct {
-	reload error
-	asked  []string
+	reload   error
+	mistakes []string
+	asked    []string
 }
 
 func (f *fake) Status() []status.Snapshot {
@@ -36,7 +37,7 @@ func (f *fake) Reconnect(_ context.Context, name, gateway string) (uplink.Outcom
 	return uplink.Outcome{Gateway: "gw2", Changed: true}, nil
 }
 
-func (f *fake) Reload(context.Context) error { return f.reload }
+func (f *fake) Reload(context.Context) ([]string, error) { return f.mistakes, f.reload }
 
 func call(t *testing.T, a Agent, method string, args ubus.Table) (ubus.Table, error) {
 	t.Helper()
@@ -99,7 +100,11 @@ func TestReload(t *testing.T) {
 	if answer, err := call(t, &fake{}, "reload", nil); err != nil || answer == nil {
 		t.Errorf("%+v, %v", answer, err)
 	}
-	answer, err := call(t, &fake{reload: errors.New("line 3: no")}, "reload", nil)
+	answer, err := call(t, &fake{mistakes: []string{"mtu"}}, "reload", nil)
+	if want := (ubus.Table{{Name: "mistakes", Value: ubus.Array{"mtu"}}}); err != nil || !cmp.Equal(answer, want) {
+		t.Errorf("%v: %s", err, cmp.Diff(want, answer))
+	}
+	answer, err = call(t, &fake{reload: errors.New("line 3: no")}, "reload", nil)
 	if why, _ := answer.String("error"); !errors.Is(err, ubus.StatusInvalidArgument) || why != "line 3: no" {
 		t.Errorf("%+v, %v", answer, err)
 	}

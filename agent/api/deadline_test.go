@@ -22,9 +22,9 @@ func (stuck) Reconnect(ctx context.Context, _, _ string) (uplink.Outcome, error)
 	return uplink.Outcome{}, context.Cause(ctx)
 }
 
-func (stuck) Reload(ctx context.Context) error {
+func (stuck) Reload(ctx context.Context) ([]string, error) {
 	<-ctx.Done()
-	return context.Cause(ctx)
+	return nil, context.Cause(ctx)
 }
 
 // A call ends with a reason, and well before the ubus tool gives up.

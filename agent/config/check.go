@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +32,9 @@ func (l *loader) check() *Config {
 	}
 	static := make([]staticPeers, len(uplinks))
 	for _, g := range gateways {
+		if _, out := l.out[g.shown]; out || l.lenient && !g.enabled && !g.bad("enabled") {
+			continue
+		}
 		if i := l.uplinkOf(g, uplinks); i >= 0 {
 			l.checkGateway(g, uplinks[i], &static[i])
 		} else {
@@ -40,18 +44,40 @@ func (l *loader) check() *Config {
 	system := l.systemNTP()
 	for i, d := range uplinks {
 		d.uplink.Name = d.name
+		d.uplink.KeyDoubt = l.doubt[d.shown]
+		if v, out := l.out[d.shown]; out {
+			l.leaveOut(d, v)
+			continue
+		}
 		l.checkUplink(d, static[i])
 		if len(d.uplink.NTPServers) == 0 {
 			d.uplink.NTPServers = system
 		}
-		d.uplink.Gateways = static[i].peers
+		if !l.lenient || d.uplink.Protocol != Parker {
+			d.uplink.Gateways = static[i].peers
+		}
 	}
-	l.checkNames(uplinks)
+	l.checkNames(l.cleanFirst(uplinks))
 	for _, d := range uplinks {
 		cfg.Uplinks = append(cfg.Uplinks, d.uplink)
 	}
 	return cfg
 }
+
+// leaveOut gives an uplink that is not run. Its key stays where it is: none is made while a mistake keeps it from running.
+func (l *loader) leaveOut(d *draft, v verdict) {
+	u := &d.uplink
+	u.Fault, u.Closed, u.Enabled = v.reason, v.closed, false
+	if u.KeyDoubt == "" {
+		u.KeyDoubt = v.reason
+	}
+	if u.Protocol == Parker {
+		parkerKey(d)
+	}
+}
+
+// idle tells whether an uplink is disabled for sure: what else is wrong with it does not matter then.
+func (d *draft) idle() bool { return !d.uplink.Enabled && !d.bad("enabled") }
 
 // staticPeers are the gateways of one uplink.
 type staticPeers struct {
@@ -128,7 +154,7 @@ func (l *loader) checkGateway(g, up *draft, to *staticPeers) {
 func (l *loader) checkUplink(d *draft, static staticPeers) {
 	u := &d.uplink
 	if !isName(d.name) {
-		l.complain(d.shown, "", d.name, "not valid as a name", "letters, digits and underscores")
+		l.refuse(d.shown, "", d.name, "not valid as a name", "letters, digits and underscores")
 	}
 	if !d.bad("protocol") {
 		l.checkProtocol(d, static)
@@ -137,6 +163,13 @@ func (l *loader) checkUplink(d *draft, static staticPeers) {
 		u.Brokers[i] = brokerURL(u.Protocol, b)
 		if len(u.BrokerPins) > 0 && u.Brokers[i].Scheme != "https" {
 			l.complain(d.shown, "broker", u.Brokers[i].String(), "cannot be checked against broker_pin without encryption", "https:// for every broker")
+			d.partly["broker"] = true
+		}
+	}
+	if l.lenient && len(u.BrokerPins) > 0 && len(u.Brokers) > 0 {
+		u.Brokers = slices.DeleteFunc(u.Brokers, func(b *url.URL) bool { return b.Scheme != "https" })
+		if len(u.Brokers) == 0 && u.Protocol.Registers() {
+			l.refuse(d.shown, "broker", "", "none is left that broker_pin can be checked with", "https:// for every broker")
 		}
 	}
 	if u.BrokerCA == noCA && len(u.BrokerPins) == 0 {
@@ -163,7 +196,7 @@ func (l *loader) checkProtocol(d *draft, static staticPeers) {
 	switch d.uplink.Protocol {
 	case Static:
 		if static.enabled == 0 {
-			l.complain(d.shown, "protocol", "static", "there is no enabled gateway for it",
+			l.refuse(d.shown, "protocol", "static", "there is no enabled gateway for it",
 				"at least one section of type "+typeGateway+" with option uplink "+quote(d.name))
 		}
 	case WGKex:
@@ -171,12 +204,13 @@ func (l *loader) checkProtocol(d *draft, static staticPeers) {
 	case Parker:
 		l.needs(d, "broker", "config_pubkey")
 		if static.enabled > 0 {
+			d.partly["protocol"] = true // they are left out
 			l.complain(d.shown, "protocol", "parker", "there are sections of type "+typeGateway+" for it, but the signed configuration names all gateways", "no such section")
 		}
 	case FFAC:
 		l.needs(d, "broker")
 		if static.enabled == 0 {
-			l.complain(d.shown, "protocol", "ffac", "there is no enabled gateway for it", "at least one section of type "+typeGateway+" with option uplink "+quote(d.name))
+			l.refuse(d.shown, "protocol", "ffac", "there is no enabled gateway for it", "at least one section of type "+typeGateway+" with option uplink "+quote(d.name))
 		}
 	}
 }
@@ -185,11 +219,11 @@ func (l *loader) checkProtocol(d *draft, static staticPeers) {
 func (l *loader) needs(d *draft, options ...string) {
 	protocol := d.uplink.Protocol.String()
 	if !BrokerSupport {
-		l.complain(d.shown, "protocol", protocol, "this program was built without support for brokers (tag nobroker)", "static, or a program built with it")
+		l.refuse(d.shown, "protocol", protocol, "this program was built without support for brokers (tag nobroker)", "static, or a program built with it")
 	}
 	for _, o := range uplinkOptions {
 		if _, given := d.given[o.name]; !given && slices.Contains(options, o.name) {
-			l.complain(d.shown, o.name, "", "missing, but protocol "+protocol+" needs it", o.allowed)
+			l.refuse(d.shown, o.name, "", "missing, but protocol "+protocol+" needs it", o.allowed)
 		}
 	}
 }
@@ -211,8 +245,12 @@ func (l *loader) checkParker(d *draft) {
 	} else if len(u.Interface) > maxPrefix {
 		l.complain(d.shown, "interface", u.Interface, "too long: the gateway's number is appended with protocol parker", "at most "+strconv.Itoa(maxPrefix)+" characters")
 	}
+	parkerKey(d)
+}
+
+func parkerKey(d *draft) {
 	if !d.given["key_file"] && !d.bad("key_file") {
-		u.KeyFile = parkerKeyFile
+		d.uplink.KeyFile = parkerKeyFile
 	}
 }
 
@@ -224,19 +262,19 @@ func (l *loader) checkVXLANID(d *draft) {
 	}
 	if d.seed == "" {
 		if d.uplink.VXLAN.ID == 0 {
-			l.complain(d.shown, "vxlan_id", "", "missing, as is domain_seed", allowed)
+			l.refuse(d.shown, "vxlan_id", "", "missing, as is domain_seed", allowed)
 		}
 		return
 	}
 	id, err := derive.VXLANID(d.seed, d.seedKey)
 	switch given := d.uplink.VXLAN.ID; {
 	case err != nil:
-		l.complain(d.shown, "domain_seed", d.seed, err.Error(), allowed)
+		l.refuse(d.shown, "domain_seed", d.seed, err.Error(), allowed)
 	case given != 0 && given != id:
-		l.complain(d.shown, "vxlan_id", l.value(d, "vxlan_id"),
+		l.refuse(d.shown, "vxlan_id", l.value(d, "vxlan_id"),
 			"domain_seed with vxlan_seed_key "+quote(d.seedKey)+" gives "+strconv.Itoa(int(id)), "one of the two options, or the same number from both")
 	case id == 0:
-		l.complain(d.shown, "domain_seed", d.seed, "gives the number 0", "vxlan_id instead")
+		l.refuse(d.shown, "domain_seed", d.seed, "gives the number 0", "vxlan_id instead")
 	}
 	d.uplink.VXLAN.ID = id
 }
@@ -250,7 +288,7 @@ func (l *loader) checkNames(uplinks []*draft) {
 			return
 		}
 		if other, ok := links[name]; ok {
-			l.complain(d.shown, option, name, "already "+other, "a name of its own for each interface and vxlan_interface")
+			l.refuse(d.shown, option, name, "already "+other, "a name of its own for each interface and vxlan_interface")
 			return
 		}
 		links[name] = option + " of section " + quote(d.shown)

@@ -33,8 +33,14 @@ type Config struct {
 // Uplink is one tunnel.
 type Uplink struct {
 	// Name is the name of the UCI section: letters, digits and underscores.
-	Name     string
-	Enabled  bool
+	Name    string
+	Enabled bool
+	// Fault is the mistake that has LoadToRun leave the uplink out; "" when there is none.
+	Fault string
+	// Closed says that the mistake is in an option that restricts: what ran before it must not run on.
+	Closed bool
+	// KeyDoubt is the mistake that may hide the private key: where none is found, no new one takes its place. "" when there is none.
+	KeyDoubt string
 	Protocol Protocol
 
 	// Brokers are base URLs "scheme://host[:port][/prefix]" without the API's path and without a slash at the end.

@@ -1,9 +1,6 @@
 package config
 
 import (
-	"errors"
-	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,13 +30,10 @@ func Load(tree Reader) (*Config, error) { return LoadFile(tree, File) }
 
 // LoadFile does what Load does. Its errors call the file by the given path, for a tree that is somewhere else.
 func LoadFile(tree Reader, file string) (*Config, error) {
-	if err := tree.LoadConfig(Package, true); errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("there is no %s: install the package %s, or make the file, starting with the line \"config %s 'mesh'\": %w",
-			file, Package, typeUplink, err)
-	} else if err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w", file, err)
+	l, err := open(tree, file)
+	if err != nil {
+		return nil, err
 	}
-	l := loader{tree: tree, file: file}
 	l.readAll()
 	cfg := l.check()
 	if len(l.problems) > 0 {
@@ -58,11 +52,21 @@ type loader struct {
 	drafts   []*draft
 	problems Problems
 	unused   Problems // options that are out of their scope
+	fatal    Problems // those of them that make an uplink impossible
+
+	lenient bool // as LoadToRun reads
+	fixes
 }
 
 // complain adds a problem with an option's value, or with the whole section when option is "".
 func (l *loader) complain(section, option, value, reason, allowed string) {
 	l.problems = append(l.problems, Problem{l.file, section, option, value, reason, allowed})
+}
+
+// refuse is complain for what no default mends.
+func (l *loader) refuse(section, option, value, reason, allowed string) {
+	l.complain(section, option, value, reason, allowed)
+	l.fatal = append(l.fatal, l.problems[len(l.problems)-1])
 }
 
 // value returns what the file says for an option, the items of a list side by side.
@@ -90,7 +94,7 @@ func (l *loader) readAll() {
 	count := make(map[string]int)
 	for _, name := range names {
 		typ, _ := l.tree.SectionType(Package, name)
-		d := &draft{name: name, shown: name, typ: typ, given: make(map[string]bool)}
+		d := &draft{name: name, shown: name, typ: typ, given: make(map[string]bool), partly: make(map[string]bool)}
 		if isAnonymous(name) {
 			d.shown = "@" + typ + "[" + strconv.Itoa(count[typ]) + "]"
 		}
@@ -99,6 +103,10 @@ func (l *loader) readAll() {
 		options := table(typ)
 		if options == nil {
 			l.complain(d.shown, "", typ, "unknown type of section", allTypes)
+			if l.lenient && near(typ, typeUplink, 2) {
+				d.typ, l.out[d.shown] = typeUplink, verdict{reason: l.problems[len(l.problems)-1].Error()}
+				l.drafts = append(l.drafts, d)
+			}
 			continue
 		}
 		l.readSection(d, options)
@@ -129,7 +137,7 @@ func (l *loader) readSection(d *draft, options []option) {
 		if known && l.outside(d, options[i]) {
 			continue
 		}
-		if options[i].set != nil {
+		if options[i].set != nil && !l.ignored[d.shown+"."+name] {
 			l.readOption(d, options[i])
 		}
 	}
@@ -154,14 +162,24 @@ func (l *loader) readOption(d *draft, o option) {
 		l.complain(d.shown, o.name, values[1], "a second value, but only one can be", o.allowed)
 		return
 	}
+	good := 0
 	for _, v := range values {
-		if !o.set(d, v) {
+		if o.set(d, v) {
+			good++
+		} else {
 			d.given[o.name] = false
 			if o.name == "broker" {
 				v = hidePassword(v)
 			}
 			l.complain(d.shown, o.name, v, "not valid", o.allowed)
+			if l.lenient && strings.HasPrefix(o.name, "limit_") && v != "" && strings.Trim(v, "0123456789") == "" {
+				o.set(d, strconv.Itoa(MaxLimit)) // too much for a number that we know
+				good++
+			}
 		}
+	}
+	if l.lenient && good > 0 {
+		d.given[o.name], d.partly[o.name] = true, good < len(values) || !d.given[o.name]
 	}
 }
 

@@ -31,6 +31,8 @@ type draft struct {
 	typ   string
 	// given has every option with a value, true when all of it was good.
 	given map[string]bool
+	// partly has the options of which LoadToRun keeps what is good of them.
+	partly map[string]bool
 
 	level         slog.Level // of a global section
 	uplink        Uplink

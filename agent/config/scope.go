@@ -63,7 +63,7 @@ func bits(words []string, set uint8) string {
 func (l *loader) readScope(d *draft, options []option) bool {
 	known := true
 	for _, o := range options {
-		if o.name == "protocol" || o.name == "mode" {
+		if (o.name == "protocol" || o.name == "mode") && !l.ignored[d.shown+"."+o.name] {
 			for _, v := range l.values(d, o.name) {
 				known = o.set(d, v) && known
 			}

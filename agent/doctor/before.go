@@ -116,6 +116,10 @@ func (x *exam) key(context.Context) Finding {
 		return f
 	}
 	public, err := x.o.PublicKey(x.cfg)
+	if errors.Is(err, os.ErrNotExist) && x.agent && x.says.PublicKey != "" {
+		return fail(fmt.Sprintf("the agent's key %s is in memory alone: it could not be stored", x.says.PublicKey),
+			"make room on the disk, or make it writable: the agent stores the key within half a minute")
+	}
 	if errors.Is(err, os.ErrNotExist) {
 		return fail("there is no key yet", "start the agent: it makes one, and keeps it")
 	}

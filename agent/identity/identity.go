@@ -2,7 +2,8 @@
 // earlier VPN left behind, else makes a new one. It is the only package that reads or writes a private key.
 //
 // A key is on stable storage before anybody gets to see it, so that a gateway never learns a key that a power cut then
-// takes away. A stored key that cannot be read is an error and is left as it is: it may be the only copy.
+// takes away. The one exception is a disk that is full or read-only: the node runs with a key in memory, and says so. A
+// stored key that cannot be read is an error and is left as it is: it may be the only copy.
 package identity
 
 import (
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 )
 
@@ -44,6 +46,12 @@ type Options struct {
 	// LockFile keeps two processes from making a key for the same UCI option at once. It is made if need be and stays
 	// empty. Without it only callers within this process are kept apart. A key file needs none: its folder is locked.
 	LockFile string
+	// NoNew says why no key is made or imported where none is stored, in a sentence; "" when one may be.
+	NoNew string
+	// Found has the key looked for in a damaged file, and in the places of Import, where it cannot be read from its own.
+	Found Lost
+	// Unstored is a key that was made before and could not be stored: it is stored now, instead of another one.
+	Unstored PrivateKey
 }
 
 func (o Options) place() string {
@@ -67,6 +75,9 @@ type Identity struct {
 	Public  wgtypes.Key
 	// Origin is where the key came from this time: "uci P.S.O", "file F", "imported from P.S.O" or "generated".
 	Origin string
+	// NotStored says why the key is in memory alone: the disk is full or read-only. It is used nevertheless, and lost
+	// with the process.
+	NotStored error
 	// PublicFileErr says why the public key could not be written to its file. The key is good nevertheless.
 	PublicFileErr error
 }
@@ -88,28 +99,32 @@ func Load(tree Tree, o Options) (Identity, error) {
 	loading.Lock()
 	defer loading.Unlock()
 	id, err := load(tree, o)
-	if err == nil && o.PublicFile != "" {
+	if err == nil && id.NotStored == nil && o.PublicFile != "" {
 		id.PublicFileErr = publish(o.PublicFile, id.Public)
 	}
 	return id, err
 }
 
 func load(tree Tree, o Options) (Identity, error) {
-
 	// The usual case needs neither a lock nor a writable disk.
 	key, err := stored(tree, o, false)
 	if err == nil {
 		return identityOf(key, o.origin()), nil
 	}
+	if o.NoNew != "" {
+		return o.withoutNew(tree, err)
+	}
 	if !errors.Is(err, os.ErrNotExist) {
 		return Identity{}, err
 	}
 
-	unlock, err := o.lock()
-	if err != nil {
-		return Identity{}, err
+	unlock, lockErr := o.lock()
+	switch {
+	case lockErr == nil:
+		defer unlock()
+	case !noRoom(lockErr):
+		return Identity{}, lockErr
 	}
-	defer unlock()
 
 	// Somebody may have stored a key while we waited for the lock.
 	key, err = stored(tree, o, true)
@@ -120,18 +135,20 @@ func load(tree Tree, o Options) (Identity, error) {
 		return Identity{}, err
 	}
 
-	key, origin, err := imported(tree, o)
-	if errors.Is(err, os.ErrNotExist) {
-		origin = "generated"
-		if key, err = wgtypes.GeneratePrivateKey(); err != nil {
-			err = fmt.Errorf("%s: no key stored, and none can be generated: %w", o.place(), err)
-		}
-	}
+	key, origin, err := fresh(tree, o)
 	if err != nil {
 		return Identity{}, err
 	}
-
-	if err := store(tree, o, key); err != nil {
+	if o.KeyFile != "" && lockErr != nil { // there is not even a folder for it
+		err = lockErr
+	} else {
+		err = store(tree, o, key)
+	}
+	if noRoom(err) {
+		id := identityOf(key, origin)
+		id.NotStored = scrub(fmt.Errorf("%s: cannot store the private key: %w", o.place(), err), key)
+		return id, nil
+	} else if err != nil {
 		return Identity{}, scrub(fmt.Errorf("%s: cannot store the private key, so it is not used: %w", o.place(), err), key)
 	}
 	back, err := stored(tree, o, true)
@@ -144,9 +161,36 @@ func load(tree Tree, o Options) (Identity, error) {
 	return identityOf(key, origin), nil
 }
 
+// fresh gives a key for a node that has none stored.
+func fresh(tree Tree, o Options) (key wgtypes.Key, origin string, err error) {
+	if !o.Unstored.IsZero() {
+		return o.Unstored.Reveal(), generated, nil
+	}
+	key, origin, err = imported(tree, o)
+	if errors.Is(err, os.ErrNotExist) {
+		origin = generated
+		if key, err = wgtypes.GeneratePrivateKey(); err != nil {
+			err = fmt.Errorf("%s: no key stored, and none can be generated: %w", o.place(), err)
+		}
+	}
+	return key, origin, err
+}
+
+// generated is the Origin of a key that was made.
+const generated = "generated"
+
+// noRoom tells whether an error comes from a disk that takes nothing now, full or read-only.
+func noRoom(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EROFS)
+}
+
 // Check tells what Load would complain about in the places it reads. It writes nothing. No key yet is no error.
 func Check(tree Tree, o Options) error {
 	_, err := stored(tree, o, false)
+	if errors.Is(err, os.ErrNotExist) && o.NoNew != "" {
+		_, err = o.withoutNew(tree, err)
+		return err
+	}
 	if errors.Is(err, os.ErrNotExist) {
 		_, _, err = imported(tree, o)
 	}
@@ -159,10 +203,13 @@ func Check(tree Tree, o Options) error {
 // Public gives the public half of the stored key, os.ErrNotExist when there is none yet. It writes nothing.
 func Public(tree Tree, o Options) (wgtypes.Key, error) {
 	key, err := stored(tree, o, false)
-	if err != nil {
-		return wgtypes.Key{}, err
+	if err == nil {
+		return key.PublicKey(), nil
 	}
-	return key.PublicKey(), nil
+	if _, _, ok := o.find(tree); ok {
+		return o.Found.Public, nil
+	}
+	return wgtypes.Key{}, err
 }
 
 func identityOf(key wgtypes.Key, origin string) Identity {

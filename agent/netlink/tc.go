@@ -122,7 +122,7 @@ func (h *Handle) QdiscList(l Link) (list []*Qdisc, err error) {
 	return list, err
 }
 
-// QdiscAdd adds a discipline: an ingress, or a tbf.
+// QdiscAdd adds a discipline: a clsact, or a tbf.
 func (h *Handle) QdiscAdd(q *Qdisc) error {
 	return h.qdisc(unix.RTM_NEWQDISC, unix.NLM_F_CREATE|unix.NLM_F_EXCL, q)
 }

@@ -21,6 +21,7 @@ type Cause string
 // The causes, in the order of the stages.
 const (
 	None              Cause = ""
+	Config            Cause = "config"             // a mistake in the configuration makes the uplink impossible
 	BadKey            Cause = "key"                // the stored private key cannot be used
 	NoWAN             Cause = "no_wan"             // no default route in the table that the mark selects
 	Clock             Cause = "clock"              // the time is being asked for

@@ -164,18 +164,20 @@ func (t *Tunnel) limitIngress(link netlink.Link, qdiscs []*netlink.Qdisc, kbit u
 		}
 	}
 	if kbit == 0 {
-		// Nobody misses one without filters, whoever made it: it has no effect.
+		// Earlier versions made one of this kind, which has no effect without filters. A clsact stays: it may be another program's,
+		// which is about to add its own.
 		if hook != nil && hook.Kind == "ingress" && !others {
 			return nil, t.change(func() error { return t.h.QdiscDel(hook) })
 		}
 		return nil, nil
 	}
 	if hook == nil {
-		hook = &netlink.Qdisc{LinkIndex: want.LinkIndex, Parent: netlink.HANDLE_INGRESS, Handle: ingressHandle, Kind: "ingress"}
+		// Not an ingress discipline: below that there is no place for filters of what is sent, which a translator for 464XLAT needs.
+		hook = &netlink.Qdisc{LinkIndex: want.LinkIndex, Parent: netlink.HANDLE_INGRESS, Handle: ingressHandle, Kind: "clsact"}
 		if missing, err := t.attempt(func() error { return t.h.QdiscAdd(hook) }); missing {
 			return []string{noIngress}, nil
 		} else if err != nil {
-			return nil, fmt.Errorf("add the ingress discipline: %w", err)
+			return nil, fmt.Errorf("add the clsact discipline: %w", err)
 		}
 	}
 	// Tried each time anew: the module may have been installed meanwhile.

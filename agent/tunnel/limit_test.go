@@ -2,6 +2,7 @@ package tunnel
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -189,7 +190,7 @@ func policesAs(f netlink.Filter, want *ours.Filter) bool {
 }
 
 // The limit of what is received comes, changes and goes, as far as the kernel can do it; else there is a warning, and no
-// other trace than an ingress discipline, which does nothing.
+// other trace than a clsact discipline, which does nothing by itself, and leaves room for filters of others in both directions.
 func TestLimitIngress(t *testing.T) {
 	tun := open(t, nil)
 	link := pair(t)
@@ -225,16 +226,38 @@ func TestLimitIngress(t *testing.T) {
 		if w2, n := limit(t, tun, link, Limit{Ingress: kbit}); n != 0 || cmp.Diff(w, w2) != "" {
 			t.Errorf("%d kbit/s again: %q, %d changes", kbit, w2, n)
 		}
-		if have := strings.Join(qdiscs(t, link), ", "); !strings.Contains(have, "ingress ffff:") {
+		if have := strings.Join(qdiscs(t, link), ", "); !strings.Contains(have, "clsact ffff:") {
 			t.Errorf("queueing disciplines: %s", have)
 		}
 	}
 	t.Logf("can the kernel police: %d", able)
-	if w, n := limit(t, tun, link, Limit{}); w != nil || n != 1+able {
+	if w, n := limit(t, tun, link, Limit{}); w != nil || n != able {
 		t.Errorf("no limit any more: %q, %d changes", w, n)
 	}
-	if diff := cmp.Diff(before, qdiscs(t, link)); diff != "" {
+	if filters, err := netlink.FilterList(link, ingressParent); err != nil || len(filters) != 0 {
+		t.Errorf("%v, filters left: %+v", err, filters)
+	}
+	others := slices.DeleteFunc(qdiscs(t, link), func(q string) bool { return strings.Contains(q, "clsact") })
+	if diff := cmp.Diff(before, others); diff != "" {
 		t.Errorf("queueing disciplines afterwards (-want +got):\n%s", diff)
+	}
+}
+
+// An ingress discipline, as earlier versions made it, goes when it has no filters.
+func TestLimitIngressOfEarlierVersions(t *testing.T) {
+	tun := open(t, nil)
+	link := pair(t)
+	before := qdiscs(t, link)
+	old := &netlink.Ingress{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Parent: netlink.HANDLE_INGRESS,
+		Handle: netlink.MakeHandle(0xffff, 0)}}
+	if err := netlink.QdiscAdd(old); err != nil {
+		t.Fatal(err)
+	}
+	if w, n := limit(t, tun, link, Limit{}); w != nil || n != 1 {
+		t.Errorf("%q, %d changes", w, n)
+	}
+	if diff := cmp.Diff(before, qdiscs(t, link)); diff != "" {
+		t.Errorf("queueing disciplines (-want +got):\n%s", diff)
 	}
 }
 

@@ -34,6 +34,13 @@ func (k *keyring) update(cfg config.Uplink, now time.Time) (changed bool) {
 	first := k.id.Private.IsZero()
 	k.at = now.Add(keyEvery)
 	id, err := k.load(cfg)
+	if err == nil && !first && id.Public == k.id.Public {
+		if k.id.NotStored != nil && id.NotStored == nil {
+			k.log.Info("the private key is stored now")
+		}
+		k.id = id
+		return false
+	}
 	switch {
 	case err != nil && first:
 		k.err = err
@@ -41,19 +48,26 @@ func (k *keyring) update(cfg config.Uplink, now time.Time) (changed bool) {
 	case err != nil:
 		k.log.Error("the stored key cannot be used; going on with the one in use", "err", err)
 		return false
-	case !first && id.Public == k.id.Public:
-		return false
 	}
 	k.id, k.err = id, nil
 	k.log.Info("key ready", "public_key", id.Public, "origin", id.Origin)
+	if id.NotStored != nil {
+		k.log.Error(inMemory, "err", id.NotStored)
+	}
 	if id.PublicFileErr != nil {
 		k.log.Warn("the key is good, but others cannot read its public half", "err", id.PublicFileErr)
 	}
 	return true
 }
 
+// inMemory is said of a key that could not be stored.
+const inMemory = "the private key is in memory alone: after a restart the node has another one, and is another node to its gateways"
+
+// missing says that there is no key, or none on the disk.
+func (k *keyring) missing() bool { return k.err != nil || k.id.NotStored != nil }
+
 // due says that it is time to look for a key that is missing.
-func (k *keyring) due(now time.Time) bool { return k.err != nil && !now.Before(k.at) }
+func (k *keyring) due(now time.Time) bool { return k.missing() && !now.Before(k.at) }
 
 func (k *keyring) public() peerselector.Key { return peerselector.Key(k.id.Public) }
 

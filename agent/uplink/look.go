@@ -26,7 +26,7 @@ func (l *loop) next(now time.Time) time.Time {
 		}
 	}
 	by(l.engine.Next())
-	by(l.key.at, l.key.err != nil)
+	by(l.key.at, l.key.missing())
 	by(l.devices.due, l.key.err == nil)
 	by(l.fetchDue())
 	if l.o.Hook != nil {

@@ -94,6 +94,9 @@ func (l *loop) snapshot(now time.Time) status.Snapshot {
 	if l.key.err == nil {
 		s.PublicKey, s.KeyOrigin = l.key.id.Public.String(), l.key.id.Origin
 	}
+	if err := l.key.id.NotStored; err != nil {
+		s.Warnings = append(s.Warnings, fmt.Sprintf("%s: %v", inMemory, err))
+	}
 	if l.o.Hooked != nil {
 		for _, r := range l.o.Hooked(l.cfg.Name) {
 			s.Hooks = append(s.Hooks, status.Hook{Name: r.Hook, Event: r.Event, Exit: r.Exit, Last: r.Last})

@@ -510,16 +510,26 @@ if not parker then
 	return
 end
 
+-- Each value of a list by itself: the line then names the one that is wrong.
+local function each(path, good, msg, required)
+	local value = need(path, function(v) return type(v) == 'table' or good(v) end, required,
+		msg .. ', or a list of these')
+	if type(value) ~= 'table' then
+		return
+	end
+	local count = 0
+	for _ in pairs(value) do
+		count = count + 1
+	end
+	need(path, function() return count > 0 and #value == count end, true, 'have at least one value, and be a plain list')
+	for i in ipairs(value) do
+		need(extend(path, { i }), good, true, msg)
+	end
+end
+
 local function agent(option)
-	local rule = rules.uplink[option]
 	return function(v)
-		local list = (type(v) == 'table' and rule.list) and v or { v }
-		for _, e in ipairs(list) do
-			if type(e) ~= 'string' or e == '' or not rules.good('uplink', option, e) then
-				return false
-			end
-		end
-		return #list > 0
+		return type(v) == 'string' and v ~= '' and rules.good('uplink', option, v)
 	end
 end
 
@@ -530,11 +540,11 @@ end
 need({ 'mesh_vpn', 'parker', 'mtu' }, function(v)
 	return type(v) == 'number' and v % 1 == 0 and v >= 1280 and v <= 1500
 end, true, 'be a number of bytes, 1280 to 1500, such as 1375')
-need({ 'parker', 'config_server' }, agent('broker'), true,
-	"be the configuration server's host name, such as 'config.example.org', or a list of these")
+each({ 'parker', 'config_server' }, agent('broker'),
+	"be the configuration server's host name, such as 'config.example.org'", true)
 need({ 'parker', 'config_pubkey' }, agent('config_pubkey'), true,
 	"be a signify public key: the second line of the '.pub' file, 56 characters that begin with RW")
-need({ 'ntp_servers' }, agent('ntp_server'), true, 'have at least one server: the node has to know the time')
+each({ 'ntp_servers' }, agent('ntp_server'), 'be a host name or an address: the node has to know the time', true)
 
 -- What dnsmasq would not start with must not get into an image.
 local function is_ip4(v)
@@ -547,17 +557,7 @@ local function is_ip4(v)
 	return #octets == 4
 end
 
-local function all_ip4(v)
-	local list = type(v) == 'table' and v or { v }
-	for _, e in ipairs(list) do
-		if not is_ip4(e) then
-			return false
-		end
-	end
-	return #list > 0
-end
-
-local LIST = "be an IPv4 address, such as '10.0.0.1', or a list of these"
-need({ 'parker', 'client_ntp_servers4' }, all_ip4, false, LIST)
-need({ 'parker', 'omada_controllers4' }, all_ip4, false, LIST)
-need({ 'parker', 'unifi_controller4' }, is_ip4, false, "be an IPv4 address, such as '10.0.0.1'")
+local ADDRESS = "be an IPv4 address, such as '10.0.0.1'"
+each({ 'parker', 'client_ntp_servers4' }, is_ip4, ADDRESS, false)
+each({ 'parker', 'omada_controllers4' }, is_ip4, ADDRESS, false)
+need({ 'parker', 'unifi_controller4' }, is_ip4, false, ADDRESS)

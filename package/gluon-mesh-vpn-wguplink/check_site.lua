@@ -658,6 +658,8 @@ for _, key in ipairs(OLD) do
 	end
 end
 known(path, keys)
+-- Without peers another dialect would be taken, and the fault be named elsewhere.
+need(at('peers'), function(v) return type(v) ~= 'table' or next(v) ~= nil end, false, 'have a gateway, or not to be there')
 
 -- What is on the line: VXLAN takes 70 bytes of WireGuard's MTU, WireGuard 60 bytes with IPv4 and 80 with IPv6.
 local mtu = need(at('mtu'), function(v)

@@ -4,8 +4,8 @@ package.path = 'package/test/?.lua;' .. package.path
 local lib = require 'lib'
 lib.tmp = arg[1]
 
-local suites = { 'lint', 'make', 'rules', 'site', 'upgrade', 'migrate', 'parker', 'roundtrip',
-	'provider', 'hook', 'address', 'respondd', 'web', 'net' }
+local suites = { 'lint', 'make', 'rules', 'site', 'mistakes', 'upgrade', 'migrate', 'parker', 'roundtrip',
+	'provider', 'hook', 'radvd', 'address', 'respondd', 'web', 'net' }
 if arg[2] then
 	suites = { unpack(arg, 2) }
 end

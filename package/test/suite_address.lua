@@ -37,14 +37,25 @@ for _, range in ipairs({ '10.0.0.0/28', '10.0.0.0/30', '10.0.0.0', 'x/22', '', '
 	lib.check('too small, or no range: ' .. range, address.candidate(range, LOW, 0) == nil)
 end
 
--- What batman-adv knows: batctl's lines.
-local CACHE = ' * 10.1.64.1 f2:00:00:00:00:ff   -1   0:12\n * 10.1.64.7 02:00:00:00:00:07   -1   0:01\n'
-lib.equal('another node', address.other(CACHE, '10.1.64.1', LOW), HIGH)
-lib.equal('ourselves', address.other(CACHE, '10.1.64.1', HIGH:upper()), nil)
-lib.equal('an address that nobody has', address.other(CACHE, '10.1.64.2', LOW), nil)
-lib.equal('a minute old', address.other(' * 10.1.64.1 ' .. HIGH .. ' 0 1:00\n', '10.1.64.1', LOW), HIGH)
-lib.equal('older', address.other(' * 10.1.64.1 ' .. HIGH .. ' 0 1:01\n', '10.1.64.1', LOW), nil)
-lib.equal('no lines', address.other('Error\n', '10.1.64.1', LOW), nil)
+-- What batman-adv knows, recorded (batctl/README.md): two nodes with one address.
+local A, B = '02:00:00:00:00:01', '02:00:00:00:00:02'
+local function recorded(name)
+	return lib.read('package/test/batctl/' .. name)
+end
+lib.equal('another node', address.other(recorded('dc-node-b'), '10.1.64.1', B), A)
+lib.equal('another node, of which the other one does not know', address.other(recorded('dc-node-a'), '10.1.64.1', A), nil)
+lib.equal('ourselves', address.other(recorded('dc-node-b'), '10.1.64.1', A:upper()), nil)
+lib.equal('an address that no node has', address.other(recorded('dc-node-b'), '10.1.64.2', B), nil)
+lib.equal('too old', address.other(recorded('dc-80-seconds-later'), '10.1.64.1', B), nil)
+for age, want in pairs({ ['1:00'] = A, ['1:01'] = false, ['0:00'] = A, ['1440:59'] = false }) do
+	local text, count = recorded('dc-node-b'):gsub('(64%.1 %S+ +%S+ +)%d+:%d%d', '%1' .. age)
+	lib.equal('age ' .. age .. ' is put in', count, 1)
+	lib.equal('age ' .. age, address.other(text, '10.1.64.1', B), want or nil)
+end
+lib.equal('no lines', address.other('Error - no valid command or debug table/JSON specified: dc\n', '10.1.64.1', LOW), nil)
+local function twice(with)
+	return (recorded('dc-node-b'):gsub(A, with))
+end
 
 -- Minutes of clashes: the higher MAC moves at once, the lower one after five minutes without a gap of more than two.
 local go, clash = address.decide(nil, '10.1.64.1', HIGH, LOW, 100)
@@ -77,12 +88,12 @@ local function node(mac)
 	root.put('/run/stuck', '') -- nothing waits for the network here
 	root.put('/sys/class/net/br-client/address', mac .. '\n')
 	root.put('/sys/class/net/bat0/flags', '0x1103\n')
-	root.put('/usr/bin/batctl', '#!/bin/sh\ncase $1 in\ndc) cat /run/dc ;;\ngwl) cat /run/gwl ;;\nesac\n')
+	root.put('/usr/bin/batctl', '#!/bin/sh\ncat /run/$1\n')
 	root.put('/usr/bin/logger', '#!/bin/sh\necho "logger $*" >>/run/calls\n')
 	root.put('/etc/wguplink/hooks.d/50-parker-client', '#!/bin/sh\necho "hook $WGUPLINK_EVENT" >>/run/calls\n')
 	assert(lib.sh('cd ' .. root.path .. ' && chmod 755 usr/bin/batctl usr/bin/logger etc/wguplink/hooks.d/50-parker-client'))
-	root.put('/run/dc', ' * 10.1.64.1 ' .. (mac == LOW and HIGH or LOW) .. '   -1   0:12\n')
-	root.put('/run/gwl', ' * 02:00:00:00:00:09 (255) ...\n')
+	root.put('/run/dc', twice(mac == LOW and HIGH or LOW))
+	root.put('/run/gwl', recorded(mac == LOW and 'gwl-batman-iv' or 'gwl-batman-v'))
 	root.put('/tmp/wguplink-parker.latest', "WGUPLINK_ADDRESS4='10.1.64.1'\nWGUPLINK_RANGE4='10.1.64.0/22'\n")
 	function root.watch(uptime)
 		root.put('/proc/uptime', uptime .. '.50 1.00\n')
@@ -102,7 +113,7 @@ lib.contains('the watch: the higher moves', calls, 'hook again\n')
 lib.equal('the watch: where to', root.moved(), address.candidate('10.1.64.0/22', HIGH, 0))
 lib.equal('the watch: in which range', select(2, root.run('uci get parker.client.range4')), '10.1.64.0/22\n')
 lib.equal('the watch: it stays there', root.watch(160), '')
-root.put('/run/dc', ' * ' .. root.moved() .. ' ' .. LOW .. '   -1   0:12\n')
+root.put('/run/dc', (twice(LOW):gsub('10%.1%.64%.1 ', root.moved() .. ' ')))
 lib.contains('the watch: a second clash', root.watch(220), 'hook again\n')
 lib.equal('the watch: the next address', root.moved(), address.candidate('10.1.64.0/22', HIGH, 1))
 
@@ -121,6 +132,16 @@ lib.equal('the watch: no router, no clash', root.watch(100), '')
 root = node(HIGH)
 assert(root.run('uci set wguplink.mesh.protocol=wgkex; uci commit'))
 lib.equal('the watch: not in a domain without Parker', root.watch(100), '')
+
+-- A batctl without these tables: said once, and again after it has worked.
+root = node(HIGH)
+os.remove(root.path .. '/run/dc')
+lib.contains('batctl-tiny: it says so', root.watch(100), 'batctl dc fails')
+lib.equal('batctl-tiny: once', root.watch(160), '')
+root.put('/run/dc', '')
+lib.equal('batctl works', root.watch(220), '')
+os.remove(root.path .. '/run/dc')
+lib.contains('batctl-tiny again: it says so', root.watch(280), 'batctl dc fails')
 
 -- bat0 is missing for a minute: the network is started anew, once in ten minutes.
 root = node(HIGH)

@@ -18,6 +18,10 @@ local NODE = {
 	parker = "\nconfig nodeconfig 'nodeconfig'\n",
 }
 
+-- What is called, in this order, to have netifd take its files, and to change what is announced.
+local RELOAD = 'gluon-radvd stop\nwguplink-parker-radvd stop\nnetwork reload\nnetwork done\n'
+local ANNOUNCE = 'gluon-radvd stop\nwguplink-parker-radvd restart\n'
+
 local function with(changes)
 	local t = {}
 	for k, v in pairs(UP) do
@@ -33,8 +37,9 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	local function node()
 		local root = lib.root(NODE)
 		assert(lib.sh('cd ' .. root.path .. ' && ln -sf ' .. shell .. ' bin/sh && mkfifo run/events run/forever'))
-		assert(lib.sh('mkdir -p ' .. root.path .. '/lib/gluon/radvd'))
-		root.put('/lib/gluon/radvd/arguments', '#!/bin/sh\n[ ! -e /tmp/range6 ] || echo -i br-client\n')
+		root.put('/etc/init.d/wguplink-parker-radvd', '#!/bin/sh\necho "${0##*/} $*" >>/run/calls\n')
+		root.put('/usr/sbin/uradvd', "#!/bin/sh\necho '[ --rdnss <ip> ... ]\n[ --pref64 <prefix>/<len> ]' >&2\n")
+		assert(lib.sh('cd ' .. root.path .. ' && chmod 755 etc/init.d/wguplink-parker-radvd usr/sbin/uradvd'))
 		root.put('/run/netifd', '{"up": true, "proto": "dhcp", "ipv4-address": []}\n')
 		lib.equal('the shell is ' .. shell, select(2, lib.sh('readlink ' .. root.path .. '/bin/sh')), shell .. '\n')
 		return root
@@ -48,6 +53,7 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 		end
 		local ok, out, err = root.run('env ' .. table.concat(words, ' ') .. ' ' .. HOOK)
 		local calls = root.file('/run/calls'):gsub('ubus [^\n]*\n', ''):gsub('ebtables%-tiny %-L[^\n]*\n', '')
+			:gsub('gluon%-radvd running\n', '')
 		lib.equal(shell .. ': nothing on standard output', out, '')
 		lib.equal(shell .. ': nothing of it is left in /tmp',
 			select(2, root.run('ls -d /tmp/tmp.?????? 2>/dev/null')), '')
@@ -63,8 +69,8 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	local ok, err, calls = run(root, UP)
 	lib.check(shell .. ': up', ok and err == '', err)
 	lib.golden('hook.up', files(root))
-	lib.equal(shell .. ': up: calls', calls, 'ebtables-tiny -A PARKER_RADV -j DROP\ngluon-radvd stop\nnetwork reload\n' ..
-		'network done\ndnsmasq restart\ngluon-radvd restart\n')
+	lib.equal(shell .. ': up: calls', calls, 'ebtables-tiny -A PARKER_RADV -j DROP\n' .. RELOAD ..
+		'dnsmasq restart\n' .. ANNOUNCE)
 	lib.equal(shell .. ': up: range6', root.file('/tmp/range6'), '2001:db8:1::/64')
 	lib.equal(shell .. ': up: addr6', root.file('/tmp/addr6'), '2001:db8:1::1')
 	lib.check(shell .. ': up: nothing pending', not root.file('/tmp/wguplink-parker.pending'))
@@ -87,8 +93,7 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	}))
 	lib.check(shell .. ': change', ok and err == '', err)
 	lib.equal(shell .. ': change: calls', calls,
-		'gluon-radvd stop\nnetwork reload\nnetwork done\ndnsmasq restart\n' ..
-		'gluon-radvd restart\nebpf-clat stop\nebpf-clat start\n')
+		RELOAD .. 'dnsmasq restart\n' .. ANNOUNCE .. 'ebpf-clat stop\nebpf-clat start\n')
 	lib.contains(shell .. ': change: address', files(root), "option ip6addr '2001:db8:2::1/64'")
 	lib.contains(shell .. ': change: xlat', files(root), "option xlat_range6 '2001:db8:9::/96'")
 	lib.equal(shell .. ': change: range6', root.file('/tmp/range6'), '2001:db8:2::/64')
@@ -114,7 +119,7 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	ok, err, calls = run(root, { WGUPLINK_EVENT = 'again' })
 	lib.check(shell .. ': moved', ok and err == '', err)
 	lib.equal(shell .. ': moved: calls', calls,
-		'gluon-radvd stop\nnetwork reload\nnetwork done\ndnsmasq restart\ngluon-radvd restart\n')
+		RELOAD .. 'dnsmasq restart\n' .. ANNOUNCE)
 	for _, want in ipairs({ "option ipaddr '10.1.64.9/22'", "option start '17'", "option limit '1007'", 'option:mtu,1312' }) do
 		lib.contains(shell .. ': moved', files(root), want)
 	end
@@ -130,7 +135,8 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	lib.check(shell .. ': down', ok and err == '', err)
 	lib.golden('hook.down', files(root))
 	lib.equal(shell .. ': down: calls', calls,
-		'ebtables-tiny -F PARKER_RADV\ngluon-radvd stop\nnetwork reload\nnetwork done\ngluon-radvd restart\nebpf-clat stop\n')
+		'ebtables-tiny -F PARKER_RADV\n' .. RELOAD .. ANNOUNCE .. 'gluon-radvd start\nebpf-clat stop\n')
+	lib.equal(shell .. ': down: what is taken back', root.file('/tmp/wguplink-parker.gone6'), '2001:db8:2::/64')
 	lib.check(shell .. ': down: nothing for radvd', not root.file('/tmp/adv_mtu') and not root.file('/tmp/pref64'))
 	ok, err, calls = run(root, { WGUPLINK_EVENT = 'again' })
 	lib.check(shell .. ': again without a tunnel', ok and err == '' and calls == '', err .. calls)
@@ -141,6 +147,7 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	-- The second time since the boot: dnsmasq knows the interface already, but there is no option 108 any more.
 	ok, err, calls = run(root, UP)
 	lib.check(shell .. ': up again', ok and err == '', err)
+	lib.check(shell .. ': up again: nothing is taken back', not root.file('/tmp/wguplink-parker.gone6'))
 	lib.contains(shell .. ': up again: dnsmasq hears of it', calls, 'dnsmasq restart')
 	lib.check(shell .. ': up again: no option 108', not files(root):find('ipv6-only', 1, true), files(root))
 	lib.contains(shell .. ': up again: option 26', files(root), 'option:mtu,1375')
@@ -153,19 +160,29 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	ok, err = run(root, with({ WGUPLINK_EVENT = 'change', WGUPLINK_CLIENT_MTU = '1279' }))
 	lib.check(shell .. ': too small', ok and err == '' and not root.file('/tmp/adv_mtu'), err)
 
-	-- A radvd of Gluon's that knows nothing of Parker rests while ours announces.
-	local stock = node()
-	os.remove(stock.path .. '/lib/gluon/radvd/arguments')
-	stock.put('/etc/init.d/wguplink-parker-radvd', '#!/bin/sh\necho "${0##*/} $*" >>/run/calls\n')
-	assert(lib.sh('chmod 755 ' .. stock.path .. '/etc/init.d/wguplink-parker-radvd'))
-	ok, err, calls = run(stock, UP)
-	lib.check(shell .. ': stock', ok and err == '', err)
-	lib.equal(shell .. ': stock: calls', calls, 'ebtables-tiny -A PARKER_RADV -j DROP\ngluon-radvd stop\n' ..
-		'wguplink-parker-radvd stop\nnetwork reload\nnetwork done\ndnsmasq restart\ngluon-radvd stop\n' ..
-		'wguplink-parker-radvd restart\n')
-	ok, err, calls = run(stock, { WGUPLINK_PROTOCOL = 'parker', WGUPLINK_EVENT = 'down' })
-	lib.check(shell .. ': stock, down', ok and err == '', err)
-	lib.contains(shell .. ': stock, down', calls, 'network done\nwguplink-parker-radvd stop\ngluon-radvd start\n')
+	-- Gluon's own comes back with a reload of its services: it rests again.
+	root.put('/run/gluon-radvd', '')
+	ok, err, calls = run(root, with({ WGUPLINK_EVENT = 'change', WGUPLINK_CLIENT_MTU = '1279' }))
+	lib.check(shell .. ': Gluon\'s radvd is back', ok and err == '', err)
+	lib.equal(shell .. ': Gluon\'s radvd is back: calls', calls, ANNOUNCE)
+	os.remove(root.path .. '/run/gluon-radvd')
+
+	-- A uradvd that cannot announce the translator's prefix, or a range that it cannot announce at all: a client that
+	-- switched IPv4 off for option 108 would be cut off.
+	for name, change in pairs({
+		['an older uradvd'] = function(old) old.put('/usr/sbin/uradvd', '#!/bin/sh\n') end,
+		['a range6 of another length'] = function(_, env) env.WGUPLINK_RANGE6 = '2001:db8:2::/56' end,
+	}) do
+		local old, env = node(), with({ WGUPLINK_XLAT_RANGE6 = '2001:db8:9::/96' })
+		change(old, env)
+		assert(lib.sh('chmod 755 ' .. old.path .. '/usr/sbin/uradvd'))
+		ok, err, calls = run(old, env)
+		lib.check(shell .. ': ' .. name, ok and err == '', err)
+		lib.contains(shell .. ': ' .. name .. ': the node translates', calls, 'ebpf-clat start')
+		lib.check(shell .. ': ' .. name .. ': no option 108', not files(old):find('ipv6-only', 1, true), files(old))
+		lib.check(shell .. ': ' .. name .. ': no prefix', not old.file('/tmp/pref64'))
+		lib.contains(shell .. ': ' .. name .. ': option 26', files(old), 'option:mtu,1347')
+	end
 
 	-- The domain has been changed to one without Parker: UCI is not touched, all else goes.
 	assert(root.run('uci set wguplink.mesh.protocol=wgkex; uci commit wguplink'))
@@ -173,7 +190,7 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	ok, err, calls = run(root, { WGUPLINK_PROTOCOL = 'parker', WGUPLINK_EVENT = 'down' })
 	lib.check(shell .. ': another domain', ok and err == '', err)
 	lib.equal(shell .. ': another domain: UCI', files(root), other)
-	lib.equal(shell .. ': another domain: calls', calls, 'ebtables-tiny -F PARKER_RADV\ngluon-radvd restart\n')
+	lib.equal(shell .. ': another domain: calls', calls, 'ebtables-tiny -F PARKER_RADV\n' .. ANNOUNCE .. 'gluon-radvd start\n')
 	lib.check(shell .. ': another domain: nothing for radvd', not root.file('/tmp/range6'))
 
 	-- Somebody else's staged changes: nothing is touched, theirs stay, it says so.

@@ -36,14 +36,22 @@ local node = parker(function(text) return text end)
 local router = assert(io.popen('unshare --mount --net --pid --fork --kill-child package/test/net/router ' .. GLUON .. ' ' ..
 	node.path .. '/etc/sysctl.d/40-wguplink-parker.conf </dev/null 2>&1; echo "exit $?"'))
 
--- The firewall. The rules are recorded (golden/*.nft); they are of this very UCI.
+-- The firewall, OpenWrt's and the one before it. The rules are recorded (golden/*.nft, *.fw3); they are of this very UCI.
+local RULES = {}
 for _, name in ipairs({ 'wireguard', 'routing' }) do
 	local sum = select(2, lib.sh('sha256sum <package/test/golden/' .. name .. '.firewall')):match('^%x+')
-	lib.equal(name .. '.nft is of ' .. name .. '.firewall: record it anew when UCI has changed',
-		lib.read('package/test/golden/' .. name .. '.nft'):match('sha256 of that file: (%x+)'), sum)
+	for _, ext in ipairs({ '.nft', '.fw3' }) do
+		local path = 'package/test/golden/' .. name .. ext
+		lib.equal(name .. ext .. ' is of ' .. name .. '.firewall: record it anew when UCI has changed',
+			lib.read(path):match('sha256 of that file: (%x+)'), sum)
+		table.insert(RULES, path)
+	end
 end
-local out = run('packets', 'package/test/golden/wireguard.nft', 'package/test/golden/routing.nft')
-local PASSES = { ['routing client-far'] = true, ['routing far-client'] = true }
+local out = run('packets', unpack(RULES))
+local PASSES = {}
+for _, rules in ipairs({ 'routing', 'routing.fw3' }) do
+	PASSES[rules .. ' client-far'], PASSES[rules .. ' far-client'] = true, true
+end
 local count = 0
 for pair, family, verdict in out:gmatch('(%S+ %S+) (%S+) (%S+)\n') do
 	count = count + 1
@@ -51,7 +59,7 @@ for pair, family, verdict in out:gmatch('(%S+ %S+) (%S+) (%S+)\n') do
 	local want = (pair:match('^open ') or PASSES[pair]) and 'arrives' or 'dropped'
 	lib.equal('packets: ' .. pair .. ', ' .. family, verdict, want)
 end
-lib.equal('packets: all pairs', count, 3 * 7 * 2)
+lib.equal('packets: all pairs', count, 5 * 7 * 2)
 
 -- What OpenWrt's service makes of /etc/config/dhcp for dnsmasq, as far as it is about clients: a section for an
 -- interface that has no device counts for nothing, "ignore" keeps its device from being served, an address range of the
@@ -127,6 +135,9 @@ local full = parker(function(text)
 	return (text:gsub('config_server =', "client_ntp_servers4 = { '10.0.0.1' }, unifi_controller4 = '10.0.0.2',\n" ..
 		"\t\tomada_controllers4 = { '10.0.0.3', '10.0.0.4' },\n\t\tconfig_server =", 1))
 end)
+full.put('/run/help', lib.read('package/test/uradvd/pref64'))
+full.put('/usr/sbin/uradvd', '#!/bin/sh\ncat /run/help >&2\n')
+assert(lib.sh('chmod 755 ' .. full.path .. '/usr/sbin/uradvd'))
 full.put('/etc/config/parker', "\nconfig client 'client'\n\toption address4 '10.1.64.9'\n\toption range4 '10.1.64.0/22'\n")
 got = lease(full, 'WGUPLINK_XLAT_RANGE6=2001:db8:9::/96')
 for _, want in ipairs({

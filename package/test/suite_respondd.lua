@@ -187,3 +187,14 @@ do
 	_, info = ask(stored, {})
 	lib.equal('agent stopped: no key, no word', info, '{"software":{"wireguard":{"enabled":true}}}')
 end
+
+-- Whole answers, whose types testbed/docs holds against what a map's collector wants.
+do
+	local lines = {}
+	for _, snapshots in ipairs { { CONNECTED }, { SEARCHING }, { CONNECTED, SECOND }, {} } do
+		local said, info = ask(CONFIG, snapshots)
+		said = said:gsub('"established":%d+%.0', '"established":4000.0')
+		lines[#lines + 1] = '{"statistics":' .. said .. ',"nodeinfo":' .. info .. '}'
+	end
+	lib.golden('respondd.answers', table.concat(lines, '\n') .. '\n')
+end

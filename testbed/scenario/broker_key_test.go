@@ -112,7 +112,7 @@ func TestBrokerPrivateKeyNeverShown(t *testing.T) {
 	good := brokerConfig(s.World, brokerOptions{"keepalive": {"20"}, "private_key": {private}, "backend": {"userspace"}}, debug, s.Sections())
 	s.must(s.agent.Configure(strings.Replace(good, "option private_key", "option keepalive 'never'\n\toption privatekey", 1)))
 	s.must(s.agent.Signal(unix.SIGHUP))
-	s.line("the new configuration is broken")
+	s.line("privatekey") // named, without its value
 	collect()
 	s.must(s.agent.Configure(good))
 	s.must(s.agent.Signal(unix.SIGHUP))

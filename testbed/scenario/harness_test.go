@@ -21,11 +21,12 @@ import (
 // may name one instead: the userspace variant, from vclock.Prepare.
 const (
 	binaryEnv = "WGUPLINK_LAB_BINARY"
-	madeEnv   = "WGUPLINK_LAB_MADE" // the folder to remove in the end
+	madeEnv   = "WGUPLINK_LAB_MADE"  // the folder to remove in the end
+	toolsEnv  = "WGUPLINK_LAB_TOOLS" // a folder with uci and wguplink, for what runs in a chroot
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(binaryEnv) == "" {
+	if os.Getenv(madeEnv) == "" {
 		dir, err := os.MkdirTemp("", "wguplink-scenario-")
 		if err == nil {
 			err = build(dir)
@@ -34,8 +35,11 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, "build the agent for the lab:", err)
 			os.Exit(1)
 		}
-		os.Setenv(binaryEnv, filepath.Join(dir, "wguplink"))
+		if os.Getenv(binaryEnv) == "" {
+			os.Setenv(binaryEnv, filepath.Join(dir, "wguplink"))
+		}
 		os.Setenv(madeEnv, dir)
+		os.Setenv(toolsEnv, filepath.Join(dir, "tools"))
 	}
 	netlab.Main(func() int {
 		if dir := os.Getenv(madeEnv); dir != "" {
@@ -45,14 +49,22 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// build makes the userspace variant, able to run under a clock of its own.
+// build makes the userspace variant, able to run under a clock of its own, unless the caller has named a program; and the tools.
 func build(dir string) error {
-	plain := filepath.Join(dir, "plain")
-	cmd := exec.Command("go", "build", "-trimpath", "-tags", "netgo,osusergo,nethttpomithttp2,userspace", "-o", plain, "./agent")
-	cmd.Dir = "../.."
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: %s", err, out)
+	plain := filepath.Join(dir, "tools/wguplink")
+	for _, b := range []struct{ folder, out, tags, program string }{
+		{"../..", plain, "netgo,osusergo,nethttpomithttp2,userspace", "./agent"},
+		{"..", filepath.Join(dir, "tools/uci"), "", "./cmd/uci"},
+	} {
+		cmd := exec.Command("go", "build", "-trimpath", "-tags", b.tags, "-o", b.out, b.program)
+		cmd.Dir = b.folder
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w: %s", b.program, err, out)
+		}
+	}
+	if os.Getenv(binaryEnv) != "" {
+		return nil
 	}
 	return vclock.Prepare(plain, filepath.Join(dir, "wguplink"))
 }

@@ -93,7 +93,7 @@ func TestReloadVXLANID(t *testing.T) {
 	}
 }
 
-// A broken configuration is named, and the old one stays in force.
+// A mistake is named, and costs no more than its option. A configuration that cannot be read leaves the old one in force.
 func TestReloadBroken(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, world.Options{Gateways: 1}, nil)
@@ -101,7 +101,7 @@ func TestReloadBroken(t *testing.T) {
 	n.reply(l2, n.start())
 	since := time.Now()
 	n.set("mtu", "big")
-	l := n.reload("the new configuration is broken")
+	l := n.reload("the configuration has a problem")
 	for _, want := range []string{"mesh", "mtu", "big", "1280"} {
 		if !strings.Contains(l, want) {
 			t.Errorf("the line does not say %q: %s", want, l)

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -52,9 +53,15 @@ func TestUbus(t *testing.T) {
 	good := n.uci()
 	n.must(n.agent.Configure(good + "\nconfig uplink 'mesh2'\n\toption protocol 'fastd'\n"))
 	answer, err := n.UbusCall(n.ctx, "wguplink", "reload", nil)
-	if why, _ := answer.String("error"); !errors.Is(err, ubus.StatusInvalidArgument) || !strings.Contains(why, "fastd") {
-		t.Errorf("a broken configuration: %v, %+v", err, answer)
+	if mistakes, _ := answer.Array("mistakes"); err != nil || !strings.Contains(fmt.Sprint(mistakes...), "fastd") {
+		t.Errorf("a mistake in the configuration: %v, %+v", err, answer)
 	}
+	n.must(n.agent.Configure("config uplink 'mesh"))
+	answer, err = n.UbusCall(n.ctx, "wguplink", "reload", nil)
+	if why, _ := answer.String("error"); !errors.Is(err, ubus.StatusInvalidArgument) || !strings.Contains(why, "empty or damaged") {
+		t.Errorf("a damaged configuration: %v, %+v", err, answer)
+	}
+	ubusGateway(n, first.Gateway)
 	n.must(n.agent.Configure(good))
 	if _, err := n.UbusCall(n.ctx, "wguplink", "reload", nil); err != nil {
 		t.Errorf("reload: %v", err)

@@ -83,6 +83,8 @@ type Options struct {
 	// Gluon makes the gateways those of Gluon's own WireGuard: all have the link address fe80::1, a node's address follows from
 	// its key alone, and VXLAN has port 4789 and no checksums.
 	Gluon bool
+	// VXLANID is the gateways' network identifier; default VXLANID.
+	VXLANID uint32
 	// Glue makes the gateways ones without a broker's worker, whose glue looks for new handshakes every ten seconds, each from a
 	// random moment on.
 	Glue bool
@@ -185,6 +187,9 @@ func New(o Options, dir string) (w *World, err error) {
 	}
 	if o.NTPServers == 0 {
 		o.NTPServers = 3
+	}
+	if o.VXLANID == 0 {
+		o.VXLANID = VXLANID
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w = &World{Lab: netlab.New(), o: o, ctx: ctx, cancel: cancel, CAFile: dir + "/ca.pem"}
@@ -375,7 +380,7 @@ func (w *World) addGateway(i int) error {
 	link := derive.LinkLocal(peerselector.Key(key.PublicKey()), true)
 	c := gateway.Config{
 		Name: name, Do: h.Do, PrivateKey: key, ListenPort: gatewayPort, LinkAddress: link,
-		VXLAN: gateway.VXLAN{ID: VXLANID, Port: VXLANPort, Addrs: []netip.Prefix{netip.MustParsePrefix(gatewayL2)}},
+		VXLAN: gateway.VXLAN{ID: w.o.VXLANID, Port: VXLANPort, Addrs: []netip.Prefix{netip.MustParsePrefix(gatewayL2)}},
 	}
 	if w.o.Gluon {
 		link = GluonLink

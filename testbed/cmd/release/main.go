@@ -14,6 +14,8 @@ const usage = `usage:
   release bom -version V -commit C -epoch SECONDS PROGRAM...      a CycloneDX document on standard output
   release licences -vendor FOLDER -goroot FOLDER PROGRAM...       the licences of all that is linked
   release vulnerabilities -list FILE -root CHECKOUT [-v] PROGRAM...  fails when one has a known vulnerability that is not accepted
+  release feed -dump FILE -trees FOLDER -arch PROCESSOR -router ARCH -epoch SECONDS -out FOLDER [-apk PROGRAM]
+      packages for routers of the architecture ARCH, out of what they install, and their index: for opkg, or with -apk for apk
 `
 
 func main() {
@@ -34,7 +36,18 @@ func run(args []string) error {
 	vendor, goroot := f.String("vendor", "", ""), f.String("goroot", "", "")
 	list, root := f.String("list", "", ""), f.String("root", ".", "")
 	verbose := f.Bool("v", false, "")
+	var fd feed
+	f.StringVar(&fd.dump, "dump", "", "")
+	f.StringVar(&fd.trees, "trees", "", "")
+	f.StringVar(&fd.arch, "arch", "", "")
+	f.StringVar(&fd.router, "router", "", "")
+	f.StringVar(&fd.out, "out", "", "")
+	f.StringVar(&fd.apk, "apk", "", "")
 	f.Parse(args[1:])
+	if args[0] == "feed" {
+		fd.epoch = *epoch
+		return fd.write()
+	}
 	programs, err := release.ReadAll(f.Args())
 	if err != nil {
 		return err

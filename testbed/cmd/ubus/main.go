@@ -3,6 +3,7 @@
 // uplinks behind it are made up: snapshots in JSON files.
 //
 //	ubus [-mute | -alone] SOCKET [SNAPSHOT.json...]
+//	ubus -call SOCKET OBJECT METHOD                    a method's answer as a value of Lua
 //
 // It prints "ready" once the object can be called, and ends when its standard input does. A snapshot's field
 // "connected_for" (seconds) becomes the moment since which its gateway has been in use. With -mute nothing is answered; with
@@ -26,10 +27,18 @@ import (
 func main() {
 	mute := flag.Bool("mute", false, "never answer")
 	alone := flag.Bool("alone", false, "no object of its own")
+	asks := flag.Bool("call", false, "call a method")
 	flag.Parse()
-	if flag.NArg() < 1 {
-		fmt.Fprintln(os.Stderr, "usage: ubus [-mute | -alone] SOCKET [SNAPSHOT.json...]")
+	if flag.NArg() < 1 || *asks && flag.NArg() != 3 {
+		fmt.Fprintln(os.Stderr, "usage: ubus [-mute | -alone] SOCKET [SNAPSHOT.json...], or: ubus -call SOCKET OBJECT METHOD")
 		os.Exit(2)
+	}
+	if *asks {
+		if err := call(flag.Arg(0), flag.Arg(1), flag.Arg(2)); err != nil {
+			fmt.Fprintln(os.Stderr, "ubus:", err)
+			os.Exit(1)
+		}
+		return
 	}
 	if err := run(flag.Arg(0), flag.Args()[1:], *mute, *alone); err != nil {
 		fmt.Fprintln(os.Stderr, "ubus:", err)

@@ -1,12 +1,14 @@
 # shellcheck shell=dash
 # The part of OpenWrt's functions.sh that our scripts use. What the real one keeps in variables is asked of uci each time.
 
-config_load() { CONFIG_PACKAGE=$1; }
+config_load() { CONFIG_PACKAGE=$1 CONFIG_FOLDER=${UCI_CONFIG_DIR:-}; }
+
+_uci() { uci -q ${CONFIG_FOLDER:+-c "$CONFIG_FOLDER"} "$@"; }
 
 config_get() { # config_get VARIABLE SECTION OPTION [DEFAULT]
 	case $3 in
-	TYPE) eval "$1=\$(uci -q get \"\$CONFIG_PACKAGE.\$2\")" ;;
-	*) eval "$1=\$(uci -q get \"\$CONFIG_PACKAGE.\$2.\$3\")" ;;
+	TYPE) eval "$1=\$(_uci get \"\$CONFIG_PACKAGE.\$2\")" ;;
+	*) eval "$1=\$(_uci get \"\$CONFIG_PACKAGE.\$2.\$3\")" ;;
 	esac
 	eval "[ -n \"\$$1\" ] || $1=\${4:-}"
 }
@@ -22,7 +24,7 @@ config_get_bool() {
 }
 
 config_foreach() { # config_foreach FUNCTION TYPE
-	for _section in $(uci -q show "$CONFIG_PACKAGE" | sed -n "s/^$CONFIG_PACKAGE\.\([^.=]*\)=$2\$/\1/p"); do
+	for _section in $(_uci show "$CONFIG_PACKAGE" | sed -n "s/^$CONFIG_PACKAGE\.\([^.=]*\)=$2\$/\1/p"); do
 		"$1" "$_section"
 	done
 }

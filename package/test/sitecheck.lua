@@ -1,0 +1,124 @@
+-- check_site.lua of our packages, run with the functions that Gluon gives it; and the example site as a table.
+
+local lib = require 'lib'
+local M = {}
+
+local function conf(path)
+	return assert(loadstring('return ' .. lib.read(path), path))()
+end
+
+local function merge(a, b)
+	if type(a) ~= 'table' or type(b) ~= 'table' or #a > 0 or #b > 0 then
+		if b == nil then
+			return a
+		end
+		return b
+	end
+	local t = {}
+	for k, v in pairs(a) do
+		t[k] = v
+	end
+	for k, v in pairs(b) do
+		t[k] = merge(t[k], v)
+	end
+	return t
+end
+
+-- The functions that Gluon gives a check_site.lua, as its documentation describes them. An error is one line.
+local function environment(site)
+	local env = setmetatable({}, { __index = _G })
+
+	local function load(path)
+		local value = site
+		for i, key in ipairs(path) do
+			if value == nil then
+				return nil
+			end
+			if type(value) ~= 'table' then
+				error(string.format('expected %s to be a table', table.concat(path, '.', 1, i - 1)), 0)
+			end
+			value = value[key]
+		end
+		return value
+	end
+
+	function env.extend(path, more)
+		local t = { unpack(path) }
+		for _, key in ipairs(more) do
+			table.insert(t, key)
+		end
+		return t
+	end
+
+	function env.need(path, check, required, msg)
+		local value = load(path)
+		if value == nil and required == false then
+			return nil
+		end
+		if not check(value) then
+			error(string.format('site.conf error: expected %s to %s, but it is %s', table.concat(path, '.'), msg,
+				value == nil and 'unset' or type(value) == 'string' and string.format('%q', value) or tostring(value)), 0)
+		end
+		return value
+	end
+
+	local function of_type(name, article)
+		return function(path, required)
+			return env.need(path, function(v) return type(v) == name end, required, 'be ' .. article .. ' ' .. name)
+		end
+	end
+	env.need_string = of_type('string', 'a')
+	env.need_number = of_type('number', 'a')
+	env.need_boolean = of_type('boolean', 'a')
+	function env.need_table(path, sub, required)
+		local value = of_type('table', 'a')(path, required)
+		for key in pairs(sub and value or {}) do
+			sub(env.extend(path, { key }))
+		end
+		return value
+	end
+	function env.need_string_array(path, required)
+		local value = of_type('table', 'a')(path, required)
+		for i in ipairs(value or {}) do
+			env.need_string(env.extend(path, { i }))
+		end
+		return value
+	end
+	function env.need_one_of(path, allowed, required)
+		return env.need(path, function(v)
+			for _, a in ipairs(allowed) do
+				if a == v then
+					return true
+				end
+			end
+			return false
+		end, required, 'be one of ' .. table.concat(allowed, ', '))
+	end
+	function env.need_value(path, want, required)
+		return env.need(path, function(v) return v == want end, required, 'be ' .. tostring(want))
+	end
+	function env.need_alphanumeric_key(path)
+		local key = path[#path]
+		if type(key) ~= 'string' or not key:match('^[%w_]+$') then
+			error('expected ' .. table.concat(path, '.') .. ' to have a name of letters, digits and underscores', 0)
+		end
+	end
+	function env.obsolete(path, msg)
+		if load(path) ~= nil then
+			error(table.concat(path, '.') .. ' is obsolete. ' .. msg, 0)
+		end
+	end
+	return env
+end
+
+local function check(package, site)
+	local f = assert(loadfile('package/' .. package .. '/check_site.lua'))
+	return pcall(setfenv(f, environment(site)))
+end
+
+local function example()
+	return merge(conf('site-example/site.conf'), conf('site-example/domains/ffxx_city.conf'))
+end
+
+M.check, M.example = check, example
+return M
