@@ -88,7 +88,7 @@ func (r *reader) read() (*config.Run, loaded, error) {
 		return nil, loaded{}, err
 	}
 	out := loaded{notes: notes(r.o, run, damage)}
-	for _, p := range slices.Concat(run.Mistakes, run.Unused) {
+	for _, p := range slices.Concat(run.Mistakes, run.Unused, run.Doubts) {
 		out.mistakes = append(out.mistakes, p.Error())
 	}
 	var tell []string

@@ -19,7 +19,7 @@ import (
 func newReader(t *testing.T, text string) (r *reader, log *bytes.Buffer, write func(string)) {
 	t.Helper()
 	dir, flags := folders(t, text)
-	o, _, err := parseOptions(flags)
+	o, _, err := parseOptions(find("run"), flags)
 	if err != nil {
 		t.Fatal(err)
 	}

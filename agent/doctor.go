@@ -26,6 +26,11 @@ import (
 func runDoctor(o options, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	return examine(ctx, o, args, stdout, stderr)
+}
+
+// doctorOptions are what the doctor needs from outside, but for the uplink.
+func doctorOptions(o options) doctor.Options {
 	opts := doctor.Options{
 		RunDir: o.run, FloorFile: filepath.Join(o.state, "last-time"), Build: built(), System: clock.Kernel{},
 		PublicKey: func(u config.Uplink) (wgtypes.Key, error) { return identity.Public(o.tree(), o.keyOptions(u)) },
@@ -44,6 +49,12 @@ func runDoctor(o options, args []string, stdout, stderr io.Writer) int {
 			return newRegistrar(s)
 		}
 	}
+	return opts
+}
+
+// examine is the doctor, until ctx ends.
+func examine(ctx context.Context, o options, args []string, stdout, stderr io.Writer) int {
+	opts := doctorOptions(o)
 	var uplinks []config.Uplink
 	cfg, err := o.load() // strict: a mistake that the agent can do without is one all the same
 	if err == nil {

@@ -117,7 +117,7 @@ func (s *service) serve() int {
 	})
 	defer settled.Stop()
 	base := uplink.Options{
-		Log: s.log, RunDir: s.run, FloorFile: filepath.Join(s.state, "last-time"), Build: built(), Clock: clock.Watch(clock.Kernel{}),
+		Log: s.log, Firmware: firmware("/"), RunDir: s.run, FloorFile: filepath.Join(s.state, "last-time"), Build: built(), Clock: clock.Watch(clock.Kernel{}),
 		Machine: uplink.Linux(spawner()), LoadKey: s.loadKey, NewRegistrar: newRegistrar,
 		Changed: func(st status.Snapshot) {
 			bus.Send(api.EventName, api.Event(st))

@@ -39,7 +39,11 @@ func (o options) choose(uplinks []config.Uplink, args []string) ([]config.Uplink
 			return []config.Uplink{u}, nil
 		}
 	}
-	return nil, fmt.Errorf("no uplink %q in %s/%s", args[0], o.config, config.Package)
+	var names []string
+	for _, u := range uplinks {
+		names = append(names, u.Name)
+	}
+	return nil, fmt.Errorf("no uplink %q in %s/%s%s", args[0], o.config, config.Package, config.DidYouMean(args[0], names))
 }
 
 // statusTimeout is how long the agent may take for its answer. It answers beside all else that it does.
@@ -53,9 +57,7 @@ func agentsWord(o options) map[string]status.Snapshot {
 	if err != nil {
 		return nil
 	}
-	var said struct {
-		Uplinks map[string]status.Snapshot `json:"uplinks"`
-	}
+	var said allStatus
 	b, err := json.Marshal(answer)
 	if err != nil || json.Unmarshal(b, &said) != nil {
 		return nil
@@ -73,10 +75,9 @@ func lastWord(o options, u config.Uplink) (status.Snapshot, error) {
 	return s, err
 }
 
-// showStatus prints what the agent says of itself, or has said last, with WireGuard's counters of this moment.
-func showStatus(o options, uplinks []config.Uplink, stdout, stderr io.Writer) int {
-	code := exitOK
-	var all []status.Snapshot
+// statusNow is what the agent says of the uplinks, or has said last, with WireGuard's counters of this moment.
+func statusNow(o options, uplinks []config.Uplink) ([]status.Snapshot, error) {
+	all := []status.Snapshot{}
 	said := agentsWord(o)
 	var noted []string // the agent's word has it already
 	if run, damage, err := o.loadToRun(); err == nil {
@@ -87,8 +88,7 @@ func showStatus(o options, uplinks []config.Uplink, stdout, stderr io.Writer) in
 		if !ok {
 			var err error
 			if s, err = lastWord(o, u); err != nil {
-				fmt.Fprintln(stderr, err)
-				return exitFailed
+				return nil, err
 			}
 		}
 		if !ok && !uplink.Running(o.run, u.Name) {
@@ -99,27 +99,84 @@ func showStatus(o options, uplinks []config.Uplink, stdout, stderr io.Writer) in
 			} else if !u.Enabled {
 				s.Reason = "option enabled is off"
 			}
-			code = exitStopped
 		}
 		if !ok {
 			s.Warnings = append(s.Warnings, noted...)
 		}
-		if s.State == status.Stopped { // also one that the agent leaves out
-			code = exitStopped
-		}
 		count(&s)
 		all = append(all, s)
 	}
-	if o.json {
-		if !printJSON(all, stdout, stderr) {
-			return exitFailed
-		}
-		return code
+	return all, nil
+}
+
+// health is the exit code that a state is worth.
+func health(s status.State) int {
+	switch s {
+	case status.Connected:
+		return exitOK
+	case status.Stopped:
+		return exitStopped
+	case status.Suspect, status.Impaired:
+		return exitImpaired
 	}
-	for _, s := range all {
-		status.Print(stdout, s)
+	return exitAway
+}
+
+// healthOf is the exit code for all uplinks: that of the worst. What is switched off counts only when it is all there is.
+func healthOf(uplinks []config.Uplink, all []status.Snapshot) int {
+	code, on := exitOK, false
+	for i, s := range all {
+		if !uplinks[i].Enabled && uplinks[i].Fault == "" && len(all) > 1 { // a mistake leaves out what is meant to run
+			continue
+		}
+		on = true
+		if one := health(s.State); one != exitOK && (code == exitOK || one < code) {
+			code = one
+		}
+	}
+	if !on {
+		return exitStopped
 	}
 	return code
+}
+
+// showStatus is the command status.
+func showStatus(c call) int {
+	if c.watch {
+		return watchStatus(c)
+	}
+	return about(func(c call, uplinks []config.Uplink) int {
+		all, err := statusNow(c.options, uplinks)
+		if err != nil {
+			return c.fail(err)
+		}
+		if !printStatus(c, all) {
+			return exitFailed
+		}
+		return healthOf(uplinks, all)
+	})(c)
+}
+
+// allStatus is what status --json prints: the same as the method status on ubus.
+type allStatus struct {
+	Uplinks map[string]status.Snapshot `json:"uplinks"`
+}
+
+func printStatus(c call, all []status.Snapshot) (ok bool) {
+	if c.json {
+		out := allStatus{map[string]status.Snapshot{}}
+		for _, s := range all {
+			out.Uplinks[s.Uplink] = s
+		}
+		return printJSON(out, c.stdout, c.stderr)
+	}
+	if len(all) == 0 {
+		fmt.Fprintf(c.stdout, "no uplink in %s/%s\n", c.config, config.Package)
+	}
+	for _, s := range all {
+		status.Print(c.stdout, s)
+	}
+	return true
 }
 
 // count fills in the gateway's traffic. Without access to the device the numbers stay 0.
@@ -168,7 +225,7 @@ func checkConfig(o options, stdout, stderr io.Writer) int {
 		cfg = &config.Config{}
 		all = append(all, err)
 	}
-	for _, p := range cfg.Unused {
+	for _, p := range append(cfg.Unused, cfg.Doubts...) {
 		all = append(all, p)
 	}
 	for _, u := range cfg.Uplinks {
@@ -192,7 +249,7 @@ func checkConfig(o options, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 	}
 	if code == exitOK {
-		fmt.Fprintf(stdout, "%s/%s: %d uplinks, no problem\n", o.config, config.Package, len(cfg.Uplinks))
+		fmt.Fprintf(stdout, "%s/%s: %s, no problem\n", o.config, config.Package, status.Count(len(cfg.Uplinks), "uplink"))
 	}
 	return code
 }

@@ -1,9 +1,12 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -62,6 +65,33 @@ func TestStatus(t *testing.T) {
 	name, _ := gateway.String("name")
 	if rx, _ := gateway.Int("rx_bytes"); state != "connected" || name != "gw1" || rx != 1<<40 {
 		t.Errorf("%+v", answer)
+	}
+}
+
+// The answer is the schema that the status has in its golden file.
+func TestSchema(t *testing.T) {
+	golden, err := os.ReadFile("../status/testdata/status.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s status.Snapshot
+	if err := json.Unmarshal(golden, &s); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := statusOf([]status.Snapshot{s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := json.Marshal(answer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want bytes.Buffer
+	if err := json.Compact(&want, golden); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(`{"uplinks":{"mesh":`+want.String()+"}}", string(got)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"wguplink/agent/derive"
+	"wguplink/agent/mtu"
 	"wguplink/peerselector"
 )
 
@@ -150,6 +151,9 @@ func (l *loader) checkGateway(g, up *draft, to *staticPeers) {
 	to.peers = append(to.peers, *p)
 }
 
+// widest is the largest MTU of a WireGuard device that fits the usual line of 1500 bytes, over IPv4.
+const widest = 1500 - mtu.WireGuard4
+
 // checkUplink checks what needs several options of an uplink, or its gateways.
 func (l *loader) checkUplink(d *draft, static staticPeers) {
 	u := &d.uplink
@@ -171,6 +175,10 @@ func (l *loader) checkUplink(d *draft, static staticPeers) {
 		if len(u.Brokers) == 0 && u.Protocol.Registers() {
 			l.refuse(d.shown, "broker", "", "none is left that broker_pin can be checked with", "https:// for every broker")
 		}
+	}
+	if u.MTU > widest {
+		l.doubts = append(l.doubts, Problem{l.file, d.shown, "mtu", l.value(d, "mtu"), "larger than a line of 1500 bytes carries in one packet",
+			"auto, or at most " + strconv.Itoa(widest) + " unless the whole way to the gateways is wider"})
 	}
 	if u.BrokerCA == noCA && len(u.BrokerPins) == 0 {
 		l.complain(d.shown, "broker_ca", noCA, "leaves nothing to know the broker by", "the path of a PEM file, or a broker_pin beside it")

@@ -28,6 +28,8 @@ type Config struct {
 	LogLevel slog.Level
 	// Unused are options that have no meaning with their uplink's protocol or mode. They are left out.
 	Unused Problems
+	// Doubts are values that are allowed, and are likely to be mistakes.
+	Doubts Problems
 }
 
 // Uplink is one tunnel.
@@ -109,6 +111,10 @@ type Uplink struct {
 
 	// Rebalance is how often, on average, to choose the gateway anew although the present one works; 0 means never.
 	Rebalance time.Duration
+
+	// UpdateWatchdog is how long a node may be without a tunnel after a firmware update, while its WAN is up, before the
+	// hooks hear of it; 0 means that nothing looks.
+	UpdateWatchdog time.Duration
 
 	// Gateways are the enabled static ones, in the order of the file.
 	Gateways []peerselector.Peer

@@ -26,7 +26,7 @@ func LoadToRun(tree Reader, file string) (*Run, error) {
 	l.readAll()
 	cfg := l.check()
 	run := &Run{Config: *cfg, Mistakes: l.sorted()}
-	run.Unused = l.unused
+	run.Unused, run.Doubts = l.unused, l.doubts
 	if len(run.Mistakes) == 0 {
 		return run, nil
 	}
@@ -45,7 +45,7 @@ func LoadToRun(tree Reader, file string) (*Run, error) {
 		}
 		if !changed {
 			run.Config = *cfg
-			run.Unused = l.unused
+			run.Unused, run.Doubts = l.unused, l.doubts
 			return run, nil
 		}
 	}

@@ -37,10 +37,10 @@ func LoadFile(tree Reader, file string) (*Config, error) {
 	l.readAll()
 	cfg := l.check()
 	if len(l.problems) > 0 {
-		l.problems = append(l.problems, l.unused...)
+		l.problems = append(append(l.problems, l.unused...), l.doubts...)
 		return nil, l.sorted()
 	}
-	cfg.Unused = l.unused
+	cfg.Unused, cfg.Doubts = l.unused, l.doubts
 	return cfg, nil
 }
 
@@ -52,6 +52,7 @@ type loader struct {
 	drafts   []*draft
 	problems Problems
 	unused   Problems // options that are out of their scope
+	doubts   Problems // values that fit no usual line
 	fatal    Problems // those of them that make an uplink impossible
 
 	lenient bool // as LoadToRun reads
@@ -131,7 +132,11 @@ func (l *loader) readSection(d *draft, options []option) {
 		i := slices.IndexFunc(options, func(o option) bool { return o.name == name })
 		if i < 0 {
 			// The value stays out of the message: it may be the key, under a misspelt name.
-			l.complain(d.shown, name, "", "unknown option", "any of "+names(options))
+			allowed := "the options in docs/configuration.md"
+			if near := Nearest(name, names(options)); near != "" {
+				allowed = quote(near) + ", the nearest of " + allowed
+			}
+			l.complain(d.shown, name, "", "unknown option", allowed)
 			continue
 		}
 		if known && l.outside(d, options[i]) {
@@ -183,15 +188,11 @@ func (l *loader) readOption(d *draft, o option) {
 	}
 }
 
-func names(options []option) string {
-	s := ""
-	for i, o := range options {
-		if i > 0 {
-			s += ", "
-		}
-		s += o.name
+func names(options []option) (all []string) {
+	for _, o := range options {
+		all = append(all, o.name)
 	}
-	return s
+	return all
 }
 
 // isAnonymous tells whether libuci made this name up: "cfg", the section's number in two or more hexadecimal digits, and a

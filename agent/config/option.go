@@ -186,6 +186,11 @@ var uplinkOptions = []option{
 		return choice(rebalanceWords, v, &i) && store(true, rebalanceEvery[i], &d.uplink.Rebalance)
 	}},
 
+	{"update_watchdog", false, "0", "0 to 8760", func(d *draft, v string) bool {
+		var hours uint16
+		return number(v, 0, 8760, &hours) && store(true, time.Duration(hours)*time.Hour, &d.uplink.UpdateWatchdog)
+	}},
+
 	{"mode", false, "vxlan", strings.Join(modeWords, ", "), func(d *draft, v string) bool {
 		return choice(modeWords, v, &d.uplink.Mode)
 	}},

@@ -11,8 +11,8 @@ func problemsOf(t *testing.T, text string) Problems {
 	t.Helper()
 	cfg, err := Load(fake(text))
 	var problems Problems
-	if err == nil && len(cfg.Unused) > 0 {
-		problems = cfg.Unused
+	if err == nil && len(cfg.Unused)+len(cfg.Doubts) > 0 {
+		problems = append(cfg.Unused, cfg.Doubts...)
 	} else if cfg != nil || !errors.As(err, &problems) || len(problems) == 0 {
 		t.Fatalf("%+v, %v, want problems", cfg, err)
 	}
@@ -67,6 +67,7 @@ config gateway 'gw9'
 
 	for _, tt := range []struct{ name, text, want string }{
 		{"unknown type", minimal + "config uplnk 'x'\n\toption mtu 1\nconfig uplnk", "x=uplnk: unknown type of section\n@uplnk[1]=uplnk: unknown type of section"},
+		{"an MTU that fits no usual line", with("option mtu 9000"), "mesh.mtu=9000: larger than a line of 1500 bytes carries in one packet"},
 		{"unknown option", with("option vxlan_prot 4789"), "mesh.vxlan_prot: unknown option"},
 		{"unknown option of a gateway", minimal + "\toption mtu 1400", "gw1.mtu: unknown option"},
 		{"unknown option of global", minimal + "config global g\n\toption level debug", "g.level: unknown option"},

@@ -59,6 +59,7 @@ var values = []struct {
 	{"uplink", "route_allowed_ips", []string{"0", "1", "off"}, []string{"2", "none"}},
 	{"uplink", "address_family", []string{"auto", "prefer6", "only6", "only4"}, []string{"prefer4", "ipv6"}},
 	{"uplink", "probe_interval", []string{"2", "2.5", "120"}, []string{"0", "1.9", "121", "off"}},
+	{"uplink", "update_watchdog", []string{"0", "24", "8760"}, []string{"8761", "-1", "1.5", "off"}},
 	{"uplink", "rebalance", []string{"off", "daily"}, []string{"1", "0", "hourly", "Daily"}},
 	{"uplink", "mode", []string{"vxlan", "layer3"}, []string{"layer2", "VXLAN"}},
 	{"uplink", "vxlan_interface", []string{"vx", "mesh-vpn"}, []string{"mesh vpn", "1234567890123456"}},

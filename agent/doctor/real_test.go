@@ -91,6 +91,12 @@ func (p *pond) Write(bufs [][]byte, offset int) (int, error) {
 // newGateway starts a gateway on this host that knows a node by its key and link address.
 func newGateway(t *testing.T, node wgtypes.Key, link netip.Addr, most int) peerselector.Peer {
 	t.Helper()
+	p, _ := newGatewayDevice(t, node, link, most)
+	return p
+}
+
+func newGatewayDevice(t *testing.T, node wgtypes.Key, link netip.Addr, most int) (peerselector.Peer, *device.Device) {
+	t.Helper()
 	key, err := wgtypes.GeneratePrivateKey()
 	ok(t, err)
 	p := &pond{link: netip.MustParseAddr("fe80::1"), most: most, deaf: 1, replies: make(chan []byte, 64), events: make(chan tun.Event, 1), closed: make(chan struct{})}
@@ -105,7 +111,7 @@ func newGateway(t *testing.T, node wgtypes.Key, link netip.Addr, most int) peers
 		t.Fatalf("no port in %q", state)
 	}
 	port, _, _ = strings.Cut(port, "\n")
-	return peerselector.Peer{Name: "gw", PublicKey: peerselector.Key(key.PublicKey()), Endpoints: []string{"127.0.0.1:" + port}, LinkAddress: p.link}
+	return peerselector.Peer{Name: "gw", PublicKey: peerselector.Key(key.PublicKey()), Endpoints: []string{"127.0.0.1:" + port}, LinkAddress: p.link}, d
 }
 
 func ok(t *testing.T, err error) {

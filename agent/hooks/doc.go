@@ -12,6 +12,9 @@
 // a change before the up that was waiting: that change arrives as up. The last event posted always runs, equal to the one
 // before or not.
 //
+// One event is beside these: stranded, once, when an uplink has not worked since a firmware update. A hook that does not
+// know it must leave it alone.
+//
 // # What is run
 //
 // A file is a hook when it is a regular file (or a link to one) with a permission to execute, and its name is neither

@@ -12,11 +12,13 @@ const (
 	Up     = "up"     // the uplink works: a gateway is in use
 	Down   = "down"   // it works no longer
 	Change = "change" // it works, but something of what Event tells is another
+	// Stranded says that since a firmware update the uplink has not worked for as long as option update_watchdog allows.
+	Stranded = "stranded"
 )
 
 // Event is what hooks are told. Empty fields are left out, in JSON as well as in the environment.
 type Event struct {
-	Event      string `json:"event"` // Up, Down or Change
+	Event      string `json:"event"` // Up, Down, Change or Stranded
 	Uplink     string `json:"uplink"`
 	Protocol   string `json:"protocol,omitempty"`
 	Interface  string `json:"interface,omitempty"`   // WireGuard device in use
@@ -26,6 +28,12 @@ type Event struct {
 	MTU        int    `json:"mtu,omitempty"`         // of Interface, bytes
 	// ClientMTU is what clients may send: all tunnels that are alive take it. Bytes; of Parker only.
 	ClientMTU int `json:"client_mtu,omitempty"`
+
+	// Of Stranded: for how many hours, with which firmware, and what keeps the uplink from working, as in the status.
+	Hours    int    `json:"hours,omitempty"`
+	Firmware string `json:"firmware,omitempty"`
+	Cause    string `json:"cause,omitempty"`
+	Reason   string `json:"reason,omitempty"`
 
 	// Of a Parker configuration: addresses and networks as its server writes them.
 	Address4   string `json:"address4,omitempty"`
@@ -67,6 +75,7 @@ func (e Event) environ() []string {
 		{"EVENT", e.Event}, {"UPLINK", e.Uplink}, {"PROTOCOL", e.Protocol}, {"INTERFACE", e.Interface},
 		{"GATEWAY", e.Gateway}, {"GATEWAY_KEY", e.GatewayKey}, {"PUBLIC_KEY", e.PublicKey}, {"MTU", number(e.MTU)},
 		{"CLIENT_MTU", number(e.ClientMTU)},
+		{"HOURS", number(e.Hours)}, {"FIRMWARE", e.Firmware}, {"CAUSE", e.Cause}, {"REASON", e.Reason},
 		{"ADDRESS4", e.Address4}, {"ADDRESS6", e.Address6}, {"RANGE4", e.Range4}, {"RANGE6", e.Range6},
 		{"XLAT_RANGE6", e.XlatRange6}, {"ID", e.ID},
 	} {

@@ -49,7 +49,7 @@ type Runner struct {
 	wake     chan struct{}
 
 	mu      sync.Mutex
-	pending []Event // at most one for each uplink, in order of arrival of the first
+	pending []Event // at most one for each uplink, and one Stranded, in order of arrival of the first
 	over    bool    // Run has returned
 	results map[string][]Result
 
@@ -68,15 +68,21 @@ func New(o Options) *Runner {
 	return r
 }
 
-// Post hands an event over, and never waits. It takes the place of an event of the same uplink that still waits. After Run
-// has returned it does nothing.
+// Post hands an event over, and never waits. It takes the place of an event of the same uplink that still waits; but
+// Stranded stands beside the others, and is dropped when the uplink comes up meanwhile. After Run has returned it does
+// nothing.
 func (r *Runner) Post(e Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.over {
 		return
 	}
-	i := slices.IndexFunc(r.pending, func(p Event) bool { return p.Uplink == e.Uplink })
+	if e.Event == Up {
+		r.pending = slices.DeleteFunc(r.pending, func(p Event) bool { return p.Uplink == e.Uplink && p.Event == Stranded })
+	}
+	i := slices.IndexFunc(r.pending, func(p Event) bool {
+		return p.Uplink == e.Uplink && (p.Event == Stranded) == (e.Event == Stranded)
+	})
 	if i < 0 {
 		r.pending = append(r.pending, e)
 	} else {

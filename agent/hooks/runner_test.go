@@ -297,3 +297,34 @@ func TestBadConfig(t *testing.T) {
 		t.Error("the hook was run")
 	}
 }
+
+// Stranded waits beside what else waits, and is dropped when the uplink comes up meanwhile.
+func TestStrandedBeside(t *testing.T) {
+	r := New(Options{Dir: t.TempDir()})
+	waiting := func() (all []string) {
+		for e, ok := r.next(); ok; e, ok = r.next() {
+			all = append(all, e.Uplink+" "+e.Event)
+		}
+		return all
+	}
+	r.Post(Event{Event: Down, Uplink: "mesh"})
+	r.Post(Event{Event: Stranded, Uplink: "mesh", Hours: 2})
+	r.Post(Event{Event: Stranded, Uplink: "mesh", Hours: 3})
+	r.Post(Event{Event: Stranded, Uplink: "other"})
+	if diff := cmp.Diff([]string{"mesh down", "mesh stranded", "other stranded"}, waiting()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	r.Post(Event{Event: Stranded, Uplink: "mesh"})
+	r.Post(Event{Event: Stranded, Uplink: "other"})
+	r.Post(Event{Event: Up, Uplink: "mesh"})
+	r.Post(Event{Event: Change, Uplink: "mesh"})
+	if diff := cmp.Diff([]string{"other stranded", "mesh up"}, waiting()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	env := strings.Join(Event{Event: Stranded, Uplink: "mesh", Hours: 2, Firmware: "v2", Cause: "no_handshake", Reason: "none"}.environ(), "\n")
+	for _, want := range []string{"WGUPLINK_EVENT=stranded", "WGUPLINK_HOURS=2", "WGUPLINK_FIRMWARE=v2", "WGUPLINK_CAUSE=no_handshake", "WGUPLINK_REASON=none"} {
+		if !strings.Contains(env, want) {
+			t.Errorf("no %s in %q", want, env)
+		}
+	}
+}

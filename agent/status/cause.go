@@ -32,13 +32,21 @@ const (
 	Silent // nothing comes back at all, or not since it was found to be mute: others are tried beside it
 )
 
-// Cause names the first stage that is not through.
+// Cause names the first stage that is not through, and the state that agrees with it.
 func (f Facts) Cause() (State, Cause, string) {
+	state, cause, reason := f.stage()
+	if state == Connected && cause != None {
+		state = Impaired
+	}
+	return state, cause, reason
+}
+
+func (f Facts) stage() (State, Cause, string) {
 	state := Connecting
 	switch f.Link {
-	case Alive, Mute:
+	case Alive:
 		state = Connected
-	case Silent:
+	case Mute, Silent:
 		state = Suspect
 	}
 	switch {

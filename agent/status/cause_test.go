@@ -26,12 +26,12 @@ func TestCause(t *testing.T) {
 		{Facts{}, Starting, None, ""},
 		{Facts{WANKnown: true, WAN: "no default route"}, Connecting, NoWAN, "no default route"},
 		{with(func(f *Facts) { f.KeyErr, f.Applied = err, err }), Connecting, BadKey, "the error"},
-		{with(func(f *Facts) { f.Applied, f.Link = err, Alive }), Connected, Device, "the error"},
+		{with(func(f *Facts) { f.Applied, f.Link = err, Alive }), Impaired, Device, "the error"},
 		{with(func(f *Facts) { f.WANUp, f.WAN, f.Link = false, "no route", Silent }), Suspect, NoWAN, "no route"},
 		{with(func(f *Facts) { f.Link = Alive }), Connected, None, ""},
-		{with(func(f *Facts) { f.Link, f.Alone = Alive, "bat0" }), Connected, NoNeighbour,
+		{with(func(f *Facts) { f.Link, f.Alone = Alive, "bat0" }), Impaired, NoNeighbour,
 			"the tunnel to gw1 is fine, but bat0 hears nobody behind it"},
-		{with(func(f *Facts) { f.Link = Mute }), Connected, NoAnswer,
+		{with(func(f *Facts) { f.Link = Mute }), Suspect, NoAnswer,
 			"gw1 shook hands, but fe80::1 does not answer inside the tunnel"},
 		{with(func(f *Facts) { f.Link = Silent }), Suspect, NoAnswer, "gw1 is silent; trying others beside it"},
 		{with(func(f *Facts) { f.Clocked = false }), Connecting, Clock, "asking for the time"},
@@ -80,7 +80,7 @@ func TestPublish(t *testing.T) {
 		{at(Connected, None, "gw1"), false, 2},
 		{at(Connected, None, "gw2"), false, 3},
 	} {
-		p.Publish(tt.s, tt.doubtful)
+		p.Publish(tt.s, tt.doubtful, "")
 		if n := strings.Count(log.String(), "\n"); n != tt.lines {
 			t.Errorf("%d: %d lines: %s", i, n, &log)
 		}
@@ -97,7 +97,7 @@ func TestPublish(t *testing.T) {
 	if err := os.RemoveAll(p.RunDir); err != nil {
 		t.Fatal(err)
 	}
-	p.Publish(at(Connecting, NoHandshake, ""), false)
+	p.Publish(at(Connecting, NoHandshake, ""), false, "")
 	if s, _ := p.Last(); s.Cause != NoHandshake {
 		t.Errorf("%+v", s)
 	}

@@ -3,6 +3,7 @@ package status
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -16,7 +17,7 @@ func Print(w io.Writer, s Snapshot) {
 	}
 	head := string(s.State)
 	if s.State != Stopped {
-		head += " for " + (time.Duration(s.Seconds) * time.Second).String()
+		head += " for " + Age(s.Seconds, 2)
 	}
 	fmt.Fprintf(w, "%s: %s\n", s.Uplink, head)
 	line("why", join(string(s.Cause), s.Reason))
@@ -24,8 +25,10 @@ func Print(w io.Writer, s Snapshot) {
 		line("gateway", join(g.Name, g.Endpoint))
 		line("", g.PublicKey)
 		line("link", g.LinkAddress)
-		line("handshake", fmt.Sprintf("%ds ago", g.HandshakeAge))
-		line("traffic", fmt.Sprintf("%d bytes received, %d sent", g.RxBytes, g.TxBytes))
+		if g.HandshakeAt != 0 {
+			line("handshake", Ago(g.HandshakeAge))
+		}
+		line("traffic", Bytes(g.RxBytes)+" received, "+Bytes(g.TxBytes)+" sent")
 	}
 	device := s.Interface
 	if s.Backend != "" {
@@ -46,7 +49,7 @@ func Print(w io.Writer, s Snapshot) {
 		for _, t := range n.Tunnels {
 			age := "no handshake"
 			if t.HandshakeAt != 0 {
-				age = fmt.Sprintf("handshake %ds ago", t.HandshakeAge)
+				age = "handshake " + Ago(t.HandshakeAge)
 			}
 			line("tunnel", join(t.Interface, t.Endpoint, age))
 		}
@@ -65,8 +68,52 @@ func Print(w io.Writer, s Snapshot) {
 	for _, h := range s.Hooks {
 		line("hook", join(h.Name+" "+h.Event, "exit "+h.Exit, h.Last))
 	}
+	if s.Stranded {
+		line("stranded", "no tunnel since the firmware was updated, for as long as option update_watchdog allows")
+	}
 	for _, warning := range s.Warnings {
 		line("warning", warning)
+	}
+	printGateways(w, s.Gateways)
+	if len(s.Changes) > 0 {
+		fmt.Fprintln(w, "  last changes")
+	}
+	for _, c := range slices.Backward(s.Changes) {
+		fmt.Fprintf(w, "    %-28s  %s\n", Ago(c.Age), c)
+	}
+}
+
+// String says what has changed.
+func (c Change) String() string {
+	head := string(c.State)
+	if c.Gateway != "" {
+		head += " (" + c.Gateway + ")"
+	}
+	return join(head, string(c.Cause), c.Reason)
+}
+
+// printGateways writes a table, one gateway a line.
+func printGateways(w io.Writer, all []Candidate) {
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "  gateways")
+	name := 4
+	for _, g := range all {
+		name = max(name, len(g.Name))
+	}
+	for _, g := range all {
+		mark, result, rtt, tried := " ", string(g.Result), "-", "never tried"
+		if g.InUse {
+			mark = "*"
+		}
+		if g.RTT != 0 {
+			rtt = Trip(time.Duration(g.RTT) * time.Microsecond)
+		}
+		if g.TriedAt != 0 {
+			tried = "tried " + Ago(g.TriedAge)
+		}
+		fmt.Fprintf(w, "  %s %-*s  %-12s  %7s  %-35s  %s\n", mark, name, g.Name, result, rtt, tried, join(g.Endpoint, g.Reason))
 	}
 }
 

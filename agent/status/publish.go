@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
+	"slices"
+	"strings"
 	"sync/atomic"
 )
 
@@ -14,10 +16,12 @@ type Publisher struct {
 	Log     *slog.Logger
 	Changed func(Snapshot) // is called with each new state, cause or gateway; nil: that is not wanted
 
-	last   Snapshot
-	failed bool                     // the file could not be written, and the log knows
-	logged string                   // state, cause and gateway that the log was last told of
-	shown  atomic.Pointer[Snapshot] // the last, for other goroutines
+	last    Snapshot
+	changes []Change                 // the latest; is never changed in place, for it is published
+	gateway string                   // the public key of the last one that a change was with
+	failed  bool                     // the file could not be written, and the log knows
+	logged  string                   // state, cause and gateway that the log was last told of
+	shown   atomic.Pointer[Snapshot] // the last, for other goroutines
 }
 
 // Last is what was published last; ok is false before the first. It may be called from any goroutine.
@@ -28,24 +32,43 @@ func (p *Publisher) Last() (s Snapshot, ok bool) {
 	return s, false
 }
 
-// Publish publishes s unless it is the same as the last; Since is filled in. A doubtful one is not told to the log and
-// to Changed: a silence that is over before all other gateways were tried in vain is no news, and a slow line has many.
-func (p *Publisher) Publish(s Snapshot, doubtful bool) {
+// MaxChanges is how many changes are kept.
+const MaxChanges = 20
+
+// maxReason is how much of a reason is kept with a change, in bytes.
+const maxReason = 200
+
+// Publish publishes s unless it is the same as the last; Since and Changes are filled in. A doubtful one is not told to
+// the log, to Changed and to the list of changes: a silence that is over before all other gateways were tried in vain is
+// no news, and a slow line has many. because says why another gateway was left.
+func (p *Publisher) Publish(s Snapshot, doubtful bool, because string) {
 	s.Since = p.last.Since
 	if s.State != p.last.State || s.Cause != p.last.Cause {
 		s.Since = Now()
 	}
+	line := string(s.State) + string(s.Cause)
+	if s.Gateway != nil {
+		line += s.Gateway.PublicKey
+	}
+	news := line != p.logged && !doubtful
+	if news {
+		p.record(s, because)
+	}
+	s.Changes = p.changes
+	rtt := sameButRTT(s.Gateways, p.last.Gateways)
+	if rtt {
+		p.last.Gateways = s.Gateways
+	}
 	if reflect.DeepEqual(s, p.last) {
+		if rtt && len(s.Gateways) > 0 { // not worth writing a file for
+			p.shown.Store(&s)
+		}
 		return
 	}
 	p.last = s
 	p.shown.Store(&s)
 	p.write(s)
-	line := string(s.State) + string(s.Cause)
-	if s.Gateway != nil {
-		line += s.Gateway.PublicKey
-	}
-	if line == p.logged || doubtful {
+	if !news {
 		return
 	}
 	p.logged = line
@@ -59,6 +82,32 @@ func (p *Publisher) Publish(s Snapshot, doubtful bool) {
 		p.Log.Info("connected", "gateway", s.Gateway.Name, "endpoint", s.Gateway.Endpoint, "backend", s.Backend,
 			"mtu", s.MTU)
 	}
+}
+
+// record adds a change.
+func (p *Publisher) record(s Snapshot, because string) {
+	c := Change{At: Now(), State: s.State, Cause: s.Cause, Reason: s.Reason}
+	if s.Gateway != nil {
+		c.Gateway = s.Gateway.Name
+	}
+	if s.Gateway != nil && s.Gateway.PublicKey != p.gateway {
+		if p.gateway = s.Gateway.PublicKey; s.Cause == None {
+			c.Reason = because
+		}
+	}
+	if len(c.Reason) > maxReason {
+		c.Reason = strings.ToValidUTF8(c.Reason[:maxReason], "") + "..."
+	}
+	from := max(0, len(p.changes)+1-MaxChanges)
+	p.changes = append(slices.Clone(p.changes[from:]), c)
+}
+
+// sameButRTT says that two lists of gateways differ in their round trips at most.
+func sameButRTT(a, b []Candidate) bool {
+	return slices.EqualFunc(a, b, func(x, y Candidate) bool {
+		x.RTT = y.RTT
+		return x == y
+	})
 }
 
 // write writes the status file. Where that fails, the old file goes: what it says is not true any more.

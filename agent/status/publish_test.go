@@ -15,7 +15,7 @@ func TestPublishWithoutRoom(t *testing.T) {
 	dir := t.TempDir()
 	var log bytes.Buffer
 	p := Publisher{RunDir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))}
-	p.Publish(Snapshot{Uplink: "mesh", State: Connecting}, true)
+	p.Publish(Snapshot{Uplink: "mesh", State: Connecting}, true, "")
 	if s, err := Read(dir, "mesh", Now()); err != nil || s.State != Connecting {
 		t.Fatalf("%+v, %v", s, err)
 	}
@@ -23,7 +23,7 @@ func TestPublishWithoutRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, state := range []State{Suspect, Connecting, Suspect} {
-		p.Publish(Snapshot{Uplink: "mesh", State: state}, true)
+		p.Publish(Snapshot{Uplink: "mesh", State: state}, true, "")
 	}
 	if _, err := os.Stat(File(dir, "mesh")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the old file is still there: %v", err)
@@ -37,7 +37,7 @@ func TestPublishWithoutRoom(t *testing.T) {
 	if err := os.Remove(File(dir, "mesh") + ".tmp"); err != nil {
 		t.Fatal(err)
 	}
-	p.Publish(Snapshot{Uplink: "mesh", State: Connecting}, true)
+	p.Publish(Snapshot{Uplink: "mesh", State: Connecting}, true, "")
 	if s, err := Read(dir, "mesh", Now()); err != nil || s.State != Connecting {
 		t.Errorf("with room again: %+v, %v", s, err)
 	}

@@ -37,13 +37,14 @@ const (
 // State is the short form of it all.
 type State string
 
-// The states of an uplink.
+// The states of an uplink. Connected and a cause never stand together.
 const (
-	Starting   State = "starting"
-	Connecting State = "connecting"
-	Connected  State = "connected"
-	Suspect    State = "suspect" // connected, but silent or mute; other gateways are tried beside
-	Stopped    State = "stopped" // the agent does not run
+	Starting   State = "starting"   // nothing is known yet
+	Connecting State = "connecting" // no gateway is in use
+	Connected  State = "connected"  // a gateway is in use and answers, and nothing is in the way
+	Suspect    State = "suspect"    // the gateway in use is silent or mute; others are tried beside it
+	Impaired   State = "impaired"   // the gateway in use is not at fault, and the cause keeps traffic from it
+	Stopped    State = "stopped"    // the agent does not run
 )
 
 // Snapshot is one uplink at one moment. Times are kept as uptime, because the wall clock is set while we run.
@@ -68,10 +69,16 @@ type Snapshot struct {
 	VXLANMTU  int      `json:"vxlan_mtu,omitempty"`
 	Batman    *Batman  `json:"batman,omitempty"` // nil when the VXLAN is no hard-interface
 	Gateway   *Gateway `json:"gateway,omitempty"`
-	Network   *Network `json:"network,omitempty"` // with a signed configuration
-	Hooks     []Hook   `json:"hooks,omitempty"`
-	Warnings  []string `json:"warnings,omitempty"`
-	Switches  int      `json:"switches"` // gateways promoted since the start, the first included
+	// Gateways are all that the network is known to have, by name; at most as many as the selector takes.
+	Gateways []Candidate `json:"gateways,omitempty"`
+	// Changes are the latest of state, cause and gateway, the oldest first; at most MaxChanges.
+	Changes  []Change `json:"changes,omitempty"`
+	Network  *Network `json:"network,omitempty"` // with a signed configuration
+	Hooks    []Hook   `json:"hooks,omitempty"`
+	Warnings []string `json:"warnings,omitempty"`
+	// Stranded says that since a firmware update there has been no tunnel for as long as option update_watchdog allows.
+	Stranded bool `json:"stranded,omitempty"`
+	Switches int  `json:"switches"` // gateways promoted since the start, the first included
 }
 
 // Batman is the mesh interface that has the VXLAN device as a hard-interface.
@@ -92,6 +99,47 @@ type Gateway struct {
 	HandshakeAge int64  `json:"handshake_age"` // seconds; filled in when the snapshot is read
 	RxBytes      int64  `json:"rx_bytes"`      // filled in when the snapshot is read
 	TxBytes      int64  `json:"tx_bytes"`
+}
+
+// Result is what became of a gateway when it was last tried.
+type Result string
+
+// The results.
+const (
+	Untried     Result = "untried"
+	Trying      Result = "trying"       // a handshake is under way
+	Answered    Result = "answered"     // it shook hands, and nothing is known against it since
+	NoShake     Result = "no_handshake" // it did not shake hands in time
+	Unanswering Result = "no_answer"    // it shook hands, and nothing came back inside the tunnel
+	WasSilent   Result = "silent"       // it answered, and then nothing came from it any more
+	NoAddress   Result = "no_address"   // no address of it may be used or is known; the reason says why
+)
+
+// Candidate is a gateway of the network, in use or not.
+type Candidate struct {
+	Name      string `json:"name"`
+	PublicKey string `json:"public_key"`
+	Endpoint  string `json:"endpoint,omitempty"` // where it was tried last; before that, as configured
+	// LinkAddress is its own inside the tunnel; "" when it is not known.
+	LinkAddress string `json:"link_address,omitempty"`
+	InUse       bool   `json:"in_use"`
+	Result      Result `json:"result"`
+	Reason      string `json:"reason,omitempty"` // with result no_address
+	// RTT is the round trip in microseconds: of the latest probe through the tunnel; for one that was never in use, of its
+	// handshake, which the agent sees up to 20 ms late. 0: not known.
+	RTT      int64  `json:"rtt_us,omitempty"`
+	TriedAt  Uptime `json:"tried_uptime_ms,omitempty"` // when a handshake with it was last begun; 0: never
+	TriedAge int64  `json:"tried_age"`                 // seconds; filled in when the snapshot is read
+}
+
+// Change is a moment at which state, cause or gateway became another.
+type Change struct {
+	At      Uptime `json:"uptime_ms"`
+	Age     int64  `json:"age"` // seconds; filled in when the snapshot is read
+	State   State  `json:"state"`
+	Cause   Cause  `json:"cause,omitempty"`
+	Gateway string `json:"gateway,omitempty"` // the name of the one in use
+	Reason  string `json:"reason,omitempty"`  // of the cause; without one, why the gateway before was left
 }
 
 // Network is what a signed configuration says of the node, and the tunnels that follow from it.
@@ -182,6 +230,16 @@ func (s Snapshot) At(now Uptime) Snapshot {
 			g.HandshakeAge = g.HandshakeAt.Age(now)
 		}
 		s.Gateway = &g
+	}
+	s.Gateways = slices.Clone(s.Gateways)
+	for i, g := range s.Gateways {
+		if g.TriedAt != 0 {
+			s.Gateways[i].TriedAge = g.TriedAt.Age(now)
+		}
+	}
+	s.Changes = slices.Clone(s.Changes)
+	for i, c := range s.Changes {
+		s.Changes[i].Age = c.At.Age(now)
 	}
 	if s.Network != nil {
 		n := *s.Network

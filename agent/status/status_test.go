@@ -40,7 +40,7 @@ func TestPrint(t *testing.T) {
 	var b bytes.Buffer
 	Print(&b, Snapshot{Uplink: "mesh", State: Connecting, Seconds: 61, Cause: NoHandshake, Reason: "no gateway answers", Interface: "wg_mesh",
 		Backend: "kernel", MTU: 1420, Warnings: []string{"bat0 does not exist"}})
-	want := `mesh: connecting for 1m1s
+	want := `mesh: connecting for 1 minute, 1 second
   why         no_handshake: no gateway answers
   wireguard   wg_mesh (kernel), MTU 1420
   warning     bat0 does not exist
@@ -59,7 +59,7 @@ func TestPrintBatman(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		Print(&out, Snapshot{Uplink: "mesh", State: Connected, Interface: "wg_mesh", Batman: b})
-		if got := "mesh: connected for 0s\n  wireguard   wg_mesh\n" + want; got != out.String() {
+		if got := "mesh: connected for 0 seconds\n  wireguard   wg_mesh\n" + want; got != out.String() {
 			t.Errorf("%+v is printed\n%s, want\n%s", b, &out, got)
 		}
 	}

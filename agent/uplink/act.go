@@ -3,6 +3,7 @@ package uplink
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"wguplink/agent/broker"
@@ -28,6 +29,7 @@ func (l *loop) handle(events ...peerselector.Event) {
 		ev, now := events[0], time.Now()
 		events = events[1:]
 		before := lookAt(l.engine, now)
+		l.enter(ev, now)
 		for _, a := range l.engine.Handle(ev, now) {
 			events = append(events, l.carry(a, before, ev)...)
 		}
@@ -48,7 +50,9 @@ func (l *loop) handle(events ...peerselector.Event) {
 func (l *loop) carry(a peerselector.Action, before inUse, ev peerselector.Event) []peerselector.Event {
 	switch a := a.(type) {
 	case peerselector.Install:
-		return l.peers.Install(a.Peer, a.Attempt)
+		failed := l.peers.Install(a.Peer, a.Attempt)
+		l.ledger.began(a.Peer.PublicKey, l.endpoint(a.Peer.PublicKey), time.Now())
+		return failed
 	case peerselector.Promote:
 		l.promote(a.Peer, before, ev)
 	case peerselector.Reaim:
@@ -56,6 +60,11 @@ func (l *loop) carry(a peerselector.Action, before inUse, ev peerselector.Event)
 	case peerselector.Renew:
 		l.peers.Renew(a.Peer.PublicKey)
 	case peerselector.Remove:
+		left := ""
+		if a.Peer.PublicKey == before.key {
+			left, _, _ = strings.Cut(before.why(ev, len(l.wishes) > 0), " ")
+		}
+		l.ledger.removed(a.Peer.PublicKey, l.endpoint(a.Peer.PublicKey), left)
 		l.peers.Remove(a.Peer.PublicKey, l.kind.Keeps(a.Peer.PublicKey))
 	case peerselector.Probe:
 		l.probes = append(l.probes, a.Peer)
@@ -65,6 +74,27 @@ func (l *loop) carry(a peerselector.Action, before inUse, ev peerselector.Event)
 		l.use.portTurn++
 	}
 	return nil
+}
+
+// enter has the ledger know what an event says of gateways.
+func (l *loop) enter(ev peerselector.Event, now time.Time) {
+	switch ev := ev.(type) {
+	case peerselector.Tick, peerselector.Alive:
+	case peerselector.Handshake:
+		l.ledger.shook(ev.Key, l.endpoint(ev.Key), now)
+	case peerselector.Failed:
+		l.ledger.failed(ev.Key, l.peers.Err())
+	default:
+		l.ledger.named()
+	}
+}
+
+// endpoint is where a gateway is tried; "" while that is not known.
+func (l *loop) endpoint(k peerselector.Key) string {
+	if in := l.peers.Get(k); in != nil && in.Endpoint.IsValid() {
+		return in.Endpoint.String()
+	}
+	return ""
 }
 
 func (l *loop) promote(p peerselector.Peer, before inUse, ev peerselector.Event) {
@@ -87,6 +117,7 @@ func (l *loop) replied(r Reply) {
 	}
 	l.counters.Answered([32]byte(cur.PublicKey), r.From)
 	l.handle(peerselector.Alive{Key: cur.PublicKey, Reply: true, RTT: r.RTT})
+	l.ledger.replied(cur.PublicKey, r.RTT)
 	in := l.peers.Get(cur.PublicKey)
 	if in == nil || !l.line.Due() || l.kind.Traits().Borrowed || l.devices.err != nil || !l.wan.Up() {
 		return

@@ -29,6 +29,7 @@ func (l *loop) next(now time.Time) time.Time {
 	by(l.key.at, l.key.missing())
 	by(l.devices.due, l.key.err == nil)
 	by(l.fetchDue())
+	by(l.watchdog.next(l.cfg.UpdateWatchdog))
 	if l.o.Hook != nil {
 		by(l.teller.Next())
 	}

@@ -48,6 +48,8 @@ type parts struct {
 	teller       *hooks.Teller
 	wishes       wishes
 	journal      journal
+	ledger       ledger
+	watchdog     watchdog
 	twin         twin
 }
 
@@ -64,6 +66,8 @@ func newLoop(u *Uplink, kernel Kernel, echo Echo, jobs *jobs) *loop {
 		store:        store{o.RunDir, o.Config.Name, u.log},
 		teller:       hooks.NewTeller(now),
 		journal:      journal{log: u.log},
+		ledger:       newLedger(),
+		watchdog:     newWatchdog(o.FloorFile, o.Config.Name, o.Firmware, u.log),
 	}
 	return l
 }
@@ -156,6 +160,7 @@ func (l *loop) take(ev event, now time.Time) {
 		if moved {
 			l.line.Renew()
 		}
+		l.ledger.aimed(ev.lookup.Key, l.endpoint(ev.lookup.Key), now)
 		l.handle(failed...)
 	case measured:
 		l.line.Measured(ev.largest, ev.err, l.engine.State() == peerselector.Connected, l.kind.MTU(), l.mtu(), l.log)
@@ -193,6 +198,7 @@ func (l *loop) turn(ctx context.Context) (again bool) {
 	l.probe()
 	l.aim()
 	l.jobs.want(ctx, l.work())
+	l.guard(now)
 	l.publish(now)
 	l.tell(now)
 	return l.devices.absent != absent

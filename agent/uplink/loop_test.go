@@ -159,7 +159,7 @@ func TestWANDown(t *testing.T) {
 		connected(t, u, time.Second)
 		w.setWAN(wanDown)
 		time.Sleep(time.Minute)
-		expect(t, u, 0, status.Connected, status.NoWAN)
+		expect(t, u, 0, status.Impaired, status.NoWAN)
 		w.setWAN(wan.State{V4: true, Dev4: "lte", MTU4: 1400})
 		expect(t, u, 0, status.Connected, status.None)
 		if d := w.last(); d.Devices[0].MTU != 1320 {
@@ -406,7 +406,7 @@ func TestBorrowedDevice(t *testing.T) {
 		// Its owner takes it away, and makes it anew.
 		w.with(func() { delete(w.devices, "wg_mesh") })
 		w.touch()
-		expect(t, u, time.Second, status.Connected, status.Device)
+		expect(t, u, time.Second, status.Impaired, status.Device)
 		w.with(func() { w.devices["wg_mesh"] = newDevice("wg_mesh") })
 		w.touch()
 		expect(t, u, 40*time.Second, status.Connected, status.None)
@@ -531,7 +531,7 @@ func TestMesh(t *testing.T) {
 		return w.uplink(peer(1))
 	}, func(w *world, u *Uplink) {
 		connected(t, u, time.Second)
-		expect(t, u, 30*time.Second, status.Connected, status.NoNeighbour)
+		expect(t, u, 30*time.Second, status.Impaired, status.NoNeighbour)
 		w.with(func() { w.report.Mesh = &tunnel.Mesh{Name: "bat0", Neighbours: []string{"02:00:00:00:00:01"}} })
 		expect(t, u, 6*time.Second, status.Connected, status.None)
 	})
@@ -544,7 +544,7 @@ func TestMuteGateway(t *testing.T) {
 		return cfg
 	}, func(w *world, u *Uplink) {
 		// A gateway that polls for new peers may take ten seconds for its first answer.
-		if s := expect(t, u, 13*time.Second, status.Connected, status.NoAnswer); !strings.Contains(s.Reason,
+		if s := expect(t, u, 13*time.Second, status.Suspect, status.NoAnswer); !strings.Contains(s.Reason,
 			"fe80::1 does not answer") {
 			t.Errorf("reason %q", s.Reason)
 		}

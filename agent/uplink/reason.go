@@ -7,8 +7,9 @@ import (
 	"wguplink/peerselector"
 )
 
-// Reasons for leaving a gateway, as the log names them. One more is "silent" with the time of silence.
+// Reasons for leaving a gateway, as the log names them. After "silent" stands the time of silence.
 const (
+	reasonSilent    = "silent"
 	reasonMute      = "mute"          // it shook hands, but nothing came back inside the tunnel
 	reasonOperator  = "operator"      // wguplink reconnect
 	reasonRebalance = "rebalance"     // option rebalance
@@ -46,7 +47,7 @@ func (g inUse) why(ev peerselector.Event, operator bool) string {
 	case g.mute:
 		return reasonMute
 	}
-	return "silent " + g.silence.Round(time.Second).String()
+	return reasonSilent + " " + g.silence.Round(time.Second).String()
 }
 
 // journal logs each change of the gateway in use, with its reason.
@@ -54,6 +55,7 @@ type journal struct {
 	log    *slog.Logger
 	left   string // the gateway left last, while none is in use
 	reason string
+	said   string // of the latest change of the gateway in use, for the status; "" when none was left for it
 }
 
 // leave notes that a gateway is left though there is no other yet.
@@ -64,8 +66,9 @@ func (j *journal) enter(to, from, reason string) {
 	if from == "" {
 		from, reason = j.left, j.reason
 	}
-	j.left, j.reason = "", ""
+	j.left, j.reason, j.said = "", "", ""
 	if from != "" && from != to {
+		j.said = "instead of " + from + ": " + reason
 		j.log.Info("gateway switched", "from", from, "to", to, "reason", reason)
 	}
 }

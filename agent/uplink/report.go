@@ -83,7 +83,10 @@ func (l *loop) publish(now time.Time) {
 	if s.Cause == status.Device {
 		s.Fault = string(tunnel.FaultOf(l.devices.err))
 	}
-	l.status.Publish(s, s.State == status.Suspect && s.Cause == status.NoAnswer && l.engine.EmptyRounds() == 0)
+	s.Stranded = l.watchdog.stranded
+	s.Gateways = l.ledger.list(l.engine, f.Link)
+	doubtful := f.Link == status.Silent && s.Cause == status.NoAnswer && l.engine.EmptyRounds() == 0
+	l.status.Publish(s, doubtful, l.journal.said)
 }
 
 func (l *loop) snapshot(now time.Time) status.Snapshot {

@@ -29,10 +29,12 @@ type Options struct {
 	Log       *slog.Logger
 	RunDir    string // lock, status and the gateway in use; in RAM
 	FloorFile string // the last time known to be right; on flash
-	Build     time.Time
-	Clock     *clock.Watched // one for all uplinks
-	Machine   Machine
-	LoadKey   func(config.Uplink) (identity.Identity, error)
+	// Firmware names the firmware that runs, for option update_watchdog; "" when that is not known.
+	Firmware string
+	Build    time.Time
+	Clock    *clock.Watched // one for all uplinks
+	Machine  Machine
+	LoadKey  func(config.Uplink) (identity.Identity, error)
 	// NewRegistrar is nil in a build without brokers.
 	NewRegistrar func(registration.Source) (registration.Registrar, error)
 	// Changed is called by the loop with each new state, cause or gateway; it must not block. nil: that is not wanted.

@@ -13,12 +13,14 @@ import (
 
 // Usage is the help text.
 const Usage = `wgpeerselector keeps an interface connected to one of the WireGuard peers of
-/etc/config/wgpeerselector. The interface itself is somebody else's, netifd's as a rule.
+/etc/config/wgpeerselector. The interface itself is not its own, but netifd's
+as a rule.
 
 Usage: wgpeerselector -i IF [options]
 
   -i, --interface IF    the WireGuard interface; waited for if it is not there
-      --group GROUP     change to this Unix group (name or number) before anything is sent
+      --group GROUP     change to this Unix group (name or number) before
+                        anything is sent
   -p, --pid-file FILE   write the process id to FILE, and remove it at the end
   -v, --verbose         log more
       --version         print the version
@@ -30,7 +32,8 @@ Not in the original, meant for tests:
       --run DIR         lock and status files (default /var/run/wguplink)
       --ubus PATH       socket of ubusd (default: where OpenWrt has it)
 
-Exit codes: 0 ended by a signal, 1 failed, 2 wrong usage, 3 the interface has such a process already.
+Exit codes: 0 ended by a signal, 1 failed, 2 wrong usage, 3 the interface has
+such a process already.
 `
 
 // Args is the command line.

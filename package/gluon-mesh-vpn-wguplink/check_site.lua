@@ -460,6 +460,8 @@ rules.uplink = {
 		allowed = 'seconds from 2 to 120' },
 	rebalance = { kind = 'words', among = { 'off', 'daily' },
 		allowed = 'off, daily' },
+	update_watchdog = { kind = 'number', from = 0, to = 8760,
+		allowed = '0 to 8760' },
 	mode = { kind = 'words', among = { 'vxlan', 'layer3' }, protocols = { 'static', 'wgkex', 'ffac' },
 		allowed = 'vxlan, layer3' },
 	vxlan_interface = { kind = 'link', protocols = { 'static', 'wgkex', 'ffac' }, modes = { 'vxlan' },

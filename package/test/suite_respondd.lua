@@ -60,6 +60,10 @@ statistics = ask(CONFIG, { SEARCHING })
 lib.equal('searching', statistics, '{"mesh_vpn":{"groups":{"mesh":{"peers":{"gw1":null,"gw2":null}}},' ..
 	'"backend":"userspace","state":"connecting","cause":"no_handshake","reason":"no gateway \\"answers\\""}}')
 
+-- After an update without a tunnel.
+statistics = ask(CONFIG, { (SEARCHING:gsub('"interface"', '"stranded": true, "interface"', 1)) })
+lib.contains('stranded', statistics, '"reason":"no gateway \\"answers\\"","stranded":true}}')
+
 -- A gateway that the broker named is in no configuration. Two uplinks are two groups.
 statistics = ask(CONFIG, { SECOND })
 lib.equal('a second uplink', established(statistics, 5), '{"mesh_vpn":{"groups":{"second":{"peers":{' ..

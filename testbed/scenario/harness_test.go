@@ -178,11 +178,14 @@ func (s *scene) status() status {
 	s.t.Helper()
 	out, code, err := s.agent.Run(s.ctx, "status", "--json")
 	s.must(err)
-	var all []status
-	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all) != 1 {
+	var all struct{ Uplinks map[string]status }
+	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all.Uplinks) != 1 {
 		s.t.Fatalf("wguplink status: exit code %d, %v: %s", code, err, out)
 	}
-	return all[0]
+	for _, one := range all.Uplinks {
+		return one
+	}
+	return status{}
 }
 
 // line waits for a line of the agent's output with that text.

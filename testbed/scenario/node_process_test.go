@@ -234,13 +234,13 @@ func TestStatusCommand(t *testing.T) {
 	for _, want := range []string{
 		"mesh: connected for ", st.Gateway.Name + ": " + st.Gateway.Endpoint, "wg_mesh (" + st.Backend + "), MTU 1420", "mesh-vpn, MTU 1350",
 		"IPv6 by wan, IPv4 by wan", "synchronised", "https://" + world.BrokerName, st.PublicKey,
-		" bytes received, ", "s ago",
+		"iB received, ", " sent", "* " + st.Gateway.Name, "  answered ", "  last changes\n",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("status has no %q:\n%s", want, out)
 		}
 	}
-	if strings.Contains(out, " 0 bytes received") {
+	if strings.Contains(out, " 0 B received") {
 		t.Errorf("status has no traffic:\n%s", out)
 	}
 	if again := run(0, "status", "mesh"); !strings.HasPrefix(again, "mesh: connected for ") {
@@ -269,7 +269,7 @@ func TestConfigCheck(t *testing.T) {
 		}
 		return out
 	}
-	if out := check(0); out != "/etc/config/wguplink: 1 uplinks, no problem" {
+	if out := check(0); out != "/etc/config/wguplink: 1 uplink, no problem" {
 		t.Errorf("good configuration: %s", out)
 	}
 	n.options["mtu"] = []string{"big"}

@@ -134,10 +134,15 @@ func TestParkerNode(t *testing.T) {
 			}
 			out, _, err := n.agent.Run(n.ctx, "status")
 			n.must(err)
-			for _, want := range []string{"id ", st.Network.Address6, st.Network.Range6, "routes      by wg_c", "wg_c1: ", "handshake 0s ago"} {
+			for _, want := range []string{"id ", st.Network.Address6, st.Network.Range6, "routes      by wg_c", "wg_c1: ", ": handshake "} {
 				if !strings.Contains(out, want) {
 					t.Errorf("no %q in\n%s", want, out)
 				}
+			}
+			table, code, err := n.agent.Run(n.ctx, "netcheck")
+			n.must(err)
+			if code != 0 || !strings.Contains(table, "\n* ") || strings.Count(table, "standing by") != len(st.Network.Tunnels)-1 || !strings.Contains(table, " 0 % ") {
+				t.Errorf("netcheck: exit code %d\n%s", code, table)
 			}
 			if findings, code := n.doctor(); code != 0 {
 				t.Errorf("doctor beside the agent: exit code %d: %v", code, findings)

@@ -180,11 +180,14 @@ func (t *Trial) status() (status, error) {
 	if err != nil {
 		return status{}, fmt.Errorf("wguplink status: %w", err)
 	}
-	var all []status
-	if err := json.Unmarshal([]byte(text), &all); err != nil || len(all) != 1 {
+	var all struct{ Uplinks map[string]status }
+	if err := json.Unmarshal([]byte(text), &all); err != nil || len(all.Uplinks) != 1 {
 		return status{}, fmt.Errorf("wguplink status: exit code %d, %v: %s", code, err, text)
 	}
-	return all[0], nil
+	for _, one := range all.Uplinks {
+		return one, nil
+	}
+	return status{}, nil
 }
 
 // switches gives the gateways promoted so far.

@@ -189,6 +189,9 @@ static void statistics_handler(struct ubus_request *req, int type, struct blob_a
 	add_text(st->mesh_vpn, "gateway", text(member(speaker, "gateway", BLOBMSG_TYPE_TABLE), "name"));
 	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++)
 		add_text(st->mesh_vpn, same[i], text(speaker, same[i]));
+	/* After an update without a tunnel for as long as option update_watchdog allows; the agent leaves it out otherwise. */
+	if (member(speaker, "stranded", BLOBMSG_TYPE_INT8))
+		json_object_object_add(st->mesh_vpn, "stranded", json_object_new_boolean(true));
 }
 
 /* The names of Parker's tunnels begin with this. */

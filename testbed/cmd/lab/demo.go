@@ -149,14 +149,17 @@ type status struct {
 
 func nodeStatus(ctx context.Context, a *world.Agent) (status, error) {
 	text, code, err := a.Run(ctx, "status", "--json")
-	if err != nil || code != 0 {
-		return status{}, fmt.Errorf("wguplink status: exit code %d: %w: %s", code, err, text)
-	}
-	var all []status
-	if err := json.Unmarshal([]byte(text), &all); err != nil || len(all) != 1 {
+	if err != nil {
 		return status{}, fmt.Errorf("wguplink status: %w: %s", err, text)
 	}
-	return all[0], nil
+	var all struct{ Uplinks map[string]status }
+	if err := json.Unmarshal([]byte(text), &all); err != nil || len(all.Uplinks) != 1 {
+		return status{}, fmt.Errorf("wguplink status: exit code %d: %w: %s", code, err, text)
+	}
+	for _, one := range all.Uplinks {
+		return one, nil
+	}
+	return status{}, nil
 }
 
 func writeJSON(name string, v any) error {

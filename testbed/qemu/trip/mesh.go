@@ -67,7 +67,7 @@ func (t *Trip) deaf(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if s.State != "connected" || meshName(s.Gateway.Name) != meshName(t.gateway) {
+	if s.State != "impaired" || meshName(s.Gateway.Name) != meshName(t.gateway) {
 		return "", fmt.Errorf("without a neighbour the state is %s, with %s", s.State, s.Gateway.Name)
 	}
 	if _, err := t.far(ctx, "join", meshName(t.gateway)); err != nil {

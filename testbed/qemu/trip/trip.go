@@ -165,11 +165,13 @@ func (t *Trip) status(ctx context.Context) (s status, err error) {
 	if err != nil {
 		return s, err
 	}
-	var all []status
-	if err := json.Unmarshal([]byte(r.Out), &all); err != nil || len(all) != 1 {
+	var all struct{ Uplinks map[string]status }
+	if err := json.Unmarshal([]byte(r.Out), &all); err != nil || len(all.Uplinks) != 1 {
 		return s, fmt.Errorf("wguplink status: code %d: %s", r.Code, r.Out)
 	}
-	return all[0], nil
+	for _, s = range all.Uplinks {
+	}
+	return s, nil
 }
 
 // statusFile is where the agent keeps its status; reading it is easier on the node than running a program.
