@@ -4,6 +4,7 @@
 #   make help     this text
 #   make check    a quick look before a commit: format, vet, and unit tests of what changed
 #   make test     install what is needed, then all tests: unit tests for each set of build tags, then the lab (as root)
+#   make test-luci  install what is needed, a browser too, then test the pages in LuCI (as root): make test-luci [PICTURES=docs/luci]
 #   make race     the agent's unit tests, and a failover in the lab, under Go's race detector (as root; about five minutes)
 #   make demo     install what is needed, then show a node coming up in the lab (as root)
 #   make lab      install what is needed, then break things in the lab and measure how long the mesh is gone (as root):
@@ -34,7 +35,7 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 export CGO_ENABLED := 0
 BUILD = go build -trimpath -buildvcs=false -ldflags "-s -w $$(scripts/version)"
 
-.PHONY: help check build race labtool gateway fleet qemutool test test-unit test-lab demo lab figures setup setup-lab setup-demo lint cross size packages release release-check feed-index vulnerabilities qemu qemu-image test-cross test-cross-user test-cross-vm clean
+.PHONY: help check build race labtool gateway fleet qemutool test test-unit test-lab test-luci demo lab figures setup setup-lab setup-demo lint cross size packages release release-check feed-index vulnerabilities qemu qemu-image test-cross test-cross-user test-cross-vm clean
 
 # -v names each package as it is compiled: the first time on a small machine is minutes.
 build:
@@ -65,7 +66,13 @@ test-unit:
 # The scenarios mostly wait, so that many can run at once.
 test-lab: labtool
 	@echo 'make: building the tests of the lab'
-	cd testbed && go build -v ./... && go test -count=1 -parallel 8 -timeout 20m ./...
+	cd testbed && go build -v ./... && go test -count=1 -parallel 8 -timeout 20m $$(go list ./... | grep -v '/testbed/luci$$')
+
+# LuCI's pages in headless Chromium, against the agent and its ubus; the pictures are those of docs/.
+PICTURES ?=
+test-luci:
+	scripts/setup lab luci
+	cd testbed && go test -count=1 -timeout 20m ./luci $(if $(PICTURES),-args -pictures "$(abspath $(PICTURES))")
 
 race:
 	scripts/setup lab race

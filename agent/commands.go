@@ -53,6 +53,8 @@ func verbs() []verb {
 		{name: "key show", args: "[UPLINK]", short: "print the public key", flags: []string{"--json", "--make"}, most: 1,
 			run: about(func(c call, u []config.Uplink) int { return showKey(c.options, u, c.stdout, c.stderr) })},
 		{name: "locations", args: "[UPLINK]", short: "print what the broker allows as option location", most: 1, run: locations},
+		{name: "luci", args: "list|call METHOD", short: "what LuCI's pages need, as rpcd runs a plug-in", least: 1, most: 2,
+			run: func(c call) int { return runPlugin(c.options, c.args, c.stdout, c.stderr) }},
 		{name: "wireguard-go", args: "IF", short: "userspace WireGuard, as the agent starts it", least: 1, most: 1,
 			run: func(c call) int { return userspace.Main(c.args[0], userspace.Options{}) }},
 		{name: "version", short: "print version, variant, commit and Go",

@@ -20,11 +20,12 @@ var generated = []struct {
 	{"package/gluon-mesh-vpn-wguplink/luasrc/usr/lib/lua/gluon/mesh-vpn/wguplink_rules.lua", "-- BEGIN generated", "-- END generated", rulesInLua},
 	{"package/gluon-mesh-vpn-wguplink/check_site.lua", "-- BEGIN generated", "-- END generated", rulesInLua},
 	{"package/gluon-mesh-vpn-parker-wguplink/check_site.lua", "-- BEGIN generated", "-- END generated", rulesInLua},
+	{"feed/luci-app-wguplink/htdocs/luci-static/resources/wguplink/options.js", "\t// BEGIN generated", "\t// END generated", optionsInJS},
 	{"docs/configuration.md", "<!-- BEGIN generated -->", "<!-- END generated -->", scopesInMarkdown},
 }
 
 // TestGeneratedRules compares what other programs know of the options with the tables: Gluon's site check and providers,
-// and the documentation. With -update it is written.
+// LuCI's form and the documentation. With -update it is written.
 func TestGeneratedRules(t *testing.T) {
 	const root = "../.."
 	for _, g := range generated {
@@ -172,4 +173,74 @@ func scopesInMarkdown(*testing.T, string) string {
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", o.name, strings.ReplaceAll(bits(protocolWords, s.protocols), " or ", ", "), modes)
 	}
 	return b.String()
+}
+
+// documented finds a row of a table of options in docs/configuration.md: name, type, default, allowed, meaning.
+var documented = regexp.MustCompile("(?m)^\\| `([a-z0-9_]+)` \\| (?:option|list) \\| (.*?) \\| (.*) \\| (.*?) \\|$")
+
+// optionsInJS returns the tables as LuCI's form reads them, with the meanings out of docs/configuration.md, marked for translation.
+func optionsInJS(t *testing.T, root string) string {
+	text, err := os.ReadFile(filepath.Join(root, "docs/configuration.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	b.WriteString("\t// From the agent's tables of options and docs/configuration.md, by scripts/rules. Do not edit it here.\n")
+	for _, typ := range []string{typeGlobal, typeUplink, typeGateway} {
+		_, chapter, ok := strings.Cut(string(text), "\n## Section "+typ+"\n")
+		if !ok {
+			t.Fatalf("docs/configuration.md has no section %s", typ)
+		}
+		chapter, _, _ = strings.Cut(chapter, "\n## ")
+		rows := map[string][]string{}
+		for _, row := range documented.FindAllStringSubmatch(chapter, -1) {
+			rows[row[1]] = row[2:]
+		}
+		fmt.Fprintf(&b, "\t%s: [\n", typ)
+		for _, o := range table(typ) {
+			if o.set == nil {
+				continue
+			}
+			row, ok := rows[o.name]
+			if !ok {
+				t.Fatalf("docs/configuration.md does not know option %s of section %s", o.name, typ)
+			}
+			fmt.Fprintf(&b, "\t\t{ name: '%s', %s", o.name, kindInJS(t, o))
+			if o.list {
+				b.WriteString(", list: true")
+			}
+			if o.def != "" {
+				b.WriteString(", def: " + luaString(o.def))
+			}
+			if typ == typeUplink {
+				b.WriteString(inJS(scopeInLua(scopeOf(o.name))))
+			}
+			if o.allowed != allowedBool && !wordsText.MatchString(o.allowed) {
+				fmt.Fprintf(&b, ",\n\t\t\tallowed: _(%s)", luaString(o.allowed))
+			}
+			fmt.Fprintf(&b, ",\n\t\t\thelp: _(%s) },\n", luaString(plainText(row[2])))
+		}
+		b.WriteString("\t],\n")
+	}
+	return b.String()
+}
+
+var linkText = regexp.MustCompile(`\[([^\]]*)\]\([^)]*\)`)
+
+// plainText is a cell of the documentation without its marks: of a link, what it says.
+func plainText(markdown string) string {
+	return strings.ReplaceAll(linkText.ReplaceAllString(markdown, "$1"), "`", "")
+}
+
+// kindInJS is kindOf in JavaScript. What the global section has beside, the agent alone checks.
+func kindInJS(t *testing.T, o option) string {
+	if strings.HasSuffix(o.allowed, ", or off") {
+		return "kind: 'text'"
+	}
+	return inJS(kindOf(t, o))
+}
+
+// inJS turns a piece of a Lua table into one of an object.
+func inJS(lua string) string {
+	return strings.NewReplacer(" = ", ": ", "{ ", "[ ", " }", " ]").Replace(lua)
 }

@@ -27,6 +27,13 @@ feed_make() {
 	make -s -C feed/wguplink WGUPLINK_URL=https://example.org/wguplink TOPDIR="$PWD/feed/test/stubs/openwrt" BUILD_DIR="$work/build_dir" "$@"
 }
 
+# luci_make PACKAGE ARGUMENTS does the same for one of LuCI's packages.
+luci_make() {
+	package=$1
+	shift
+	make -s -C "feed/$package" TOPDIR="$PWD/feed/test/stubs/openwrt" BUILD_DIR="$work/build_dir" "$@"
+}
+
 # The shells that our scripts are run by: busybox's as on a router, and dash, which knows even less.
 # shellcheck disable=SC2034 # used where this is sourced
 shells='dash busybox'

@@ -5,7 +5,7 @@ local lib = require 'lib'
 lib.tmp = arg[1]
 
 local suites = { 'lint', 'make', 'rules', 'site', 'mistakes', 'upgrade', 'migrate', 'parker', 'roundtrip',
-	'provider', 'hook', 'radvd', 'address', 'respondd', 'net' }
+	'provider', 'hook', 'radvd', 'address', 'respondd', 'web', 'net' }
 if arg[2] then
 	suites = { unpack(arg, 2) }
 end

@@ -25,7 +25,7 @@ local function evaluate(name)
 	lib.check(name .. ': make', ok, err)
 	return out
 end
-local packages = { 'gluon-mesh-vpn-wguplink', 'gluon-mesh-vpn-parker-wguplink' }
+local packages = { 'gluon-mesh-vpn-wguplink', 'gluon-mesh-vpn-parker-wguplink', 'gluon-web-mesh-vpn-wguplink' }
 for _, name in ipairs(packages) do
 	lib.contains(name .. ': cannot be chosen in plain OpenWrt', evaluate(name), 'depends @BROKEN\n')
 end
@@ -89,6 +89,10 @@ for _, now in ipairs({ true, false }) do
 		lib.check('feature ' .. f .. ' with the wizard', p['gluon-config-mode-mesh-vpn'])
 		lib.check('feature ' .. f .. ' without', not select_packages({ f }, now)['gluon-config-mode-mesh-vpn'])
 	end
+	local page = 'gluon-web-mesh-vpn-wguplink'
+	lib.check('the advanced page', select_packages({ 'mesh-vpn-wguplink', 'web-advanced' }, now)[page])
+	lib.check('the advanced page without us', not select_packages({ 'web-advanced' }, now)[page])
+	lib.check('us without the advanced page', not select_packages({ 'mesh-vpn-wguplink' }, now)[page])
 	lib.check('the wizard without us', not select_packages({ 'web-wizard' }, now)['gluon-config-mode-mesh-vpn'])
 end
 
