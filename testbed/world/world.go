@@ -22,10 +22,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
-	"wguplink/agent/derive"
-	"wguplink/peerselector"
 	"wguplink/testbed/dnsd"
 	"wguplink/testbed/ffac"
 	"wguplink/testbed/gateway"
@@ -130,56 +127,6 @@ type World struct {
 	floods   []*Flood
 
 	brokerClient *mqtt.Client // nil with Options.NoMQTT
-}
-
-// Gateway is one gateway host, with the worker on it.
-type Gateway struct {
-	*gateway.Gateway
-	Name   string
-	Host   *netlab.Host
-	V4, V6 netip.Addr
-	Link   netip.Addr
-	DNS    string // its name
-	Worker *Worker
-	glue   *glueTask // nil without Options.Glue
-}
-
-// AddKey makes a node known, as worker or operator do. With Options.Glue the way to it comes with the glue's next look.
-func (g *Gateway) AddKey(key peerselector.Key) error {
-	if g.glue != nil {
-		return g.AddPeer(key)
-	}
-	return g.Gateway.AddKey(key)
-}
-
-// Kill is the abrupt death of the gateway with its worker or glue. The broker hears of it when the MQTT server misses the worker,
-// after up to 7.5 s.
-func (g *Gateway) Kill() error {
-	g.Worker.Cut()
-	g.glue.stop()
-	return g.Gateway.Kill()
-}
-
-// Restart kills the gateway, if it is up, and starts it and its worker again; see gateway.Gateway.Restart.
-func (g *Gateway) Restart(keepKeys bool) error {
-	g.Worker.Cut()
-	keys := g.Keys()
-	if err := g.Gateway.Restart(keepKeys && g.glue == nil); err != nil {
-		return err
-	}
-	if g.glue == nil {
-		return g.Worker.Start()
-	}
-	if !keepKeys {
-		keys = nil
-	}
-	for _, key := range keys {
-		if err := g.AddPeer(key); err != nil {
-			return err
-		}
-	}
-	g.glue.start()
-	return nil
 }
 
 // New makes a world in the namespaces that netlab.Main has made. dir keeps its files. Close it after use.
@@ -358,68 +305,6 @@ func (w *World) routes(do func(netlab.Route) error) error {
 		errs = append(errs, do(netlab.Route{Via: RouterV6.Addr(), Table: table}))
 	}
 	return errors.Join(errs...)
-}
-
-// gatewayWAN gives the addresses of the ith gateway or concentrator, counted from 1.
-func gatewayWAN(i int) (v4, v6 netip.Prefix) {
-	return netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(4*i + 2)}), 30), netip.MustParsePrefix(fmt.Sprintf("2001:db8:%d::2/64", 100+i))
-}
-
-func (w *World) addGateway(i int) error {
-	name := fmt.Sprintf("gw%d", i)
-	h, err := w.Lab.Host(name)
-	if err != nil {
-		return err
-	}
-	v4, v6 := gatewayWAN(i)
-	if err := w.attach(h, name, v4, v6); err != nil {
-		return err
-	}
-	key, err := wgtypes.GeneratePrivateKey()
-	if err != nil {
-		return fmt.Errorf("gateway %s: %w", name, err)
-	}
-	link := derive.LinkLocal(peerselector.Key(key.PublicKey()), true)
-	c := gateway.Config{
-		Name: name, Do: h.Do, PrivateKey: key, ListenPort: gatewayPort, LinkAddress: link,
-		VXLAN: gateway.VXLAN{ID: w.o.VXLANID, Port: VXLANPort, Addrs: []netip.Prefix{netip.MustParsePrefix(gatewayL2)}},
-	}
-	if w.o.Gluon {
-		link = GluonLink
-		c.LinkAddress, c.VXLAN.Port, c.VXLAN.ZeroChecksum = link, GluonVXLANPort, true
-		c.LinkLocal = func(k peerselector.Key) netip.Addr { return derive.LinkLocal(k, false) }
-	}
-	if w.o.Layer3 {
-		c.VXLAN, c.Layer3 = gateway.VXLAN{}, Layer3Gateway(i)
-		if err := h.Forward(); err != nil {
-			return err
-		}
-	}
-	g, err := gateway.New(c)
-	if err != nil {
-		return err
-	}
-	if err := g.Start(); err != nil {
-		return err
-	}
-	made := &Gateway{Gateway: g, Name: name, Host: h, V4: v4.Addr(), V6: v6.Addr(), Link: link, DNS: name + ".example.org"}
-	made.Worker = &Worker{w: w, g: made}
-	if w.o.Glue {
-		made.glue = &glueTask{w: w, g: made}
-		made.glue.start()
-	}
-	w.Gateways = append(w.Gateways, made)
-	return nil
-}
-
-// Named gives the gateway of that name.
-func (w *World) Named(name string) *Gateway {
-	for _, g := range w.Gateways {
-		if g.Name == name {
-			return g
-		}
-	}
-	return nil
 }
 
 // Forget lets every gateway forget all keys.
