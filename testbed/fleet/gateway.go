@@ -6,11 +6,10 @@ import (
 	"wguplink/peerselector"
 )
 
-// When WireGuard considers itself under load: an eighth of the handshakes that it queues are waiting.
 const (
-	// kernelLoad: MAX_QUEUED_INCOMING_HANDSHAKES is 4096 (Linux, drivers/net/wireguard/messages.h and receive.c).
-	kernelLoad = 4096 / 8
-	// goLoad: QueueHandshakeSize is 1024 (wireguard-go, device/queueconstants_default.go and device.go, IsUnderLoad).
+	// goLoad is how many waiting handshakes make wireguard-go consider itself under load: an eighth of its queue (QueueHandshakeSize
+	// is 1024, device/queueconstants_default.go and device.go, IsUnderLoad). Linux has four times as many
+	// (MAX_QUEUED_INCOMING_HANDSHAKES, drivers/net/wireguard/messages.h and receive.c).
 	goLoad = 1024 / 8
 	// handshakeWork is what an initiation costs one core of a gateway, and strangerWork one with an unknown key, which is given up
 	// after the first operation on Curve25519: wireguard-go on a busy core of 2026 (0.57 and 0.14 ms, BenchmarkResponder). The
