@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -212,11 +213,17 @@ lines:
 		"\toption public_key '/////////////////////////////////////////wA='\n\tlist endpoint '192.0.2.2:1'\n\toption link_address 'fe80::2'\n\nconfig gateway 'gw1'\n", 1)
 	p.write("wguplink", "%s", second)
 	p.stubs()
+	own := p.keys["wguplink, staged"].PublicKey().String()
+	examination = func(_ context.Context, _ options, _ []string, w, _ io.Writer) int {
+		fmt.Fprintf(w, "key        pass  %s, from %s\n", own, p.all["key file"])
+		return exitOK
+	}
+	t.Cleanup(func() { examination = examine })
 	agentOf(t, p.dir, status.Snapshot{Uplink: "mesh", State: status.Impaired, Interface: "wg_mesh", Cause: status.NoWAN, Reason: "no route " + p.all["key file"]})
 	code, stdout, stderr := run(append([]string{"bugreport"}, flags...)...)
 	p.check(stdout + stderr)
-	own := p.keys["wguplink, staged"].PublicKey().String()
-	if code != exitOK || !strings.Contains(stdout, "mesh: impaired for ") || !strings.Contains(stdout, own) || !strings.Contains(stdout, "no_wan: no route ***") {
+	if code != exitOK || !strings.Contains(stdout, "mesh: impaired for ") || !strings.Contains(stdout, own) || !strings.Contains(stdout, "no_wan: no route ***") ||
+		!strings.Contains(stdout, "pass  "+own+", from ***") {
 		t.Errorf("exit code %d, want the public key %s in it:\n%s%s", code, own, stdout, stderr)
 	}
 }
