@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -37,27 +38,37 @@ func traceback(t *testing.T, program string, s syscall.Signal) {
 		t.Fatal(err)
 	}
 	_, flags := folders(t, strings.Replace(goodConfig, "\n\n", "\n\toption private_key '"+key.String()+"'\n\n", 1))
-	// In a network of its own, so that the machine's stays as it is.
+	// With a network and a /run of its own, so that the machine's stay as they are.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "unshare", append([]string{"-n", program, "run", "--stderr"}, flags...)...)
+	cmd := exec.CommandContext(ctx, "unshare", append([]string{"-n", "-m", "sh", "-c", `mount -t tmpfs tmpfs /run && exec "$0" "$@"`,
+		program, "run", "--stderr"}, flags...)...)
 	cmd.Env = append(os.Environ(), "GOTRACEBACK=all")
-	stderr, err := cmd.StderrPipe()
+	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer r.Close()
+	cmd.Stderr = w
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	ended := make(chan error, 1)
+	go func() {
+		// The process of userspace WireGuard outlives the agent, and holds the other end.
+		ended <- cmd.Wait()
+		killAll(program)
+		w.Close()
+	}()
 	var said strings.Builder
-	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+	for lines := bufio.NewScanner(r); lines.Scan(); {
 		fmt.Fprintln(&said, lines.Text())
 		// By now the key has been to the devices, or to where they could not be made.
 		if strings.Contains(lines.Text(), "cause=") {
 			cmd.Process.Signal(s)
 		}
 	}
-	if err := cmd.Wait(); err == nil {
+	if err := <-ended; err == nil {
 		t.Errorf("ended well:\n%s", said.String())
 	}
 	if !strings.Contains(said.String(), "goroutine ") {
@@ -65,6 +76,18 @@ func traceback(t *testing.T, program string, s syscall.Signal) {
 	}
 	if part := wordsOf(key, said.String()); part != "" {
 		t.Errorf("the output has %s of the key:\n%s", part, said.String())
+	}
+}
+
+// killAll ends all processes of a program.
+func killAll(program string) {
+	all, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, exe := range all {
+		if path, err := os.Readlink(exe); err == nil && path == program {
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(exe))); err == nil {
+				syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
 	}
 }
 
