@@ -1,6 +1,9 @@
 # shellcheck shell=sh
 # What the checks share: sourced, in the root of the checkout. $work is a folder of the check's own.
 
+# What the checkout was cloned from says nothing here.
+export WGUPLINK_URL=
+
 work=build/packages-test/$(basename "$0")
 rm -rf "$work"
 mkdir -p "$work"
