@@ -23,7 +23,7 @@ func (e *exposure) protect() {
 		e.warned = append(e.warned, "")
 		e.log.Warn("the configuration can be read and locked by all users", "err", err)
 	case changed:
-		e.log.Warn("the configuration could be read by all users, with the private key in it, and is not any more", "path", e.o.file())
+		e.log.Warn("the configuration could be read by all users, and is root's alone now: it is the place of private keys", "path", e.o.file())
 	}
 }
 
