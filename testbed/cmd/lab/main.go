@@ -28,6 +28,7 @@ func run() int {
 	binary := flags.String("binary", "build/wguplink-userspace", "the agent, userspace variant")
 	out := flags.String("out", "build", "folder for the report")
 	runs := flags.Int("runs", 0, fmt.Sprintf("how often to measure (default %d for figures, %d for trials)", figuresRuns, trial.DefaultRuns))
+	again := flags.Int("again", 0, "trials: how often to measure again what has missed a target of time; then the median counts")
 	only := flags.String("only", "", "trials: one scenario of "+strings.Join(trial.Names(), ", ")+"; or all but one, as !name")
 	flags.Usage = func() {
 		fmt.Fprintln(flags.Output(), "usage: lab [options] demo|figures|trials")
@@ -49,7 +50,7 @@ func run() int {
 	case "figures":
 		err = figures(ctx, *binary, *out, cmp.Or(*runs, figuresRuns))
 	case "trials":
-		err = trials(ctx, *binary, *out, *only, *runs)
+		err = trials(ctx, *binary, *out, *only, *runs, *again)
 	default:
 		flags.Usage()
 		return 2

@@ -11,7 +11,7 @@ import (
 )
 
 // trials runs the failure scenarios, prints their figures and writes lab.json.
-func trials(ctx context.Context, binary, out, only string, runs int) error {
+func trials(ctx context.Context, binary, out, only string, runs, again int) error {
 	dir, err := os.MkdirTemp("/run", "trials-") // in the lab's own RAM: gone with it, however it ends
 	if err != nil {
 		return err
@@ -28,7 +28,7 @@ func trials(ctx context.Context, binary, out, only string, runs int) error {
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
 	}
-	rows, err := trial.Run(ctx, trial.Config{Binary: prepared, Plain: plain, Dir: dir, Runs: runs, Only: only, Log: os.Stderr})
+	rows, err := trial.Run(ctx, trial.Config{Binary: prepared, Plain: plain, Dir: dir, Runs: runs, Again: again, Only: only, Log: os.Stderr})
 	if len(rows) == 0 {
 		return err
 	}
