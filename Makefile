@@ -16,7 +16,7 @@
 #   make lint     gofmt, go vet, staticcheck, shellcheck
 #   make cross    static binaries for routers: build/<variant>/wguplink-<arch>
 #   make qemu     boot a node and its gateways in virtual machines, and take the node through a scenario, on each architecture:
-#                 make qemu [ARCH=mips|mipsel|arm|arm64|amd64] [IMAGE=file] [IDLE=30s] [JOBS=1]; see docs/testing.md
+#                 make qemu [ARCH=mips|mipsel|arm|arm64|amd64] [IMAGE=file] [IDLE=30s] [JOBS=1] [AGAIN=1]; see docs/testing.md
 #   make qemu-image  the same against a small image of ours that boots as OpenWrt's do: tests the driver for IMAGE
 #   make test-cross  the unit tests for mips, mipsel, arm and arm64: make test-cross [ARCH=mips,arm]
 #   make size     what they take in flash, with all that their packages install, and with two versions of Go; the packages that
@@ -108,7 +108,7 @@ qemutool: setup
 	cd testbed && go build -o ../build/qemu-lab ./cmd/qemu
 
 qemu: qemutool
-	build/qemu-lab $(if $(ARCH),-arch $(ARCH)) $(if $(IDLE),-idle $(IDLE)) $(if $(JOBS),-jobs $(JOBS)) $(if $(IMAGE),-image $(IMAGE))
+	build/qemu-lab $(if $(ARCH),-arch $(ARCH)) $(if $(IDLE),-idle $(IDLE)) $(if $(JOBS),-jobs $(JOBS)) $(if $(AGAIN),-again) $(if $(IMAGE),-image $(IMAGE))
 
 # The driver for somebody else's image, with one of ours that boots and behaves like OpenWrt's.
 qemu-image: qemutool

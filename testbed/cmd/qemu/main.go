@@ -43,6 +43,7 @@ func run() error {
 	tests := flag.Bool("tests", false, "run the unit tests that scripts/test-cross has built, in place of the scenario")
 	picture := flag.String("image", "", "an OpenWrt or Gluon image to take through the scenario, in place of our own machines")
 	standIn := flag.String("stand-in", "", "only make a small image that boots as OpenWrt's do, to try -image with")
+	again := flag.Bool("again", false, "take what fails through the scenario once more, alone: a busy host stops a machine now and then")
 	table := flag.Bool("recovery", false, "only measure how long the mesh is gone when something of a node changes")
 	targets := flag.Bool("targets", false, "only print what scripts/cross calls the architectures")
 	flag.Parse()
@@ -112,7 +113,15 @@ func run() error {
 			return err
 		})
 	}
-	err := o.each(tasks)
+	errs := o.each(tasks)
+	for i, err := range errs {
+		if err == nil || !*again || ctx.Err() != nil {
+			continue
+		}
+		fmt.Fprintf(o.out, "once more, alone, for it failed: %v\n", err)
+		errs[i] = tasks[i]()
+	}
+	err := errors.Join(errs...)
 	fmt.Println()
 	trip.Print(os.Stdout, reports)
 	if len(rows) > 0 {
@@ -122,8 +131,8 @@ func run() error {
 	return err
 }
 
-// each does all tasks, some at once.
-func (o options) each(tasks []func() error) error {
+// each does all tasks, some at once, and gives their errors.
+func (o options) each(tasks []func() error) []error {
 	errs := make([]error, len(tasks))
 	slots := make(chan struct{}, max(1, o.jobs))
 	var running sync.WaitGroup
@@ -137,7 +146,7 @@ func (o options) each(tasks []func() error) error {
 		}()
 	}
 	running.Wait()
-	return errors.Join(errs...)
+	return errs
 }
 
 // lines keeps the lines of several writers apart.

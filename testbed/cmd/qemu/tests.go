@@ -32,7 +32,7 @@ func (o options) allTests(ctx context.Context, boards []board.Board) error {
 	for _, b := range boards {
 		tasks = append(tasks, func() error { return o.tests(ctx, b) })
 	}
-	return o.each(tasks)
+	return errors.Join(o.each(tasks)...)
 }
 
 // tests runs in a board's machine the unit tests that scripts/test-cross has built for it.

@@ -48,8 +48,8 @@ type Row struct {
 	Err      string `json:"error,omitempty"` // it never came back, or what the action should do was never done
 }
 
-// gross is more than any busy processor makes of an action, and less than what another MAC address costs.
-const gross = 30 * time.Second
+// gross is more than a busy processor makes of an action (45 s were seen), and less than what another MAC address costs.
+const gross = 60 * time.Second
 
 // Fault is what is wrong with a row beyond doubt; nil when its figure may be due to a busy processor.
 func (r Row) Fault() error {

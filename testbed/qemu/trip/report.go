@@ -75,8 +75,8 @@ const (
 	limitDefault  = 9 << 10
 	limitNobroker = 7 << 10
 	// limitGrowth is what 30 switches may add to the anonymous memory: what the garbage collector has not come round to, seen to
-	// be up to 364. A single goroutine with its buffers left behind by each switch would be more.
-	limitGrowth = 1 << 10
+	// be up to 1064 beside other machines. A single goroutine with its buffers left behind by each switch would be more.
+	limitGrowth = 3 << 9
 )
 
 // Judge adds the gates and says whether all is well; err is what went wrong on the way.
