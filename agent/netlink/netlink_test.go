@@ -103,8 +103,10 @@ func TestLinks(t *testing.T) {
 	if all[i].Type() != "veth" || a.MTU != 1280 || a.Alias != "ours: 1" || a.MasterIndex != bridge.Attrs().Index || a.RawFlags&unix.IFF_UP == 0 {
 		t.Errorf("%s %+v", all[i].Type(), a)
 	}
-	if len(all) != 4 || !slices.ContainsFunc(all, func(l netlink.Link) bool { return l.Attrs().Name == "lo" && l.Type() == "device" }) {
-		t.Errorf("%d links, want lo and three of ours", len(all))
+	theirs, err := library.LinkList() // some kernels have devices of their own
+	ok(t, err)
+	if len(all) != len(theirs) || !slices.ContainsFunc(all, func(l netlink.Link) bool { return l.Attrs().Name == "lo" && l.Type() == "device" }) {
+		t.Errorf("%d links, the library lists %d", len(all), len(theirs))
 	}
 	same, err := h.LinkByIndex(a.Index)
 	ok(t, err)

@@ -1,3 +1,5 @@
+//go:build !cross
+
 package parent
 
 import (
