@@ -189,7 +189,7 @@ func (f *Farside) mesh(algorithm string) error {
 			if err := guest.MakeBatman(mesh, algorithm); err != nil {
 				return err
 			}
-			return join(gateway.DefaultVXLANInterface, mesh)
+			return guest.Join(gateway.DefaultVXLANInterface, mesh)
 		})
 		if err == nil {
 			err = errors.Join(g.Host.Addr(mesh, addr), g.Host.LinkUp(mesh))
@@ -201,22 +201,6 @@ func (f *Farside) mesh(algorithm string) error {
 	return nil
 }
 
-// join makes a device a hard-interface of a mesh.
-func join(device, mesh string) error {
-	hard, err := netlink.LinkByName(device)
-	if err != nil {
-		return fmt.Errorf("%s: %w", device, err)
-	}
-	soft, err := netlink.LinkByName(mesh)
-	if err != nil {
-		return fmt.Errorf("%s: %w", mesh, err)
-	}
-	if err := netlink.LinkSetMaster(hard, soft); err != nil {
-		return fmt.Errorf("%s into %s: %w", device, mesh, err)
-	}
-	return nil
-}
-
 func (f *Farside) member(name string, in bool) error {
 	g := f.w.Named(name)
 	if g == nil {
@@ -224,7 +208,7 @@ func (f *Farside) member(name string, in bool) error {
 	}
 	return g.Host.Do(func() error {
 		if in {
-			return join(gateway.DefaultVXLANInterface, mesh)
+			return guest.Join(gateway.DefaultVXLANInterface, mesh)
 		}
 		hard, err := netlink.LinkByName(gateway.DefaultVXLANInterface)
 		if err != nil {

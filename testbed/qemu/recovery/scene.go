@@ -85,7 +85,7 @@ func newScene(ctx context.Context, c Combination, program, dir string) (s *scene
 			if err := guest.MakeBatman(mesh, c.Algorithm); err != nil {
 				return err
 			}
-			if err := join(gateway.DefaultVXLANInterface, mesh); err != nil {
+			if err := guest.Join(gateway.DefaultVXLANInterface, mesh); err != nil {
 				return err
 			}
 			return s.addOthers(g)
@@ -105,7 +105,7 @@ func newScene(ctx context.Context, c Combination, program, dir string) (s *scene
 		if err := errors.Join(netlink.LinkAdd(dummy), netlink.LinkSetUp(dummy)); err != nil {
 			return fmt.Errorf("%s: %w", primary, err)
 		}
-		return join(primary, mesh)
+		return guest.Join(primary, mesh)
 	})
 	var own net.HardwareAddr
 	if err == nil {
@@ -259,7 +259,7 @@ func (s *scene) addOthers(g *world.Gateway) error {
 		if err := errors.Join(netlink.LinkAdd(v), netlink.LinkSetUp(v)); err != nil {
 			return fmt.Errorf("%s: %w", v.Name, err)
 		}
-		if err := join(v.Name, mesh); err != nil {
+		if err := guest.Join(v.Name, mesh); err != nil {
 			return err
 		}
 		s.others[g.Name] = append(s.others[g.Name], v.Index)
@@ -285,22 +285,6 @@ func (s *scene) reachable(key peerselector.Key) error {
 		if err != nil {
 			return fmt.Errorf("gateway %s: entry for the node: %w", g.Name, err)
 		}
-	}
-	return nil
-}
-
-// join makes a device a hard-interface of a mesh.
-func join(device, mesh string) error {
-	hard, err := netlink.LinkByName(device)
-	if err != nil {
-		return fmt.Errorf("%s: %w", device, err)
-	}
-	soft, err := netlink.LinkByName(mesh)
-	if err != nil {
-		return fmt.Errorf("%s: %w", mesh, err)
-	}
-	if err := netlink.LinkSetMaster(hard, soft); err != nil {
-		return fmt.Errorf("%s into %s: %w", device, mesh, err)
 	}
 	return nil
 }
