@@ -44,7 +44,7 @@ func following(t *testing.T, flags []string, more ...string) (next func() string
 	}
 }
 
-// What changes is told once, whoever writes it, and also that the agent is gone.
+// What changes is told once, by whatever program it is written, and also that the agent is gone.
 func TestWatch(t *testing.T) {
 	dir, flags := folders(t, goodConfig)
 	s := status.Snapshot{Uplink: "mesh", PID: 1, State: status.Connecting, Changes: []status.Change{{At: 1, State: status.Starting}}}

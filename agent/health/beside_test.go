@@ -80,7 +80,7 @@ func TestBesideWithoutDevice(t *testing.T) {
 	}
 }
 
-// Of a loopback that nobody listens on with that address nothing comes back, and the end of the context is heeded.
+// From a loopback without a listener at that address nothing comes back, and the end of the context is heeded.
 func TestBesideEnds(t *testing.T) {
 	b, err := OpenBeside("lo", netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"))
 	if err != nil {

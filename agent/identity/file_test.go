@@ -397,7 +397,7 @@ func TestConcurrentLoad(t *testing.T) {
 	}
 }
 
-// All users may open /etc/wguplink, and so lock it; that keeps nobody from making a key.
+// All users may open /etc/wguplink, and so lock it; that does not stop a key from being made.
 func TestFolderLockedByOthers(t *testing.T) {
 	dir := t.TempDir()
 	folder, err := os.Open(dir)

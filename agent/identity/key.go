@@ -25,7 +25,7 @@ func newPrivateKey(k *wgtypes.Key) PrivateKey {
 	return PrivateKey{reveal: func() *wgtypes.Key { return k }}
 }
 
-// Reveal gives the key itself, to hand to WireGuard and to nobody else: it prints in full. It is a pointer all the way to
+// Reveal gives the key itself, to hand to WireGuard only: it prints in full. It is a pointer all the way to
 // there, because Go prints the arguments of functions, but not what they point at, where a program comes to a bad end. It may
 // not be changed.
 func (k PrivateKey) Reveal() *wgtypes.Key {

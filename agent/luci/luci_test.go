@@ -222,7 +222,7 @@ func TestApplyRefuses(t *testing.T) {
 	}
 }
 
-// A mistake that is there already keeps nobody from correcting another.
+// A mistake that is there already does not stop the correction of another.
 func TestApplyBesideMistake(t *testing.T) {
 	r := newRouter(t, strings.Replace(good, "option vxlan_id '1906606'", "option vxlan_id '0'\n\toption mtu '12'", 1))
 	a := r.call("apply", `{"set":{"mesh":{"mtu":"1400"}}}`)

@@ -114,7 +114,7 @@ func sameButRTT(a, b []Candidate) bool {
 }
 
 // level is that of the line about a cause. What belongs to an ordinary start is no warning: the WAN is up some time after the
-// agent, and then the time is asked for. Without a key or a device nothing works before somebody acts.
+// agent, and then the time is asked for. Without a key or a device nothing works until that is mended.
 func (p *Publisher) level(s Snapshot) slog.Level {
 	switch {
 	case s.Cause == BadKey || s.Cause == Device:

@@ -43,7 +43,7 @@ func TestPublishWithoutRoom(t *testing.T) {
 	}
 }
 
-// An ordinary start says nothing louder than info; what somebody has to mend is an error.
+// An ordinary start says nothing louder than info; what has to be mended is an error.
 func TestPublishLevels(t *testing.T) {
 	var log bytes.Buffer
 	p := Publisher{RunDir: t.TempDir(), Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}

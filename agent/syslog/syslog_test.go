@@ -152,7 +152,8 @@ func TestLong(t *testing.T) {
 	}
 }
 
-// A log that has stopped reading holds nobody up. When it goes on it gets what was kept, in order, and the number of the rest.
+// A log that has stopped reading does not hold the program up. When it goes on it gets what was kept, in order, and the
+// number of the rest.
 func TestFull(t *testing.T) {
 	log, path, rest := newLog(t)
 	d := start(t, path)

@@ -105,8 +105,9 @@ func expand(secret []byte, label string, n int) []byte {
 	return m.Sum(nil)[:n]
 }
 
-// AddMessage serves a listener until it is closed, as somebody on the line does between a client and its server: a handshake message
-// without encryption (EncryptedExtensions, empty) is put behind the ServerHello, into the same record (RFC 8446 section 5.1).
+// AddMessage serves a listener until it is closed, as an attacker on the line does between a client and its server: a
+// handshake message without encryption (EncryptedExtensions, empty) is put behind the ServerHello, into the same record
+// (RFC 8446 section 5.1).
 func AddMessage(t testing.TB, l net.Listener, cert tls.Certificate) (done chan struct{}) {
 	t.Helper()
 	done = make(chan struct{})

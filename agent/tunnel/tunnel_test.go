@@ -132,7 +132,7 @@ func TestApplyMakesAll(t *testing.T) {
 	}
 }
 
-// An address that was ours goes, one of somebody else stays.
+// An address that was ours goes, one of others stays.
 func TestAddressGone(t *testing.T) {
 	d := desired(t)
 	tun := open(t, testns.WireGuard(t))

@@ -49,7 +49,7 @@ func protect(path string, wait time.Duration) error {
 		f.Close()
 		return err
 	}
-	// Nobody who has not opened it by now can lock it from here on.
+	// A user who has not opened it by now cannot lock it from here on.
 	if err := f.Chmod(info.Mode() &^ others); err != nil {
 		f.Close()
 		return err

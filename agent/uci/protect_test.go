@@ -108,7 +108,7 @@ func TestProtect(t *testing.T) {
 	}
 }
 
-// A user who has the lock already holds up nobody for long.
+// A user who has the lock already does not hold others up for long.
 func TestProtectHeld(t *testing.T) {
 	path := open(t, 0o644)
 	if said := foreigner(t, path); said != "held\n" {

@@ -50,7 +50,7 @@ func TestOverview(t *testing.T) {
 	first := r.gateway("")
 	r.picture("overview")
 
-	// Somebody else's switch is seen, too.
+	// Another user's switch is seen, too.
 	out, code, err := r.agent.Run(r.ctx, "reconnect")
 	if err != nil || code != 0 {
 		t.Fatalf("reconnect: %d, %v: %s", code, err, out)
@@ -215,7 +215,7 @@ func TestRights(t *testing.T) {
 			}
 		}
 	}
-	// No way around: the option is neither written nor moved, by whoever may write.
+	// No way around: the option is neither written nor moved, also by those who may write.
 	before := r.file()
 	for _, set := range []string{`{"private_key":"x"}`, `{"private_key":""}`, `{"location.x":"y"}`} {
 		if _, code, data := r.call(admin, "luci.wguplink", "apply", `{"set":{"mesh":`+set+`}}`); code != 0 || !strings.Contains(data, `"error"`) {
@@ -225,7 +225,7 @@ func TestRights(t *testing.T) {
 	if r.file() != before {
 		t.Errorf("the file has changed:\n%s", r.file())
 	}
-	// Whoever only reads gets pages without buttons that write.
+	// Who only reads gets pages without buttons that write.
 	r.open(reader, "en", statusPage)
 	r.gateway("")
 	r.until(`!document.querySelector('.wguplink-reconnect') && !document.querySelector('#wguplink-reload')`)

@@ -44,7 +44,7 @@ func (b *Broker) assign(domain string, key peerselector.Key) (own netip.Addr, ok
 	return own, true
 }
 
-// free is the first address of the range that nobody has: not the network's own, not the broadcast address, not a gateway's. The
+// free is the first free address of the range: not the network's own, not the broadcast address, not a gateway's. The
 // caller holds mu.
 func (b *Broker) free() netip.Addr {
 	taken := make(map[netip.Addr]bool)

@@ -3,7 +3,7 @@
 
 local ubus = require 'ubus'
 
--- How long the agent has for its answer, in seconds; the exporter answers nobody meanwhile.
+-- How long the agent has for its answer, in seconds; the exporter answers no request meanwhile.
 local TIMEOUT = 2
 
 local STATES = { 'starting', 'connecting', 'connected', 'suspect', 'impaired', 'stopped' }

@@ -190,7 +190,7 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, far *vm
 	}
 	err = t.Go(ctx)
 	r.Kernel = t.Kernel
-	// What the node has said, for whoever wonders about a figure.
+	// What the node has said, for those who wonder about a figure.
 	name := fmt.Sprintf("qemu-%s-%s.log", b.Arch, w.variant)
 	if w.bare {
 		name = fmt.Sprintf("qemu-%s-no-ipv6.log", b.Arch)

@@ -48,7 +48,7 @@ const statusFile = "/var/run/wguplink/mesh.json"
 // lookEvery is between two looks at the status. Each takes the node's processor, and the one that emulates it, some milliseconds.
 const lookEvery = 200 * time.Millisecond
 
-// until reads the status until it is as wanted: it has no event for somebody at the console.
+// until reads the status until it is as wanted: it has no event for a user at the console.
 func (t *Trip) until(ctx context.Context, what string, ok func(status) bool) (status, error) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()

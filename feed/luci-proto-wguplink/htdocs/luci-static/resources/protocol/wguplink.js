@@ -27,7 +27,7 @@ return network.registerProtocol('wguplink', {
 		return 'wguplink';
 	},
 
-	// The device is the agent's: it comes and goes by itself, and nobody chooses one.
+	// The device is the agent's: it comes and goes by itself, and is not chosen.
 	isFloating: function() {
 		return true;
 	},

@@ -82,7 +82,7 @@ function same(a, b) {
 	return JSON.stringify([].concat(a == null ? [] : a)) === JSON.stringify([].concat(b == null ? [] : b));
 }
 
-// changes compares the form's data with what was loaded, and names only what differs: so a change of somebody else in
+// changes compares the form's data with what was loaded, and names only what differs: so a change of others in
 // between stays.
 function changes(before, after) {
 	const diff = { add: {}, set: {}, remove: [], any: false };
