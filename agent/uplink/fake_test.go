@@ -466,6 +466,7 @@ func (w *world) setWAN(s wan.State) {
 
 // touch tells of a change of links, and waits until the uplink knows.
 func (w *world) touch() {
+	synctest.Wait() // Until the uplink watches.
 	w.mu.Lock()
 	changed := w.links
 	w.mu.Unlock()
