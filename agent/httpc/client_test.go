@@ -10,7 +10,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -200,30 +199,48 @@ func listen(t *testing.T, talk func(net.Conn)) string {
 
 // TestEnds: a request ends with its context, whatever it waits for.
 func TestEnds(t *testing.T) {
-	silent := listen(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
-	begins := listen(t, func(conn net.Conn) {
-		fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\na")
-		_, _ = io.Copy(io.Discard, conn)
-	})
+	waits := make(chan struct{}) // a value when the client waits for what never comes
+	// A server reads the beginning of the request, so that the client has dialled, and answers with the beginning of something.
+	server := func(answer string) string {
+		return listen(t, func(conn net.Conn) {
+			_, err := conn.Read(make([]byte, 1))
+			if _, err2 := io.WriteString(conn, answer); err == nil && err2 == nil {
+				waits <- struct{}{}
+			}
+			_, _ = io.Copy(io.Discard, conn)
+		})
+	}
+	silent, begins := server(""), server("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\na")
 	for _, tt := range []struct {
 		name, url, addr string
 		connect         bool
 	}{
-		{"header", "http://a.invalid/", silent, false}, {"body", "http://a.invalid/", begins, false}, {"handshake", "https://a.invalid/", silent, true},
+		{"header", "http://a.invalid/", silent, false},
+		{"body", "http://a.invalid/", begins, false},
+		{"handshake", "https://a.invalid/", silent, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
+			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
+			go func() {
+				<-waits
+				cancel()
+			}()
 			_, err := client(tt.addr, Trust{}).Do(ctx, Request{Method: "GET", URL: parse(t, tt.url)})
 			var connect *ConnectError
-			if !errors.Is(err, context.DeadlineExceeded) || errors.As(err, &connect) != tt.connect {
+			if !errors.Is(err, context.Canceled) || errors.As(err, &connect) != tt.connect {
 				t.Errorf("got %T: %v", err, err)
 			}
 		})
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := client(begins, Trust{}).Do(ctx, Request{Method: "GET", URL: parse(t, "http://a.invalid/")}); !errors.Is(err, context.Canceled) {
+	if _, err := client("192.0.2.1:9", Trust{}).Do(ctx, Request{Method: "GET", URL: parse(t, "http://a.invalid/")}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	ctx, cancel = context.WithDeadline(context.Background(), time.Now())
+	defer cancel()
+	if _, err := client("192.0.2.1:9", Trust{}).Do(ctx, Request{Method: "GET", URL: parse(t, "http://a.invalid/")}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
 }

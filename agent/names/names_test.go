@@ -73,7 +73,10 @@ func TestReasons(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := Resolver{Servers: []netip.AddrPort{serveDNS(t, tt.answer)}, Local: func(a netip.Addr) bool { return a == netip.MustParseAddr("192.0.2.99") }}
-			ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+			ctx, cancel := context.WithCancel(context.Background())
+			if tt.reason == Timeout {
+				ctx, cancel = context.WithTimeout(ctx, 300*time.Millisecond)
+			}
 			defer cancel()
 			addrs, err := r.Lookup(ctx, host)
 			var e *Error
