@@ -65,7 +65,7 @@ func TestMain(m *testing.M) {
 
 func build(dir string) error {
 	plain := filepath.Join(dir, "plain")
-	cmd := exec.Command("go", "build", "-trimpath", "-tags", "netgo,osusergo,nethttpomithttp2,userspace", "-o", plain, "./agent")
+	cmd := exec.Command("go", "build", "-trimpath", "-tags", "netgo,osusergo,userspace", "-o", plain, "./agent")
 	cmd.Dir = "../.."
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
