@@ -10,6 +10,8 @@ import (
 	"go.uber.org/goleak"
 
 	"wguplink/peerselector"
+
+	"wguplink/testbed/httpfault"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -85,11 +87,11 @@ func TestFaults(t *testing.T) {
 	if w.Code != 405 {
 		t.Errorf("GET: status %d", w.Code)
 	}
-	s.SetFault(Status(503))
+	s.SetFault(httpfault.Status(503))
 	if got := post(s, register("n", nodeKey)); got != "503 Service Unavailable" {
 		t.Errorf("with a fault: %s", got)
 	}
-	s.SetFault(Fault{})
+	s.SetFault(httpfault.Fault{})
 	if got := post(s, register("n", nodeKey)); got != `200 {"Message":"OK"}` {
 		t.Errorf("again: %s", got)
 	}
@@ -104,7 +106,7 @@ func TestFaults(t *testing.T) {
 
 func TestHang(t *testing.T) {
 	s := New(func(Registration) error { return nil })
-	s.SetFault(Hang())
+	s.SetFault(httpfault.Hang())
 	srv := httptest.NewServer(s)
 	defer srv.Close()
 	done := make(chan error)

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"wguplink/testbed/httpfault"
 	"wguplink/testbed/netlab"
 	"wguplink/testbed/wgkex"
 	"wguplink/testbed/world"
@@ -17,7 +18,7 @@ import (
 // v2 fails: the node registers by v1 and takes a gateway of its own list.
 func TestBrokerV2Down(t *testing.T) {
 	t.Parallel()
-	for _, fault := range []wgkex.Fault{wgkex.Status(500), wgkex.NotFound(), wgkex.Hangup()} {
+	for _, fault := range []httpfault.Fault{httpfault.Status(500), httpfault.Status(404), httpfault.Hangup()} {
 		t.Run(fault.String(), func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t, world.Options{}, withBroker)
@@ -44,8 +45,8 @@ func TestBrokerDown(t *testing.T) {
 		spoil  func(*scene)
 		says   []string // any of these
 	}{
-		{"status 500", "", func(s *scene) { brokerBoth(s, wgkex.Status(500), wgkex.Status(500)) }, []string{"status 500"}},
-		{"silence", "", func(s *scene) { brokerBoth(s, wgkex.Hang(), wgkex.Hang()) }, []string{"no complete answer within 1s"}},
+		{"status 500", "", func(s *scene) { brokerBoth(s, httpfault.Status(500), httpfault.Status(500)) }, []string{"status 500"}},
+		{"silence", "", func(s *scene) { brokerBoth(s, httpfault.Hang(), httpfault.Hang()) }, []string{"no complete answer within 1s"}},
 		{"blackhole", "", brokerBlackhole, []string{"no connection within 1s", "i/o timeout"}},
 		{"closed port", "https://" + world.BrokerName + ":4443", func(*scene) {}, []string{"connection refused"}},
 		{"unknown name", "https://nowhere.example.org", func(*scene) {}, []string{"does not exist"}},
@@ -86,7 +87,7 @@ func brokerBlackhole(s *scene) {
 func TestBrokerSlowDoesNotHoldUp(t *testing.T) {
 	t.Parallel()
 	s := brokerScene(t, world.Options{}, nil)
-	brokerBoth(s, wgkex.Hang(), wgkex.Hang())
+	brokerBoth(s, httpfault.Hang(), httpfault.Hang())
 	s.must(s.agent.Configure(brokerConfig(s.World, brokerOptions{"broker_timeout": {"50"}, "private_key": {brokerKnownKey(s).String()}}, s.Sections())))
 	l2 := s.frames()
 	began := s.start()
@@ -100,12 +101,12 @@ func TestBrokerSlowDoesNotHoldUp(t *testing.T) {
 func TestBrokerV1WithoutList(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, world.Options{}, brokerOnly)
-	s.Broker.SetFault(wgkex.V2, wgkex.Status(500))
+	s.Broker.SetFault(wgkex.V2, httpfault.Status(500))
 	l2 := s.frames()
 	s.start()
 	brokerTrouble(s, "broker_unreachable", world.BrokerName, "names no gateway", "config gateway", "status 500")
 	mended := time.Now()
-	s.Broker.SetFault(wgkex.V2, wgkex.Fault{})
+	s.Broker.SetFault(wgkex.V2, httpfault.Fault{})
 	brokerConnected(s, l2, mended)
 }
 

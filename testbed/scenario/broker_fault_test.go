@@ -8,6 +8,7 @@ import (
 
 	"wguplink/agent/derive"
 	"wguplink/peerselector"
+	"wguplink/testbed/httpfault"
 	"wguplink/testbed/wgkex"
 	"wguplink/testbed/world"
 )
@@ -24,7 +25,7 @@ func brokerSpoilt(s *scene, fault func(), cause string, reasons ...string) {
 	s.start()
 	brokerTrouble(s, cause, reasons...)
 	mended := time.Now()
-	brokerBoth(s, wgkex.Fault{}, wgkex.Fault{})
+	brokerBoth(s, httpfault.Fault{}, httpfault.Fault{})
 	brokerConnected(s, l2, mended)
 	s.must(s.agent.TakeDown(s.ctx))
 
@@ -42,19 +43,19 @@ func brokerSpoilt(s *scene, fault func(), cause string, reasons ...string) {
 func TestBrokerFaults(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		fault  wgkex.Fault
+		fault  httpfault.Fault
 		cause  string
 		reason string
 	}{
-		{wgkex.Status(400), "broker_refused", "status 400"},
-		{wgkex.Status(500), "broker_unreachable", "status 500"},
-		{wgkex.HTML(502), "broker_unreachable", "status 502"},
-		{wgkex.HTML(200), "broker_unreachable", "content type text/html"},
-		{wgkex.Huge(2 << 20), "broker_unreachable", "more than 65536 bytes"},
-		{wgkex.Drip(200 * time.Millisecond), "broker_unreachable", "no complete answer within 1s"},
+		{httpfault.Status(400), "broker_refused", "status 400"},
+		{httpfault.Status(500), "broker_unreachable", "status 500"},
+		{httpfault.HTML(502), "broker_unreachable", "status 502"},
+		{httpfault.HTML(200), "broker_unreachable", "content type text/html"},
+		{httpfault.Huge(2 << 20), "broker_unreachable", "more than 65536 bytes"},
+		{httpfault.Drip(200 * time.Millisecond), "broker_unreachable", "no complete answer within 1s"},
 		{wgkex.WrongTypes(), "broker_unreachable", "Endpoint.Address is"},
-		{wgkex.Body(`{"Endpoint":`), "broker_unreachable", "not JSON"},
-		{wgkex.Redirect(307, "https://elsewhere.example.org/"), "broker_unreachable", "elsewhere.example.org"},
+		{httpfault.Body("application/json", `{"Endpoint":`), "broker_unreachable", "not JSON"},
+		{httpfault.Redirect(307, "https://elsewhere.example.org/"), "broker_unreachable", "elsewhere.example.org"},
 	} {
 		t.Run(c.fault.String(), func(t *testing.T) {
 			t.Parallel()
@@ -68,7 +69,7 @@ func TestBrokerFaults(t *testing.T) {
 func TestBrokerHostileEndpoint(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		fault  wgkex.Fault
+		fault  httpfault.Fault
 		reason string
 	}{
 		{wgkex.HostilePort("0"), `Endpoint.Port is "0"`},
@@ -83,7 +84,7 @@ func TestBrokerHostileEndpoint(t *testing.T) {
 		t.Run(c.fault.String(), func(t *testing.T) {
 			t.Parallel()
 			s := brokerScene(t, world.Options{}, brokerOptions{"broker_timeout": {"1"}})
-			brokerSpoilt(s, func() { brokerBoth(s, c.fault, wgkex.Status(500)) }, "broker_unreachable", "https://"+world.BrokerName, c.reason)
+			brokerSpoilt(s, func() { brokerBoth(s, c.fault, httpfault.Status(500)) }, "broker_unreachable", "https://"+world.BrokerName, c.reason)
 		})
 	}
 }
@@ -109,7 +110,7 @@ func TestBrokerClaimsOurIdentity(t *testing.T) {
 			own := peerselector.Key(key.PublicKey())
 			s.must(s.agent.Configure(brokerConfig(s.World, brokerOptions{"broker_timeout": {"1"}, "private_key": {key.String()}})))
 			fault := wgkex.Hostile("ourselves", func(e *wgkex.Endpoint) { c.edit(e, own) })
-			brokerSpoilt(s, func() { brokerBoth(s, fault, wgkex.Status(500)) }, "broker_unreachable", c.reason)
+			brokerSpoilt(s, func() { brokerBoth(s, fault, httpfault.Status(500)) }, "broker_unreachable", c.reason)
 		})
 	}
 }

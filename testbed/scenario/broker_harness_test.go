@@ -13,6 +13,7 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"wguplink/peerselector"
+	"wguplink/testbed/httpfault"
 	"wguplink/testbed/wgkex"
 	"wguplink/testbed/world"
 )
@@ -36,11 +37,8 @@ func brokerScene(t *testing.T, o world.Options, change brokerOptions) *scene {
 // brokerKnownKey makes a key that all gateways have been told of long ago.
 func brokerKnownKey(s *scene) wgtypes.Key {
 	s.t.Helper()
-	key, err := wgtypes.GeneratePrivateKey()
+	key, err := s.KnownKey()
 	s.must(err)
-	for _, g := range s.Gateways {
-		s.must(g.AddKey(peerselector.Key(key.PublicKey())))
-	}
 	return key
 }
 
@@ -49,7 +47,7 @@ func brokerTrouble(s *scene, cause string, reasons ...string) {
 	s.t.Helper()
 	s.line("cause=broker_")
 	st := s.status()
-	if st.State != "connecting" || st.Cause != cause || st.Gateway != nil {
+	if st.State != "connecting" || string(st.Cause) != cause || st.Gateway != nil {
 		s.t.Errorf("status %+v, want connecting, cause %s", st, cause)
 	}
 	for _, r := range reasons {
@@ -60,7 +58,7 @@ func brokerTrouble(s *scene, cause string, reasons ...string) {
 }
 
 // brokerConnected waits for a reply to a frame sent after a moment, and gives the status.
-func brokerConnected(s *scene, l *world.Layer2, after time.Time) status {
+func brokerConnected(s *scene, l *world.Layer2, after time.Time) world.Status {
 	s.t.Helper()
 	s.reply(l, after)
 	s.line("msg=connected") // the status file is written between the first frames and this line
@@ -163,7 +161,7 @@ func (p *brokerPeers) isGateway(peer wgtypes.Peer) bool {
 }
 
 // brokerBoth sets the faults of both versions of the API.
-func brokerBoth(s *scene, v2, v1 wgkex.Fault) {
+func brokerBoth(s *scene, v2, v1 httpfault.Fault) {
 	s.Broker.SetFault(wgkex.V2, v2)
 	s.Broker.SetFault(wgkex.V1, v1)
 }

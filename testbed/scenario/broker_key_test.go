@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"wguplink/testbed/httpfault"
 	"wguplink/testbed/wgkex"
 	"wguplink/testbed/world"
 )
@@ -87,7 +88,7 @@ func TestBrokerPrivateKeyNeverShown(t *testing.T) {
 	}
 
 	// The first requests fail, so that errors are told of, too.
-	s.Broker.SetFaults(wgkex.Status(500))
+	s.Broker.SetFaults(httpfault.Status(500))
 	l2 := s.frames()
 	s.start()
 	s.line("registration failed")
@@ -99,7 +100,7 @@ func TestBrokerPrivateKeyNeverShown(t *testing.T) {
 	}
 	collect()
 	mended := time.Now()
-	s.Broker.SetFaults(wgkex.Fault{})
+	s.Broker.SetFaults(httpfault.Fault{})
 	first := s.reply(l2, mended).Gateway
 	collect()
 

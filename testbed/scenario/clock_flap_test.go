@@ -17,13 +17,13 @@ func TestClockRetryOutlivesWAN(t *testing.T) {
 		s.SetLie(ntpd.Dead())
 	}
 	n.start()
-	unverified := func(st status) bool { return strings.HasPrefix(st.Clock, "not verified") }
-	nodeAwait(n.scene, "connected with a clock not verified", func(st status) bool { return st.State == "connected" && unverified(st) })
+	unverified := func(st world.Status) bool { return strings.HasPrefix(st.Clock, "not verified") }
+	nodeAwait(n.scene, "connected with a clock not verified", func(st world.Status) bool { return st.State == "connected" && unverified(st) })
 	n.must(n.RouteDown())
-	nodeAwait(n.scene, "without WAN", func(st status) bool { return st.Cause == "no_wan" })
+	nodeAwait(n.scene, "without WAN", func(st world.Status) bool { return st.Cause == "no_wan" })
 	n.must(n.RouteUp())
 	for _, s := range n.NTP {
 		s.SetLie(ntpd.Honest())
 	}
-	nodeAwait(n.scene, "with a verified clock", func(st status) bool { return st.State == "connected" && !unverified(st) })
+	nodeAwait(n.scene, "with a verified clock", func(st world.Status) bool { return st.State == "connected" && !unverified(st) })
 }

@@ -46,7 +46,7 @@ func TestClockIn2063(t *testing.T) {
 		t.Errorf("steps %+v, want one to %v", steps, nodeEarliest)
 	}
 	nodeLie(n.scene, ntpd.Honest())
-	nodeAwait(n.scene, "verified", func(st status) bool { return strings.Contains(st.Clock, "set by") })
+	nodeAwait(n.scene, "verified", func(st world.Status) bool { return strings.Contains(st.Clock, "set by") })
 	if !nodeRight(n.scene) {
 		t.Errorf("the node's clock is off by %v", n.Clock().Offset())
 	}
@@ -65,7 +65,7 @@ func TestClockNoGrace(t *testing.T) {
 		t.Errorf("status says of the clock: %q", st.Clock)
 	}
 	nodeLie(n.scene, ntpd.Honest())
-	nodeAwait(n.scene, "verified", func(st status) bool { return strings.Contains(st.Clock, "set by") })
+	nodeAwait(n.scene, "verified", func(st world.Status) bool { return strings.Contains(st.Clock, "set by") })
 	accepted(n, l2)
 }
 
@@ -122,7 +122,7 @@ func TestPoisonedLastKnownTimeNobodyAnswers(t *testing.T) {
 		t.Errorf("steps %+v, want one to %v", steps, nodeEarliest)
 	}
 	nodeLie(n.scene, ntpd.Honest())
-	nodeAwait(n.scene, "verified", func(st status) bool { return strings.Contains(st.Clock, "set by") })
+	nodeAwait(n.scene, "verified", func(st world.Status) bool { return strings.Contains(st.Clock, "set by") })
 	accepted(n, l2)
 }
 

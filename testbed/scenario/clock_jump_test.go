@@ -46,7 +46,7 @@ func TestClockJumpsOffline(t *testing.T) {
 	n.reply(l2, n.start())
 	nodeConnected(n.scene)
 	n.must(n.RouteDown())
-	nodeAwait(n.scene, "offline", func(st status) bool { return st.Cause == "no_wan" })
+	nodeAwait(n.scene, "offline", func(st world.Status) bool { return st.Cause == "no_wan" })
 	n.Clock().Jump(-time.Hour)
 	back := time.Now()
 	n.must(n.RouteUp())

@@ -42,7 +42,7 @@ func TestDamagedConfiguration(t *testing.T) {
 	for _, damaged := range []string{"", strings.Repeat("\x00", 300)} {
 		n.must(n.agent.Configure(damaged))
 		n.start()
-		if st := nodeAwait(n.scene, "without a key", func(st status) bool { return st.Cause == "key" }); !strings.Contains(st.Reason, "empty or damaged") {
+		if st := nodeAwait(n.scene, "without a key", func(st world.Status) bool { return st.Cause == "key" }); !strings.Contains(st.Reason, "empty or damaged") {
 			t.Errorf("status %+v", st)
 		}
 		for _, args := range [][]string{{"config", "check"}, {"doctor"}, {"status"}} {
@@ -79,7 +79,7 @@ func TestMisspeltKey(t *testing.T) {
 	n.must(n.agent.Configure(wrong))
 	l2 := n.frames()
 	began := n.start()
-	if st := nodeAwait(n.scene, "without a key", func(st status) bool { return st.Cause == "key" }); !strings.Contains(st.Reason, "privat_key") || !strings.Contains(st.Reason, "no new one") {
+	if st := nodeAwait(n.scene, "without a key", func(st world.Status) bool { return st.Cause == "key" }); !strings.Contains(st.Reason, "privat_key") || !strings.Contains(st.Reason, "no new one") {
 		t.Errorf("status %+v", st)
 	}
 	if text, err := os.ReadFile(filepath.Join(n.agent.Dir, "wguplink")); err != nil || string(text) != wrong {

@@ -7,9 +7,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"wguplink/testbed/httpfault"
 	"wguplink/testbed/netlab"
 	"wguplink/testbed/ntpd"
-	"wguplink/testbed/wgkex"
 	"wguplink/testbed/world"
 )
 
@@ -133,11 +133,11 @@ func TestDoctorBroker(t *testing.T) {
 	s.reply(s.frames(), s.start())
 	nodeConnected(s)
 	nodeStop(s)
-	s.Broker.SetFaults(wgkex.Status(400))
+	s.Broker.SetFaults(httpfault.Status(400))
 	if findings := s.doctored("the broker says no", 15, "broker", "400"); !strings.Contains(findings["handshake"], "pass") {
 		t.Errorf("gateways that know the node are not tried: %v", findings)
 	}
-	s.Broker.SetFaults(wgkex.Fault{})
+	s.Broker.SetFaults(httpfault.Fault{})
 	back, err := s.Router.Drop(netlab.Drop{To: world.NodeV4.Masked(), Proto: unix.IPPROTO_UDP, FromPort: 51820},
 		netlab.Drop{To: world.NodeV6.Masked(), Proto: unix.IPPROTO_UDP, FromPort: 51820})
 	s.must(err)
@@ -163,7 +163,7 @@ func TestDoctorPortTaken(t *testing.T) {
 	n.doctored("the port is taken, without an agent", 16, "device", "UDP port 8472", "netstat -lunp")
 	l2 := n.frames()
 	n.start()
-	nodeAwait(n.scene, "in want of the port", func(st status) bool {
+	nodeAwait(n.scene, "in want of the port", func(st world.Status) bool {
 		return st.Cause == "device" && st.Fault == "port_taken" && strings.Contains(st.Reason, "UDP port 8472 of mesh-vpn")
 	})
 	n.doctored("the port is taken, beside an agent", 16, "device", "the agent says", "UDP port 8472", "netstat -lunp")
@@ -182,7 +182,7 @@ func TestDoctorKeysLost(t *testing.T) {
 	n.reply(n.frames(), n.start())
 	key := nodeConnected(n.scene).PublicKey
 	n.must(n.Forget())
-	nodeAwait(n.scene, "silent", func(st status) bool { return st.State == "suspect" })
+	nodeAwait(n.scene, "silent", func(st world.Status) bool { return st.State == "suspect" })
 	n.doctored("keys lost", 17, "handshake", "gets no answer", "ask the operators whether the gateways know "+key)
 }
 

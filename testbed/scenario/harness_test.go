@@ -1,9 +1,7 @@
-// Package scenario holds the lab's tests: the real agent against real servers, one world of namespaces a test.
 package scenario
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -53,7 +51,7 @@ func TestMain(m *testing.M) {
 func build(dir string) error {
 	plain := filepath.Join(dir, "tools/wguplink")
 	for _, b := range []struct{ folder, out, tags, program string }{
-		{"../..", plain, "netgo,osusergo,nethttpomithttp2,userspace", "./agent"},
+		{"../..", plain, "netgo,osusergo,userspace", "./agent"},
 		{"..", filepath.Join(dir, "tools/uci"), "", "./cmd/uci"},
 	} {
 		cmd := exec.Command("go", "build", "-trimpath", "-tags", b.tags, "-o", b.out, b.program)
@@ -148,44 +146,11 @@ func (s *scene) reply(l *world.Layer2, after time.Time) world.Reply {
 }
 
 // status is the agent's, as `wguplink status --json` prints it.
-type status struct {
-	Uplink, State, Cause, Reason, Backend, WAN, Clock, Broker string
-	Fault                                                     string
-	PublicKey                                                 string `json:"public_key"`
-	Gateway                                                   *struct{ Name, Endpoint string }
-	MTU                                                       int
-	VXLANMTU                                                  int `json:"vxlan_mtu"`
-	Switches                                                  int
-	Warnings                                                  []string
-	Network                                                   *network
-	Hooks                                                     []struct {
-		Name, Event, Exit string
-		Last              string `json:"last_line"`
-	}
-}
-
-// network is the part of a status that follows from a signed configuration.
-type network struct {
-	ID, Address4, Address6, Range4, Range6, Exit string
-	Tunnels                                      []struct {
-		Interface   string
-		Endpoint    string
-		HandshakeAt int64 `json:"handshake_uptime_ms"`
-	}
-}
-
-func (s *scene) status() status {
+func (s *scene) status() world.Status {
 	s.t.Helper()
-	out, code, err := s.agent.Run(s.ctx, "status", "--json")
+	st, err := s.agent.Status(s.ctx)
 	s.must(err)
-	var all struct{ Uplinks map[string]status }
-	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all.Uplinks) != 1 {
-		s.t.Fatalf("wguplink status: exit code %d, %v: %s", code, err, out)
-	}
-	for _, one := range all.Uplinks {
-		return one
-	}
-	return status{}
+	return st
 }
 
 // line waits for a line of the agent's output with that text.

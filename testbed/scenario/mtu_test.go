@@ -24,7 +24,7 @@ func TestMTULowered(t *testing.T) {
 	n := newNode(t, world.Options{Line: true, Gateways: 1}, map[string][]string{"mtu": {"auto"}})
 	n.Line.Set(narrow, narrow)
 	n.reply(n.frames(), n.start())
-	st := nodeAwait(n.scene, "lowered", func(st status) bool { return st.MTU < 1420 && st.MTU > 0 })
+	st := nodeAwait(n.scene, "lowered", func(st world.Status) bool { return st.MTU < 1420 && st.MTU > 0 })
 	if (st.MTU != narrowInside4 && st.MTU != narrowInside6) || st.VXLANMTU != st.MTU-70 || nodeMTU(n.scene, "wg_mesh") != st.MTU {
 		t.Errorf("MTU %d, of the VXLAN %d, of the device %d", st.MTU, st.VXLANMTU, nodeMTU(n.scene, "wg_mesh"))
 	}
@@ -35,7 +35,7 @@ func TestMTUTooBig(t *testing.T) {
 	n := newNode(t, world.Options{Line: true, Gateways: 1}, map[string][]string{"mtu": {"1412"}})
 	n.Line.Set(narrow, narrow)
 	n.reply(n.frames(), n.start())
-	st := nodeAwait(n.scene, "warned", func(st status) bool { return len(st.Warnings) > 0 })
+	st := nodeAwait(n.scene, "warned", func(st world.Status) bool { return len(st.Warnings) > 0 })
 	if st.MTU != 1412 || !strings.Contains(st.Warnings[0], "mtu 1412 is too big") || !strings.Contains(st.Warnings[0], "set option mtu '13") {
 		t.Errorf("MTU %d, warnings %q", st.MTU, st.Warnings)
 	}

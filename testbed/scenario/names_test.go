@@ -57,7 +57,7 @@ func TestNameReasons(t *testing.T) {
 				c.spoil(s, g.DNS)
 			}
 			s.start()
-			nodeAwait(s, c.reason, func(st status) bool {
+			nodeAwait(s, c.reason, func(st world.Status) bool {
 				return st.Cause == "no_handshake" && strings.Contains(st.Reason, c.reason)
 			})
 		})

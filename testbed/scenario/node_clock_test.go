@@ -72,11 +72,11 @@ func TestNTPDeadClockPlausible(t *testing.T) {
 		t.Errorf("the clock was stepped: %+v", steps)
 	}
 	nodeLie(n.scene, ntpd.Offset(20*365*24*time.Hour))
-	nodeAwait(n.scene, "told of the false time", func(st status) bool {
+	nodeAwait(n.scene, "told of the false time", func(st world.Status) bool {
 		return strings.Contains(st.Clock, "not verified") && !strings.Contains(st.Clock, "no answer")
 	})
 	nodeLie(n.scene, ntpd.Honest())
-	st = nodeAwait(n.scene, "verified", func(st status) bool { return strings.Contains(st.Clock, "set by") })
+	st = nodeAwait(n.scene, "verified", func(st world.Status) bool { return strings.Contains(st.Clock, "set by") })
 	if !nodeRight(n.scene) {
 		t.Errorf("the node's clock is off by %v", n.Clock().Offset())
 	}
@@ -171,7 +171,7 @@ func TestClockNotBehindLastKnownTime(t *testing.T) {
 	nodeBoots(n.scene, nodeLongAgo)
 	known := time.Now().Truncate(time.Second)
 	n.reply(l2, n.start())
-	nodeAwait(n.scene, "verified", func(st status) bool { return strings.Contains(st.Clock, "set by") })
+	nodeAwait(n.scene, "verified", func(st world.Status) bool { return strings.Contains(st.Clock, "set by") })
 	n.must(n.Node.Reboot(n.ctx))
 	nodeLie(n.scene, ntpd.Dead())
 	// A clock that stands still does not repeat what it says.

@@ -80,7 +80,7 @@ func TestForeignDevice(t *testing.T) {
 	theirs := nodeBridge(n.scene, "wg_mesh")
 	l2 := n.frames()
 	n.start()
-	st := nodeAwait(n.scene, "held up by the device", func(st status) bool { return st.Cause == "device" })
+	st := nodeAwait(n.scene, "held up by the device", func(st world.Status) bool { return st.Cause == "device" })
 	if !strings.Contains(st.Reason, "wg_mesh") || !strings.Contains(st.Reason, "bridge") {
 		t.Errorf("reason %q", st.Reason)
 	}
@@ -123,7 +123,7 @@ func TestBatmanPort(t *testing.T) {
 	l2 := n.Layer2("bat0", 20*time.Millisecond)
 	t.Cleanup(l2.Close)
 	n.reply(l2, time.Now())
-	if st := nodeAwait(n.scene, "without a warning", func(st status) bool { return len(st.Warnings) == 0 }); st.State != "connected" {
+	if st := nodeAwait(n.scene, "without a warning", func(st world.Status) bool { return len(st.Warnings) == 0 }); st.State != "connected" {
 		t.Errorf("status %+v", st)
 	}
 	port := n.NodeLink("mesh-vpn")

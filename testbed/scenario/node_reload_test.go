@@ -43,7 +43,7 @@ func TestReload(t *testing.T) {
 	})
 	nodeLossless(n.scene, l2, since)
 	same("mtu")
-	if st := nodeAwait(n.scene, "with the MTU", func(st status) bool { return st.MTU == 1380 }); st.VXLANMTU != 1310 {
+	if st := nodeAwait(n.scene, "with the MTU", func(st world.Status) bool { return st.MTU == 1380 }); st.VXLANMTU != 1310 {
 		t.Errorf("VXLAN MTU %d", st.VXLANMTU)
 	}
 
@@ -116,7 +116,7 @@ func TestReloadBroken(t *testing.T) {
 	n.set("mtu", "1400")
 	n.reload("configuration changed")
 	nodeLossless(n.scene, l2, since)
-	if st := nodeAwait(n.scene, "with the MTU", func(st status) bool { return st.MTU == 1400 }); st.State != "connected" || st.Switches != 1 {
+	if st := nodeAwait(n.scene, "with the MTU", func(st world.Status) bool { return st.MTU == 1400 }); st.State != "connected" || st.Switches != 1 {
 		t.Errorf("status %+v", st)
 	}
 }

@@ -16,7 +16,7 @@ import (
 func TestDNSDeadAddressesGiven(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, world.Options{}, nil)
-	n.gateways = nodeLiteral(n.World)
+	n.gateways = n.LiteralSections()
 	n.write()
 	n.DNS.SetMode(dnsd.Dead)
 	n.reply(n.frames(), n.start())
@@ -27,7 +27,7 @@ func TestDNSDeadAndBack(t *testing.T) {
 	n := newNode(t, world.Options{}, nil)
 	n.DNS.SetMode(dnsd.Dead)
 	n.start()
-	nodeAwait(n.scene, "no_handshake for want of a name", func(st status) bool {
+	nodeAwait(n.scene, "no_handshake for want of a name", func(st world.Status) bool {
 		return st.Cause == "no_handshake" && strings.Contains(st.Reason, ".example.org")
 	})
 	l2 := n.frames()
@@ -115,7 +115,7 @@ func TestWANLate(t *testing.T) {
 	nodeBoots(s, nodeLongAgo)
 	l2 := s.frames()
 	s.start()
-	nodeAwait(s, "no_wan", func(st status) bool { return st.Cause == "no_wan" })
+	nodeAwait(s, "no_wan", func(st world.Status) bool { return st.Cause == "no_wan" })
 	s.line("no_wan")
 	lines := len(s.agent.Lines())
 	before, err := s.agent.Stats()
@@ -150,7 +150,7 @@ func TestWANByMark(t *testing.T) {
 	s.must(s.Node.Rule(1, 1))
 	l2 := s.frames()
 	s.start()
-	nodeAwait(s, "no_wan", func(st status) bool { return st.Cause == "no_wan" })
+	nodeAwait(s, "no_wan", func(st world.Status) bool { return st.Cause == "no_wan" })
 	// As on Gluon: the clients' bridge has the mesh as a port, and the main table its default route.
 	nodeBridge(s, "br-client")
 	s.must(s.Node.Addr("br-client", netip.MustParsePrefix("10.99.0.1/24")))
@@ -165,7 +165,7 @@ func TestWANByMark(t *testing.T) {
 	for _, dst := range []string{"0.0.0.0/0", "::/0"} {
 		s.must(s.Node.Route(netlab.Route{Dst: netip.MustParsePrefix(dst), Dev: "br-client"}))
 	}
-	nodeAwait(s, "no_wan by the mesh", func(st status) bool {
+	nodeAwait(s, "no_wan by the mesh", func(st world.Status) bool {
 		return st.Cause == "no_wan" && strings.Contains(st.Reason, "our own mesh, by br-client")
 	})
 	out := []netlab.Route{{Via: world.RouterV4.Addr(), Table: 1}, {Via: world.RouterV6.Addr(), Table: 1}}
@@ -185,6 +185,6 @@ func TestWANByMark(t *testing.T) {
 		for _, r := range out {
 			s.must(s.Node.DelRoute(r))
 		}
-		nodeAwait(s, "no_wan again", func(st status) bool { return st.Cause == "no_wan" })
+		nodeAwait(s, "no_wan again", func(st world.Status) bool { return st.Cause == "no_wan" })
 	}
 }

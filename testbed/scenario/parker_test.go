@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"wguplink/testbed/ffac"
+	"wguplink/testbed/httpfault"
 	"wguplink/testbed/parker"
 	"wguplink/testbed/world"
 )
@@ -70,9 +71,9 @@ func (n *parkerNode) lossless(what string, since time.Time) {
 }
 
 // ready waits until the node has sessions with all concentrators.
-func (n *parkerNode) ready() status {
+func (n *parkerNode) ready() world.Status {
 	n.t.Helper()
-	return nodeAwait(n.scene, "with all sessions", func(st status) bool {
+	return nodeAwait(n.scene, "with all sessions", func(st world.Status) bool {
 		if st.State != "connected" || st.Network == nil || len(st.Network.Tunnels) != len(n.Parker.Concentrators) {
 			return false
 		}
@@ -165,7 +166,7 @@ func TestParkerNameComesLate(t *testing.T) {
 	late := n.Parker.Concentrators[2]
 	n.DNS.Delete(late.DNS)
 	n.online(n.start())
-	nodeAwait(n.scene, "with two sessions", func(st status) bool {
+	nodeAwait(n.scene, "with two sessions", func(st world.Status) bool {
 		with := 0
 		if st.Network != nil {
 			for _, t := range st.Network.Tunnels {
@@ -191,7 +192,7 @@ func TestParkerRestart(t *testing.T) {
 		indexes[tun.Interface] = nodeIndex(n.scene, tun.Interface)
 	}
 	for _, s := range n.Parker.Servers {
-		s.SetFault(parker.Status(503))
+		s.SetFault(httpfault.Status(503))
 	}
 	since := time.Now()
 	n.must(n.agent.Kill(n.ctx))
@@ -225,7 +226,7 @@ func TestParkerRestart(t *testing.T) {
 	n.line("registration failed")
 	n.lossless("a tampered file", since)
 	for _, s := range n.Parker.Servers {
-		s.SetFault(parker.Fault{})
+		s.SetFault(httpfault.Fault{})
 	}
 	n.line("configuration taken")
 	n.online(time.Now())
@@ -240,7 +241,7 @@ func TestParkerNotRegistered(t *testing.T) {
 		s.SetFault(parker.Unregistered())
 	}
 	n.start()
-	st := nodeAwait(n.scene, "not registered", func(st status) bool { return st.Cause == "not_registered" })
+	st := nodeAwait(n.scene, "not registered", func(st world.Status) bool { return st.Cause == "not_registered" })
 	// Two seconds are out of bounds.
 	if !strings.Contains(st.Reason, "10s") || n.NodeLink("wg_c1") != nil {
 		t.Errorf("status %+v", st)
@@ -249,7 +250,7 @@ func TestParkerNotRegistered(t *testing.T) {
 		t.Errorf("doctor: exit code %d: %v", code, findings)
 	}
 	for _, s := range n.Parker.Servers {
-		s.SetFault(parker.Fault{})
+		s.SetFault(httpfault.Fault{})
 	}
 	n.online(time.Now())
 }
@@ -272,7 +273,7 @@ func TestParkerValuesChange(t *testing.T) {
 	n.must(n.Parker.Network.SetDefault(n.ctx, "wg_keepalive", 7))
 	n.must(n.Parker.Network.SetDefault(n.ctx, "something_new", map[string]int{"x": 1}))
 	n.hangup()
-	nodeAwait(n.scene, "with the new MTU", func(st status) bool { return st.MTU == 1360 })
+	nodeAwait(n.scene, "with the new MTU", func(st world.Status) bool { return st.MTU == 1360 })
 	if nodeMTU(n.scene, "wg_c1") != 1360 || nodeIndex(n.scene, "wg_c1") != index || n.NodeLink("wg_c77") == nil {
 		t.Errorf("wg_c1 has MTU %d, number %d, was %d; the other device: %v", nodeMTU(n.scene, "wg_c1"), nodeIndex(n.scene, "wg_c1"), index, n.NodeLink("wg_c77"))
 	}
@@ -317,7 +318,7 @@ echo "done with $1"
 		t.Log(out)
 	}
 	n.line("done with change")
-	changed := nodeAwait(n.scene, "with another gateway, and the hook's failure", func(now status) bool {
+	changed := nodeAwait(n.scene, "with another gateway, and the hook's failure", func(now world.Status) bool {
 		return now.Network != nil && now.Network.Exit != st.Network.Exit && len(now.Hooks) == 1 && now.Hooks[0].Exit == "3"
 	})
 	if h := changed.Hooks[0]; h.Name != "50-test" || h.Event != "change" || h.Last != "done with change" {
@@ -358,7 +359,7 @@ func TestParkerMainTable(t *testing.T) {
 		n.must(n.Node.Netlink().RouteAdd(&netlink.Route{LinkIndex: wan.Attrs().Index, Gw: net.ParseIP(gw)}))
 	}
 	n.start()
-	st := nodeAwait(n.scene, "with a warning", func(st status) bool { return st.State == "connected" && len(st.Warnings) == 2 })
+	st := nodeAwait(n.scene, "with a warning", func(st world.Status) bool { return st.State == "connected" && len(st.Warnings) == 2 })
 	if !strings.Contains(st.Warnings[0], "ip4table") || len(n.exits()) != 0 {
 		t.Errorf("warnings %q, routes by %v", st.Warnings, n.exits())
 	}
@@ -432,7 +433,7 @@ func TestFFACServerDown(t *testing.T) {
 	o := s.FFACOptions()
 	o["private_key"] = []string{brokerKnownKey(s).String()} // known from the days when the server was up
 	s.must(s.agent.Configure(world.UCI(o, s.Sections())))
-	s.FFAC.SetFault(ffac.Status(500))
+	s.FFAC.SetFault(httpfault.Status(500))
 	l2 := s.frames()
 	s.reply(l2, s.start())
 	if st := nodeConnected(s); !strings.Contains(st.Broker, "500") {
@@ -484,11 +485,11 @@ func TestFFACRefuses(t *testing.T) {
 func TestFFACKeyLost(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, world.Options{FFAC: true, Glue: true}, func(w *world.World) string { return world.UCI(w.FFACOptions(), w.Sections()) })
-	s.FFAC.SetFault(ffac.Status(200)) // and tells nobody
+	s.FFAC.SetFault(httpfault.Status(200)) // and tells nobody
 	l2 := s.frames()
 	began := s.start()
 	s.line("msg=registered")
-	s.FFAC.SetFault(ffac.Fault{})
+	s.FFAC.SetFault(httpfault.Fault{})
 	s.reply(l2, began)
 	if asked := s.FFAC.Asked(); asked < 2 || asked > 4 {
 		t.Errorf("asked %d times", asked)

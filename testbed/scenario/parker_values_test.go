@@ -65,7 +65,7 @@ func TestParkerRefusesToCutTheWAN(t *testing.T) {
 	n.must(n.Parker.Network.SetNode(n.ctx, peerselector.Key(key), "address4", gateway))
 	n.hangup()
 	n.line("registration failed")
-	st := nodeAwait(n.scene, "refusing", func(st status) bool { return strings.Contains(st.Broker, "the WAN's gateway") })
+	st := nodeAwait(n.scene, "refusing", func(st world.Status) bool { return strings.Contains(st.Broker, "the WAN's gateway") })
 	if st.State != "connected" || st.Network.Address4 != before.Network.Address4 {
 		t.Errorf("before %+v, after %+v, %+v", before.Network, st, st.Network)
 	}
@@ -82,7 +82,7 @@ func TestParkerXLAT(t *testing.T) {
 	n.hangup()
 	await := func(what string, mtu int, want ...string) {
 		t.Helper()
-		nodeAwait(n.scene, what, func(now status) bool {
+		nodeAwait(n.scene, what, func(now world.Status) bool {
 			routes, err := n.Node.Netlink().RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Protocol: 23}, netlink.RT_FILTER_PROTOCOL)
 			return err == nil && len(routes) == 1 && routes[0].MTU == mtu
 		})

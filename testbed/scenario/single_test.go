@@ -26,7 +26,7 @@ func TestOnlyGatewayLosesFamily(t *testing.T) {
 	_, err := n.Router.Drop(netlab.DropAddr(lost)...)
 	n.must(err)
 	n.reply(l2, dead)
-	st = nodeAwait(n.scene, "connected by the other family", func(st status) bool {
+	st = nodeAwait(n.scene, "connected by the other family", func(st world.Status) bool {
 		return st.State == "connected" && strings.HasPrefix(st.Gateway.Endpoint, "[") != v6
 	})
 	if st.Switches != 1 {

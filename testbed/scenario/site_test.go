@@ -161,7 +161,7 @@ func TestSiteForms(t *testing.T) {
 }
 
 // gatewayOf gives the world's name of the gateway in use, whose name in the configuration may be another.
-func (s *scene) gatewayOf(st status) string {
+func (s *scene) gatewayOf(st world.Status) string {
 	s.t.Helper()
 	for _, g := range s.Gateways {
 		if strings.HasPrefix(st.Gateway.Endpoint, g.V4.String()+":") || strings.HasPrefix(st.Gateway.Endpoint, "["+g.V6.String()+"]") {

@@ -1,10 +1,10 @@
 package trial
 
 import (
-	"fmt"
 	"time"
 
-	"wguplink/testbed/netlab"
+	"wguplink/testbed/httpfault"
+	"wguplink/testbed/scenario"
 	"wguplink/testbed/wgkex"
 	"wguplink/testbed/world"
 )
@@ -18,21 +18,20 @@ var (
 	rebooted   = Metric{Name: "gateway down to Ethernet reply", Unit: "s", Target: 4}
 )
 
-// death does something to the gateway in use, after which another has to answer.
-func (t *Trial) death(m Metric, how func(*world.Gateway) error) error {
+// step has a step happen to a node that is connected, and notes how long the mesh was gone.
+func (t *Trial) step(m Metric, s scenario.Step) error {
 	first, err := t.connect(world.Options{}, nil)
-	if err != nil {
-		return err
+	if err == nil {
+		_, err = t.happens(m, s, first.Gateway)
 	}
-	took, err := t.after(func() error { return how(t.Named(first.Gateway)) }, t.other(first.Gateway))
-	if err != nil {
-		return err
-	}
-	t.seconds(m, took)
-	return nil
+	return err
 }
 
-func killGateway(t *Trial) error { return t.death(killed, (*world.Gateway).Kill) }
+func killGateway(t *Trial) error { return t.step(killed, scenario.KillGateway) }
+
+func blackholeGateway(t *Trial) error { return t.step(blackholed, scenario.CutGateway) }
+
+func gatewayLosesKey(t *Trial) error { return t.step(keyLost, scenario.LoseKey) }
 
 // drip is between two bytes of the slow broker's answer. The answer has about 220 of them: some three seconds, as a router with
 // a slow processor needs for TLS under load.
@@ -51,32 +50,12 @@ func killOnlyGateway(t *Trial) error {
 	if err != nil {
 		return err
 	}
-	t.Broker.SetFault(wgkex.V2, wgkex.Drip(drip))
+	t.Broker.SetFault(wgkex.V2, httpfault.Drip(drip))
 	if err := t.pause(rest); err != nil {
 		return err
 	}
-	took, err := t.after(t.Named(first.Gateway).Kill, t.other(first.Gateway))
-	if err != nil {
-		return err
-	}
-	t.seconds(onlyKilled, took)
-	return nil
-}
-
-func blackholeGateway(t *Trial) error {
-	return t.death(blackholed, func(g *world.Gateway) error {
-		_, err := t.Router.Drop(append(netlab.DropAddr(g.V4), netlab.DropAddr(g.V6)...)...)
-		return err
-	})
-}
-
-func gatewayLosesKey(t *Trial) error {
-	return t.death(keyLost, func(g *world.Gateway) error {
-		if n := len(g.Keys()); n != 1 {
-			return fmt.Errorf("gateway %s knows %d keys, not one", g.Name, n)
-		}
-		return g.RemoveKey(g.Keys()[0])
-	})
+	_, err = t.happens(onlyKilled, scenario.KillGateway, first.Gateway)
+	return err
 }
 
 // gatewayReboot has a gateway that is back soon, but has to be told of its nodes again. Whoever answers is good.
@@ -114,16 +93,13 @@ const sinceRegistration = 35 * time.Second
 
 // allLoseKey leaves nobody to go to: the broker has to be asked again.
 func allLoseKey(t *Trial) error {
-	if _, err := t.connect(world.Options{}, nil); err != nil {
+	first, err := t.connect(world.Options{}, nil)
+	if err != nil {
 		return err
 	}
 	if err := t.pause(sinceRegistration - rest); err != nil {
 		return err
 	}
-	took, err := t.after(t.Forget, nil)
-	if err != nil {
-		return err
-	}
-	t.seconds(keysLost, took)
-	return nil
+	_, err = t.happens(keysLost, scenario.LoseAllKeys, first.Gateway)
+	return err
 }

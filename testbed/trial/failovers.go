@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"wguplink/testbed/growth"
+	"wguplink/testbed/scenario"
 	"wguplink/testbed/world"
 )
 
@@ -41,18 +42,15 @@ func manyFailovers(t *Trial) error {
 		if err := t.pause(settled); err != nil {
 			return err
 		}
-		dead := t.Named(used.Gateway)
-		began := time.Now()
-		if err := dead.Kill(); err != nil {
+		o, err := t.happens(slowest, scenario.KillGateway, used.Gateway)
+		if err != nil {
 			return err
 		}
-		if used, err = t.frames.Await(t.ctx, time.Now(), t.other(used.Gateway)); err != nil {
+		worst = max(worst, o.Took)
+		if err := t.Named(used.Gateway).Restart(true); err != nil {
 			return err
 		}
-		worst = max(worst, used.At.Sub(began))
-		if err := dead.Restart(true); err != nil {
-			return err
-		}
+		used = o.Reply
 		s, err := t.Agent.Stats()
 		if err != nil {
 			return err

@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
-
-	"wguplink/peerselector"
+	"wguplink/testbed/scenario"
 	"wguplink/testbed/world"
 )
 
@@ -20,19 +18,17 @@ var (
 
 // glueGateway starts a node whose gateways have no worker but a glue that looks every ten seconds, and kills the gateway in use.
 func glueGateway(t *Trial) error {
-	key, err := wgtypes.GeneratePrivateKey()
+	if err := t.make(world.Options{Gluon: true, Glue: true}, nil); err != nil {
+		return err
+	}
+	key, err := t.KnownKey()
 	if err != nil {
 		return err
 	}
 	change := options{"private_key": {key.String()}, "protocol": {"static"}, "broker": nil, "broker_ca": nil, "domain": nil,
 		"link_local": {"key"}, "vxlan_port": {fmt.Sprint(world.GluonVXLANPort)}, "vxlan_checksum": {"0"}}
-	if err := t.make(world.Options{Gluon: true, Glue: true}, change); err != nil {
+	if err := t.Agent.Configure(usual(t.World, change)); err != nil {
 		return err
-	}
-	for _, g := range t.Gateways {
-		if err := g.AddKey(peerselector.Key(key.PublicKey())); err != nil {
-			return err
-		}
 	}
 	started := time.Now()
 	first, _, err := t.start()
@@ -50,15 +46,12 @@ func glueGateway(t *Trial) error {
 		return err
 	}
 	began := time.Now()
-	var next world.Reply
-	if _, err = t.after(t.Named(first.Gateway).Kill, func(r world.Reply) bool {
-		next = r
-		return t.other(first.Gateway)(r)
-	}); err != nil {
+	o, err := t.happens(glueFailover, scenario.KillGateway, first.Gateway)
+	if err != nil {
 		return err
 	}
-	t.notes = append(t.notes, fmt.Sprintf("%.1f s from the kill to the reply", next.At.Sub(began).Seconds()))
-	if err := t.sinceWay(glueFailover, began, next); err != nil {
+	t.note("%.1f s from the kill to the reply", o.Took.Seconds())
+	if err := t.sinceWay(glueFailover, began, o.Reply); err != nil {
 		return err
 	}
 	after, err := t.switches()

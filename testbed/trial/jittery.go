@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"wguplink/testbed/line"
-	"wguplink/testbed/world"
 )
 
 var (
@@ -36,21 +35,7 @@ func jitteryIdle(t *Trial) error { return t.jittery(jitterIdleSwitches, false) }
 
 // jittery connects on a good line, which is a jittery one then.
 func (t *Trial) jittery(m Metric, busy bool) error {
-	if err := t.make(world.Options{Line: true}, nil); err != nil {
-		return err
-	}
-	// The others by address: a name that cannot be looked up would keep the node from a wrong switch.
-	if err := t.Agent.Configure(world.UCI(t.BrokerOptions(), t.literal(), debug)); err != nil {
-		return err
-	}
-	first, _, err := t.start()
-	if err == nil {
-		err = t.pause(rest)
-	}
-	if err != nil {
-		return err
-	}
-	before, err := t.switches()
+	first, before, err := t.onLine()
 	if err != nil {
 		return err
 	}

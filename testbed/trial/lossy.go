@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"wguplink/testbed/line"
@@ -46,21 +45,7 @@ func busyLossyUpload(t *Trial) error { return t.lossy(uploadSwitches, false) }
 
 // lossy connects on a good line, which is a bad one then.
 func (t *Trial) lossy(m Metric, both bool) error {
-	if err := t.make(world.Options{Line: true}, nil); err != nil {
-		return err
-	}
-	// The others by address: where names are hard to resolve, nobody is tempted to switch.
-	if err := t.Agent.Configure(world.UCI(t.BrokerOptions(), t.literal(), debug)); err != nil {
-		return err
-	}
-	first, _, err := t.start()
-	if err == nil {
-		err = t.pause(rest)
-	}
-	if err != nil {
-		return err
-	}
-	before, err := t.switches()
+	first, before, err := t.onLine()
 	if err != nil {
 		return err
 	}
@@ -103,13 +88,23 @@ func (t *Trial) lossy(m Metric, both bool) error {
 	return t.counted(m, before, first.Gateway)
 }
 
-// literal gives the gateways' sections with addresses in place of names.
-func (t *Trial) literal() string {
-	s := t.Sections()
-	for _, g := range t.Gateways {
-		s = strings.ReplaceAll(s, g.DNS+":", g.V4.String()+":")
+// onLine connects on a good access line, and says how many switches there were so far. The other gateways have addresses in the
+// configuration: where names are hard to resolve, nobody is tempted to switch.
+func (t *Trial) onLine() (first world.Reply, before int, err error) {
+	if err = t.make(world.Options{Line: true}, nil); err != nil {
+		return first, 0, err
 	}
-	return s
+	if err = t.Agent.Configure(world.UCI(t.BrokerOptions(), t.LiteralSections(), debug)); err != nil {
+		return first, 0, err
+	}
+	if first, _, err = t.start(); err != nil {
+		return first, 0, err
+	}
+	if err = t.pause(rest); err != nil {
+		return first, 0, err
+	}
+	before, err = t.switches()
+	return first, before, err
 }
 
 // judge says whether a direction of the line was as bad as it was meant to be.

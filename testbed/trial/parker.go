@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"wguplink/testbed/httpfault"
 	"wguplink/testbed/ntpd"
 	"wguplink/testbed/parker"
 	"wguplink/testbed/world"
@@ -114,7 +115,7 @@ func parkerFirst(t *Trial) error {
 	}
 	t.number(parkerStrange, strange)
 	// All concentrators are ready, and the one in use has the routes.
-	_, err = t.until("sessions with all concentrators", func(s status) bool {
+	_, err = t.until("sessions with all concentrators", func(s world.Status) bool {
 		ready := 0
 		for _, tun := range s.Network.Tunnels {
 			if tun.HandshakeAt > 0 {
@@ -134,17 +135,19 @@ func (t *Trial) requests() (all []parker.Request) {
 	return all
 }
 
-// until looks at the status until it is as wanted and has a network.
-func (t *Trial) until(what string, ok func(status) bool) (status, error) {
-	for {
-		s, err := t.status()
-		if err == nil && s.Network != nil && ok(s) {
-			return s, nil
-		}
-		if perr := t.pause(often); perr != nil {
-			return s, fmt.Errorf("%s: %w; status %+v, %v", what, perr, s, err)
+// until waits for a status that is as wanted and has a network.
+func (t *Trial) until(what string, ok func(world.Status) bool) (world.Status, error) {
+	return t.Agent.Await(t.ctx, what, func(s world.Status) bool { return s.Network != nil && ok(s) })
+}
+
+// asked waits until the configuration servers have had so many requests.
+func (t *Trial) asked(n int) error {
+	for len(t.requests()) < n {
+		if err := t.pause(often); err != nil {
+			return fmt.Errorf("%d requests, not %d: %w", len(t.requests()), n, err)
 		}
 	}
+	return nil
 }
 
 // refetch has the agent ask for its configuration now, as an operator would, and waits for the outcome.
@@ -171,10 +174,10 @@ func parkerForged(t *Trial) error {
 		return err
 	}
 	for _, f := range []struct {
-		fault parker.Fault
+		fault httpfault.Fault
 		says  string
 	}{
-		{parker.Forged(), "forged"}, {parker.Replayed(), "nonce"}, {parker.Truncated(), "cut off|not signed"},
+		{parker.Forged(), "forged"}, {parker.Replayed(), "nonce"}, {httpfault.Truncated(), "cut off|not signed"},
 		{parker.WrongNumber(), "config_pubkey"}, {parker.Huge(70000), "more than"}, {parker.Garbage(), "not signed"},
 	} {
 		for _, s := range t.Parker.Servers {
@@ -184,8 +187,11 @@ func parkerForged(t *Trial) error {
 		if err := t.Agent.Signal(hangup); err != nil {
 			return err
 		}
-		s, err := t.until("a word about "+f.fault.String(), func(s status) bool {
-			return len(t.requests()) >= asked+2 && regexp.MustCompile(f.says).MatchString(s.Broker)
+		if err := t.asked(asked + 2); err != nil {
+			return err
+		}
+		s, err := t.until("a word about "+f.fault.String(), func(s world.Status) bool {
+			return regexp.MustCompile(f.says).MatchString(s.Broker)
 		})
 		if err != nil {
 			return err
@@ -230,14 +236,14 @@ func parkerClock1970(t *Trial) error {
 	if off := time.Since(t.Clock().Now()).Abs(); off > time.Minute {
 		return fmt.Errorf("the node's clock is off by %v", off)
 	}
-	s, err := t.status()
+	s, err := t.Agent.Status(t.ctx)
 	if err == nil && !strings.Contains(s.Clock, "signed configuration") {
 		err = fmt.Errorf("clock: %q", s.Clock)
 	}
 	return err
 }
 
-// parkerLimited measures an upload. The first quarter does not count; see world.Flow.
+// parkerLimited measures an upload. The first quarter does not count; see flow.Flow.
 func parkerLimited(t *Trial) error {
 	const limit = 5000 // kbit/s
 	if err := t.online(world.ParkerOptions{}, options{"limit_egress": {fmt.Sprint(limit)}, "limit_ingress": {"20000"}}); err != nil {
@@ -268,7 +274,7 @@ func parkerLimited(t *Trial) error {
 			headers = 72
 		}
 		rate := f.Rate * 1375 / (1375 - headers)
-		t.note("%s: %.0f kbit/s with headers, payload %.0f, by %s", to, rate, f.Rate, f.Concentrator)
+		t.note("%s: %.0f kbit/s with headers, payload %.0f, by %s", to, rate, f.Rate, f.Sink)
 		worst = max(worst, math.Abs(rate-limit)/limit*100)
 	}
 	t.values[parkerLimit.Name] = worst

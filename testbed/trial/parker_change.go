@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
+	"wguplink/agent/status"
 	"wguplink/testbed/world"
 )
 
@@ -40,7 +41,7 @@ func (t *Trial) settled() (*world.Concentrator, error) {
 }
 
 func (t *Trial) inUse() (*world.Concentrator, error) {
-	s, err := t.until("a concentrator in use", func(s status) bool { return s.Gateway != nil })
+	s, err := t.until("a concentrator in use", func(s world.Status) bool { return s.Gateway != nil })
 	if err != nil {
 		return nil, err
 	}
@@ -84,13 +85,8 @@ func parkerAdd(t *Trial) error {
 	if err := t.refetch("configuration taken"); err != nil {
 		return err
 	}
-	_, err := t.until("a session with the new one", func(s status) bool {
-		return len(s.Network.Tunnels) == 4 && !slices.ContainsFunc(s.Network.Tunnels, func(tun struct {
-			Interface   string
-			HandshakeAt int64 `json:"handshake_uptime_ms"`
-		}) bool {
-			return tun.HandshakeAt == 0
-		})
+	_, err := t.until("a session with the new one", func(s world.Status) bool {
+		return len(s.Network.Tunnels) == 4 && !slices.ContainsFunc(s.Network.Tunnels, func(tun status.Tunnel) bool { return tun.HandshakeAt == 0 })
 	})
 	if err != nil {
 		return err
@@ -172,7 +168,7 @@ func (t *Trial) changed(m Metric, how func(*world.Concentrator) error) error {
 	if err != nil || after.Attrs().Index != before.Attrs().Index {
 		return fmt.Errorf("the device of %s was made anew, or is gone: %w", c.Name, err)
 	}
-	_, err = t.until("a session with it", func(s status) bool { return len(s.Network.Tunnels) == 3 && s.State == "connected" })
+	_, err = t.until("a session with it", func(s world.Status) bool { return len(s.Network.Tunnels) == 3 && s.State == "connected" })
 	return err
 }
 
@@ -207,11 +203,8 @@ func parkerAllDown(t *Trial) error {
 			return err
 		}
 	}
-	before := len(t.requests())
-	for len(t.requests()) == before {
-		if err := t.pause(often); err != nil {
-			return err
-		}
+	if err := t.asked(len(t.requests()) + 1); err != nil {
+		return err
 	}
 	t.seconds(parkerAsked, time.Since(since))
 	if err := t.routeless(); err != nil {

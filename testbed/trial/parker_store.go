@@ -45,7 +45,7 @@ func parkerEtcd(t *Trial) error {
 		return err
 	}
 	back := time.Now()
-	_, err := t.until("a good answer", func(s status) bool { return s.State == "connected" && !failed(s.Broker) })
+	_, err := t.until("a good answer", func(s world.Status) bool { return s.State == "connected" && !failed(s.Broker) })
 	if err != nil {
 		return err
 	}

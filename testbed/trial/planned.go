@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"wguplink/testbed/scenario"
 	"wguplink/testbed/world"
 )
 
@@ -14,24 +15,17 @@ var (
 )
 
 func linkDeleted(t *Trial) error {
-	if _, err := t.connect(world.Options{}, nil); err != nil {
+	first, err := t.connect(world.Options{}, nil)
+	if err != nil {
 		return err
 	}
 	for _, d := range []struct {
-		dev string
-		m   Metric
-	}{{"mesh-vpn", vxlanDeleted}, {"wg_mesh", wireguardDeleted}} {
-		took, err := t.after(func() error {
-			l, err := t.Node.Netlink().LinkByName(d.dev)
-			if err != nil {
-				return fmt.Errorf("delete %s: %w", d.dev, err)
-			}
-			return t.Node.Netlink().LinkDel(l)
-		}, nil)
-		if err != nil {
+		step scenario.Step
+		m    Metric
+	}{{scenario.DeleteVXLAN, vxlanDeleted}, {scenario.DeleteWireGuard, wireguardDeleted}} {
+		if _, err := t.happens(d.m, d.step, first.Gateway); err != nil {
 			return err
 		}
-		t.seconds(d.m, took)
 		if err := t.pause(rest); err != nil {
 			return err
 		}
@@ -52,23 +46,17 @@ func plannedSwitch(t *Trial) error {
 	}
 	before := t.NodeLink("mesh-vpn")
 	since := time.Now()
-	out, code, err := t.Agent.Run(t.ctx, "reconnect")
-	if err != nil || code != 0 {
-		return fmt.Errorf("wguplink reconnect: exit code %d, %v: %s", code, err, out)
+	if _, err := t.happens(framesLost, scenario.PlannedSwitch, first.Gateway); err != nil {
+		return err
 	}
 	if err := t.pause(time.Second); err != nil {
 		return err
 	}
 	until := time.Now()
-	r, err := t.frames.Await(t.ctx, until, nil)
-	if err != nil {
+	if _, err := t.frames.Await(t.ctx, until, nil); err != nil {
 		return err
 	}
-	now := t.NodeLink("mesh-vpn")
-	switch {
-	case r.Gateway == first.Gateway:
-		return fmt.Errorf("still with %s: %s", first.Gateway, out)
-	case before == nil || now == nil || before.Attrs().Index != now.Attrs().Index:
+	if now := t.NodeLink("mesh-vpn"); before == nil || now == nil || before.Attrs().Index != now.Attrs().Index {
 		return fmt.Errorf("the VXLAN device was made anew: %v, %v", before, now)
 	}
 	sent, answered := t.frames.Count(since, until)

@@ -6,7 +6,7 @@ import "time"
 const minute = time.Minute
 
 // scenarios in the order of the report.
-var scenarios = []scenario{
+var scenarios = []group{
 	{name: "start-all-alive", parts: []part{{
 		lasts: 3 * time.Second, limit: minute,
 		metrics: []Metric{startAlive, startKnown}, run: startAllAlive,

@@ -1,7 +1,6 @@
 package trial
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -178,28 +177,11 @@ type echoes struct {
 }
 
 func listenEchoes(g *world.Gateway) (*echoes, error) {
-	link, err := g.Host.Netlink().LinkByName(gateway.DefaultInterface)
+	f, err := g.Host.Packets(gateway.DefaultInterface, unix.ETH_P_IPV6, unix.SOCK_DGRAM)
 	if err != nil {
-		return nil, fmt.Errorf("listen at %s: %w", g.Name, err)
+		return nil, err
 	}
-	fd := -1
-	err = g.Host.Do(func() (err error) {
-		ipv6 := binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, unix.ETH_P_IPV6))
-		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0); err != nil {
-			return err
-		}
-		if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1); err != nil {
-			return err
-		}
-		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: ipv6, Ifindex: link.Attrs().Index})
-	})
-	if err != nil {
-		if fd >= 0 {
-			unix.Close(fd)
-		}
-		return nil, fmt.Errorf("listen at %s: %w", g.Name, err)
-	}
-	e := &echoes{File: os.NewFile(uintptr(fd), gateway.DefaultInterface)}
+	e := &echoes{File: f}
 	go func() {
 		buf := make([]byte, 2048)
 		for {

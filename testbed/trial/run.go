@@ -24,8 +24,8 @@ const worlds = 4
 // lastLines is how much of the agent's output is shown with a failure.
 const lastLines = 60
 
-// scenario is one row group of the report. Its parts have a world each.
-type scenario struct {
+// group is one row group of the report. Its parts have a world each.
+type group struct {
 	name  string
 	most  int // runs of it unless it is asked for by name; 0: as many as of the others
 	parts []part
@@ -53,7 +53,7 @@ type Config struct {
 
 // job is one run of a part.
 type job struct {
-	scenario *scenario
+	scenario *group
 	part     *part
 	run      int // from 0
 	runs     int
@@ -100,7 +100,7 @@ func Run(ctx context.Context, c Config) ([]Row, error) {
 }
 
 // again gives the jobs that measure once more what has missed a target of time.
-func (r *runner) again(chosen []*scenario) (jobs []job) {
+func (r *runner) again(chosen []*group) (jobs []job) {
 	for _, s := range chosen {
 		for i := range s.parts {
 			p, runs := &s.parts[i], runsOf(s, r.c.Only, r.c.Runs)
@@ -127,7 +127,7 @@ func column(runs [][]float64, metric int) (values []float64) {
 }
 
 // report makes the rows, and says how many targets were missed.
-func (r *runner) report(chosen []*scenario) (rows []Row, missed int) {
+func (r *runner) report(chosen []*group) (rows []Row, missed int) {
 	for _, s := range chosen {
 		for i := range s.parts {
 			p := &s.parts[i]
@@ -151,7 +151,7 @@ func (r *runner) report(chosen []*scenario) (rows []Row, missed int) {
 }
 
 // plan says what to run, the longest first. only is a scenario's name, or all but one as !name; "" is all.
-func plan(all []scenario, only string, runs int) (chosen []*scenario, jobs []job, err error) {
+func plan(all []group, only string, runs int) (chosen []*group, jobs []job, err error) {
 	var names []string
 	known := !strings.HasPrefix(only, "!")
 	for i := range all {
@@ -177,7 +177,7 @@ func plan(all []scenario, only string, runs int) (chosen []*scenario, jobs []job
 	return chosen, jobs, nil
 }
 
-func runsOf(s *scenario, only string, runs int) int {
+func runsOf(s *group, only string, runs int) int {
 	if runs <= 0 {
 		runs = DefaultRuns
 	}

@@ -40,7 +40,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-var some = []scenario{
+var some = []group{
 	{name: "short", parts: []part{{lasts: 1}}},
 	{name: "long", most: 3, parts: []part{{lasts: 3}, {lasts: 2}}},
 }
@@ -80,7 +80,7 @@ func TestPlan(t *testing.T) {
 // Values are kept, failures are named, what was not measured is a failure.
 func TestRunner(t *testing.T) {
 	m, other := Metric{Name: "m", Unit: "s", Target: 10}, Metric{Name: "other", AtMost: true, Informs: true}
-	s := scenario{name: "scene", parts: []part{
+	s := group{name: "scene", parts: []part{
 		{name: "good", limit: time.Minute, metrics: []Metric{m, other}, run: func(t *Trial) error {
 			t.seconds(m, time.Duration(t.Run)*time.Second)
 			t.number(other, t.Run)
@@ -96,7 +96,7 @@ func TestRunner(t *testing.T) {
 		}},
 		{name: "slow", limit: time.Nanosecond, metrics: []Metric{m}, run: func(t *Trial) error { return t.pause(time.Hour) }},
 	}}
-	chosen, jobs, err := plan([]scenario{s}, "", 2)
+	chosen, jobs, err := plan([]group{s}, "", 2)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestAgain(t *testing.T) {
 		}}
 	}
 	seconds := Metric{Name: "m", Unit: "s", Target: 15}
-	chosen, jobs, err := plan([]scenario{{name: "scene", parts: []part{
+	chosen, jobs, err := plan([]group{{name: "scene", parts: []part{
 		measure("good", seconds, 2, 99),
 		measure("outlier", seconds, 33, 3, 4),
 		measure("slow", seconds, 33, 3, 34),

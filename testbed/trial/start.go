@@ -5,9 +5,8 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
-
-	"wguplink/peerselector"
+	"wguplink/testbed/httpfault"
+	"wguplink/testbed/scenario"
 	"wguplink/testbed/wgkex"
 	"wguplink/testbed/world"
 )
@@ -81,21 +80,19 @@ func brokerHangs(t *Trial) error { return t.withoutBroker(startHanging, killedHa
 
 // withoutBroker starts a node whose key the gateways know from better days, and kills its gateway.
 func (t *Trial) withoutBroker(start, kill Metric, change options) error {
-	key, err := wgtypes.GeneratePrivateKey()
+	if err := t.make(world.Options{}, nil); err != nil {
+		return err
+	}
+	key, err := t.KnownKey()
 	if err != nil {
 		return err
 	}
 	change["private_key"] = []string{key.String()}
-	if err := t.make(world.Options{}, change); err != nil {
+	if err := t.Agent.Configure(usual(t.World, change)); err != nil {
 		return err
 	}
-	t.Broker.SetFault(wgkex.V1, wgkex.Hang())
-	t.Broker.SetFault(wgkex.V2, wgkex.Hang())
-	for _, g := range t.Gateways {
-		if err := g.AddKey(peerselector.Key(key.PublicKey())); err != nil {
-			return err
-		}
-	}
+	t.Broker.SetFault(wgkex.V1, httpfault.Hang())
+	t.Broker.SetFault(wgkex.V2, httpfault.Hang())
 	first, took, err := t.start()
 	if err != nil {
 		return err
@@ -104,11 +101,9 @@ func (t *Trial) withoutBroker(start, kill Metric, change options) error {
 	if err := t.pause(rest); err != nil {
 		return err
 	}
-	took, err = t.after(t.Named(first.Gateway).Kill, t.other(first.Gateway))
-	if err != nil {
+	if _, err := t.happens(kill, scenario.KillGateway, first.Gateway); err != nil {
 		return err
 	}
-	t.seconds(kill, took)
 	if n := t.Broker.Counts().Chosen; len(n) != 0 {
 		return fmt.Errorf("the broker named gateways, which it was not to: %v", n)
 	}

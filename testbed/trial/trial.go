@@ -2,11 +2,11 @@ package trial
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"time"
 
+	"wguplink/testbed/scenario"
 	"wguplink/testbed/world"
 )
 
@@ -124,9 +124,13 @@ func (t *Trial) after(damage func() error, ok func(world.Reply) bool) (time.Dura
 	return r.At.Sub(began), err
 }
 
-// other takes the replies of all gateways but one.
-func (t *Trial) other(than string) func(world.Reply) bool {
-	return func(r world.Reply) bool { return r.Gateway != than && t.Named(r.Gateway) != nil }
+// happens has a step happen, and notes how long the mesh was gone. gateway is the one in use.
+func (t *Trial) happens(m Metric, s scenario.Step, gateway string) (scenario.Outcome, error) {
+	o, err := s.Run(t.ctx, scenario.Namespaces{World: t.World, Agent: t.Agent, Frames: t.frames}, gateway)
+	if err == nil {
+		t.seconds(m, o.Took)
+	}
+	return o, err
 }
 
 // silence gives the longest time without a reply within a span from now on, and notes when it was if it was long.
@@ -158,41 +162,9 @@ func (t *Trial) silence(span time.Duration) (longest time.Duration, err error) {
 	return longest, nil
 }
 
-// status is what a trial reads of `wguplink status --json`.
-type status struct {
-	State    string
-	Clock    string
-	Broker   string
-	Switches int // gateways promoted since the start
-	Gateway  *struct{ Name, Endpoint string }
-	Network  *struct {
-		ID      string
-		Exit    string
-		Tunnels []struct {
-			Interface   string
-			HandshakeAt int64 `json:"handshake_uptime_ms"`
-		}
-	}
-}
-
-func (t *Trial) status() (status, error) {
-	text, code, err := t.Agent.Run(t.ctx, "status", "--json")
-	if err != nil {
-		return status{}, fmt.Errorf("wguplink status: %w", err)
-	}
-	var all struct{ Uplinks map[string]status }
-	if err := json.Unmarshal([]byte(text), &all); err != nil || len(all.Uplinks) != 1 {
-		return status{}, fmt.Errorf("wguplink status: exit code %d, %v: %s", code, err, text)
-	}
-	for _, one := range all.Uplinks {
-		return one, nil
-	}
-	return status{}, nil
-}
-
 // switches gives the gateways promoted so far.
 func (t *Trial) switches() (int, error) {
-	st, err := t.status()
+	st, err := t.Agent.Status(t.ctx)
 	return st.Switches, err
 }
 

@@ -41,9 +41,8 @@ func wanRouteGone(t *Trial) error {
 
 // wanSilent has the router lose all that comes from and goes to the node, without a word to it.
 func wanSilent(t *Trial) error {
-	return t.wanDown(lineBack, lineSwitches, func() (func() error, error) {
-		return t.Router.Drop(append(netlab.DropAddr(world.NodeV4.Addr()), netlab.DropAddr(world.NodeV6.Addr())...)...)
-	})
+	back := func() error { return t.Happen(world.Mended, "") }
+	return t.wanDown(lineBack, lineSwitches, func() (func() error, error) { return back, t.Happen(world.WANIsCut, "") })
 }
 
 func (t *Trial) wanDown(back, switches Metric, down func() (up func() error, err error)) error {
@@ -150,7 +149,7 @@ func ipv6Dies(t *Trial) error {
 	if err := errors.Join(undo(), t.pause(rest)); err != nil {
 		return err
 	}
-	st, err := t.status()
+	st, err := t.Agent.Status(t.ctx)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"wguplink/peerselector"
+	"wguplink/testbed/httpfault"
 	"wguplink/testbed/mqtt"
 )
 
@@ -110,7 +111,7 @@ type Broker struct {
 	deaf     bool
 	domains  []string
 	workers  []*worker // in the order in which they were first heard of
-	faults   map[API]Fault
+	faults   map[API]httpfault.Fault
 	counts   [Other + 1]int
 	chosen   map[string]int
 	requests []Request
@@ -127,7 +128,7 @@ func New(o Options) *Broker {
 		o:        o,
 		closing:  make(chan struct{}),
 		domains:  append([]string(nil), o.Domains...),
-		faults:   make(map[API]Fault),
+		faults:   make(map[API]httpfault.Fault),
 		chosen:   make(map[string]int),
 		assigned: make(map[peerselector.Key]netip.Addr),
 		heard:    make(chan struct{}),
@@ -154,14 +155,14 @@ func (b *Broker) AddDomain(name string) {
 }
 
 // SetFault changes how an API answers from the next request on. The zero Fault is none.
-func (b *Broker) SetFault(a API, f Fault) {
+func (b *Broker) SetFault(a API, f httpfault.Fault) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.faults[a] = f
 }
 
 // SetFaults changes how all APIs answer.
-func (b *Broker) SetFaults(f Fault) {
+func (b *Broker) SetFaults(f httpfault.Fault) {
 	for a := V1; a <= Other; a++ {
 		b.SetFault(a, f)
 	}
@@ -189,7 +190,7 @@ func (b *Broker) Requests() []Request {
 }
 
 // record counts a request and returns the fault that applies.
-func (b *Broker) record(req Request) Fault {
+func (b *Broker) record(req Request) httpfault.Fault {
 	b.mu.Lock()
 	b.counts[req.API]++
 	fault := b.faults[req.API]

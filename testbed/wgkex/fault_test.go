@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"wguplink/peerselector"
+	"wguplink/testbed/httpfault"
 	"wguplink/testbed/mqtt"
 )
 
@@ -49,16 +50,16 @@ func TestFaults(t *testing.T) {
 	internal := `{"error":{"message":"` + internalError + `"}}` + "\n"
 
 	tests := []struct {
-		fault      Fault
+		fault      httpfault.Fault
 		registered bool
 		check      func(*testing.T, *http.Response, string)
 	}{
-		{Fault{}, true, is(200, goodEndpoint)},
-		{Status(400), false, is(400, internal)},
-		{Status(500), false, is(500, internal)},
-		{NotFound(), false, is(404, pageNotFound)},
-		{Body("[]"), false, is(200, "[]")},
-		{HTML(502), false, func(t *testing.T, r *http.Response, body string) {
+		{httpfault.Fault{}, true, is(200, goodEndpoint)},
+		{httpfault.Status(400), false, is(400, internal)},
+		{httpfault.Status(500), false, is(500, internal)},
+		{httpfault.Status(404), false, is(404, pageNotFound)},
+		{httpfault.Body("application/json", "[]"), false, is(200, "[]")},
+		{httpfault.HTML(502), false, func(t *testing.T, r *http.Response, body string) {
 			if r.StatusCode != 502 || r.Header.Get("Content-Type") != "text/html" || !strings.Contains(body, "502 Bad Gateway") {
 				t.Errorf("status %d, %v, %q", r.StatusCode, r.Header, body)
 			}
@@ -69,19 +70,19 @@ func TestFaults(t *testing.T) {
 				t.Errorf("status %d, %q", r.StatusCode, body)
 			}
 		}},
-		{Busy(90 * time.Second), false, func(t *testing.T, r *http.Response, _ string) {
+		{httpfault.Busy(90 * time.Second), false, func(t *testing.T, r *http.Response, _ string) {
 			if r.StatusCode != 503 || r.Header.Get("Retry-After") != "90" {
 				t.Errorf("status %d, %v", r.StatusCode, r.Header)
 			}
 		}},
-		{Redirect(307, "https://other.example.org/x"), false, func(t *testing.T, r *http.Response, _ string) {
+		{httpfault.Redirect(307, "https://other.example.org/x"), false, func(t *testing.T, r *http.Response, _ string) {
 			if r.StatusCode != 307 || r.Header.Get("Location") != "https://other.example.org/x" {
 				t.Errorf("status %d, %v", r.StatusCode, r.Header)
 			}
 		}},
-		{Hangup(), false, nil},
-		{Lost(), true, nil},
-		{Huge(2 << 20), true, func(t *testing.T, r *http.Response, body string) {
+		{httpfault.Hangup(), false, nil},
+		{httpfault.Lost(), true, nil},
+		{httpfault.Huge(2 << 20), true, func(t *testing.T, r *http.Response, body string) {
 			var a struct{ Endpoint Endpoint }
 			if err := json.Unmarshal([]byte(body), &a); err != nil || a.Endpoint.Port != "40001" || len(body) < 2<<20 {
 				t.Errorf("%d bytes, port %v, %v", len(body), a.Endpoint.Port, err)
@@ -125,7 +126,7 @@ func TestFaults(t *testing.T) {
 func TestHang(t *testing.T) {
 	asked := make(chan Request, 2)
 	b, url, c := faulty(t, Options{OnRequest: func(r Request) { asked <- r }})
-	b.SetFaults(Hang())
+	b.SetFaults(httpfault.Hang())
 
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
@@ -161,7 +162,7 @@ func TestDrip(t *testing.T) {
 		pauses <- over
 		return over
 	}})
-	b.SetFault(V1, Drip(3*time.Second))
+	b.SetFault(V1, httpfault.Drip(3*time.Second))
 
 	resp, err := c.Post(url+PathV1, "", strings.NewReader(`{"domain":"ffxx","public_key":"`+nodeKey+`"}`))
 	if err != nil {
@@ -186,8 +187,8 @@ func TestDrip(t *testing.T) {
 
 func TestFaultNames(t *testing.T) {
 	var names []string
-	for _, f := range []Fault{{}, Status(500), HTML(502), Body(""), WrongTypes(), NotFound(), Busy(time.Second),
-		Redirect(302, "http://x"), Hangup(), Hang(), Huge(1), Drip(time.Second), Lost(), HostilePort(0), HostileAddress("x"),
+	for _, f := range []httpfault.Fault{{}, httpfault.Status(500), httpfault.HTML(502), httpfault.Body("application/json", ""), WrongTypes(), httpfault.Status(404), httpfault.Busy(time.Second),
+		httpfault.Redirect(302, "http://x"), httpfault.Hangup(), httpfault.Hang(), httpfault.Huge(1), httpfault.Drip(time.Second), httpfault.Lost(), HostilePort(0), HostileAddress("x"),
 		HostileAllowedIPs()} {
 		if slices.Contains(names, f.String()) || f.String() == "" {
 			t.Errorf("two faults are named %q", f)

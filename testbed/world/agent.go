@@ -102,11 +102,18 @@ func (w *World) baseOptions() map[string][]string {
 }
 
 // Sections gives the `config gateway` sections of all gateways.
-func (w *World) Sections() string {
+func (w *World) Sections() string { return w.sections(func(g *Gateway) string { return g.DNS }) }
+
+// LiteralSections gives them with addresses in place of names.
+func (w *World) LiteralSections() string {
+	return w.sections(func(g *Gateway) string { return g.V4.String() })
+}
+
+func (w *World) sections(host func(*Gateway) string) string {
 	var b strings.Builder
 	for _, g := range w.Gateways {
 		fmt.Fprintf(&b, "config gateway '%s'\n\toption uplink 'mesh'\n\toption public_key '%s'\n\tlist endpoint '%s:%d'\n\toption link_address '%s'\n\n",
-			g.Name, g.PublicKey(), g.DNS, gatewayPort, g.Link)
+			g.Name, g.PublicKey(), host(g), gatewayPort, g.Link)
 	}
 	return b.String()
 }

@@ -207,28 +207,12 @@ func (e *floodEnd) open() (*os.File, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	fd := -1
-	err = e.host.Do(func() (err error) {
-		// Protocol 0 receives nothing yet.
-		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0); err != nil {
-			return err
-		}
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 4<<20); err != nil {
-			return err
-		}
-		if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1); err != nil {
-			return err
-		}
-		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: swap(floodType), Ifindex: link.Attrs().Index})
-	})
+	s, err := e.host.Packets(e.dev, floodType, unix.SOCK_RAW)
 	if err != nil {
-		if fd >= 0 {
-			unix.Close(fd)
-		}
 		return nil, nil, err
 	}
 	frame := make([]byte, e.f.size)
 	copy(frame, e.f.frame[:])
 	copy(frame[6:12], link.Attrs().HardwareAddr)
-	return os.NewFile(uintptr(fd), e.dev), frame, nil
+	return s, frame, nil
 }

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -112,6 +113,24 @@ func (w *World) addGateway(i int) error {
 	}
 	w.Gateways = append(w.Gateways, made)
 	return nil
+}
+
+// Know makes a node known to all gateways, as their operators do.
+func (w *World) Know(key peerselector.Key) error {
+	var errs []error
+	for _, g := range w.Gateways {
+		errs = append(errs, g.AddKey(key))
+	}
+	return errors.Join(errs...)
+}
+
+// KnownKey makes the private key of a node that all gateways know.
+func (w *World) KnownKey() (wgtypes.Key, error) {
+	key, err := wgtypes.GeneratePrivateKey()
+	if err != nil {
+		return key, err
+	}
+	return key, w.Know(peerselector.Key(key.PublicKey()))
 }
 
 // Named gives the gateway of that name.

@@ -5,11 +5,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"wguplink/testbed/echo"
 )
 
 // Layer2 sends Ethernet frames from the node into the mesh, one ARP request each interval, and keeps the replies. ARP needs
@@ -19,7 +22,7 @@ type Layer2 struct {
 	dev  string
 	stop context.CancelFunc
 	done sync.WaitGroup
-	record
+	counter
 }
 
 const arpSize = 14 + 28
@@ -27,7 +30,7 @@ const arpSize = 14 + 28
 // Layer2 starts sending frames on a device of the node. The device may come and go.
 func (w *World) Layer2(dev string, every time.Duration) *Layer2 {
 	ctx, cancel := context.WithCancel(w.ctx)
-	l := &Layer2{w: w, dev: dev, stop: cancel, record: newRecord("on " + dev)}
+	l := &Layer2{w: w, dev: dev, stop: cancel, counter: counter{echo.NewRecord("on " + dev)}}
 	l.done.Add(1)
 	go func() {
 		defer l.done.Done()
@@ -66,80 +69,52 @@ func (l *Layer2) run(ctx context.Context, every time.Duration) {
 				continue // it went away again
 			}
 		}
-		l.sending(seq)
-		if err := s.send(request(link.Attrs().HardwareAddr, seq)); err != nil {
-			l.unsent(seq)
+		l.Sending("", seq)
+		if _, err := s.Write(request(link.Attrs().HardwareAddr, seq)); err != nil {
+			l.Unsent("", seq)
 		}
 	}
 }
 
 // packetSocket is a raw socket on one device.
 type packetSocket struct {
+	*os.File
 	index int
-	fd    int
-	done  chan struct{}
 }
 
 func (l *Layer2) open(link netlink.Link) (*packetSocket, error) {
-	s := &packetSocket{index: link.Attrs().Index, done: make(chan struct{})}
-	err := l.w.Node.Do(func() (err error) {
-		if s.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(swap(unix.ETH_P_ARP))); err != nil {
-			return err
-		}
-		// The replies go to addresses that are not the device's.
-		if err := unix.SetsockoptPacketMreq(s.fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP,
-			&unix.PacketMreq{Ifindex: int32(s.index), Type: unix.PACKET_MR_PROMISC}); err != nil {
-			return err
-		}
-		return unix.Bind(s.fd, &unix.SockaddrLinklayer{Protocol: swap(unix.ETH_P_ARP), Ifindex: s.index})
-	})
+	f, err := l.w.Node.Packets(l.dev, unix.ETH_P_ARP, unix.SOCK_RAW)
 	if err != nil {
-		return nil, err
-	}
-	// So that the receiver notices the end.
-	if err := unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 100_000}); err != nil {
 		return nil, err
 	}
 	l.done.Add(1)
 	go func() {
 		defer l.done.Done()
-		l.receive(s)
+		l.receive(f)
 	}()
-	return s, nil
-}
-
-func (s *packetSocket) send(frame []byte) error {
-	return unix.Sendto(s.fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: s.index, Halen: 6})
+	return &packetSocket{f, link.Attrs().Index}, nil
 }
 
 func (s *packetSocket) close() {
 	if s != nil {
-		close(s.done)
+		s.Close()
 	}
 }
 
-func (l *Layer2) receive(s *packetSocket) {
-	defer unix.Close(s.fd)
+func (l *Layer2) receive(f *os.File) {
 	buf := make([]byte, 256)
 	for {
-		select {
-		case <-s.done:
-			return
-		default:
-		}
-		n, _, err := unix.Recvfrom(s.fd, buf, 0)
+		n, err := f.Read(buf)
 		at := time.Now()
+		if errors.Is(err, unix.ENETDOWN) {
+			continue // it may come up again
+		}
 		if err != nil {
-			if errors.Is(err, unix.ENETDOWN) || errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
-				continue
-			}
 			return
 		}
-		seq, ok := asked(buf[:n])
-		if !ok {
-			continue
+		if seq, ok := asked(buf[:n]); ok {
+			l.Answered("", seq, at, l.w.byMAC(net.HardwareAddr(buf[22:28])))
 		}
-		l.answered(seq, at, l.w.byMAC(net.HardwareAddr(buf[22:28])))
 	}
 }
 
@@ -168,8 +143,6 @@ func asked(reply []byte) (seq uint16, ok bool) {
 	}
 	return binary.BigEndian.Uint16(reply[36:38]), true
 }
-
-func swap(v uint16) uint16 { return v<<8 | v>>8 }
 
 // byMAC names the gateway whose VXLAN device has that address.
 func (w *World) byMAC(mac net.HardwareAddr) string {

@@ -1,16 +1,7 @@
 package world
 
 import (
-	"context"
-	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/netip"
-	"time"
-
-	"golang.org/x/net/icmp"
-	"golang.org/x/net/ipv4"
-	"golang.org/x/net/ipv6"
 
 	"wguplink/testbed/netlab"
 )
@@ -57,63 +48,4 @@ func (a *Agent) on() *netlab.Host {
 		return a.host
 	}
 	return a.w.Node
-}
-
-// Ping sends echo requests from a host, five a second, until one is answered.
-func (w *World) Ping(ctx context.Context, from *netlab.Host, to netip.Addr) error {
-	any := netip.IPv4Unspecified()
-	if to.Is6() {
-		any = netip.IPv6Unspecified()
-	}
-	return w.PingFrom(ctx, from, any, to)
-}
-
-// PingFrom is Ping from an address of the host.
-func (w *World) PingFrom(ctx context.Context, from *netlab.Host, own, to netip.Addr) error {
-	network, number := "ip4:icmp", 1
-	var request, reply icmp.Type = ipv4.ICMPTypeEcho, ipv4.ICMPTypeEchoReply
-	if to.Is6() {
-		network, number, request, reply = "ip6:ipv6-icmp", 58, ipv6.ICMPTypeEchoRequest, ipv6.ICMPTypeEchoReply
-	}
-	pc, err := from.ListenPacket(ctx, network, own.String())
-	if err != nil {
-		return err
-	}
-	defer pc.Close()
-	id := 1 + rand.IntN(0xffff)
-	answered := make(chan struct{})
-	go func() {
-		buf := make([]byte, 1500)
-		for {
-			n, peer, err := pc.ReadFrom(buf)
-			if err != nil {
-				return // closed
-			}
-			m, err := icmp.ParseMessage(number, buf[:n])
-			if err != nil || m.Type != reply || peer.String() != to.String() {
-				continue
-			}
-			if e, ok := m.Body.(*icmp.Echo); ok && e.ID == id {
-				close(answered)
-				return
-			}
-		}
-	}()
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for seq := 0; ; seq++ {
-		m := icmp.Message{Type: request, Body: &icmp.Echo{ID: id, Seq: seq}}
-		b, err := m.Marshal(nil)
-		if err != nil {
-			return err
-		}
-		_, _ = pc.WriteTo(b, &net.IPAddr{IP: to.AsSlice()}) // there may be no route yet
-		select {
-		case <-answered:
-			return nil
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("no answer from %v: %w", to, context.Cause(ctx))
-		}
-	}
 }

@@ -91,11 +91,6 @@ func (p *Parker) Named(name string) *Concentrator {
 	return nil
 }
 
-// Blackhole has the router lose all that comes from a concentrator and goes to it, without a word, until undo.
-func (w *World) Blackhole(c *Concentrator) (undo func() error, err error) {
-	return w.Router.Drop(append(netlab.DropAddr(c.V4), netlab.DropAddr(c.V6)...)...)
-}
-
 // ParkerUCI gives the options of an uplink that gets its configuration from the world's servers.
 func (w *World) ParkerUCI() map[string][]string {
 	o := w.baseOptions()

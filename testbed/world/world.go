@@ -125,6 +125,7 @@ type World struct {
 	extra    int // brokers with addresses of their own
 	ubusStop func()
 	floods   []*Flood
+	cuts     []func() error // undo what the router drops
 
 	brokerClient *mqtt.Client // nil with Options.NoMQTT
 }

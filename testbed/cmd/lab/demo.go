@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"wguplink/testbed/scenario"
 	"wguplink/testbed/vclock"
 	"wguplink/testbed/world"
 )
@@ -95,7 +96,7 @@ func demo(ctx context.Context, binary, out string) (err error) {
 	if !ok {
 		return fail(errors.New("the node has no key"))
 	}
-	st, err := nodeStatus(ctx, a)
+	st, err := a.Status(ctx)
 	if err != nil {
 		return fail(err)
 	}
@@ -106,16 +107,14 @@ func demo(ctx context.Context, binary, out string) (err error) {
 	t.Add(time.Now(), "key", "made and kept: "+key.String())
 	t.Add(time.Now(), "backend", fmt.Sprintf("%s WireGuard, agent's memory %d kB", st.Backend, stats.RSS/1024))
 
-	killed := time.Now()
-	if err := w.Named(reply.Gateway).Kill(); err != nil {
-		return err
-	}
-	t.Add(killed, "killed", reply.Gateway)
-	next, err := l2.Await(ctx, killed, func(r world.Reply) bool { return r.Gateway != reply.Gateway })
+	t.Add(time.Now(), "killed", reply.Gateway)
+	o, err := scenario.KillGateway.Run(ctx, scenario.Namespaces{World: w, Agent: a, Frames: l2}, reply.Gateway)
 	if err != nil {
 		return fail(err)
 	}
-	t.Add(next.At, "failover", fmt.Sprintf("Ethernet frame answered by %s, %.1f s after the death of %s", next.Gateway, next.At.Sub(killed).Seconds(), reply.Gateway))
+	next := o.Reply
+	t.Add(next.At, "failover",
+		fmt.Sprintf("Ethernet frame answered by %s, %.1f s after the death of %s", next.Gateway, o.Took.Seconds(), reply.Gateway))
 
 	if err := a.TakeDown(ctx); err != nil {
 		return fail(err)
@@ -133,33 +132,12 @@ func demo(ctx context.Context, binary, out string) (err error) {
 	}
 	report = demoReport{
 		Clock: ms("clock"), Registered: ms("registered"), Handshake: ms("handshake"), L2Ping: ms("layer 2"), Gateway: reply.Gateway,
-		Failover: next.At.Sub(killed).Milliseconds(), FailoverTo: next.Gateway, Backend: st.Backend, RSS: stats.RSS / 1024,
+		Failover: o.Took.Milliseconds(), FailoverTo: next.Gateway, Backend: st.Backend, RSS: stats.RSS / 1024,
 	}
 	if err != nil {
 		return fail(err)
 	}
 	return writeJSON(filepath.Join(out, "demo.json"), report)
-}
-
-// status is what the demo reads of `wguplink status --json`.
-type status struct {
-	State   string
-	Backend string
-}
-
-func nodeStatus(ctx context.Context, a *world.Agent) (status, error) {
-	text, code, err := a.Run(ctx, "status", "--json")
-	if err != nil {
-		return status{}, fmt.Errorf("wguplink status: %w: %s", err, text)
-	}
-	var all struct{ Uplinks map[string]status }
-	if err := json.Unmarshal([]byte(text), &all); err != nil || len(all.Uplinks) != 1 {
-		return status{}, fmt.Errorf("wguplink status: exit code %d: %w: %s", code, err, text)
-	}
-	for _, one := range all.Uplinks {
-		return one, nil
-	}
-	return status{}, nil
 }
 
 func writeJSON(name string, v any) error {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"wguplink/testbed/scenario"
 	"wguplink/testbed/vclock"
 	"wguplink/testbed/world"
 )
@@ -133,14 +134,10 @@ func sample(ctx context.Context, binary, dir string, samples map[string][]float6
 	}
 	note("agent's memory at rest (VmRSS)", float64(stats.RSS)/1e6)
 
-	killed := time.Now()
-	if err := w.Named(reply.Gateway).Kill(); err != nil {
-		return err
-	}
-	next, err := l2.Await(ctx, killed, func(r world.Reply) bool { return r.Gateway != reply.Gateway })
+	o, err := scenario.KillGateway.Run(ctx, scenario.Namespaces{World: w, Agent: a, Frames: l2}, reply.Gateway)
 	if err != nil {
 		return err
 	}
-	note("gateway killed to Ethernet reply", ms(next.At.Sub(killed)))
+	note("gateway killed to Ethernet reply", ms(o.Took))
 	return nil
 }

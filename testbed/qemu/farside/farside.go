@@ -17,8 +17,8 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"wguplink/agent/batman"
+	"wguplink/testbed/echo"
 	"wguplink/testbed/gateway"
-	"wguplink/testbed/qemu/echo"
 	"wguplink/testbed/qemu/guest"
 	"wguplink/testbed/qemu/talk"
 	"wguplink/testbed/world"
@@ -99,15 +99,8 @@ var commands = map[string]command{
 	"know": {1, func(f *Farside, a []string) (string, error) { return "", f.know(a[0]) }},
 	// plain KEY: every gateway learns a node's key, and exchanges plain IPv4 with it inside the tunnel; no VXLAN is needed.
 	"plain": {1, func(f *Farside, a []string) (string, error) { return "", f.plain(a[0]) }},
-	// kill NAME: the gateway dies at the moment that is the answer.
-	"kill": {1, func(f *Farside, a []string) (string, error) {
-		g := f.w.Named(a[0])
-		if g == nil {
-			return "", fmt.Errorf("no gateway %q", a[0])
-		}
-		at := f.now()
-		return at, g.Kill()
-	}},
+	// happen INCIDENT NAME: one of the incidents, to a gateway.
+	"happen": {2, func(f *Farside, a []string) (string, error) { return "", f.w.Happen(world.Incident(a[0]), a[1]) }},
 	// leave NAME: the gateway's VXLAN is no hard-interface any more; join NAME: it is again.
 	"leave": {1, func(f *Farside, a []string) (string, error) { return "", f.member(a[0], false) }},
 	"join":  {1, func(f *Farside, a []string) (string, error) { return "", f.member(a[0], true) }},

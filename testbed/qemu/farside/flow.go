@@ -6,8 +6,8 @@ import (
 	"strconv"
 
 	"wguplink/agent/derive"
+	"wguplink/testbed/flow"
 	"wguplink/testbed/gateway"
-	"wguplink/testbed/qemu/guest"
 )
 
 // flow measures a TCP flow between a gateway and the node, over WireGuard alone: between their link addresses, so that every
@@ -33,7 +33,7 @@ func (f *Farside) flow(args []string) (string, error) {
 	if len(keys) != 1 {
 		return "", fmt.Errorf("gateway %s knows %d nodes, not one", g.Name, len(keys))
 	}
-	to := net.JoinHostPort(derive.LinkLocal(keys[0], true).String()+"%"+gateway.DefaultInterface, strconv.Itoa(guest.FlowPort))
+	to := net.JoinHostPort(derive.LinkLocal(keys[0], true).String()+"%"+gateway.DefaultInterface, strconv.Itoa(flow.Port))
 	c, err := g.Host.Dial(ctx, "tcp6", to)
 	if err != nil {
 		return "", fmt.Errorf("flow from gateway %s: %w", g.Name, err)
@@ -44,11 +44,15 @@ func (f *Farside) flow(args []string) (string, error) {
 			return "", err
 		}
 	}
-	rate, err := guest.Flow(c, args[1] == "up", bytes)
+	do := flow.Up
+	if args[1] == "up" { // of the node's
+		do = flow.Down
+	}
+	got, err := do(c, bytes)
 	if err != nil {
 		return "", fmt.Errorf("flow %s: %w", args[1], err)
 	}
 	// The packets are as large as the gateway's device allows, with 40 bytes of IPv6 and 32 of TCP with time stamps.
 	const packet, headers = gateway.DefaultMTU, 72
-	return strconv.FormatInt(int64(rate*packet/(packet-headers)/1000), 10), nil
+	return strconv.FormatInt(int64(got.Rate*packet/(packet-headers)), 10), nil
 }

@@ -12,8 +12,8 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"wguplink/peerselector"
+	"wguplink/testbed/echo"
 	"wguplink/testbed/gateway"
-	"wguplink/testbed/qemu/echo"
 )
 
 // Reply is the answer of the node to an echo request.
@@ -23,17 +23,18 @@ type Reply struct {
 	At      int64  `json:"at"`
 }
 
+// Count is how many requests went out, and how many of them were answered.
+type Count struct {
+	Sent     int `json:"sent"`
+	Answered int `json:"answered"`
+}
+
 func (f *Farside) know(text string) error {
 	var k peerselector.Key
 	if err := k.UnmarshalText([]byte(text)); err != nil {
 		return fmt.Errorf("key %q: %w", text, err)
 	}
-	for _, g := range f.w.Gateways {
-		if err := g.AddKey(k); err != nil {
-			return err
-		}
-	}
-	return nil
+	return f.w.Know(k)
 }
 
 func (f *Farside) plain(text string) error {
@@ -127,11 +128,11 @@ func (f *Farside) reply(args []string) (string, error) {
 	if f.pings == nil {
 		return "", fmt.Errorf("nobody sends requests; say ping before")
 	}
-	r, err := f.pings.Await(ctx, func(q echo.Request) bool { return q.Sent.After(after) && q.Sender != args[1] })
+	r, err := f.pings.Await(ctx, after, func(r echo.Reply) bool { return r.Gateway != args[1] })
 	if err != nil {
 		return "", err
 	}
-	return encode(Reply{Gateway: r.Sender, Sent: r.Sent.Sub(f.start).Microseconds(), At: r.At.Sub(f.start).Microseconds()})
+	return encode(Reply{Gateway: r.Gateway, Sent: r.Sent.Sub(f.start).Microseconds(), At: r.At.Sub(f.start).Microseconds()})
 }
 
 func (f *Farside) lost(args []string) (string, error) {
@@ -170,5 +171,6 @@ func (f *Farside) count(args []string) (string, error) {
 	if f.pings == nil {
 		return "", fmt.Errorf("nobody sends requests; say ping before")
 	}
-	return encode(f.pings.Count(args[0], after, before))
+	sent, answered := f.pings.Count(args[0], after, before)
+	return encode(Count{sent, answered})
 }

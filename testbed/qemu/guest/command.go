@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -17,6 +18,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"wguplink/agent/batman"
+	"wguplink/testbed/flow"
 	"wguplink/testbed/qemu/talk"
 )
 
@@ -72,8 +74,12 @@ func (m *machine) handle(words []string) talk.Reply {
 		}
 		return reply("", err)
 	case "flows":
-		// From now on flows are taken; see Flow.
-		return reply("", serveFlows())
+		// From now on flows are taken, until the machine ends.
+		ln, err := net.Listen("tcp6", fmt.Sprintf(":%d", flow.Port))
+		if err == nil {
+			go flow.Serve(context.Background(), ln, "node")
+		}
+		return reply("", err)
 	}
 	return talk.Reply{Code: 127, Out: "no command " + words[0]}
 }

@@ -18,8 +18,8 @@ import (
 
 	"wguplink/agent/derive"
 	"wguplink/peerselector"
+	"wguplink/testbed/echo"
 	"wguplink/testbed/gateway"
-	"wguplink/testbed/qemu/echo"
 	"wguplink/testbed/qemu/guest"
 	"wguplink/testbed/world"
 )

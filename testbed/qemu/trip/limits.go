@@ -42,7 +42,7 @@ func (t *Trip) limits(ctx context.Context) (string, error) {
 func (t *Trip) flow(ctx context.Context, direction string) (kbit int, err error) {
 	const low, high, gross = Limit * (100 - limitOff) / 100, Limit * (100 + limitOff) / 100, Limit / 10
 	for range flowTries {
-		out, err := t.far(ctx, "flow", meshName(t.gateway), direction, strconv.Itoa(flowBytes), left(ctx))
+		out, err := t.far(ctx, "flow", t.gateway, direction, strconv.Itoa(flowBytes), left(ctx))
 		if err != nil {
 			return 0, err
 		}

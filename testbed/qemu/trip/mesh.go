@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"wguplink/agent/batman"
+	"wguplink/testbed/world"
 )
 
 // What the node is configured to tell batman-adv.
@@ -41,14 +42,14 @@ func (t *Trip) batman(ctx context.Context) (string, error) {
 
 // heard compares the neighbours in the status with the gateway's own address in the mesh.
 func (t *Trip) heard(ctx context.Context) (string, error) {
-	s, err := t.until(ctx, "hears somebody", func(s status) bool { return s.Batman != nil && len(s.Batman.Neighbours) > 0 })
+	s, err := t.Status(ctx, "hears somebody", func(s world.Status) bool { return s.Batman != nil && len(s.Batman.Neighbours) > 0 })
 	if err != nil {
 		return "", err
 	}
 	if s.Batman.Algorithm != t.Run.Algorithm {
 		return "", fmt.Errorf("the status says %s, want %s", s.Batman.Algorithm, t.Run.Algorithm)
 	}
-	mac, err := t.far(ctx, "mac", meshName(t.gateway))
+	mac, err := t.far(ctx, "mac", t.gateway)
 	if err != nil {
 		return "", err
 	}
@@ -60,19 +61,19 @@ func (t *Trip) heard(ctx context.Context) (string, error) {
 
 // deaf takes the gateway out of the mesh, and its tunnel stays.
 func (t *Trip) deaf(ctx context.Context) (string, error) {
-	if _, err := t.far(ctx, "leave", meshName(t.gateway)); err != nil {
+	if _, err := t.far(ctx, "leave", t.gateway); err != nil {
 		return "", err
 	}
-	s, err := t.until(ctx, "cause no_neighbour", func(s status) bool { return s.Cause == "no_neighbour" })
+	s, err := t.Status(ctx, "cause no_neighbour", func(s world.Status) bool { return s.Cause == "no_neighbour" })
 	if err != nil {
 		return "", err
 	}
-	if s.State != "impaired" || meshName(s.Gateway.Name) != meshName(t.gateway) {
+	if s.State != "impaired" || world.ShortName(s.Gateway.Name) != t.gateway {
 		return "", fmt.Errorf("without a neighbour the state is %s, with %s", s.State, s.Gateway.Name)
 	}
-	if _, err := t.far(ctx, "join", meshName(t.gateway)); err != nil {
+	if _, err := t.far(ctx, "join", t.gateway); err != nil {
 		return "", err
 	}
-	_, err = t.until(ctx, "well again", func(s status) bool { return s.State == "connected" && s.Cause == "" })
+	_, err = t.Status(ctx, "well again", world.Connected)
 	return s.Reason, err
 }

@@ -44,7 +44,7 @@ func (t *Trip) refused(ctx context.Context) (string, error) {
 	if err := t.Node.Start(ctx); err != nil {
 		return "", err
 	}
-	s, err := t.until(ctx, "cause device", func(s status) bool { return s.Cause == "device" && strings.Contains(s.Reason, NoIPv6) })
+	s, err := t.Status(ctx, "cause device", func(s world.Status) bool { return s.Cause == "device" && strings.Contains(s.Reason, NoIPv6) })
 	if err != nil {
 		return "", err
 	}
@@ -100,14 +100,14 @@ func (t *Trip) plain(ctx context.Context) (string, error) {
 	if err := t.Node.Restart(ctx); err != nil {
 		return "", err
 	}
-	s, err := t.until(ctx, "has a key", func(s status) bool { return s.PublicKey != "" })
+	s, err := t.Status(ctx, "has a key", func(s world.Status) bool { return s.PublicKey != "" })
 	if err != nil {
 		return "", err
 	}
 	if _, err := t.far(ctx, "plain", s.PublicKey); err != nil {
 		return "", err
 	}
-	if s, err = t.until(ctx, "shaking hands", func(s status) bool { return s.Gateway != nil }); err != nil {
+	if s, err = t.Status(ctx, "shaking hands", func(s world.Status) bool { return s.Gateway != nil }); err != nil {
 		return "", err
 	}
 	if err := t.Node.Address(ctx, "wg_mesh", farside.NodePlain); err != nil {
@@ -116,15 +116,15 @@ func (t *Trip) plain(ctx context.Context) (string, error) {
 	if _, err := t.far(ctx, "ping-plain", "500"); err != nil {
 		return "", err
 	}
-	began, err := t.far(ctx, "now")
+	began, err := t.Now(ctx)
 	if err != nil {
 		return "", err
 	}
-	r, err := t.reply(ctx, began, "")
+	r, err := t.Reply(ctx, began, "")
 	if err != nil {
 		return "", err
 	}
-	if s, err = t.until(ctx, "connected", func(s status) bool { return s.State == "connected" && s.Cause == "" }); err != nil {
+	if s, err = t.Status(ctx, "connected", world.Connected); err != nil {
 		return "", err
 	}
 	if _, err := t.far(ctx, "ping-plain", "0"); err != nil {

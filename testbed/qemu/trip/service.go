@@ -7,7 +7,8 @@ import (
 	"strconv"
 	"time"
 
-	"wguplink/testbed/qemu/echo"
+	"wguplink/testbed/qemu/farside"
+	"wguplink/testbed/scenario"
 )
 
 // restartTries is how often the agent is killed until no ping is lost. What the restart itself cost would be lost each time;
@@ -21,34 +22,20 @@ const restartLost = 2 * time.Second
 const streak = 40
 
 // lost is for how long the pings of the gateway in use were lost from a moment on, until they go through again.
-func (t *Trip) lost(ctx context.Context, from string) (ms int64, err error) {
-	out, err := t.far(ctx, "lost", meshName(t.gateway), from, strconv.Itoa(streak), left(ctx))
+func (t *Trip) lost(ctx context.Context, from time.Time) (ms int64, err error) {
+	out, err := t.far(ctx, "lost", t.gateway, moment(from), strconv.Itoa(streak), left(ctx))
 	if err != nil {
 		return 0, err
 	}
-	return us(out), nil
+	return strconv.ParseInt(out, 10, 64)
 }
 
 // restarted has the service started anew, as an owner or an upgrade does: the tunnel stays in place. How much is lost is a figure,
 // for a processor that waits for its turn loses frames, too.
 func (t *Trip) restarted(ctx context.Context) (string, error) {
-	old, err := t.Node.PID(ctx)
+	_, from, err := t.happens(ctx, scenario.RestartAgent)
 	if err != nil {
 		return "", err
-	}
-	from, err := t.far(ctx, "now")
-	if err != nil {
-		return "", err
-	}
-	if err := t.Node.Restart(ctx); err != nil {
-		return "", err
-	}
-	s, err := t.until(ctx, "connected again", func(s status) bool { return s.PID != old && s.State == "connected" && s.Cause == "" })
-	if err != nil {
-		return "", err
-	}
-	if meshName(s.Gateway.Name) != meshName(t.gateway) {
-		return "", fmt.Errorf("the new agent went from %s to %s", t.gateway, s.Gateway.Name)
 	}
 	t.measured.RestartMS, err = t.lost(ctx, from)
 	return fmt.Sprintf("pings lost for %d ms", t.measured.RestartMS), err
@@ -68,11 +55,8 @@ func (t *Trip) deleted(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	from, err := t.far(ctx, "now")
+	_, from, err := t.happens(ctx, scenario.DeleteVXLAN)
 	if err != nil {
-		return "", err
-	}
-	if err := t.Node.Delete(ctx, vxlan); err != nil {
 		return "", err
 	}
 	if t.measured.DeletedMS, err = t.lost(ctx, from); err != nil {
@@ -113,34 +97,20 @@ func (t *Trip) restart(ctx context.Context) (string, error) {
 }
 
 // killed kills the agent once, and counts the pings until it is connected again.
-func (t *Trip) killed(ctx context.Context) (c echo.Count, err error) {
-	old, err := t.Node.PID(ctx)
+func (t *Trip) killed(ctx context.Context) (c farside.Count, err error) {
+	_, from, err := t.happens(ctx, scenario.KillAgent)
 	if err != nil {
 		return c, err
 	}
-	from, err := t.far(ctx, "now")
-	if err != nil {
-		return c, err
-	}
-	if err := t.Node.Kill(ctx); err != nil {
-		return c, err
-	}
-	s, err := t.until(ctx, "connected again", func(s status) bool { return s.PID != old && s.State == "connected" && s.Cause == "" })
-	if err != nil {
-		return c, err
-	}
-	if meshName(s.Gateway.Name) != meshName(t.gateway) {
-		return c, fmt.Errorf("the new agent went from %s to %s", t.gateway, s.Gateway.Name)
-	}
-	to, err := t.far(ctx, "now")
+	to, err := t.Now(ctx)
 	if err != nil {
 		return c, err
 	}
 	// The last request before that moment has its answer when a later one has.
-	if _, err := t.reply(ctx, to, ""); err != nil {
+	if _, err := t.Reply(ctx, to, ""); err != nil {
 		return c, err
 	}
-	out, err := t.far(ctx, "count", meshName(t.gateway), from, to)
+	out, err := t.far(ctx, "count", t.gateway, moment(from), moment(to))
 	if err != nil {
 		return c, err
 	}

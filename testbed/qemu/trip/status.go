@@ -5,56 +5,29 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"wguplink/testbed/world"
 )
 
-// status is what the trip reads of `wguplink status --json`.
-type status struct {
-	State     string `json:"state"`
-	Cause     string `json:"cause"`
-	Reason    string `json:"reason"`
-	PID       int    `json:"pid"`
-	PublicKey string `json:"public_key"`
-	Backend   string `json:"backend"`
-	Clock     string `json:"clock"`
-	Broker    string `json:"broker"`
-	VXLAN     string `json:"vxlan"`
-	Warnings  []string
-	Batman    *struct {
-		Algorithm  string   `json:"algorithm"`
-		Neighbours []string `json:"neighbours"`
-	} `json:"batman"`
-	Gateway *struct {
-		Name string `json:"name"`
-	} `json:"gateway"`
-}
-
-func (t *Trip) status(ctx context.Context) (s status, err error) {
+func (t *Trip) status(ctx context.Context) (world.Status, error) {
 	r, err := t.Node.Agent(ctx, "status", "--json")
 	if err != nil {
-		return s, err
+		return world.Status{}, err
 	}
-	var all struct{ Uplinks map[string]status }
-	if err := json.Unmarshal([]byte(r.Out), &all); err != nil || len(all.Uplinks) != 1 {
-		return s, fmt.Errorf("wguplink status: code %d: %s", r.Code, r.Out)
-	}
-	for _, s = range all.Uplinks {
-	}
-	return s, nil
+	return world.ParseStatus(r.Out)
 }
-
-// statusFile is where the agent keeps its status; reading it is easier on the node than running a program.
-const statusFile = "/var/run/wguplink/mesh.json"
 
 // lookEvery is between two looks at the status. Each takes the node's processor, and the one that emulates it, some milliseconds.
 const lookEvery = 200 * time.Millisecond
 
-// until reads the status until it is as wanted: it has no event for a user at the console.
-func (t *Trip) until(ctx context.Context, what string, ok func(status) bool) (status, error) {
+// Status implements scenario.Place. It reads the status again and again, as it has no event for a user at the console. To read the file is easier on the node than
+// to run a program.
+func (t *Trip) Status(ctx context.Context, what string, ok func(world.Status) bool) (world.Status, error) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
-		var s status
-		text, err := t.Node.Read(ctx, statusFile)
+		var s world.Status
+		text, err := t.Node.Read(ctx, world.StatusFile)
 		if err == nil {
 			err = json.Unmarshal([]byte(text), &s)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"wguplink/agent/batman"
 	"wguplink/testbed/qemu/farside"
+	"wguplink/testbed/scenario"
 	"wguplink/testbed/world"
 )
 
@@ -45,7 +46,7 @@ func (t *Trip) uci(ctx context.Context) (uci, ca string, err error) {
 func (t *Trip) originators(ctx context.Context) (string, error) {
 	here, err := originators(t.Node.Originators(ctx, "bat0"))
 	if errors.Is(err, errors.ErrUnsupported) {
-		there, err := originators(t.far(ctx, "originators", meshName(t.gateway)))
+		there, err := originators(t.far(ctx, "originators", t.gateway))
 		if err != nil || len(there) == 0 {
 			return "", fmt.Errorf("gateway: %d originators, %w", len(there), err)
 		}
@@ -54,7 +55,7 @@ func (t *Trip) originators(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("node: %w", err)
 	}
-	there, err := originators(t.far(ctx, "originators", meshName(t.gateway)))
+	there, err := originators(t.far(ctx, "originators", t.gateway))
 	if err != nil {
 		return "", fmt.Errorf("gateway: %w", err)
 	}
@@ -95,30 +96,42 @@ func (t *Trip) doctor(ctx context.Context) (string, error) {
 	return "", nil
 }
 
+// happens has a step of the lab's happen, and says when it began.
+func (t *Trip) happens(ctx context.Context, s scenario.Step) (o scenario.Outcome, began time.Time, err error) {
+	if began, err = t.Now(ctx); err != nil {
+		return o, began, err
+	}
+	if o, err = s.Run(ctx, t, t.gateway); err != nil {
+		return o, began, err
+	}
+	now := world.ShortName(o.Status.Gateway.Name)
+	if now != o.Reply.Gateway {
+		return o, began, fmt.Errorf("an answer by %s, but the node is with %s", o.Reply.Gateway, now)
+	}
+	t.gateway = now
+	return o, began, nil
+}
+
+// cut takes the gateway in use off the net for a while. The broker does not know, and its tunnels stay.
+func (t *Trip) cut(ctx context.Context) (string, error) {
+	was := t.gateway
+	o, _, err := t.happens(ctx, scenario.CutGateway)
+	if err == nil {
+		err = t.Happen(ctx, world.Mended, "")
+	}
+	return took(o, was), err
+}
+
 func (t *Trip) failover(ctx context.Context) (string, error) {
-	dead := meshName(t.gateway)
-	start := time.Now()
-	at, err := t.far(ctx, "kill", dead)
-	if err != nil {
-		return "", err
-	}
-	s, err := t.until(ctx, "connected to another", func(s status) bool {
-		return s.State == "connected" && s.Cause == "" && meshName(s.Gateway.Name) != dead
-	})
-	if err != nil {
-		return "", err
-	}
-	t.measured.SwitchMS = time.Since(start).Milliseconds()
-	r, err := t.reply(ctx, at, dead)
-	if err != nil {
-		return "", err
-	}
-	t.measured.FailoverMS = (r.At - us(at)) / 1000
-	if meshName(s.Gateway.Name) != r.Gateway {
-		return "", fmt.Errorf("an answer by %s, but the node is with %s", r.Gateway, s.Gateway.Name)
-	}
-	t.gateway = s.Gateway.Name
-	return fmt.Sprintf("tunnel after %d ms, ping over bat0 after %d; from %s to %s", t.measured.SwitchMS, t.measured.FailoverMS, dead, r.Gateway), nil
+	was := t.gateway
+	o, _, err := t.happens(ctx, scenario.KillGateway)
+	t.measured.SwitchMS, t.measured.FailoverMS = o.Connected.Milliseconds(), o.Took.Milliseconds()
+	return took(o, was), err
+}
+
+func took(o scenario.Outcome, was string) string {
+	return fmt.Sprintf("tunnel after %d ms, ping over bat0 after %d; from %s to %s", o.Connected.Milliseconds(), o.Took.Milliseconds(),
+		was, o.Reply.Gateway)
 }
 
 func (t *Trip) reboot(ctx context.Context) (string, error) {
@@ -143,23 +156,23 @@ func (t *Trip) reboot(ctx context.Context) (string, error) {
 	if key := trim(r.Out); r.Code != 0 || key != t.key {
 		return "", fmt.Errorf("the key was %s, and is %s", t.key, r.Out)
 	}
-	began, err := t.far(ctx, "now")
+	began, err := t.Now(ctx)
 	if err != nil {
 		return "", err
 	}
 	if err := t.Node.Start(ctx); err != nil {
 		return "", err
 	}
-	reply, err := t.reply(ctx, began, "")
+	reply, err := t.Reply(ctx, began, "")
 	if err != nil {
 		return "", err
 	}
-	s, err := t.until(ctx, "connected", func(s status) bool { return s.State == "connected" && s.Cause == "" })
+	s, err := t.Status(ctx, "connected", world.Connected)
 	if err != nil {
 		return "", err
 	}
-	t.gateway = s.Gateway.Name
-	return fmt.Sprintf("ping over bat0 %d ms after the agent's start", (reply.At-us(began))/1000), nil
+	t.gateway = world.ShortName(s.Gateway.Name)
+	return fmt.Sprintf("ping over bat0 %d ms after the agent's start", reply.At.Sub(began).Milliseconds()), nil
 }
 
 // rest watches the agent while nothing happens.

@@ -4,18 +4,16 @@ package trip
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
-	"wguplink/testbed/qemu/farside"
 	"wguplink/testbed/qemu/node"
 	"wguplink/testbed/qemu/vm"
+	"wguplink/testbed/world"
 )
 
 // Trip is one way through the scenario.
@@ -47,7 +45,7 @@ type Trip struct {
 
 	measured Measured
 	key      string
-	gateway  string
+	gateway  string // the short name of the one in use
 	seen     uptime
 	made     time.Time // when the VXLAN was seen to be there
 }
@@ -105,6 +103,7 @@ func (t *Trip) Go(ctx context.Context) error {
 		{"device deleted by others", t.deleted, false},
 		{deafStep, t.deaf, false},
 		{limitStep, t.limits, false},
+		{"gateway unreachable, another takes over", t.cut, false},
 		{"gateway killed, another takes over", t.failover, false},
 		{rebootStep, t.reboot, false},
 		{"at rest", t.rest, true},
@@ -172,19 +171,6 @@ func left(ctx context.Context) string {
 	return strconv.FormatInt(max(0, time.Until(end).Milliseconds()-1000), 10)
 }
 
-func (t *Trip) reply(ctx context.Context, after, except string) (r farside.Reply, err error) {
-	out, err := t.far(ctx, "reply", after, except, left(ctx))
-	if err == nil {
-		err = json.Unmarshal([]byte(out), &r)
-	}
-	return r, err
-}
-
-func us(text string) int64 {
-	n, _ := strconv.ParseInt(text, 10, 64) // of the far side's own making
-	return n
-}
-
 func (t *Trip) boot(ctx context.Context) (string, error) {
 	if err := t.Node.Boot(ctx); err != nil {
 		return "", err
@@ -231,12 +217,12 @@ func (t *Trip) connect(ctx context.Context) (string, error) {
 	if err := t.Node.Start(ctx); err != nil {
 		return "", err
 	}
-	began, err := t.far(ctx, "now")
+	began, err := t.Now(ctx)
 	if err != nil {
 		return "", err
 	}
 	if t.Static {
-		s, err := t.until(ctx, "has a key", func(s status) bool { return s.PublicKey != "" })
+		s, err := t.Status(ctx, "has a key", func(s world.Status) bool { return s.PublicKey != "" })
 		if err != nil {
 			return "", err
 		}
@@ -248,20 +234,20 @@ func (t *Trip) connect(ctx context.Context) (string, error) {
 		return "", err
 	}
 	t.measured.HandshakeMS = time.Since(start).Milliseconds()
-	r, err := t.reply(ctx, began, "")
+	r, err := t.Reply(ctx, began, "")
 	if err != nil {
 		return "", err
 	}
-	t.measured.MeshMS = (r.At - us(began)) / 1000
-	s, err := t.until(ctx, "connected", func(s status) bool { return s.State == "connected" && s.Cause == "" })
+	t.measured.MeshMS = r.At.Sub(began).Milliseconds()
+	s, err := t.Status(ctx, "connected", world.Connected)
 	if err != nil {
 		return "", err
 	}
 	if s.Backend != t.Run.Backend {
 		return "", fmt.Errorf("WireGuard runs in the %s, want %s", s.Backend, t.Run.Backend)
 	}
-	t.gateway, t.key, t.made = s.Gateway.Name, s.PublicKey, time.Now()
-	return fmt.Sprintf("%d ms, %s, %s", t.measured.HandshakeMS, t.gateway, s.Broker), nil
+	t.gateway, t.key, t.made = world.ShortName(s.Gateway.Name), s.PublicKey, time.Now()
+	return fmt.Sprintf("%d ms, %s, %s", t.measured.HandshakeMS, s.Gateway.Name, s.Broker), nil
 }
 
 func (t *Trip) clock(ctx context.Context) (string, error) {
@@ -277,25 +263,16 @@ func (t *Trip) clock(ctx context.Context) (string, error) {
 }
 
 func (t *Trip) ping(ctx context.Context) (string, error) {
-	now, err := t.far(ctx, "now")
+	now, err := t.Now(ctx)
 	if err != nil {
 		return "", err
 	}
-	r, err := t.reply(ctx, now, "")
+	r, err := t.Reply(ctx, now, "")
 	if err != nil {
 		return "", err
 	}
-	if name := meshName(r.Gateway); name != meshName(t.gateway) {
-		return "", fmt.Errorf("an answer by %s, but the node is with %s", name, t.gateway)
+	if r.Gateway != t.gateway {
+		return "", fmt.Errorf("an answer by %s, but the node is with %s", r.Gateway, t.gateway)
 	}
-	return fmt.Sprintf("first after %d ms; round trip %.1f ms", t.measured.MeshMS, float64(r.At-r.Sent)/1000), nil
-}
-
-// meshName is a gateway's name without its domain: the broker gives the one, the configuration's section the other.
-func meshName(name string) string {
-	if _, err := netip.ParseAddrPort(name); err == nil {
-		return name
-	}
-	name, _, _ = strings.Cut(name, ".")
-	return name
+	return fmt.Sprintf("first after %d ms; round trip %.1f ms", t.measured.MeshMS, r.At.Sub(r.Sent).Seconds()*1000), nil
 }

@@ -21,11 +21,11 @@ func TestStreak(t *testing.T) {
 		{"axaxa", 3, 0},
 		{"", 1, -1},
 	} {
-		var all []*Request
+		var all []*packet
 		for i, c := range tt.sent {
-			q := &Request{Sender: "gw1", Sent: start.Add(time.Duration(i) * time.Second)}
+			q := &packet{key: key{sender: "gw1"}, Reply: Reply{Sent: start.Add(time.Duration(i) * time.Second)}}
 			if c == 'x' {
-				q.Sender = "gw2"
+				q.sender = "gw2"
 			}
 			if c == 'a' {
 				q.At = q.Sent
@@ -44,7 +44,7 @@ func TestLost(t *testing.T) {
 	defer r.Close()
 	start := time.Now()
 	for i := range 10 {
-		q := &Request{Sender: "gw1", Sent: start.Add(time.Duration(i) * time.Second)}
+		q := &packet{key: key{sender: "gw1"}, Reply: Reply{Sent: start.Add(time.Duration(i) * time.Second)}}
 		if i%2 == 0 {
 			q.At = q.Sent
 		}

@@ -1,4 +1,4 @@
-package guest
+package flow
 
 import (
 	"net"
@@ -7,16 +7,16 @@ import (
 
 // Both directions arrive whole, and are measured by whoever receives them.
 func TestFlow(t *testing.T) {
-	for _, fromTheNode := range []bool{true, false} {
+	for name, do := range map[string]func(net.Conn, int64) (Flow, error){"up": Up, "down": Down} {
 		here, there := net.Pipe()
 		done := make(chan error, 1)
 		go func() {
-			done <- serveFlow(there)
+			done <- serve(there, "a sink")
 			there.Close()
 		}()
-		rate, err := Flow(here, fromTheNode, 1<<20)
-		if err != nil || rate <= 0 {
-			t.Errorf("from the node %v: %v bit/s, %v", fromTheNode, rate, err)
+		f, err := do(here, 1<<20)
+		if err != nil || f.Sink != "a sink" || f.Bytes != 1<<20 || f.Rate <= 0 || f.Took <= 0 {
+			t.Errorf("%s: %+v, %v", name, f, err)
 		}
 		if err := <-done; err != nil {
 			t.Error(err)
