@@ -91,7 +91,7 @@ ONLY ?=
 
 lab: setup-lab
 	$(MAKE) labtool
-	build/lab $(if $(RUNS),-runs $(RUNS)) $(if $(AGAIN),-again $(AGAIN)) $(if $(ONLY),-only "$(ONLY)") trials
+	build/lab $(if $(RUNS),-runs $(RUNS)) $(if $(AGAIN),-again $(AGAIN)) $(if $(ONLY),-only "$(ONLY)") measure
 
 figures: setup-demo
 	$(MAKE) labtool

@@ -9,8 +9,8 @@ import (
 	"wguplink/agent/derive"
 	"wguplink/peerselector"
 	"wguplink/testbed/httpfault"
+	"wguplink/testbed/topology"
 	"wguplink/testbed/wgkex"
-	"wguplink/testbed/world"
 )
 
 // brokerSpoilt goes through one fault twice. Without a static list the status names the fault, and when it is gone the
@@ -31,7 +31,7 @@ func brokerSpoilt(s *scene, fault func(), cause string, reasons ...string) {
 
 	fault()
 	key, _ := s.agent.Key(s.ctx)
-	s.must(s.agent.Configure(brokerConfig(s.World, brokerOptions{"broker_timeout": {"1"}, "private_key": {brokerPrivate(s)}}, s.Sections())))
+	s.must(s.agent.Configure(brokerConfig(s.Topology, brokerOptions{"broker_timeout": {"1"}, "private_key": {brokerPrivate(s)}}, s.Sections())))
 	brokerConnected(s, l2, s.start())
 	if k, ok := s.agent.Key(s.ctx); !ok || k != key {
 		s.t.Errorf("the key changed from %v to %v", key, k)
@@ -59,8 +59,8 @@ func TestBrokerFaults(t *testing.T) {
 	} {
 		t.Run(c.fault.String(), func(t *testing.T) {
 			t.Parallel()
-			s := brokerScene(t, world.Options{}, brokerOptions{"broker_timeout": {"1"}})
-			brokerSpoilt(s, func() { brokerBoth(s, c.fault, c.fault) }, c.cause, "https://"+world.BrokerName, c.reason)
+			s := brokerScene(t, topology.Options{}, brokerOptions{"broker_timeout": {"1"}})
+			brokerSpoilt(s, func() { brokerBoth(s, c.fault, c.fault) }, c.cause, "https://"+topology.BrokerName, c.reason)
 		})
 	}
 }
@@ -83,8 +83,8 @@ func TestBrokerHostileEndpoint(t *testing.T) {
 	} {
 		t.Run(c.fault.String(), func(t *testing.T) {
 			t.Parallel()
-			s := brokerScene(t, world.Options{}, brokerOptions{"broker_timeout": {"1"}})
-			brokerSpoilt(s, func() { brokerBoth(s, c.fault, httpfault.Status(500)) }, "broker_unreachable", "https://"+world.BrokerName, c.reason)
+			s := brokerScene(t, topology.Options{}, brokerOptions{"broker_timeout": {"1"}})
+			brokerSpoilt(s, func() { brokerBoth(s, c.fault, httpfault.Status(500)) }, "broker_unreachable", "https://"+topology.BrokerName, c.reason)
 		})
 	}
 }
@@ -104,11 +104,11 @@ func TestBrokerClaimsOurIdentity(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := brokerScene(t, world.Options{}, nil)
+			s := brokerScene(t, topology.Options{}, nil)
 			key, err := wgtypes.GeneratePrivateKey()
 			s.must(err)
 			own := peerselector.Key(key.PublicKey())
-			s.must(s.agent.Configure(brokerConfig(s.World, brokerOptions{"broker_timeout": {"1"}, "private_key": {key.String()}})))
+			s.must(s.agent.Configure(brokerConfig(s.Topology, brokerOptions{"broker_timeout": {"1"}, "private_key": {key.String()}})))
 			fault := wgkex.Hostile("ourselves", func(e *wgkex.Endpoint) { c.edit(e, own) })
 			brokerSpoilt(s, func() { brokerBoth(s, fault, httpfault.Status(500)) }, "broker_unreachable", c.reason)
 		})
@@ -119,7 +119,7 @@ func TestBrokerClaimsOurIdentity(t *testing.T) {
 // but gets no traffic: that goes to a gateway of the list.
 func TestBrokerNamesStranger(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{}, withBroker)
+	s := newScene(t, topology.Options{}, withBroker)
 	key, err := wgtypes.GeneratePrivateKey()
 	s.must(err)
 	stranger := peerselector.Key(key.PublicKey())
@@ -144,10 +144,10 @@ func TestBrokerNamesStranger(t *testing.T) {
 // A domain that the broker does not know is refused, and the status says whose fault that is.
 func TestBrokerUnknownDomain(t *testing.T) {
 	t.Parallel()
-	s := brokerScene(t, world.Options{}, brokerOptions{"domain": {"ffxx_moon"}})
+	s := brokerScene(t, topology.Options{}, brokerOptions{"domain": {"ffxx_moon"}})
 	l2 := s.frames()
 	s.start()
-	brokerTrouble(s, "broker_refused", "https://"+world.BrokerName, "status 400")
+	brokerTrouble(s, "broker_refused", "https://"+topology.BrokerName, "status 400")
 	mended := time.Now()
 	s.Broker.AddDomain("ffxx_moon")
 	for _, g := range s.Gateways {

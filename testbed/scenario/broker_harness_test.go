@@ -14,24 +14,24 @@ import (
 
 	"wguplink/peerselector"
 	"wguplink/testbed/httpfault"
+	"wguplink/testbed/topology"
 	"wguplink/testbed/wgkex"
-	"wguplink/testbed/world"
 )
 
 // brokerOptions are options of an uplink, by name, that replace the usual ones.
 type brokerOptions map[string][]string
 
 // brokerConfig is the usual configuration with some options replaced, and with further sections.
-func brokerConfig(w *world.World, change brokerOptions, sections ...string) string {
-	o := w.BrokerOptions()
+func brokerConfig(topo *topology.Topology, change brokerOptions, sections ...string) string {
+	o := topo.BrokerOptions()
 	maps.Copy(o, change)
-	return world.UCI(o, sections...)
+	return topology.UCI(o, sections...)
 }
 
 // brokerScene is newScene with a configuration without static gateways.
-func brokerScene(t *testing.T, o world.Options, change brokerOptions) *scene {
+func brokerScene(t *testing.T, o topology.Options, change brokerOptions) *scene {
 	t.Helper()
-	return newScene(t, o, func(w *world.World) string { return brokerConfig(w, change) })
+	return newScene(t, o, func(topo *topology.Topology) string { return brokerConfig(topo, change) })
 }
 
 // brokerKnownKey makes a key that all gateways have been told of long ago.
@@ -58,7 +58,7 @@ func brokerTrouble(s *scene, cause string, reasons ...string) {
 }
 
 // brokerConnected waits for a reply to a frame sent after a moment, and gives the status.
-func brokerConnected(s *scene, l *world.Layer2, after time.Time) world.Status {
+func brokerConnected(s *scene, l *topology.Layer2, after time.Time) topology.Status {
 	s.t.Helper()
 	s.reply(l, after)
 	s.line("msg=connected") // the status file is written between the first frames and this line
@@ -127,7 +127,7 @@ func (p *brokerPeers) end() {
 	}
 }
 
-// onlyGateways ends the watch, and fails when any peer ever was anything but one of the world's gateways, with its own
+// onlyGateways ends the watch, and fails when any peer ever was anything but one of the topology's gateways, with its own
 // address outside and nothing but its own inside. strangers may be tried, but get no traffic.
 func (p *brokerPeers) onlyGateways(strangers ...peerselector.Key) {
 	p.s.t.Helper()

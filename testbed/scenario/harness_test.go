@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"wguplink/testbed/netlab"
+	"wguplink/testbed/topology"
 	"wguplink/testbed/vclock"
-	"wguplink/testbed/world"
 )
 
 // The outer process, which has the machine's package cache, builds the agent and hands its path to the inner one. A caller
@@ -67,50 +67,52 @@ func build(dir string) error {
 	return vclock.Prepare(plain, filepath.Join(dir, "wguplink"))
 }
 
-// scene is a world with an agent that is not started yet.
+// scene is a topology with an agent that is not started yet.
 type scene struct {
-	*world.World
+	*topology.Topology
 	t     *testing.T
 	ctx   context.Context
-	agent *world.Agent
+	agent *topology.Agent
 	dir   string
 }
 
-// limit bounds one scenario; every wait in it ends with it. How long a thing takes is measured in package trial, not here.
+// limit bounds one scenario; every wait in it ends with it. How long a thing takes is measured in package measure, not here.
 const limit = 2 * time.Minute
 
-// newScene makes a world; uci gives the node's configuration once the world is known.
-func newScene(t *testing.T, o world.Options, uci func(*world.World) string) *scene {
+// newScene makes a topology; uci gives the node's configuration once the topology is known.
+func newScene(t *testing.T, o topology.Options, uci func(*topology.Topology) string) *scene {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, fmt.Errorf("the scenario took longer than %v", limit))
 	dir := t.TempDir()
-	w, err := world.New(o, dir)
+	topo, err := topology.New(o, dir)
 	if err != nil {
 		cancel()
 		t.Fatal(err)
 	}
-	s := &scene{World: w, t: t, ctx: ctx, dir: dir}
+	s := &scene{Topology: topo, t: t, ctx: ctx, dir: dir}
 	t.Cleanup(func() {
 		if t.Failed() && s.agent != nil && s.agent.Process != nil {
 			t.Logf("the agent said:\n%s", strings.Join(s.agent.Lines(), "\n"))
 		}
-		if err := w.Close(); err != nil {
+		if err := topo.Close(); err != nil {
 			t.Error(err)
 		}
 		cancel()
 	})
 	s.Clock().SetSynchronised(true)
-	if s.agent, err = w.NewAgent(os.Getenv(binaryEnv), dir, uci(w)); err != nil {
+	if s.agent, err = topo.NewAgent(os.Getenv(binaryEnv), dir, uci(topo)); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
 // withBroker is the usual configuration: a broker, and the static list as fallback.
-func withBroker(w *world.World) string { return world.UCI(w.BrokerOptions(), w.Sections()) }
+func withBroker(topo *topology.Topology) string {
+	return topology.UCI(topo.BrokerOptions(), topo.Sections())
+}
 
 // brokerOnly has no static gateways.
-func brokerOnly(w *world.World) string { return world.UCI(w.BrokerOptions()) }
+func brokerOnly(topo *topology.Topology) string { return topology.UCI(topo.BrokerOptions()) }
 
 // start starts the agent and gives the moment.
 func (s *scene) start() time.Time {
@@ -131,14 +133,14 @@ func (s *scene) must(err error) {
 }
 
 // frames starts sending frames into the mesh, one each 20 ms.
-func (s *scene) frames() *world.Layer2 {
+func (s *scene) frames() *topology.Layer2 {
 	l := s.Layer2("mesh-vpn", 20*time.Millisecond)
 	s.t.Cleanup(l.Close)
 	return l
 }
 
 // reply waits for the first answer to a frame sent after a moment.
-func (s *scene) reply(l *world.Layer2, after time.Time) world.Reply {
+func (s *scene) reply(l *topology.Layer2, after time.Time) topology.Reply {
 	s.t.Helper()
 	r, err := l.Await(s.ctx, after, nil)
 	s.must(err)
@@ -146,7 +148,7 @@ func (s *scene) reply(l *world.Layer2, after time.Time) world.Reply {
 }
 
 // status is the agent's, as `wguplink status --json` prints it.
-func (s *scene) status() world.Status {
+func (s *scene) status() topology.Status {
 	s.t.Helper()
 	st, err := s.agent.Status(s.ctx)
 	s.must(err)

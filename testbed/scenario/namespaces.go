@@ -5,31 +5,31 @@ import (
 	"fmt"
 	"time"
 
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // Namespaces is a Place in network namespaces, whose packets are Ethernet frames of the node.
 type Namespaces struct {
-	World  *world.World
-	Agent  *world.Agent
-	Frames *world.Layer2
+	Topology *topology.Topology
+	Agent    *topology.Agent
+	Frames   *topology.Layer2
 }
 
 // Now implements Place.
 func (n Namespaces) Now(context.Context) (time.Time, error) { return time.Now(), nil }
 
 // Happen implements Place.
-func (n Namespaces) Happen(_ context.Context, e world.Incident, gateway string) error {
-	return n.World.Happen(e, gateway)
+func (n Namespaces) Happen(_ context.Context, e topology.Incident, gateway string) error {
+	return n.Topology.Happen(e, gateway)
 }
 
 // Delete implements Place.
 func (n Namespaces) Delete(_ context.Context, device string) error {
-	l, err := n.World.Node.Netlink().LinkByName(device)
+	l, err := n.Topology.Node.Netlink().LinkByName(device)
 	if err != nil {
 		return fmt.Errorf("delete %s: %w", device, err)
 	}
-	return n.World.Node.Netlink().LinkDel(l)
+	return n.Topology.Node.Netlink().LinkDel(l)
 }
 
 // Restart implements Place.
@@ -58,11 +58,11 @@ func (n Namespaces) Reconnect(ctx context.Context) error {
 }
 
 // Status implements Place.
-func (n Namespaces) Status(ctx context.Context, what string, ok func(world.Status) bool) (world.Status, error) {
+func (n Namespaces) Status(ctx context.Context, what string, ok func(topology.Status) bool) (topology.Status, error) {
 	return n.Agent.Await(ctx, what, ok)
 }
 
 // Reply implements Place.
-func (n Namespaces) Reply(ctx context.Context, after time.Time, except string) (world.Reply, error) {
-	return n.Frames.Await(ctx, after, func(r world.Reply) bool { return r.Gateway != except && n.World.Named(r.Gateway) != nil })
+func (n Namespaces) Reply(ctx context.Context, after time.Time, except string) (topology.Reply, error) {
+	return n.Frames.Await(ctx, after, func(r topology.Reply) bool { return r.Gateway != except && n.Topology.Named(r.Gateway) != nil })
 }

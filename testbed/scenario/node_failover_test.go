@@ -11,19 +11,19 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // A node goes through all steps, as those of virtual machines do.
 func TestSteps(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{}, withBroker)
+	s := newScene(t, topology.Options{}, withBroker)
 	l2 := s.frames()
 	gateway := s.reply(l2, s.start()).Gateway
 	before := nodeConnected(s)
 	for _, step := range Steps {
 		t.Log(step.Name)
-		o, err := step.Run(s.ctx, Namespaces{s.World, s.agent, l2}, gateway)
+		o, err := step.Run(s.ctx, Namespaces{s.Topology, s.agent, l2}, gateway)
 		s.must(err)
 		gateway = o.Reply.Gateway
 		switches := before.Switches
@@ -33,11 +33,11 @@ func TestSteps(t *testing.T) {
 		case step.By == AnotherOne:
 			switches++
 		}
-		if st := nodeConnected(s); st.Switches != switches || world.ShortName(st.Gateway.Name) != gateway || st.PublicKey != before.PublicKey {
+		if st := nodeConnected(s); st.Switches != switches || topology.ShortName(st.Gateway.Name) != gateway || st.PublicKey != before.PublicKey {
 			t.Errorf("%s: status %+v, want %d switches, and the last to %s", step.Name, st, switches, gateway)
 		}
 		before = o.Status
-		s.must(s.Happen(world.Mended, ""))
+		s.must(s.Happen(topology.Mended, ""))
 	}
 }
 
@@ -47,21 +47,21 @@ func TestLineGoneAndBack(t *testing.T) {
 	t.Parallel()
 	// Without names, so that the others can be tried without DNS; and with workers quick enough for one request to the broker, which
 	// names one gateway by its name.
-	s := newScene(t, world.Options{WorkerPoll: 20 * time.Millisecond}, func(w *world.World) string {
-		return world.UCI(w.BrokerOptions(), w.LiteralSections())
+	s := newScene(t, topology.Options{WorkerPoll: 20 * time.Millisecond}, func(topo *topology.Topology) string {
+		return topology.UCI(topo.BrokerOptions(), topo.LiteralSections())
 	})
 	l2 := s.frames()
 	first := s.reply(l2, s.start())
 	nodeConnected(s)
-	all := []*world.Gateway{s.Named(first.Gateway)}
+	all := []*topology.Gateway{s.Named(first.Gateway)}
 	for _, g := range s.Gateways {
 		if g.Name != first.Gateway {
 			all = append(all, g)
 		}
 	}
 	tries := nodeInitiations(s)
-	s.must(s.Happen(world.WANIsCut, ""))
-	if st := nodeAwait(s, "suspect", func(st world.Status) bool { return st.State == "suspect" }); st.Cause != "no_answer" {
+	s.must(s.Happen(topology.WANIsCut, ""))
+	if st := nodeAwait(s, "suspect", func(st topology.Status) bool { return st.State == "suspect" }); st.Cause != "no_answer" {
 		t.Errorf("status %+v", st)
 	}
 	// Until the others have been tried as often as a round tries them, in vain.
@@ -69,7 +69,7 @@ func TestLineGoneAndBack(t *testing.T) {
 		tries.await(g, 5)
 	}
 	back := time.Now()
-	s.must(s.Happen(world.Mended, ""))
+	s.must(s.Happen(topology.Mended, ""))
 	if r := s.reply(l2, back); r.Gateway != first.Gateway {
 		t.Errorf("%s, then %s", first.Gateway, r.Gateway)
 	}
@@ -96,7 +96,7 @@ func nodeInitiations(s *scene) *nodeTries {
 }
 
 // await waits until a gateway has been tried that often since the beginning.
-func (n *nodeTries) await(g *world.Gateway, times int) {
+func (n *nodeTries) await(g *topology.Gateway, times int) {
 	n.s.t.Helper()
 	defer context.AfterFunc(n.s.ctx, func() { n.packets.Close() })()
 	buf := make([]byte, 2048)

@@ -13,7 +13,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // nodeMoment is how far apart two readings of clocks may be that are meant to be the same.
@@ -29,12 +29,12 @@ type node struct {
 }
 
 // newNode makes a scene with static gateways, with some options set; an option without values is left out.
-func newNode(t *testing.T, o world.Options, options map[string][]string) *node {
+func newNode(t *testing.T, o topology.Options, options map[string][]string) *node {
 	t.Helper()
 	n := &node{}
-	n.scene = newScene(t, o, func(w *world.World) string {
-		n.options, n.gateways = w.StaticOptions(), w.Sections()
-		key, err := w.KnownKey()
+	n.scene = newScene(t, o, func(topo *topology.Topology) string {
+		n.options, n.gateways = topo.StaticOptions(), topo.Sections()
+		key, err := topo.KnownKey()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +47,7 @@ func newNode(t *testing.T, o world.Options, options map[string][]string) *node {
 	return n
 }
 
-func (n *node) uci() string { return world.UCI(n.options, n.gateways, n.more) }
+func (n *node) uci() string { return topology.UCI(n.options, n.gateways, n.more) }
 
 // set changes an option in the file; without values it leaves it out.
 func (n *node) set(option string, values ...string) {
@@ -82,7 +82,7 @@ func nodeStop(s *scene) {
 }
 
 // nodeAwait waits until the agent's status is as wanted.
-func nodeAwait(s *scene, what string, ok func(world.Status) bool) world.Status {
+func nodeAwait(s *scene, what string, ok func(topology.Status) bool) topology.Status {
 	s.t.Helper()
 	st, err := s.agent.Await(s.ctx, what, ok)
 	s.must(err)
@@ -90,9 +90,9 @@ func nodeAwait(s *scene, what string, ok func(world.Status) bool) world.Status {
 }
 
 // nodeConnected waits until all is well.
-func nodeConnected(s *scene) world.Status {
+func nodeConnected(s *scene) topology.Status {
 	s.t.Helper()
-	return nodeAwait(s, "connected", world.Connected)
+	return nodeAwait(s, "connected", topology.Connected)
 }
 
 // nodeAwaitKernel waits until something holds of the node's devices and addresses.
@@ -187,7 +187,7 @@ func nodeEnded(ctx context.Context, pid int) error {
 
 // nodeLossless waits for a reply to a frame sent from now on; then each of those sent since a moment must have been answered,
 // and once only.
-func nodeLossless(s *scene, l *world.Layer2, since time.Time) {
+func nodeLossless(s *scene, l *topology.Layer2, since time.Time) {
 	s.t.Helper()
 	until := time.Now()
 	s.reply(l, until)

@@ -1,6 +1,6 @@
 // Package scenario has what happens to a node in the lab, once: steps, and what has to come of each. A Place runs them: namespaces,
 // for the tests of this folder and for the figures of `make lab`, or virtual machines (`make qemu`). The tests here run the real
-// agent against real servers, in a world of namespaces each.
+// agent against real servers, in a topology of namespaces each.
 package scenario
 
 import (
@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"time"
 
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // Place is where steps run: a node that is connected, packets that go through its mesh all the time, and the lab's servers.
@@ -16,7 +16,7 @@ type Place interface {
 	// Now is the present moment, by the clock that Reply tells times by.
 	Now(ctx context.Context) (time.Time, error)
 	// Happen has something happen beyond the node's WAN; gateway is the one concerned.
-	Happen(ctx context.Context, e world.Incident, gateway string) error
+	Happen(ctx context.Context, e topology.Incident, gateway string) error
 	// Delete deletes a network device of the node, as another program may.
 	Delete(ctx context.Context, device string) error
 	// Restart ends the node's agent in order, and starts it again. Kill ends it abruptly, and it is started again.
@@ -25,9 +25,9 @@ type Place interface {
 	// Reconnect has the agent switch to another gateway, as an operator does.
 	Reconnect(ctx context.Context) error
 	// Status waits until the agent's status is as wanted; what completes "never …".
-	Status(ctx context.Context, what string, ok func(world.Status) bool) (world.Status, error)
+	Status(ctx context.Context, what string, ok func(topology.Status) bool) (topology.Status, error)
 	// Reply waits for the first answer through the mesh to a packet sent after a moment, and not of the gateway except; "" is none.
-	Reply(ctx context.Context, after time.Time, except string) (world.Reply, error)
+	Reply(ctx context.Context, after time.Time, except string) (topology.Reply, error)
 }
 
 // Step is something that happens to a connected node.
@@ -57,16 +57,16 @@ var (
 	DeleteVXLAN     = Step{Name: "VXLAN deleted", By: TheSame, Do: deleted("mesh-vpn")}
 	DeleteWireGuard = Step{Name: "WireGuard deleted", Do: deleted("wg_mesh")}
 	PlannedSwitch   = Step{Name: "planned switch", By: AnotherOne, Do: agent(Place.Reconnect)}
-	CutGateway      = Step{Name: "gateway unreachable", By: AnotherOne, Do: happens(world.GatewayIsCut)}
-	LoseKey         = Step{Name: "key lost at the gateway", By: AnotherOne, Do: happens(world.GatewayForgets)}
-	LoseAllKeys     = Step{Name: "key lost at all gateways", Do: happens(world.AllForget)}
-	KillGateway     = Step{Name: "gateway killed", By: AnotherOne, Do: happens(world.GatewayDies)}
+	CutGateway      = Step{Name: "gateway unreachable", By: AnotherOne, Do: happens(topology.GatewayIsCut)}
+	LoseKey         = Step{Name: "key lost at the gateway", By: AnotherOne, Do: happens(topology.GatewayForgets)}
+	LoseAllKeys     = Step{Name: "key lost at all gateways", Do: happens(topology.AllForget)}
+	KillGateway     = Step{Name: "gateway killed", By: AnotherOne, Do: happens(topology.GatewayDies)}
 )
 
 // Steps are those that a node with three gateways goes through one after another.
 var Steps = []Step{RestartAgent, KillAgent, DeleteVXLAN, DeleteWireGuard, PlannedSwitch, CutGateway, LoseKey, KillGateway}
 
-func happens(e world.Incident) func(context.Context, Place, string) error {
+func happens(e topology.Incident) func(context.Context, Place, string) error {
 	return func(ctx context.Context, p Place, gateway string) error { return p.Happen(ctx, e, gateway) }
 }
 
@@ -80,11 +80,11 @@ func agent(do func(Place, context.Context) error) func(context.Context, Place, s
 
 // Outcome is what came of a step.
 type Outcome struct {
-	Done      time.Time     // when the step was done
-	Connected time.Duration // from its beginning until the status said that all is well
-	Took      time.Duration // from its beginning to the first answer to a packet sent when it was done
-	Reply     world.Reply   // that answer
-	Status    world.Status
+	Done      time.Time      // when the step was done
+	Connected time.Duration  // from its beginning until the status said that all is well
+	Took      time.Duration  // from its beginning to the first answer to a packet sent when it was done
+	Reply     topology.Reply // that answer
+	Status    topology.Status
 }
 
 // Run does a step, and waits for what has to come of it. gateway is the name of the one in use. Without a limit of ctx it may wait
@@ -97,7 +97,7 @@ func (s Step) Run(ctx context.Context, p Place, gateway string) (o Outcome, err 
 	}
 	old := 0
 	if s.agent {
-		st, err := p.Status(ctx, "there", world.Connected)
+		st, err := p.Status(ctx, "there", topology.Connected)
 		if err != nil {
 			return fail(err)
 		}
@@ -110,8 +110,8 @@ func (s Step) Run(ctx context.Context, p Place, gateway string) (o Outcome, err 
 	if o.Done, err = p.Now(ctx); err != nil {
 		return fail(err)
 	}
-	o.Status, err = p.Status(ctx, "connected as after "+s.Name, func(st world.Status) bool {
-		return world.Connected(st) && st.PID != old && (s.By != AnotherOne || world.ShortName(st.Gateway.Name) != gateway)
+	o.Status, err = p.Status(ctx, "connected as after "+s.Name, func(st topology.Status) bool {
+		return topology.Connected(st) && st.PID != old && (s.By != AnotherOne || topology.ShortName(st.Gateway.Name) != gateway)
 	})
 	if err != nil {
 		return fail(err)
@@ -125,7 +125,7 @@ func (s Step) Run(ctx context.Context, p Place, gateway string) (o Outcome, err 
 		return fail(err)
 	}
 	o.Took = o.Reply.At.Sub(began)
-	if now := world.ShortName(o.Status.Gateway.Name); s.By == TheSame && (now != gateway || o.Reply.Gateway != gateway) {
+	if now := topology.ShortName(o.Status.Gateway.Name); s.By == TheSame && (now != gateway || o.Reply.Gateway != gateway) {
 		return fail(fmt.Errorf("from %s to %s, an answer by %s", gateway, now, o.Reply.Gateway))
 	}
 	return o, nil

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"wguplink/testbed/scenario"
+	"wguplink/testbed/topology"
 	"wguplink/testbed/vclock"
-	"wguplink/testbed/world"
 )
 
 // demoReport is build/demo.json. Times are milliseconds from the agent's start, but for the failover's: that is from the
@@ -41,14 +41,14 @@ func demo(ctx context.Context, binary, out string) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	w, err := world.New(world.Options{}, dir)
+	topo, err := topology.New(topology.Options{}, dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.Close()) }()
+	defer func() { err = errors.Join(err, topo.Close()) }()
 	// As in the field the gateways are unevenly busy, and the broker names the least busy one.
-	for _, g := range w.Gateways {
-		if err := w.SetPeers(ctx, g.Name, rand.IntN(100)); err != nil {
+	for _, g := range topo.Gateways {
+		if err := topo.SetPeers(ctx, g.Name, rand.IntN(100)); err != nil {
 			return err
 		}
 	}
@@ -62,17 +62,17 @@ func demo(ctx context.Context, binary, out string) (err error) {
 		return err
 	}
 	wrong := time.Unix(100, 0)
-	w.Clock().Set(wrong)
-	t := w.Timeline()
-	w.Clock().OnStep(func(s vclock.Step) {
+	topo.Clock().Set(wrong)
+	t := topo.Timeline()
+	topo.Clock().OnStep(func(s vclock.Step) {
 		t.Add(time.Now(), "clock", fmt.Sprintf("set from %s to %s by NTP", s.From.UTC().Format(time.DateTime), s.To.UTC().Format(time.DateTime)))
 	})
-	a, err := w.NewAgent(prepared, dir, world.UCI(w.BrokerOptions(), w.Sections()))
+	a, err := topo.NewAgent(prepared, dir, topology.UCI(topo.BrokerOptions(), topo.Sections()))
 	if err != nil {
 		return err
 	}
 	t.Print(os.Stdout)
-	l2 := w.Layer2("mesh-vpn", 20*time.Millisecond)
+	l2 := topo.Layer2("mesh-vpn", 20*time.Millisecond)
 	defer l2.Close()
 	start := time.Now()
 	if err := a.Start(); err != nil {
@@ -82,7 +82,7 @@ func demo(ctx context.Context, binary, out string) (err error) {
 	fail := func(err error) error {
 		return fmt.Errorf("%w\nthe agent said:\n  %s", err, strings.Join(a.Lines(), "\n  "))
 	}
-	gw, at, err := w.AwaitHandshake(ctx)
+	gw, at, err := topo.AwaitHandshake(ctx)
 	if err != nil {
 		return fail(err)
 	}
@@ -108,7 +108,7 @@ func demo(ctx context.Context, binary, out string) (err error) {
 	t.Add(time.Now(), "backend", fmt.Sprintf("%s WireGuard, agent's memory %d kB", st.Backend, stats.RSS/1024))
 
 	t.Add(time.Now(), "killed", reply.Gateway)
-	o, err := scenario.KillGateway.Run(ctx, scenario.Namespaces{World: w, Agent: a, Frames: l2}, reply.Gateway)
+	o, err := scenario.KillGateway.Run(ctx, scenario.Namespaces{Topology: topo, Agent: a, Frames: l2}, reply.Gateway)
 	if err != nil {
 		return fail(err)
 	}
@@ -120,7 +120,7 @@ func demo(ctx context.Context, binary, out string) (err error) {
 		return fail(err)
 	}
 	t.Add(time.Now(), "stopped", "the agent has taken down what it made")
-	if w.NodeLink("mesh-vpn") != nil || w.NodeLink("wg_mesh") != nil {
+	if topo.NodeLink("mesh-vpn") != nil || topo.NodeLink("wg_mesh") != nil {
 		return fail(errors.New("the agent has left a device behind"))
 	}
 	ms := func(what string) int64 {

@@ -2,7 +2,7 @@
 // its devices are deleted. What counts is what batman-adv makes of that: a device that is made anew with another MAC address is
 // another node to it, and costs a minute.
 //
-// Each combination of batman-adv's algorithm and of the first hard-interface is a world of its own, and all run at once. In each of
+// Each combination of batman-adv's algorithm and of the first hard-interface is a topology of its own, and all run at once. In each of
 // them the actions follow each other. Figures are for the report; what fails is only what no busy processor makes of it.
 package recovery
 
@@ -86,7 +86,7 @@ func Faults(rows []Row) error {
 // bounds each row.
 func Measure(program, dir string, limit time.Duration, tell func(Row)) {
 	var tasks sync.WaitGroup
-	// Making a world loads the machine, and is measured by none.
+	// Making a topology loads the machine, and is measured by none.
 	ready := make(chan struct{})
 	var made sync.WaitGroup
 	made.Add(len(Combinations))
@@ -104,7 +104,7 @@ func Measure(program, dir string, limit time.Duration, tell func(Row)) {
 	tasks.Wait()
 }
 
-// measure goes through all actions in one world. together waits for the other worlds.
+// measure goes through all actions in one topology. together waits for the other topologies.
 func measure(c Combination, program, dir string, limit time.Duration, together func(), tell func(Row)) (err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		together()
