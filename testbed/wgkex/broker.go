@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"time"
 
 	"wguplink/peerselector"
 	"wguplink/testbed/httpfault"
@@ -88,8 +87,6 @@ type Options struct {
 	Layer3 netip.Prefix
 	// Publish sends a message to the MQTT server; nil: there is none, and keys reach nobody.
 	Publish func(mqtt.Message) error
-	// After replaces time.After for the delays of faults.
-	After func(time.Duration) <-chan time.Time
 	// The callbacks run on the goroutine of the event and must not block for long.
 	OnRequest  func(Request)
 	OnRegister func(Registration)
@@ -121,9 +118,6 @@ type Broker struct {
 
 // New returns a broker that knows of no worker. It starts nothing.
 func New(o Options) *Broker {
-	if o.After == nil {
-		o.After = time.After
-	}
 	return &Broker{
 		o:        o,
 		closing:  make(chan struct{}),

@@ -127,7 +127,7 @@ func (b *Broker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	fault.Serve(httpfault.Server{
 		Good:  func(w http.ResponseWriter, _ *http.Request) { answers().write(w) },
-		Error: writeError, Closing: b.closing, After: b.o.After,
+		Error: writeError, Closing: b.closing,
 	}, w, r)
 }
 
