@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"context"
 	"os"
 	"slices"
 	"strings"
@@ -15,6 +16,10 @@ import (
 func TestTwin(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, world.Options{Gateways: 1}, nil)
+	// It takes four handshakes, and each node waits until it suspects the gateway: more than a minute.
+	var cancel context.CancelFunc
+	n.ctx, cancel = context.WithTimeout(context.Background(), 2*limit)
+	defer cancel()
 	second, node2, err := n.SecondAgent(os.Getenv(binaryEnv), t.TempDir(), n.uci())
 	n.must(err)
 	n.start()
