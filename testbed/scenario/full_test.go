@@ -30,6 +30,12 @@ func TestNoRoomForTheLock(t *testing.T) {
 			if st := n.status(); st.State != "connected" || st.Cause != "" {
 				t.Errorf("status %+v", st)
 			}
+			// What it has written is old, or not there: those who ask hear the agent itself.
+			out, code, err := n.agent.Run(n.ctx, "doctor")
+			n.must(err)
+			if code != 0 || !strings.Contains(out, "an agent runs it, and is left alone") {
+				t.Errorf("doctor: exit code %d:\n%s", code, out)
+			}
 			said := 0
 			for _, l := range n.agent.Lines() {
 				if strings.Contains(l, "there is no room for the lock") {
