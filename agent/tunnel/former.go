@@ -9,13 +9,15 @@ import (
 	"wguplink/agent/netlink"
 )
 
-// A VXLAN that is made anew with another id or port is another link to the gateways' batman-adv, and they go on sending by the former
-// one until five of the node's messages have come by the new one and none by the former (BATADV_TQ_GLOBAL_WINDOW_SIZE,
-// BATADV_OGM_MAX_ORIGDIFF). What they send is lost meanwhile, and with it the answer to the node's question for their clients, which
-// the node repeats every three seconds only (BATADV_TT_REQUEST_TIMEOUT). So a device beside goes on listening with the former id and
-// port: it is a hard-interface, has no entry to send by, and a hop penalty by which batman-adv takes no route over it.
+// A VXLAN that is made anew with another id or port is another link to the gateways' batman-adv, and they go on sending
+// by the former one until five of the node's messages have come by the new one and none by the former
+// (BATADV_TQ_GLOBAL_WINDOW_SIZE, BATADV_OGM_MAX_ORIGDIFF). What they send is lost meanwhile, and with it the answer to
+// the node's question for their clients, which the node repeats every three seconds only (BATADV_TT_REQUEST_TIMEOUT).
+// So a device beside goes on listening with the former id and port: it is a hard-interface, has no entry to send by,
+// and a hop penalty by which batman-adv takes no route over it.
 
-// formerTime is how long the device beside listens: seven messages at an interval of five seconds, which is Gluon's, and some more.
+// formerTime is how long the device beside listens: seven messages at an interval of five seconds, which is Gluon's,
+// and some more.
 const formerTime = 45 * time.Second
 
 // noRoute is the hop penalty with which batman-adv makes no use of a hard-interface.
@@ -35,9 +37,9 @@ func formerName(vxlan string) string {
 	return vxlan[:min(len(vxlan), most-len(end))] + end
 }
 
-// listen makes the device that listens beside the new one, or takes it away when its time is over. It comes after the new one is a
-// hard-interface: the first one of all gives the node its name in the mesh. Without it the mesh is gone a little longer; so what goes
-// wrong here is no warning.
+// listen makes the device that listens beside the new one, or takes it away when its time is over. It comes after the
+// new one is a hard-interface: the first one of all gives the node its name in the mesh. Without it the mesh is gone a
+// little longer; so what goes wrong here is no warning.
 func (t *Tunnel) listen(link, lower netlink.Link, d Desired, r *Report) error {
 	if t.former.was == nil {
 		return nil

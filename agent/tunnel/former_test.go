@@ -40,8 +40,8 @@ func gone(t *testing.T, name string) {
 	}
 }
 
-// A changed id or port leaves a device that listens with the former one: younger than the new one, later in the mesh, without an
-// entry to send by, and gone in time.
+// A changed id or port leaves a device that listens with the former one: younger than the new one, later in the mesh,
+// without an entry to send by, and gone in time.
 func TestFormerListens(t *testing.T) {
 	d := desired(t)
 	tun := open(t, testns.WireGuard(t))
@@ -103,7 +103,8 @@ func TestFormerListens(t *testing.T) {
 	}
 }
 
-// There is none beside where it is of no use, or cannot be made as it has to be; and the tunnel is as wanted all the same.
+// There is none beside where it is of no use, or cannot be made as it has to be; and the tunnel is as wanted all the
+// same.
 func TestNoneListens(t *testing.T) {
 	d := desired(t)
 	tun := open(t, testns.WireGuard(t))
@@ -116,8 +117,8 @@ func TestNoneListens(t *testing.T) {
 		now = now.Add(time.Hour)
 		f()
 		r := apply(t, tun, d)
-		if v := vxlanOf(t, "mesh-vpn"); v.VxlanId != int(d.VXLAN.ID) || v.MasterIndex == 0 || r.Again != 0 && name != "foreign" ||
-			len(r.Warnings) != 0 {
+		v := vxlanOf(t, "mesh-vpn")
+		if v.VxlanId != int(d.VXLAN.ID) || v.MasterIndex == 0 || r.Again != 0 && name != "foreign" || len(r.Warnings) != 0 {
 			t.Errorf("%s: %+v, report %+v", name, v, r)
 		}
 	}
@@ -171,7 +172,8 @@ func TestFormerIsLeftToTheNext(t *testing.T) {
 }
 
 func TestFormerName(t *testing.T) {
-	for name, want := range map[string]string{"mesh-vpn": "mesh-vpn-was", "a": "a-was", "fifteen-letters": "fifteen-let-was"} {
+	names := map[string]string{"mesh-vpn": "mesh-vpn-was", "a": "a-was", "fifteen-letters": "fifteen-let-was"}
+	for name, want := range names {
 		if got := formerName(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}

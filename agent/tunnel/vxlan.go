@@ -15,8 +15,9 @@ import (
 	"wguplink/agent/netlink"
 )
 
-// remakeGap is how long to wait between making a VXLAN device anew twice: batman-adv accepts one jump of a neighbour's sequence
-// numbers in 30 s (BATADV_RESET_PROTECTION_MS), and a device has random ones. One that others delete is made anew at once, and counts.
+// remakeGap is how long to wait between making a VXLAN device anew twice: batman-adv accepts one jump of a neighbour's
+// sequence numbers in 30 s (BATADV_RESET_PROTECTION_MS), and a device has random ones. One that others delete is made
+// anew at once, and counts.
 const remakeGap = 30 * time.Second
 
 // vxlan makes the VXLAN device over the WireGuard device, with one static all-zero forwarding entry to the gateway. What the

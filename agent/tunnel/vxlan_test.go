@@ -138,7 +138,8 @@ func TestVXLANKeepsItsMAC(t *testing.T) {
 	if mac := vxlanOf(t, "mesh-vpn").HardwareAddr; !bytes.Equal(mac, stable) {
 		t.Errorf("after a deletion: %s, was %s", mac, stable)
 	}
-	// The address is the mesh's name of the node, and the key that it came from is not: a new key leaves it, whatever happens then.
+	// The address is the mesh's name of the node, and the key that it came from is not: a new key leaves it, whatever
+	// happens then.
 	d.Devices[0].PrivateKey = pointer(newKey(t))
 	apply(t, tun, d)
 	if err := netlink.LinkDel(vxlanOf(t, "mesh-vpn")); err != nil {

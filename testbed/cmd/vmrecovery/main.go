@@ -31,8 +31,8 @@ type table struct {
 	rows chan recovery.Row // closed at the end
 }
 
-// handle takes two commands. "table AGENT DURATION ROWS" starts, with the agent's program, how long one row may take, and a regular
-// expression of the rows; "row" waits for the next row, and answers with nothing after the last.
+// handle takes two commands. "table AGENT DURATION ROWS" starts, with the agent's program, how long one row may take,
+// and a regular expression of the rows; "row" waits for the next row, and answers with nothing after the last.
 func (t *table) handle(words []string) talk.Reply {
 	switch {
 	case len(words) == 4 && words[0] == "table" && t.rows == nil:

@@ -46,13 +46,15 @@ type Row struct {
 	// has its processor for itself.
 	LostMS   int64 `json:"lost_ms"`
 	TargetMS int64 `json:"target_ms"`
-	// DoneMS is when what the action should do was seen done: the agent's part. What is lost beyond that is batman-adv's.
+	// DoneMS is when what the action should do was seen done: the agent's part. What is lost beyond that is
+	// batman-adv's.
 	DoneMS int64  `json:"done_ms"`
 	Err    string `json:"error,omitempty"` // it never came back, or what the action should do was never done
 }
 
-// gross is more than a busy processor makes of an action, with four of the rounds of 3 s in which batman-adv asks for clients beside the
-// target. It is less than what another MAC address costs (30 to 80 s), or a device that is made anew twice within 30 s (23 to 46 s).
+// gross is more than a busy processor makes of an action, with four of the rounds of 3 s in which batman-adv asks for
+// clients beside the target. It is less than what another MAC address costs (30 to 80 s), or a device that is made anew
+// twice within 30 s (23 to 46 s).
 const gross = 20 * time.Second
 
 // Fault is what is wrong with a row beyond doubt; nil when its figure may be due to a busy processor.
@@ -86,8 +88,9 @@ func Faults(rows []Row) error {
 	return errors.Join(errs...)
 }
 
-// Measure measures all combinations at once, with that program, and tells each row when it is known. dir is for their files; limit
-// bounds each row. Only the rows whose combination and action match are measured, such as "BATMAN_IV, primary0: restart".
+// Measure measures all combinations at once, with that program, and tells each row when it is known. dir is for their
+// files; limit bounds each row. Only the rows whose combination and action match are measured, such as "BATMAN_IV,
+// primary0: restart".
 func Measure(program, dir string, limit time.Duration, only *regexp.Regexp, tell func(Row)) {
 	var tasks sync.WaitGroup
 	// Making a world loads the machine, and is measured by none.
@@ -123,7 +126,9 @@ func wanted(c Combination, only *regexp.Regexp) (todo []action) {
 }
 
 // measure goes through the actions in one world. together waits for the other worlds.
-func measure(c Combination, todo []action, program, dir string, limit time.Duration, together func(), tell func(Row)) (err error) {
+func measure(
+	c Combination, todo []action, program, dir string, limit time.Duration, together func(), tell func(Row),
+) (err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		together()
 		return err
@@ -143,7 +148,10 @@ func measure(c Combination, todo []action, program, dir string, limit time.Durat
 		ctx, cancel := context.WithTimeoutCause(context.Background(), limit, fmt.Errorf("not within %v", limit))
 		lost, done, err := s.cost(ctx, a)
 		cancel()
-		r := Row{Combination: c, Action: a.name, LostMS: lost.Milliseconds(), DoneMS: done.Milliseconds(), TargetMS: a.target.Milliseconds()}
+		r := Row{
+			Combination: c, Action: a.name,
+			LostMS: lost.Milliseconds(), DoneMS: done.Milliseconds(), TargetMS: a.target.Milliseconds(),
+		}
 		if err != nil {
 			r.Err = fmt.Sprintf("%v\n%s", err, s.tail())
 		}
