@@ -17,6 +17,7 @@ import (
 	"wguplink/agent/doctor"
 	"wguplink/agent/identity"
 	"wguplink/agent/registration"
+	"wguplink/agent/status"
 	"wguplink/agent/userspace"
 	"wguplink/agent/wan"
 	"wguplink/peerselector"
@@ -35,6 +36,10 @@ func doctorOptions(o options) doctor.Options {
 		RunDir: o.run, FloorFile: filepath.Join(o.state, "last-time"), Build: built(), System: clock.Kernel{},
 		PublicKey: func(u config.Uplink) (wgtypes.Key, error) { return identity.Public(o.tree(), o.keyOptions(u)) },
 		LoadKey:   func(u config.Uplink) (identity.Identity, error) { return identity.Load(o.tree(), o.keyOptions(u)) },
+		AgentsWord: func(uplink string) (status.Snapshot, bool) {
+			s, ok := agentsWord(o)[uplink]
+			return s, ok
+		},
 	}
 	if userspace.Supported {
 		opts.Spawn = func(_ context.Context, ifname, alias string) error {

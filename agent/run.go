@@ -102,7 +102,7 @@ func (s *service) serve() int {
 		}
 		defer undo()
 	}
-	if err := os.MkdirAll(s.run, 0o755); err != nil {
+	if err := os.MkdirAll(s.run, 0o755); err != nil && !uplink.NoRoom(err) { // each uplink warns of that
 		fmt.Fprintln(s.stderr, "make the run directory:", err)
 		return s.failed
 	}

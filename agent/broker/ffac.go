@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -112,22 +113,42 @@ func (r reply) markup() bool {
 	return strings.HasPrefix(strings.TrimSpace(string(withoutBOM(r.body))), "<")
 }
 
-// message gives the text of an answer, short and printable, and whether it tells of an error: a Message other than OK does,
-// and so do an error member and plain text that begins with that word.
+// message gives the text of an answer, short and printable, and whether it tells of an error: a Message other than OK
+// does, and so do an error member and any other text that begins with that word.
 func (r reply) message() (says string, isError bool) {
 	body := withoutBOM(r.body)
 	if msg, ok := parseError(body); ok {
 		return printable.Text(msg, 160), true
 	}
-	if top, err := fields("", body, "Message"); err == nil && json.Valid(body) {
-		if msg, ok := text(top[0]); ok {
-			return printable.Text(msg, 160), !strings.EqualFold(strings.TrimSpace(msg), "OK")
+	if !json.Valid(body) {
+		if r.markup() {
+			return "", false
 		}
+		return plain(string(body))
+	}
+	if msg, ok := text(bytes.TrimSpace(body)); ok {
+		return plain(msg)
+	}
+	top, err := fields("", body, "Message", "error", "message", "detail")
+	if err != nil {
 		return "", false
 	}
-	if r.markup() || json.Valid(body) {
-		return "", false
+	if msg, ok := text(top[0]); ok {
+		return printable.Text(msg, 160), !strings.EqualFold(strings.TrimSpace(msg), "OK")
 	}
-	says = printable.Text(strings.TrimSpace(string(body)), 160)
+	if msg, ok := text(top[1]); ok && strings.TrimSpace(msg) != "" {
+		return printable.Text(msg, 160), true
+	}
+	for _, raw := range top[2:] {
+		if msg, ok := text(raw); ok {
+			return plain(msg)
+		}
+	}
+	return "", false
+}
+
+// plain reads a text that is not marked as an error or as none.
+func plain(msg string) (says string, isError bool) {
+	says = printable.Text(strings.TrimSpace(msg), 160)
 	return says, strings.HasPrefix(strings.ToLower(says), "error")
 }

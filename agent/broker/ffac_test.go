@@ -72,6 +72,15 @@ func TestFFAC(t *testing.T) {
 		{"another message in 200", ok(`{"Message":"try later"}`), Refused, `"try later"`},
 		{"text in 200", answer{status: 200, ctype: "text/plain", body: "Error adding key: git\n"}, Refused, `"Error adding key: git"`},
 		{"error member in 200", failing(200, "no"), Refused, `"no"`},
+		{"error member of text in 200", ok(`{"error": "key is on a list"}`), Refused, `"key is on a list"`},
+		{"no error", ok(`{"error": null, "Message": "ok"}`), 0, ""},
+		{"an empty error", ok(`{"error": ""}`), 0, ""},
+		{"a message in small letters", ok(`{"message": "Error adding key: git"}`), Refused, `"Error adding key: git"`},
+		{"a good message in small letters", ok(`{"message": "key added"}`), 0, ""},
+		{"a detail", ok(`{"detail": "error: no such node"}`), Refused, `"error: no such node"`},
+		{"text in quotation marks", ok(` "Error adding key: git" `), Refused, `"Error adding key: git"`},
+		{"empty", answer{status: 200, ctype: "application/json"}, 0, ""},
+		{"another shape", ok(`[{"Message": "OK"}]`), 0, ""},
 		{"portal", answer{status: 200, ctype: "text/html", body: "<html>"}, Malformed, "content type text/html: not an answer of a registration"},
 		{"text in 400", answer{status: 400, ctype: "text/plain", body: "Error adding key: node_name\nmissing\x1b[2J"}, Refused,
 			`status 400 Bad Request: "Error adding key: node_name missing?[2J"`},
@@ -117,6 +126,9 @@ func TestFFACKnown(t *testing.T) {
 		{status: 400, ctype: "text/html; charset=utf-8", body: `{"Message":"Error adding key: node_abcd already exists"}`},
 		{status: 400, ctype: "text/plain", body: "Error adding key: node_abcd already exists"},
 		failing(409, "Error adding key: node_abcd already exists"),
+		ok(`{"error": "Error adding key: node_abcd already exists"}`),
+		ok(`{"message": "Error adding key: node_abcd already exists"}`),
+		ok(`"Error adding key: node_abcd already exists"`),
 	} {
 		w := newWAN()
 		w.serve(t, "a.invalid", canned{"add": a})

@@ -103,49 +103,80 @@ func parseFloor(text string) (time.Time, error) {
 	return t, nil
 }
 
-// writeFloor replaces the file at once, so that a power cut leaves the old time or the new one. Two processes may do so
-// at the same time: each locks the folder, and the temporary file has one name, so that none is ever left to pile up.
+// writeFloor replaces the file at once, so that a power cut leaves the old time or the new one. The temporary file has
+// one name, so that none is ever left to pile up.
 func writeFloor(path string, t time.Time) (err error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	folder, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer folder.Close()
-	// Not worth waiting for: whoever has the lock is likely writing the same.
-	if err := unix.Flock(int(folder.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return fmt.Errorf("lock %s: %w", dir, err)
-	}
 	tmp := filepath.Join(dir, "."+filepath.Base(path)+".tmp")
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o644)
+	f, err := openLocked(tmp)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil // another uplink of ours writes it at this moment, and likely the same
+	}
 	if err != nil {
 		return err
 	}
+	defer f.Close() // the last step, for it ends the lock
 	defer func() {
 		if err != nil {
 			os.Remove(tmp)
 		}
 	}()
-	_, err = io.WriteString(f, stamp(t)+"\n")
-	if err == nil {
-		// OpenWrt sets the clock to the newest file in /etc at boot. That has to be bounded as t is, even if the clock is not.
-		err = os.Chtimes(tmp, t, t)
+	if err = f.Truncate(0); err != nil {
+		return err
 	}
-	if err == nil {
-		err = f.Sync()
+	if _, err = io.WriteString(f, stamp(t)+"\n"); err != nil {
+		return err
 	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
+	// OpenWrt sets the clock to the newest file in /etc at boot. That has to be bounded as t is, even if the clock is
+	// not.
+	if err = os.Chtimes(tmp, t, t); err != nil {
+		return err
 	}
-	if err == nil {
-		err = os.Rename(tmp, path)
+	if err = f.Sync(); err != nil {
+		return err
 	}
+	if err = f.Chmod(0o644); err != nil {
+		return err
+	}
+	if err = os.Rename(tmp, path); err != nil {
+		return err
+	}
+	return syncFolder(dir)
+}
+
+// openLocked makes the temporary file, or takes that of a write that was cut short, and locks it. Two processes may
+// write at the same time. The lock is on a file of root's alone: who may open a file, or a folder, may lock it.
+func openLocked(tmp string) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err = f.Chmod(0o600); err == nil { // cut short after it was opened to all
+			err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		}
+		if err != nil {
+			f.Close()
+			return nil, fmt.Errorf("lock %s: %w", tmp, err)
+		}
+		opened, oerr := f.Stat()
+		now, nerr := os.Lstat(tmp)
+		if oerr == nil && nerr == nil && os.SameFile(opened, now) {
+			return f, nil
+		}
+		f.Close() // another process has put it in its place meanwhile
+	}
+}
+
+func syncFolder(dir string) error {
+	folder, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
+	defer folder.Close()
 	// Some file systems have no fsync for folders; they say EINVAL.
 	if err := folder.Sync(); err != nil && !errors.Is(err, unix.EINVAL) {
 		return err

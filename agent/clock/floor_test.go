@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"wguplink/agent/clock/clocktest"
 )
 
@@ -170,6 +172,49 @@ func TestFloorLeftovers(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
 		t.Errorf("left behind: %v", entries)
+	}
+}
+
+// Any user may open the folder and the file, and have the locks that come with that. The time is kept all the same.
+func TestFloorLockedByOthers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "last-time")
+	write(t, path, "2026-07-01T00:00:00Z\n")
+	for _, name := range []string{path, filepath.Dir(path)} {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := writeFloor(path, today); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode() != 0o644 || read(t, path) != "2026-08-15T12:00:00Z\n" || !info.ModTime().Equal(today) {
+		t.Errorf("%v, %v: %q", info, err, read(t, path))
+	}
+}
+
+// Another of our processes that is about to write has its file for itself, and what it replaces is not written to.
+func TestFloorTwoWriters(t *testing.T) {
+	dir := t.TempDir()
+	path, tmp := filepath.Join(dir, "last-time"), filepath.Join(dir, ".last-time.tmp")
+	other, err := openLocked(tmp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := other.Stat(); err != nil || info.Mode() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if err := writeFloor(path, today); err != nil || read(t, path) != "" {
+		t.Errorf("beside another: %v, kept %q", err, read(t, path))
+	}
+	other.Close()
+	if err := writeFloor(path, today); err != nil || read(t, path) != "2026-08-15T12:00:00Z\n" {
+		t.Errorf("afterwards: %v, kept %q", err, read(t, path))
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"wguplink/agent/clock"
 	"wguplink/agent/config"
 	"wguplink/agent/identity"
+	"wguplink/agent/status"
 	"wguplink/agent/tunnel"
 	"wguplink/agent/wan"
 	"wguplink/peerselector"
@@ -101,6 +102,16 @@ type Options struct {
 	LoadKey   func(config.Uplink) (identity.Identity, error)
 	// NewRegistrar is nil in a build without brokers.
 	NewRegistrar func(u config.Uplink, p wan.Path, ownLink netip.Addr) (Registrar, error)
+	// AgentsWord gives what the running agent says of an uplink when it is asked; not ok where it cannot be. Then, and
+	// where it is nil, lock and status in RunDir count, which are not there, or old, when the file system is full.
+	AgentsWord func(uplink string) (s status.Snapshot, ok bool)
+}
+
+func (o Options) word() (s status.Snapshot, ok bool) {
+	if o.AgentsWord == nil {
+		return s, false
+	}
+	return o.AgentsWord(o.Uplink.Name)
 }
 
 // stageTimeout bounds each stage.

@@ -109,8 +109,16 @@ func newExam(o Options) *exam {
 	})
 	x.wanState, x.resolve, x.pathMTU = path.State, path.Resolve, path.MTU
 	x.checkClock, x.plausible = gate.Check, gate.Plausible
-	x.running = func() bool { return uplink.Running(o.RunDir, o.Uplink.Name) }
-	x.snapshot = func() (status.Snapshot, error) { return status.Read(o.RunDir, o.Uplink.Name, status.Now()) }
+	x.running = func() bool {
+		_, says := o.word()
+		return says || uplink.Running(o.RunDir, o.Uplink.Name)
+	}
+	x.snapshot = func() (status.Snapshot, error) {
+		if s, ok := o.word(); ok {
+			return s, nil
+		}
+		return status.Read(o.RunDir, o.Uplink.Name, status.Now())
+	}
 	x.open = func() (kernel, error) { return tunnel.Open(o.Spawn) }
 	x.linkMTU = func(name string) (int, error) {
 		l, err := net.InterfaceByName(name)

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"wguplink/agent/uplink"
 )
 
 // errBusy says that another doctor has the device.
@@ -15,10 +17,13 @@ var errBusy = errors.New("another wguplink doctor is at work")
 // lock takes the name of our own device for this process. The kernel lets go of it when the process ends. No uplink can be
 // called like the file.
 func lock(runDir string) (unlock func(), err error) {
-	if err := os.MkdirAll(runDir, 0o755); err != nil {
+	if err := os.MkdirAll(runDir, 0o755); err != nil && !uplink.NoRoom(err) {
 		return nil, fmt.Errorf("make the run directory: %w", err)
 	}
 	f, err := os.OpenFile(filepath.Join(runDir, "doctor-device.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if uplink.NoRoom(err) {
+		return func() {}, nil // no other has a lock there, either
+	}
 	if err != nil {
 		return nil, fmt.Errorf("make the lock file: %w", err)
 	}

@@ -122,6 +122,7 @@ func (a *allServers) Read(b []byte) (int, error) {
 		}
 		if h.err == nil {
 			a.codes.note(h.packet)
+			a.codes.keep(h.packet)
 		}
 		if h.err == nil && !refusal(h.packet) {
 			return copy(b, h.packet), nil

@@ -146,6 +146,141 @@ func TestOldServers(t *testing.T) {
 	}
 }
 
+// TestCutAnswers: an answer that does not fit into UDP comes whole from a server that speaks TCP, be it the last in the
+// list. Where none does, the part that came by UDP has to do.
+func TestCutAnswers(t *testing.T) {
+	cut := func(m []byte, k uint16) []byte { // the first addresses, and TC
+		m = reply(m, k, 0, "192.0.2.1", "2001:db8::1")
+		m[2] |= 2
+		return m
+	}
+	empty := func(m []byte, k uint16) []byte {
+		m = reply(m, k, 0)
+		m[2] |= 2
+		return m
+	}
+	tcp := func(talk func(c net.Conn)) func(t *testing.T, udp netip.AddrPort) {
+		return func(t *testing.T, udp netip.AddrPort) {
+			l, err := net.Listen("tcp", udp.String())
+			ok(t, err)
+			var wg sync.WaitGroup
+			t.Cleanup(func() { l.Close(); wg.Wait() })
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					wg.Add(1)
+					go func() {
+						defer wg.Done()
+						defer c.Close()
+						talk(c)
+					}()
+				}
+			}()
+		}
+	}
+	closed := func(*testing.T, netip.AddrPort) {}
+	silent := tcp(func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+	nothing := tcp(func(net.Conn) {})
+	half := tcp(func(c net.Conn) { _, _ = c.Write([]byte{2, 0, 1, 2, 3}) })
+	odd := tcp(func(c net.Conn) { _, _ = c.Write(make([]byte, 40)) })
+	refuses := tcp(func(c net.Conn) {
+		m := make([]byte, 512)
+		if n, err := c.Read(m); err == nil {
+			m = reply(m[2:n], 0, 2)
+			_, _ = c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(m))), m...))
+		}
+	})
+	whole := serveBoth(t, func(m []byte, tcp bool) []byte {
+		k := binary.BigEndian.Uint16(m[len(m)-4:])
+		if !tcp {
+			return cut(m, k)
+		}
+		return reply(m, k, 0, "192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2")
+	})
+	for _, tt := range []struct {
+		name  string
+		udp   func(m []byte, k uint16) []byte
+		tcp   func(t *testing.T, udp netip.AddrPort)
+		other bool // there is a server that speaks TCP beside
+		want  int  // addresses
+	}{
+		{"no TCP", cut, closed, false, 2},
+		{"a TCP that says nothing", cut, silent, false, 2},
+		{"a TCP that hangs up", cut, nothing, false, 2},
+		{"half an answer", cut, half, false, 2},
+		{"an answer to another question", cut, odd, false, 2},
+		{"SERVFAIL by TCP", cut, refuses, false, 2},
+		{"no TCP, and nothing by UDP", empty, closed, false, 0},
+		{"no TCP, but another server has", cut, closed, true, 4},
+		{"silent, but another server is not", cut, silent, true, 4},
+		{"nothing by UDP, but another server has TCP", empty, closed, true, 4},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			first := serveDNS(t, tt.udp)
+			tt.tcp(t, first)
+			r := Resolver{Servers: []netip.AddrPort{first}}
+			if tt.other {
+				r.Servers = append(r.Servers, whole)
+			}
+			got, err := lookup(t, r, "gw.example.org")
+			if len(got) != tt.want || (err == nil) != (tt.want > 0) {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
+	}
+}
+
+// TestOddAnswers: what leads to no address is no answer that anything is waited for, and none of it is taken for one.
+func TestOddAnswers(t *testing.T) {
+	alias := func(to string) func(m []byte, k uint16) []byte {
+		return func(m []byte, k uint16) []byte {
+			m = reply(m, k, 0)
+			m[7] = 1
+			m = append(m, 0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 60, 0, byte(len(to)))
+			return append(m, to...)
+		}
+	}
+	other := func(at int) func(m []byte, k uint16) []byte { // one byte of the question is another
+		return func(m []byte, k uint16) []byte {
+			m[at] ^= 1
+			return reply(m, k, 0, "192.0.2.7", "2001:db8::7")
+		}
+	}
+	for _, tt := range []struct {
+		name   string
+		answer func(m []byte, k uint16) []byte
+		reason Reason
+	}{
+		{"an alias of itself", alias("\xc0\x0c"), NoAddress},
+		{"an alias that leads nowhere", alias("\x04none\x07example\x00"), NoAddress},
+		{"a name that points at itself", alias("\xc0\x2c"), NoAddress},
+		{"another id", other(0), Timeout},
+		{"another question", other(13), Timeout},
+		{"a question for an answer", func(m []byte, k uint16) []byte { return m }, Timeout},
+		{"more records than there are", func(m []byte, k uint16) []byte {
+			m = reply(m, k, 0)
+			m[7] = 200
+			return m
+		}, Failed},
+		{"five bytes", func(m []byte, k uint16) []byte { return m[:5] }, Timeout},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+			defer cancel()
+			got, err := Resolver{Servers: []netip.AddrPort{serveDNS(t, tt.answer)}}.Lookup(ctx, "gw.example.org.")
+			var e *Error
+			if !errors.As(err, &e) || e.Reason != tt.reason {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
+	}
+}
+
 // serveBoth answers questions over UDP and TCP on one port.
 func serveBoth(t *testing.T, answer func(m []byte, tcp bool) []byte) netip.AddrPort {
 	t.Helper()

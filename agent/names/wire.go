@@ -2,7 +2,6 @@ package names
 
 import (
 	"encoding/binary"
-	"net"
 	"strings"
 	"sync"
 )
@@ -11,9 +10,14 @@ import (
 // last eight of them, and a response code in the low bits of the fourth.
 const (
 	headerSize = 12
-	countsAt   = 4
+	flagsAt    = 2
 	codeAt     = 3
+	countsAt   = 4
+	answersAt  = 6
 )
+
+// truncated in the flags is TC.
+const truncated = 2
 
 // optSize is the size of an EDNS0 record without options: root name, type, class, TTL and length (RFC 6891 section 6.1.2).
 const optSize = 11
@@ -34,27 +38,13 @@ func withoutEDNS(m []byte) []byte {
 	return m
 }
 
-// stream is a connection for questions over TCP, each with its length before it (RFC 1035 section 4.2.2).
-type stream struct{ net.Conn }
-
-// Write takes one whole question.
-func (s stream) Write(b []byte) (int, error) {
-	if len(b) < 2 || int(binary.BigEndian.Uint16(b)) != len(b)-2 {
-		return s.Conn.Write(b)
-	}
-	m := withoutEDNS(b[2:])
-	if _, err := s.Conn.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(m))), m...)); err != nil {
-		return 0, err
-	}
-	return len(b), nil
-}
-
 // codes are the response codes that name servers gave for a name, beside what package net makes of them.
 type codes struct {
 	host string
 
 	mu          sync.Mutex
-	found, none bool // an answer said that the name exists; that the server cannot tell
+	found, none bool               // an answer said that the name exists; that the server cannot tell
+	short       map[[2]byte][]byte // answers that were cut to fit into UDP, by the id of their question
 }
 
 // note takes an answer.
@@ -67,6 +57,28 @@ func (c *codes) note(m []byte) {
 	case m[codeAt]&0xf == 0 && strings.EqualFold(question(m), strings.TrimSuffix(c.host, ".")):
 		c.found = true
 	}
+}
+
+// keep remembers an answer that was cut (RFC 1035 section 4.1.1, TC) and has addresses, or may lead to some.
+func (c *codes) keep(m []byte) {
+	if m[flagsAt]&truncated == 0 || binary.BigEndian.Uint16(m[answersAt:]) == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.short == nil {
+		c.short = make(map[[2]byte][]byte)
+	}
+	m = append([]byte(nil), m...)
+	m[flagsAt] &^= truncated
+	c.short[[2]byte(m)] = m
+}
+
+// kept gives the remembered answer to a question; nil when there is none.
+func (c *codes) kept(id [2]byte) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.short[id]
 }
 
 func (c *codes) exists() bool {

@@ -16,14 +16,17 @@ type Route struct {
 	Src, Gw   net.IP     // the preferred source, and the next hop; nil for none
 	Via       []byte     // RTA_VIA, a next hop of another family, as it is
 	MultiPath []*NexthopInfo
-	LinkIndex int // 0 for a route without a device, or with several
-	Table     int // 0: the main table
-	Protocol  int // who made it (rtm_protocol)
-	Scope     int
-	Type      int // RTN_UNICAST and so on; 0 for that one
-	Flags     int // RTNH_F_ONLINK and so on
-	Priority  int // its metric
-	MTU       int // of packets by it, in bytes; 0 for nothing said
+	// SourceBits is how long the prefix is that a packet's source has to lie in, of a route that was read; 0 for any
+	// source.
+	SourceBits int
+	LinkIndex  int // 0 for a route without a device, or with several
+	Table      int // 0: the main table
+	Protocol   int // who made it (rtm_protocol)
+	Scope      int
+	Type       int // RTN_UNICAST and so on; 0 for that one
+	Flags      int // RTNH_F_ONLINK and so on
+	Priority   int // its metric
+	MTU        int // of packets by it, in bytes; 0 for nothing said
 }
 
 // NexthopInfo is one of several ways.
@@ -72,7 +75,8 @@ func (h *Handle) RouteListFiltered(family int, filter *Route, mask int) (list []
 
 // parseRoute reads a struct rtmsg with its attributes.
 func parseRoute(m []byte) Route {
-	r := Route{Family: int(m[0]), Table: int(m[4]), Protocol: int(m[5]), Scope: int(m[6]), Type: int(m[7]), Flags: Number(m[8:])}
+	r := Route{Family: int(m[0]), SourceBits: int(m[2]), Table: int(m[4]), Protocol: int(m[5]), Scope: int(m[6]),
+		Type: int(m[7]), Flags: Number(m[8:])}
 	dst := net.IPv6zero
 	if r.Family == FAMILY_V4 {
 		dst = net.IPv4zero.To4()

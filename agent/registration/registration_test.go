@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"net/url"
@@ -261,6 +262,13 @@ func TestFailuresToldOnce(t *testing.T) {
 	r.Take(broker.Answer{Peers: make([]peerselector.Peer, 1)}, nil, 0, now)
 	fail("status 500")
 	want(6)
+	// A server whose words have the time in them, or the number of the request.
+	for i := range 50 {
+		fail(fmt.Sprintf(`status 500: "request 7f%02x failed at 2026-11-28T12:00:%02dZ"`, i, i))
+	}
+	want(6 + maxAlike)
+	fail("status 403")
+	want(7 + maxAlike)
 }
 
 func TestRestore(t *testing.T) {

@@ -28,12 +28,10 @@ func (t *Tunnel) batman(link netlink.Link, v *VXLAN) (warnings []string) {
 	if master == nil || master.Type() != "batadv" {
 		return nil // a bridge, or gone this moment
 	}
-	var err error
-	if t.bat == nil {
-		if t.bat, err = batman.Open(); err != nil {
-			return []string{err.Error()}
-		}
+	if _, err := t.batmanClient(); err != nil {
+		return []string{err.Error()}
 	}
+	var err error
 	mesh, hard := master.Attrs().Index, link.Attrs().Index
 	m := &Mesh{Name: master.Attrs().Name}
 	if m.Algorithm, err = t.bat.Algorithm(mesh); err != nil {

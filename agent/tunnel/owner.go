@@ -144,7 +144,7 @@ func (t *Tunnel) sweep(d Desired) error {
 			t.freePort(name, d)
 			continue
 		}
-		if v, ok := l.(*netlink.Vxlan); ok && d.VXLAN != nil {
+		if v, ok := l.(*netlink.Vxlan); ok && d.VXLAN != nil && name != formerName(d.VXLAN.Name) {
 			t.mac = v.HardwareAddr // a new name alone makes no new node of us
 		}
 		if err := t.removeLink(name, d.Name); err != nil {
@@ -209,7 +209,7 @@ func (t *Tunnel) Remove(d Desired) error {
 			errs = append(errs, t.giveBack(dev))
 		}
 	}
-	t.swept, t.rest = nil, nil
+	t.swept, t.rest, t.former.was = nil, nil, nil
 	errs = append(errs, t.sweep(Desired{Name: d.Name}), t.removeDetours(d.Name))
 	clear(t.devices)
 	t.swept = nil

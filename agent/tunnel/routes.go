@@ -50,6 +50,11 @@ func (t *Tunnel) routes(link netlink.Link, d Device, withheld []netip.Prefix) (w
 		}
 		warnings = append(warnings, w...)
 	}
+	w, err := t.behind(link, list)
+	if err != nil {
+		return nil, err
+	}
+	warnings = append(warnings, w...)
 	for _, r := range stale {
 		if err := t.change(func() error { return t.h.RouteDel(&r) }); err != nil && !errors.Is(err, unix.ESRCH) {
 			return nil, fmt.Errorf("remove route to %s by %s: %w", r.Dst, d.Interface, err)
@@ -120,6 +125,38 @@ func (t *Tunnel) inTheWay(link netlink.Link, p netip.Prefix) (string, error) {
 		}
 	}
 	return by, nil
+}
+
+// metric6 is that of an IPv6 route which was made without one (IP6_RT_PRIO_USER in linux/ipv6_route.h), as ours are. An
+// IPv4 route without one comes before all others.
+const metric6 = 1024
+
+// behind warns of routes of ours that are not used, because one of somebody else to the same prefix has a lower metric.
+func (t *Tunnel) behind(link netlink.Link, list []netip.Prefix) (warnings []string, err error) {
+	list = slices.DeleteFunc(slices.Clone(list), func(p netip.Prefix) bool {
+		return p.Addr().Is4() || p.Addr().IsLinkLocalUnicast()
+	})
+	if len(list) == 0 {
+		return nil, nil
+	}
+	filter := &netlink.Route{Table: unix.RT_TABLE_MAIN}
+	all, err := t.h.RouteListFiltered(netlink.FAMILY_V6, filter, netlink.RT_FILTER_TABLE)
+	if err != nil {
+		return nil, fmt.Errorf("list IPv6 routes: %w", err)
+	}
+	to := func(r netlink.Route, p netip.Prefix) bool { dst, ok := destination(r); return ok && dst == p }
+	for _, p := range list {
+		ours := func(r netlink.Route) bool { return r.LinkIndex == link.Attrs().Index && to(r, p) }
+		first := slices.IndexFunc(all, func(r netlink.Route) bool {
+			return r.LinkIndex != link.Attrs().Index && r.SourceBits == 0 && r.Priority < metric6 && to(r, p)
+		})
+		if first >= 0 && slices.ContainsFunc(all, ours) {
+			warnings = append(warnings, fmt.Sprintf("the route to %s by %s is not used: one %s comes before it, "+
+				"with metric %d; remove that, take the prefix out of allowed_ips, or set route_allowed_ips '0' where "+
+				"another program sees to the routes", p, link.Attrs().Name, t.leads(all[first]), all[first].Priority))
+		}
+	}
+	return warnings, nil
 }
 
 // leads says where a route leads, for people.

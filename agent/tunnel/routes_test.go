@@ -245,3 +245,29 @@ func TestSourceOutsideTheTunnel(t *testing.T) {
 	apply(t, tun, d)
 	wantTable(t, netlink.FAMILY_V6, "::/0 via fe80::1 by wan", "fe80::1/128 by wg_mesh")
 }
+
+// The same for IPv4, as on a line whose far end has the only address.
+func TestIPv4SourceOutsideTheTunnel(t *testing.T) {
+	tun := open(t, testns.WireGuard(t))
+	wan := line(t, "wan")
+	all := ipNet(netip.MustParsePrefix("0.0.0.0/0"))
+	out := &netlink.Route{LinkIndex: wan.Attrs().Index, Dst: all, Scope: netlink.SCOPE_LINK}
+	if err := netlink.RouteAdd(out); err != nil {
+		t.Fatal(err)
+	}
+	d := layer3(t, "198.51.100.1:51820", "fe80::1/128")
+	d.Devices[0].Addresses = append(d.Devices[0].Addresses, Address{Prefix: netip.MustParsePrefix("10.9.0.5/24")})
+	r := apply(t, tun, d)
+	const warning = "packets to the gateway at 198.51.100.1 leave by wan with an address of the tunnel as source"
+	if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], warning) {
+		t.Errorf("warnings %q", r.Warnings)
+	}
+	line(t, "lan", "203.0.113.77/24")
+	if r := apply(t, tun, d); len(r.Warnings) != 0 {
+		t.Errorf("warnings %q", r.Warnings)
+	}
+	got, err := netlink.RouteGet([]byte{198, 51, 100, 1})
+	if err != nil || got[0].Src.String() != "203.0.113.77" {
+		t.Errorf("the kernel sends from %v (%v), want the LAN's address", got, err)
+	}
+}

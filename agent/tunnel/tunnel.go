@@ -139,8 +139,9 @@ type Tunnel struct {
 	count   int
 	swept   []string         // the links that were wanted when those of ours that are not were last looked for
 	rest    []string         // those that sweep has left for sweepRest
-	mac     net.HardwareAddr // of a VXLAN that had to go before its successor is made
+	mac     net.HardwareAddr // of the VXLAN as it was last seen: it is made anew with this one, whoever has deleted it
 	remade  time.Time        // when a VXLAN was last made anew
+	former  former           // what it was before
 	now     func() time.Time
 	bat     *batman.Client
 	mesh    *Mesh // as the last look at batman-adv found it
@@ -174,7 +175,9 @@ func Open(spawn Spawner) (*Tunnel, error) {
 		h.Close()
 		return nil, fmt.Errorf("open WireGuard control: %w", err)
 	}
-	return &Tunnel{spawn: spawn, h: h, wg: wg, devices: map[string]*applied{}, now: time.Now}, nil
+	t := &Tunnel{spawn: spawn, h: h, wg: wg, devices: map[string]*applied{}, now: time.Now}
+	t.former.kind, t.former.mute = "batadv", t.mute
+	return t, nil
 }
 
 // Close gives the sockets back.

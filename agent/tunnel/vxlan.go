@@ -15,8 +15,9 @@ import (
 	"wguplink/agent/netlink"
 )
 
-// remakeGap is how long to wait between making a VXLAN device anew twice: batman-adv accepts one jump of a neighbour's sequence
-// numbers in 30 s (BATADV_RESET_PROTECTION_MS), and a device has random ones.
+// remakeGap is how long to wait between making a VXLAN device anew twice: batman-adv accepts one jump of a neighbour's
+// sequence numbers in 30 s (BATADV_RESET_PROTECTION_MS), and a device has random ones. One that others delete is made
+// anew at once, and counts.
 const remakeGap = 30 * time.Second
 
 // vxlan makes the VXLAN device over the WireGuard device, with one static all-zero forwarding entry to the gateway. What the
@@ -40,18 +41,23 @@ func (t *Tunnel) vxlan(lower netlink.Link, d Desired, r *Report) error {
 	link, err := t.h.LinkByName(v.Name)
 	switch {
 	case isNotFound(err):
-		link = nil
+		link, t.former.was = nil, nil
 	case err != nil:
 		return fmt.Errorf("look up %s: %w", v.Name, err)
 	default:
 		if err := t.claimVXLAN(link, d.Name); err != nil {
 			return err
 		}
+		t.mac = link.Attrs().HardwareAddr
 		if link, err = t.fit(link, want, d.Name, r); err != nil {
 			return err
 		}
 	}
 	if link == nil {
+		// The device beside must not become the first hard-interface, nor have what the new one is to have.
+		if err := t.removeLink(formerName(v.Name), d.Name); err != nil {
+			return err
+		}
 		if link, err = t.createVXLAN(want, d); err != nil {
 			return err
 		}
@@ -67,6 +73,9 @@ func (t *Tunnel) vxlan(lower netlink.Link, d Desired, r *Report) error {
 			r.Warnings = append(r.Warnings, err.Error())
 			return nil
 		}
+	}
+	if err := t.listen(link, lower, d, r); err != nil {
+		return err
 	}
 	r.Warnings = append(r.Warnings, t.batman(link, v)...)
 	return nil
@@ -86,14 +95,17 @@ func (t *Tunnel) fit(have netlink.Link, want *netlink.Vxlan, uplink string, r *R
 			want.Name, why, remakeGap))
 		return have, t.adapt(is, want)
 	}
-	t.mac = have.Attrs().HardwareAddr
-	t.remade = t.now()
+	t.former.was = nil
+	if ok && (is.VxlanId != want.VxlanId || is.Port != want.Port) {
+		t.former.was, t.former.until = is, t.now().Add(formerTime)
+	}
 	return nil, t.removeLink(want.Name, uplink)
 }
 
 func (t *Tunnel) createVXLAN(want *netlink.Vxlan, d Desired) (netlink.Link, error) {
 	var err error
-	if want.HardwareAddr = t.mac; len(want.HardwareAddr) != 6 {
+	anew := len(t.mac) == 6
+	if want.HardwareAddr = t.mac; !anew {
 		if want.HardwareAddr, err = t.stableMAC(want.Name, d.Devices[0].key().PublicKey()); err != nil {
 			return nil, err
 		}
@@ -107,7 +119,10 @@ func (t *Tunnel) createVXLAN(want *netlink.Vxlan, d Desired) (netlink.Link, erro
 	case err != nil:
 		return nil, fmt.Errorf("create VXLAN %s: %w", want.Name, err)
 	}
-	t.mac = nil
+	t.mac = want.HardwareAddr
+	if anew {
+		t.remade = t.now()
+	}
 	link, err := t.h.LinkByName(want.Name)
 	if err != nil {
 		return nil, fmt.Errorf("look up %s: %w", want.Name, err)

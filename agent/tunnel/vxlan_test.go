@@ -118,6 +118,12 @@ func TestVXLANMovesInPlace(t *testing.T) {
 // A device that has to be made anew keeps its MAC address; one that was deleted, or is of another agent, gets the same again.
 func TestVXLANKeepsItsMAC(t *testing.T) {
 	d := desired(t)
+	now := time.Unix(1e9, 0)
+	open := func(t *testing.T, s Spawner) *Tunnel {
+		tun := open(t, s)
+		tun.now = func() time.Time { now = now.Add(time.Hour); return now } // so that nothing waits
+		return tun
+	}
 	tun := open(t, testns.WireGuard(t))
 	apply(t, tun, d)
 	stable := vxlanOf(t, "mesh-vpn").HardwareAddr
@@ -131,6 +137,17 @@ func TestVXLANKeepsItsMAC(t *testing.T) {
 	apply(t, tun, d)
 	if mac := vxlanOf(t, "mesh-vpn").HardwareAddr; !bytes.Equal(mac, stable) {
 		t.Errorf("after a deletion: %s, was %s", mac, stable)
+	}
+	// The address is the mesh's name of the node, and the key that it came from is not: a new key leaves it, whatever
+	// happens then.
+	d.Devices[0].PrivateKey = pointer(newKey(t))
+	apply(t, tun, d)
+	if err := netlink.LinkDel(vxlanOf(t, "mesh-vpn")); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, tun, d)
+	if mac := vxlanOf(t, "mesh-vpn").HardwareAddr; !bytes.Equal(mac, stable) {
+		t.Errorf("after a new key and a deletion: %s, was %s", mac, stable)
 	}
 	// netifd's is left, and kept.
 	theirs := net.HardwareAddr{2, 0, 0, 1, 2, 3}
@@ -195,6 +212,17 @@ func TestVXLANIsNotRemadeTwiceSoon(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	vxlanOf(t, "mesh-vpn")
+	// And a change soon after that has to wait, too.
+	now = now.Add(remakeGap + time.Second)
+	if err := netlink.LinkDel(vxlanOf(t, "mesh-vpn")); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, tun, d)
+	now = now.Add(time.Second)
+	d.VXLAN.ID = 4
+	if r := apply(t, tun, d); r.Again != remakeGap-time.Second || vxlanOf(t, "mesh-vpn").VxlanId != 3 {
+		t.Errorf("soon after a deletion: %+v", r)
+	}
 }
 
 // New devices are without IPv6 on some systems. Ours get it.

@@ -36,8 +36,8 @@ type Server struct {
 	paths   []string
 	objects []Object
 	after   func(time.Duration) <-chan time.Time
-	busy    chan struct{} // holds an item for each call being handled
-	waiting chan struct{} // of them, for each call of a method that waits
+	busy    chan struct{}             // holds an item for each call being handled
+	waiting map[*Method]chan struct{} // of them, for each call of that method, which waits
 	calls   sync.WaitGroup
 
 	mu     sync.Mutex
@@ -52,7 +52,24 @@ func NewServer(path string, objects ...Object) *Server {
 		paths = []string{path}
 	}
 	return &Server{paths: paths, objects: objects, after: time.After, busy: make(chan struct{}, maxCalls),
-		waiting: make(chan struct{}, maxCalls/2)}
+		waiting: places(objects)}
+}
+
+// places shares half of all calls among the methods that wait. Each has its own, so that none of them keeps out
+// another.
+func places(objects []Object) map[*Method]chan struct{} {
+	all := map[*Method]chan struct{}{}
+	for _, o := range objects {
+		for i := range o.Methods {
+			if o.Methods[i].Waits {
+				all[&o.Methods[i]] = nil
+			}
+		}
+	}
+	for m := range all {
+		all[m] = make(chan struct{}, max(1, maxCalls/2/len(all)))
+	}
+	return all
 }
 
 // Run serves until ctx ends, and returns nil then, after the last call has been handled. An error means that it cannot work:
@@ -235,7 +252,7 @@ func (s *Server) call(ctx context.Context, c *Conn, o *Object, m Message, a Attr
 func (s *Server) enter(m *Method) bool {
 	if m.Waits {
 		select {
-		case s.waiting <- struct{}{}:
+		case s.waiting[m] <- struct{}{}:
 		default:
 			return false
 		}
@@ -246,7 +263,7 @@ func (s *Server) enter(m *Method) bool {
 	default:
 	}
 	if m.Waits {
-		<-s.waiting
+		<-s.waiting[m]
 	}
 	return false
 }
@@ -255,7 +272,7 @@ func (s *Server) enter(m *Method) bool {
 func (s *Server) leave(m *Method) {
 	<-s.busy
 	if m.Waits {
-		<-s.waiting
+		<-s.waiting[m]
 	}
 }
 

@@ -39,6 +39,7 @@ func serving(t *testing.T) (*fake, *peer, *handler, *Server) {
 	s := NewServer(f.path, Object{"test", []Method{
 		{Name: "slow", Handle: h.handle},
 		{Name: "waits", Waits: true, Handle: h.handle},
+		{Name: "waits too", Waits: true, Handle: h.handle},
 		{Name: "quick", Args: []Arg{{"n", TypeInt32}, {"any", TypeUnspec}}, Handle: func(_ context.Context, args Table) (Table, error) {
 			return args, nil
 		}},
@@ -143,15 +144,18 @@ func TestSlowMethod(t *testing.T) {
 	p.answer(201, 7, StatusMethodNotFound)
 }
 
-// Calls that wait take half of the places at most, however many there are.
+// Calls that wait leave room for the calls of other methods, be it of one that waits, too.
 func TestWaitingMethod(t *testing.T) {
 	_, p, h, _ := serving(t)
-	for i := range maxCalls / 2 {
-		p.call(uint16(i), 7, "waits", nil)
-		<-h.called
+	const each = maxCalls / 4
+	for i, name := range []string{"waits", "waits too"} {
+		for n := range each {
+			p.call(uint16(10*i+n), 7, name, nil)
+			<-h.called
+		}
+		p.call(uint16(100+i), 7, name, nil)
+		p.answer(uint16(100+i), 7, StatusTimeout)
 	}
-	p.call(100, 7, "waits", nil)
-	p.answer(100, 7, StatusTimeout)
 	for i := range maxCalls / 2 {
 		p.call(uint16(200+i), 7, "slow", nil)
 		<-h.called

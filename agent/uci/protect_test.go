@@ -130,3 +130,61 @@ func TestProtectHeld(t *testing.T) {
 	}
 	wantMode(t, path, 0o640)
 }
+
+// A user who has the lock of a file that is not ours to protect, as /etc/config/system, does not hold up those who read
+// it for long, and for the time of a commit once only. When the lock is free again, a reader waits for commits as
+// before.
+func TestReadHeld(t *testing.T) {
+	before := readWait
+	t.Cleanup(func() { readWait = before })
+	path := open(t, 0o644)
+	held, err := os.Open(path)
+	must(t, err)
+	must(t, unix.Flock(int(held.Fd()), unix.LOCK_EX))
+	tree := NewTree(filepath.Dir(path), "")
+	read := func() {
+		t.Helper()
+		must(t, tree.LoadConfig("wguplink", true))
+		if kind, ok := tree.SectionType("wguplink", "mesh"); !ok || kind != "uplink" {
+			t.Errorf("%q, %v", kind, ok)
+		}
+	}
+	readWait = time.Millisecond
+	read()
+	over, ok := givenUp.Load(path)
+	if !ok {
+		t.Fatal("nothing was given up")
+	}
+	readWait = time.Hour
+	read()
+	held.Close()
+	<-over.(chan struct{})
+	read()
+	again, err := os.Open(path)
+	must(t, err)
+	must(t, unix.Flock(int(again.Fd()), unix.LOCK_EX))
+	kind := make(chan string)
+	go func() {
+		k, _ := NewTree(filepath.Dir(path), "").SectionType("wguplink", "mesh")
+		kind <- k
+	}()
+	awaitReader(t, path, kind)
+	again.Close()
+	if k := <-kind; k != "uplink" {
+		t.Errorf("read %q", k)
+	}
+}
+
+// A user who has the lock of the folder does not keep a file from being made in it.
+func TestFolderHeld(t *testing.T) {
+	tree, dir := tree(t, nil, nil)
+	held, err := os.Open(dir)
+	must(t, err)
+	defer held.Close()
+	must(t, unix.Flock(int(held.Fd()), unix.LOCK_EX))
+	must(t, tree.AddSection("t", "n", "t"))
+	must(t, tree.Commit())
+	if got := content(t, dir, "t"); got != "\nconfig t 'n'\n\n" {
+		t.Errorf("%q", got)
+	}
+}

@@ -40,7 +40,11 @@ func openLocked(path string, flag, how int) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := flock(f, how); err != nil {
+		lock := lockToRead
+		if how == unix.LOCK_EX {
+			lock = func(f *os.File) error { return flock(f, how) }
+		}
+		if err := lock(f); err != nil {
 			f.Close()
 			return nil, err
 		}
@@ -69,8 +73,8 @@ func flock(f *os.File, how int) error {
 	}
 }
 
-// lockFile locks the file at path for a commit. If there is none, old is nil and its folder is locked, as an empty file made
-// only for the lock would be seen by readers.
+// lockFile locks the file at path for a commit. If there is none, old is nil and its folder is locked where that can be
+// had, as an empty file made only for the lock would be seen by readers.
 func lockFile(path string) (lock *os.File, old fs.FileInfo, err error) {
 	// For writing, as libuci does: on an overlay, this is what moves the file out of the read-only layer.
 	lock, err = openLocked(path, os.O_RDWR, unix.LOCK_EX)
@@ -80,7 +84,12 @@ func lockFile(path string) (lock *os.File, old fs.FileInfo, err error) {
 		if lock, err = os.Open(filepath.Dir(path)); err != nil {
 			return nil, nil, err
 		}
-		if err = flock(lock, unix.LOCK_EX); err == nil && exists(path) {
+		// Not waited for, as any user may lock a folder. Of two who make the file at once, rename lets one do so.
+		err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINTR) {
+			err = nil
+		}
+		if err == nil && exists(path) {
 			err = errMoved
 		}
 	}

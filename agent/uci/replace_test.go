@@ -371,19 +371,11 @@ func TestRenameFails(t *testing.T) {
 	noTemp(t, dir)
 }
 
-// TestReadWaits: "uci commit" empties the staged changes first and renames later; a reader must not see the time between.
-func TestReadWaits(t *testing.T) {
-	tree, dir := tree(t, map[string]string{"t": before}, nil)
-	lock, err := os.OpenFile(filepath.Join(dir, "t"), os.O_RDWR, 0)
-	must(t, err)
-	must(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
-	read := make(chan string)
-	go func() {
-		v, _ := tree.GetLast("t", "n", "a")
-		read <- v
-	}()
-	// A reader that waits has a line of its own, with the inode.
-	waits := fmt.Sprintf(":%d ", stat(t, dir, "t").Ino)
+// awaitReader returns when a reader waits for the lock of a file; it must not have read.
+func awaitReader(t *testing.T, path string, read <-chan string) {
+	t.Helper()
+	// One that waits has a line of its own, with the inode.
+	waits := fmt.Sprintf(":%d ", stat(t, filepath.Dir(path), filepath.Base(path)).Ino)
 	for waiting := false; !waiting; {
 		select {
 		case v := <-read:
@@ -396,6 +388,21 @@ func TestReadWaits(t *testing.T) {
 			waiting = waiting || strings.Contains(line, "->") && strings.Contains(line, waits)
 		}
 	}
+}
+
+// TestReadWaits: "uci commit" empties the staged changes first and renames later; a reader must not see the time
+// between.
+func TestReadWaits(t *testing.T) {
+	tree, dir := tree(t, map[string]string{"t": before}, nil)
+	lock, err := os.OpenFile(filepath.Join(dir, "t"), os.O_RDWR, 0)
+	must(t, err)
+	must(t, unix.Flock(int(lock.Fd()), unix.LOCK_EX))
+	read := make(chan string)
+	go func() {
+		v, _ := tree.GetLast("t", "n", "a")
+		read <- v
+	}()
+	awaitReader(t, filepath.Join(dir, "t"), read)
 	must(t, os.WriteFile(filepath.Join(dir, "other"), []byte("config t n\noption a committed\n"), 0o600))
 	must(t, os.Rename(filepath.Join(dir, "other"), filepath.Join(dir, "t")))
 	lock.Close()

@@ -21,9 +21,14 @@ func lock(runDir, name string) (unlock func(), err error) {
 	path := filepath.Join(runDir, name+".lock")
 	// Who may open it may lock it, and keep us from running: that is root alone.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err == nil {
+	switch {
+	case err == nil:
 		if err = f.Chmod(0o600); err != nil { // one of an earlier version
 			f.Close()
+		}
+	case errors.Is(err, unix.EROFS): // one that is there can be locked all the same
+		if old, oerr := os.Open(path); oerr == nil {
+			f, err = old, nil
 		}
 	}
 	if err != nil {
@@ -44,12 +49,22 @@ func lock(runDir, name string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
+// NoRoom says that an error is that of a file system which is full or read-only. The tunnel does not need what could
+// not be written.
+func NoRoom(err error) bool {
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EROFS)
+}
+
 // Await takes the uplink for this process as soon as no other has it. The error is ErrLocked when ctx has ended before.
 func Await(ctx context.Context, runDir, name string) (unlock func(), err error) {
 	try := time.NewTicker(50 * time.Millisecond) // a lock has no event that a deadline could end
 	defer try.Stop()
 	for {
-		if unlock, err = lock(runDir, name); !errors.Is(err, ErrLocked) {
+		unlock, err = lock(runDir, name)
+		switch {
+		case NoRoom(err):
+			return func() {}, nil // there is no lock, and so no other has it
+		case !errors.Is(err, ErrLocked):
 			return unlock, err
 		}
 		select {

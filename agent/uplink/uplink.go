@@ -107,6 +107,10 @@ var ErrLocked = errors.New("another wguplink runs this uplink")
 // process to go on with.
 func (u *Uplink) Run(ctx context.Context) error {
 	unlock, err := lock(u.o.RunDir, u.o.Config.Name)
+	if NoRoom(err) {
+		u.log.Warn("there is no room for the lock: nothing keeps another wguplink from the uplink", "err", err)
+		unlock, err = func() {}, nil
+	}
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,9 @@ func ip(t testing.TB, lines string) {
 			if a == "add" && args[0] != "link" { // those go with link, below
 				undo := append(append([]string(nil), args[:i]...), "del")
 				undo = append(undo, args[i+1:]...)
+				if args[0] == "nexthop" {
+					undo = undo[:i+3] // its id
+				}
 				t.Cleanup(func() { exec.Command("ip", undo...).Run() })
 			}
 		}
@@ -157,6 +160,38 @@ func TestState(t *testing.T) {
 		{name: "unreachable", ip: "-6 route add unreachable default", want: because(State{}, world+none, world6+"no route to host")},
 		{name: "lowest metric counts", mark: 1, ip: `route add default via 10.0.0.2 dev mesh metric 20
 			route add default via 192.0.2.2 dev uplink metric 10`, want: only4},
+		{name: "a rule that is unreachable", mark: 1, ip: `rule add pref 100 fwmark 1 unreachable
+			` + up4, want: down},
+		{name: "a rule that is a black hole", mark: 1, ip: `rule add pref 100 fwmark 1 blackhole
+			` + up4, want: because(State{}, world+"invalid argument", world6+none)},
+		{name: "oif of another device", mark: 1, ip: `rule add pref 100 oif mesh lookup 100
+			route add default via 10.0.0.2 dev mesh table 100
+			` + up4, want: only4},
+		{name: "to the destination", mark: 1, ip: `rule add pref 100 to 193.0.0.0/16 lookup 100
+			route add default via 192.0.2.2 dev uplink table 100`, want: only4},
+		{name: "from another's address", mark: 1, ip: `rule add pref 100 from 10.0.0.0/8 lookup 100
+			route add default via 10.0.0.2 dev mesh table 100
+			` + up4, want: only4},
+		{name: "for another type of service", mark: 1, ip: `rule add pref 100 tos 0x10 lookup 100
+			route add default via 10.0.0.2 dev mesh table 100
+			` + up4, want: only4},
+		{name: "goto, and there is nothing", mark: 1, ip: `rule add pref 100 fwmark 1 goto 40000
+			rule add pref 40000 fwmark 2 lookup 100
+			` + up4, want: down},
+		{name: "suppress_prefixlength, and a longer route", mark: 1, ip: `
+			rule add pref 100 lookup main suppress_prefixlength 0
+			rule add pref 101 lookup 100
+			route add 193.0.0.0/16 via 192.0.2.2 dev uplink
+			route add default via 10.0.0.2 dev mesh table 100`, want: only4},
+		{name: "a route for one address that throws", mark: 1, ip: up4 + "\nroute add throw 193.0.14.129", want: down},
+		{name: "a nexthop object that is a black hole", ip: `nexthop add id 7 blackhole
+			route add default nhid 7`, want: because(State{}, world+"invalid argument", world6+none)},
+		{name: "a group of nexthop objects", ip: `nexthop add id 7 via 192.0.2.2 dev uplink
+			nexthop add id 8 via 192.0.2.3 dev uplink
+			nexthop add id 9 group 7/8
+			route add default nhid 9`, want: only4},
+		{name: "IPv4 by an IPv6 router", ip: "-4 route add default via inet6 2001:db8::2 dev uplink", want: only4},
+		{name: "without a router", ip: "route add default dev uplink\n-6 route add default dev uplink", want: both},
 		{name: "two halves instead of a default", ip: `route add 0.0.0.0/1 via 192.0.2.2 dev uplink
 			route add 128.0.0.0/1 via 192.0.2.2 dev uplink`, want: only4},
 		{name: "by a nexthop object", ip: `nexthop add id 7 via 192.0.2.2 dev uplink
@@ -237,6 +272,8 @@ func TestOwnMesh(t *testing.T) {
 		"a bridge with a VXLAN as port":  "link add vx type vxlan id 7 dstport 4789 dev wg-mesh\nlink add top type bridge\nlink set vx master top",
 		"a macvlan on a bridge of such":  "link add vx type vxlan id 7 dstport 4789 dev wg-mesh\nlink add name sw type bridge\nlink set vx master sw\nlink set sw up\nlink add top link sw type macvlan",
 		"a veth pair into such a bridge": "link add name sw type bridge\nlink set wg-mesh master sw\nlink add top type veth peer name in-sw\nlink set in-sw master sw up\nlink set sw up",
+		"a bridge with a macvlan of it": "link add vx link wg-mesh type macvlan\nlink add top type bridge\n" +
+			"link set vx up\nlink set vx master top",
 		"the mesh interface, by its name": "link add top type bridge\nlink add bat0 type veth peer name bat0-far\nlink set bat0-far up\n" +
 			"link set bat0 master top up",
 	} {

@@ -51,11 +51,24 @@ func checkFree(path string) error {
 		return err
 	}
 	defer f.Close()
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+	if held(f) {
 		pid, _ := readPID(path)
 		return fmt.Errorf("process %q runs and holds it: end that one, or name another file", pid)
 	}
 	return nil
+}
+
+// hold locks the file for as long as it is open. All users may read a PID file, and who may read a file may have the
+// lock of flock(2) on it, or this one for reading; this one for writing takes the right to write (fcntl(2), open file
+// description locks).
+func hold(f *os.File) error {
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
+}
+
+// held says that another has called hold.
+func held(f *os.File) bool {
+	l := unix.Flock_t{Type: unix.F_RDLCK}
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &l) == nil && l.Type == unix.F_WRLCK
 }
 
 // replace writes a file beside and renames it. The file is returned open and locked.
@@ -65,13 +78,17 @@ func replace(path, text string) (f *os.File, err error) {
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	if f, err = os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644); err != nil {
+	if f, err = os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
 		return nil, err
 	}
-	if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
-		if _, err = f.WriteString(text); err == nil {
-			err = os.Rename(tmp, path)
-		}
+	if err = hold(f); err == nil {
+		_, err = f.WriteString(text)
+	}
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	if err == nil {
+		err = os.Rename(tmp, path)
 	}
 	if err != nil {
 		f.Close()

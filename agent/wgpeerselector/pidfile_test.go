@@ -142,6 +142,39 @@ func TestWritePIDInUse(t *testing.T) {
 	again()
 }
 
+// All users may read the file. That is no way to keep the next process from starting.
+func TestWritePIDReadByOthers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.pid")
+	remove, err := WritePID(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	if err := os.Link(path, path+".kept"); err != nil {
+		t.Fatal(err)
+	}
+	remove()
+	if err := os.Rename(path+".kept", path); err != nil { // as after a crash
+		t.Fatal(err)
+	}
+	if err := errors.Join(unix.Flock(int(reader.Fd()), unix.LOCK_EX|unix.LOCK_NB),
+		unix.FcntlFlock(reader.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_RDLCK})); err != nil {
+		t.Fatal(err)
+	}
+	if err := hold(reader); !errors.Is(err, unix.EBADF) {
+		t.Errorf("a reader got the lock: %v", err)
+	}
+	again, err := WritePID(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again()
+}
+
 func TestWritePIDRefuses(t *testing.T) {
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }

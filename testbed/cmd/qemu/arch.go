@@ -28,6 +28,7 @@ type options struct {
 	switches int
 	jobs     int
 	ways     []way
+	rows     string // of the table of recovery: a regular expression; "" for all
 	out      io.Writer
 }
 

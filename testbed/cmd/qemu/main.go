@@ -45,6 +45,8 @@ func run() error {
 	standIn := flag.String("stand-in", "", "only make a small image that boots as OpenWrt's do, to try -image with")
 	again := flag.Bool("again", false, "take what fails through the scenario once more, alone: a busy host stops a machine now and then")
 	table := flag.Bool("recovery", false, "only measure how long the mesh is gone when something of a node changes")
+	flag.StringVar(&o.rows, "rows", "",
+		"with -recovery: only those rows, a regular expression such as 'IV, tunnel only: (id|device deleted)'")
 	targets := flag.Bool("targets", false, "only print what scripts/cross calls the architectures")
 	flag.Parse()
 	if flag.NArg() > 0 {

@@ -36,6 +36,9 @@ func (o options) onlyRecovery(ctx context.Context) error {
 		return err
 	}
 	rows, err := o.recovery(ctx)
+	if err == nil && len(rows) == 0 {
+		return fmt.Errorf("no row is like %q", o.rows)
+	}
 	recovery.Print(os.Stdout, rows)
 	return err
 }
@@ -98,7 +101,7 @@ func (o options) measureRecovery(ctx context.Context) (rows []recovery.Row, err 
 	}
 	ctx, cancel = context.WithTimeoutCause(ctx, tableTime, fmt.Errorf("not within %v", tableTime))
 	defer cancel()
-	if _, err := g.Must(ctx, "table", "/usr/bin/wguplink", rowTime.String()); err != nil {
+	if _, err := g.Must(ctx, "table", "/usr/bin/wguplink", rowTime.String(), o.rows); err != nil {
 		return nil, err
 	}
 	for {

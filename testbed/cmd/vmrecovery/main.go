@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"time"
 
 	"wguplink/testbed/netlab"
@@ -30,19 +31,23 @@ type table struct {
 	rows chan recovery.Row // closed at the end
 }
 
-// handle takes two commands. "table AGENT DURATION" starts, with the agent's program and how long one row may take; "row" waits for
-// the next row, and answers with nothing after the last.
+// handle takes two commands. "table AGENT DURATION ROWS" starts, with the agent's program, how long one row may take,
+// and a regular expression of the rows; "row" waits for the next row, and answers with nothing after the last.
 func (t *table) handle(words []string) console.Reply {
 	switch {
-	case len(words) == 3 && words[0] == "table" && t.rows == nil:
+	case len(words) == 4 && words[0] == "table" && t.rows == nil:
 		limit, err := time.ParseDuration(words[2])
+		if err != nil {
+			return console.Failed(err)
+		}
+		only, err := regexp.Compile(words[3])
 		if err != nil {
 			return console.Failed(err)
 		}
 		t.rows = make(chan recovery.Row)
 		go func() {
 			defer close(t.rows)
-			recovery.Measure(words[1], "/srv", limit, func(r recovery.Row) { t.rows <- r })
+			recovery.Measure(words[1], "/srv", limit, only, func(r recovery.Row) { t.rows <- r })
 		}()
 		return console.Reply{}
 	case len(words) == 1 && words[0] == "row" && t.rows != nil:
@@ -56,5 +61,5 @@ func (t *table) handle(words []string) console.Reply {
 		}
 		return console.Reply{Out: string(b)}
 	}
-	return console.Reply{Code: 2, Out: "table AGENT DURATION, then row"}
+	return console.Reply{Code: 2, Out: "table AGENT DURATION ROWS, then row"}
 }

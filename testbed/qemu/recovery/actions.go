@@ -82,33 +82,34 @@ var actions = []action{
 	}, true},
 }
 
-// cost is for how long pings are lost from an action on, until they go through the mesh again.
-func (s *scene) cost(ctx context.Context, a action) (lost time.Duration, err error) {
+// cost is for how long pings are lost from an action on, until they go through the mesh again, and when it was done.
+func (s *scene) cost(ctx context.Context, a action) (lost, done time.Duration, err error) {
 	if a.remakes {
 		timer := time.NewTimer(remakeGap)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
-			return 0, context.Cause(ctx)
+			return 0, 0, context.Cause(ctx)
 		}
 	}
 	// From a mesh that is well.
 	if err := s.settled(ctx); err != nil {
-		return 0, fmt.Errorf("before it: %w", err)
+		return 0, 0, fmt.Errorf("before it: %w", err)
 	}
 	gateway, from := s.gateway(), time.Now()
 	if err := a.do(s, ctx); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
+	done = time.Since(from)
 	back, err := s.pings.AwaitStreak(ctx, gateway, time.Now(), streak)
 	if err != nil {
-		return s.pings.Lost(gateway, from, time.Now()), err
+		return s.pings.Lost(gateway, from, time.Now()), done, err
 	}
 	if now := s.gateway(); now != gateway {
-		return 0, fmt.Errorf("the node went from %s to %s", gateway, now)
+		return 0, done, fmt.Errorf("the node went from %s to %s", gateway, now)
 	}
-	return s.pings.Lost(gateway, from, back), nil
+	return s.pings.Lost(gateway, from, back), done, nil
 }
 
 func (s *scene) set(option string, values ...string) { s.options[option] = values }
