@@ -40,8 +40,8 @@ BUILD = go build -trimpath -buildvcs=false -ldflags "-s -w $$(scripts/version)"
 # -v names each package as it is compiled: the first time on a small machine is minutes.
 build:
 	@echo 'make: building the agent; the first time it is compiled with all of its libraries (about 200 packages)'
-	$(BUILD) -v -tags nethttpomithttp2,netgo,osusergo -o build/wguplink ./agent
-	$(BUILD) -v -tags nethttpomithttp2,userspace,netgo,osusergo -o build/wguplink-userspace ./agent
+	$(BUILD) -v -tags netgo,osusergo -o build/wguplink ./agent
+	$(BUILD) -v -tags userspace,netgo,osusergo -o build/wguplink-userspace ./agent
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -58,8 +58,8 @@ test: setup-lab test-unit test-lab
 # The module list (agent/modules.txt) is compared by a test in ./agent. The clock is tested with 32 bits, too, which end in 2038.
 test-unit:
 	@echo 'make: building and running the unit tests, three times, with each set of build tags'
-	go test -tags nethttpomithttp2 ./...
-	go test -tags nethttpomithttp2,userspace ./...
+	go test ./...
+	go test -tags userspace ./...
 	go test -tags nobroker ./...
 	GOARCH=386 go test ./agent/clock
 
@@ -91,7 +91,7 @@ ONLY ?=
 
 lab: setup-lab
 	$(MAKE) labtool
-	build/lab $(if $(RUNS),-runs $(RUNS)) $(if $(AGAIN),-again $(AGAIN)) $(if $(ONLY),-only "$(ONLY)") trials
+	build/lab $(if $(RUNS),-runs $(RUNS)) $(if $(AGAIN),-again $(AGAIN)) $(if $(ONLY),-only "$(ONLY)") measure
 
 figures: setup-demo
 	$(MAKE) labtool

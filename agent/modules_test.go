@@ -27,8 +27,8 @@ var variants = []struct {
 	{name: "nobroker", tags: "nobroker,netgo,osusergo", without: []string{
 		"net/http", "crypto/tls", "crypto/x509", "golang.zx2c4.com/wireguard/device",
 	}},
-	{name: "default", tags: "nethttpomithttp2,netgo,osusergo", without: []string{"net/http", "golang.zx2c4.com/wireguard/device"}},
-	{name: "userspace", tags: "nethttpomithttp2,userspace,netgo,osusergo", without: []string{"net/http"}},
+	{name: "default", tags: "netgo,osusergo", without: []string{"net/http", "golang.zx2c4.com/wireguard/device"}},
+	{name: "userspace", tags: "userspace,netgo,osusergo", without: []string{"net/http"}},
 }
 
 // always are packages that no variant needs and that bring much with them.

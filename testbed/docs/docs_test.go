@@ -138,7 +138,7 @@ var (
 func program(t *testing.T) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "wguplink")
-	cmd := exec.Command("go", "build", "-tags", "nethttpomithttp2", "-o", out, "./agent")
+	cmd := exec.Command("go", "build", "-o", out, "./agent")
 	cmd.Dir = top
 	if b, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, b)

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"wguplink/peerselector"
+	"wguplink/testbed/httpfault"
 )
 
 // maxBody bounds a request, in bytes.
@@ -47,42 +48,10 @@ func (f Form) String() string {
 	return fmt.Sprintf("Form(%d)", int(f))
 }
 
-// Fault is a way for the server to go wrong. The zero value is none.
-type Fault struct {
-	name  string
-	serve func(*Server, http.ResponseWriter, *http.Request)
-}
-
-// String names the fault, for timelines and test names.
-func (f Fault) String() string {
-	if f.name == "" {
-		return "none"
-	}
-	return f.name
-}
-
-// Status answers with a status, and registers nobody.
-func Status(code int) Fault {
-	return Fault{fmt.Sprintf("status %d", code), func(_ *Server, w http.ResponseWriter, _ *http.Request) {
-		http.Error(w, http.StatusText(code), code)
-	}}
-}
-
 // Refuse has every key refused with that text, in the form that is set.
-func Refuse(text string) Fault {
-	return Fault{"refusal", func(s *Server, w http.ResponseWriter, _ *http.Request) { s.refuse(w, text) }}
-}
+func Refuse(text string) httpfault.Fault { return httpfault.Own("refusal", refusal(text)) }
 
-// Hang never answers: until the client gives up, or the server is closed.
-func Hang() Fault {
-	return Fault{"silence", func(s *Server, _ http.ResponseWriter, r *http.Request) {
-		select {
-		case <-r.Context().Done():
-		case <-s.closing:
-		}
-		panic(http.ErrAbortHandler)
-	}}
-}
+type refusal string
 
 // Server is an http.Handler; any path is the right one. Its methods may be called from any goroutine.
 type Server struct {
@@ -93,7 +62,7 @@ type Server struct {
 	form   Form
 	slugs  map[string]peerselector.Key // what each entry is called, with its key
 	closed bool
-	fault  Fault
+	fault  httpfault.Fault
 	asked  int
 	all    []Registration
 }
@@ -114,7 +83,7 @@ func (s *Server) Close() {
 }
 
 // SetFault changes how the server answers from the next request on. The zero Fault is none.
-func (s *Server) SetFault(f Fault) {
+func (s *Server) SetFault(f httpfault.Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fault = f
@@ -162,10 +131,20 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.asked++
 	fault := s.fault
 	s.mu.Unlock()
-	if fault.serve != nil {
-		fault.serve(s, w, r)
-		return
-	}
+	fault.Serve(httpfault.Server{
+		Good: func(w http.ResponseWriter, r *http.Request) {
+			if text, ok := fault.Own().(refusal); ok {
+				s.refuse(w, string(text))
+				return
+			}
+			s.register(w, r)
+		},
+		Error:   func(w http.ResponseWriter, status int) { http.Error(w, http.StatusText(status), status) },
+		Closing: s.closing,
+	}, w, r)
+}
+
+func (s *Server) register(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		http.Error(w, "use POST", http.StatusMethodNotAllowed)
 		return

@@ -10,6 +10,8 @@ import (
 	"go.uber.org/goleak"
 
 	"wguplink/peerselector"
+
+	"wguplink/testbed/httpfault"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -85,11 +87,11 @@ func TestFaults(t *testing.T) {
 	if w.Code != 405 {
 		t.Errorf("GET: status %d", w.Code)
 	}
-	s.SetFault(Status(503))
+	s.SetFault(httpfault.Status(503))
 	if got := post(s, register("n", nodeKey)); got != "503 Service Unavailable" {
 		t.Errorf("with a fault: %s", got)
 	}
-	s.SetFault(Fault{})
+	s.SetFault(httpfault.Fault{})
 	if got := post(s, register("n", nodeKey)); got != `200 {"Message":"OK"}` {
 		t.Errorf("again: %s", got)
 	}
@@ -100,24 +102,4 @@ func TestFaults(t *testing.T) {
 	if all := s.Registrations(); len(all) != 1 || all[0] != (Registration{"n", key, "192.0.2.1:1234"}) {
 		t.Errorf("%+v", all)
 	}
-}
-
-func TestHang(t *testing.T) {
-	s := New(func(Registration) error { return nil })
-	s.SetFault(Hang())
-	srv := httptest.NewServer(s)
-	defer srv.Close()
-	done := make(chan error)
-	go func() {
-		r, err := srv.Client().Post(srv.URL, "application/json", strings.NewReader("{}"))
-		if err == nil {
-			r.Body.Close()
-		}
-		done <- err
-	}()
-	s.Close() // whether the request has come yet or not
-	if <-done == nil {
-		t.Error("silence has an answer")
-	}
-	srv.Client().CloseIdleConnections()
 }

@@ -1,7 +1,6 @@
 package line
 
 import (
-	"encoding/binary"
 	"fmt"
 	"os"
 	"unsafe"
@@ -13,9 +12,6 @@ import (
 
 // maxMTU is the largest of a veth device. The line's own have it, so that it is the ends that limit what passes.
 const maxMTU = 65535
-
-// receiveBuffer holds what arrives while the process does not get to run: 16 MiB are some thousand frames.
-const receiveBuffer = 16 << 20
 
 // device is a packet socket on one device: Read and Write take whole Ethernet frames.
 type device struct{ *os.File }
@@ -31,28 +27,11 @@ func openDevice(h *netlab.Host, name string) (*device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("device %s: %w", name, err)
 	}
-	fd := -1
-	err = h.Do(func() (err error) {
-		// Protocol 0 receives nothing yet.
-		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0); err != nil {
-			return err
-		}
-		if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1); err != nil {
-			return err
-		}
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer); err != nil {
-			return err
-		}
-		all := binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, unix.ETH_P_ALL))
-		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: link.Attrs().Index})
-	})
+	f, err := h.Packets(name, unix.ETH_P_ALL, unix.SOCK_RAW)
 	if err != nil {
-		if fd >= 0 {
-			unix.Close(fd)
-		}
-		return nil, fmt.Errorf("packet socket on %s: %w", name, err)
+		return nil, err
 	}
-	return &device{os.NewFile(uintptr(fd), name)}, nil
+	return &device{f}, nil
 }
 
 // Commands of SIOCETHTOOL that switch a feature (linux/ethtool.h).

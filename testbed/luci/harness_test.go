@@ -25,9 +25,9 @@ import (
 	"wguplink/testbed/luci/browser"
 	"wguplink/testbed/luci/rpcd"
 	"wguplink/testbed/netlab"
+	"wguplink/testbed/topology"
 	"wguplink/testbed/ubusd"
 	"wguplink/testbed/vclock"
-	"wguplink/testbed/world"
 )
 
 var (
@@ -65,7 +65,7 @@ func TestMain(m *testing.M) {
 
 func build(dir string) error {
 	plain := filepath.Join(dir, "plain")
-	cmd := exec.Command("go", "build", "-trimpath", "-tags", "netgo,osusergo,nethttpomithttp2,userspace", "-o", plain, "./agent")
+	cmd := exec.Command("go", "build", "-trimpath", "-tags", "netgo,osusergo,userspace", "-o", plain, "./agent")
 	cmd.Dir = "../.."
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -86,10 +86,10 @@ const limit = 2 * time.Minute
 
 // router is a node of the lab with an agent, a web server and a browser.
 type router struct {
-	*world.World
+	*topology.Topology
 	t     *testing.T
 	ctx   context.Context
-	agent *world.Agent
+	agent *topology.Agent
 	key   wgtypes.Key
 	site  *Site
 	url   string
@@ -100,35 +100,35 @@ type router struct {
 	changed int          // how often procd was told of the configuration
 }
 
-// newRouter makes a world of two gateways, whose agent is not started yet, and a browser whose page is in that language.
+// newRouter makes a topology of two gateways, whose agent is not started yet, and a browser whose page is in that language.
 func newRouter(t *testing.T, language string) *router {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, fmt.Errorf("the test took longer than %v", limit))
 	t.Cleanup(cancel)
 	dir := t.TempDir()
-	w, err := world.New(world.Options{Gateways: 2}, dir)
+	topo, err := topology.New(topology.Options{Gateways: 2}, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &router{World: w, t: t, ctx: ctx}
+	r := &router{Topology: topo, t: t, ctx: ctx}
 	t.Cleanup(func() {
 		if t.Failed() && r.agent != nil && r.agent.Process != nil {
 			t.Logf("the agent said:\n%s", strings.Join(r.agent.Lines(), "\n"))
 		}
-		if err := w.Close(); err != nil {
+		if err := topo.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	w.Clock().SetSynchronised(true)
+	topo.Clock().SetSynchronised(true)
 	if r.key, err = wgtypes.GeneratePrivateKey(); err != nil {
 		t.Fatal(err)
 	}
-	options := w.StaticOptions()
+	options := topo.StaticOptions()
 	options["private_key"] = []string{r.key.String()}
-	if r.agent, err = w.NewAgent(os.Getenv(binaryEnv), dir, world.UCI(options, w.Sections())); err != nil {
+	if r.agent, err = topo.NewAgent(os.Getenv(binaryEnv), dir, topology.UCI(options, topo.Sections())); err != nil {
 		t.Fatal(err)
 	}
-	for _, g := range w.Gateways {
+	for _, g := range topo.Gateways {
 		r.must(g.AddKey(peerselector.Key(r.key.PublicKey())))
 	}
 	r.procd()

@@ -78,7 +78,7 @@ func expect(t *testing.T, ctx context.Context, heard <-chan string, want ...stri
 	}
 }
 
-// What the lab's worlds lean on: messages that are kept, wills after a cut and none after a goodbye.
+// What the lab's topologies lean on: messages that are kept, wills after a cut and none after a goodbye.
 func TestClient(t *testing.T) {
 	ctx, host, _ := lab(t, false)
 	a, atA := join(t, ctx, host, "a", nil)

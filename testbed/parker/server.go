@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"wguplink/peerselector"
+	"wguplink/testbed/httpfault"
 )
 
 // Dialect is whose service this is.
@@ -78,7 +79,7 @@ type Server struct {
 
 	mu       sync.Mutex
 	closed   bool
-	fault    Fault
+	fault    httpfault.Fault
 	requests []Request
 	answers  map[peerselector.Key][]byte // the last good one
 }
@@ -119,7 +120,7 @@ func (s *Server) Path() string {
 }
 
 // SetFault changes how the server answers from the next request on. The zero Fault is none.
-func (s *Server) SetFault(f Fault) {
+func (s *Server) SetFault(f httpfault.Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fault = f
@@ -146,77 +147,67 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.o.OnRequest != nil {
 		s.o.OnRequest(req)
 	}
-	x := &exchange{s: s, w: w, r: r, fault: fault}
 	switch {
 	case r.URL.Path != s.Path():
 		http.NotFound(w, r)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		x.error(http.StatusMethodNotAllowed, "The method is not allowed for the requested URL.")
-	case fault.serve != nil:
-		fault.serve(x)
+		s.error(w, http.StatusMethodNotAllowed, "The method is not allowed for the requested URL.")
 	default:
-		x.serve()
+		fault.Serve(httpfault.Server{
+			Good:    func(w http.ResponseWriter, r *http.Request) { s.good(w, r, fault) },
+			Error:   func(w http.ResponseWriter, status int) { s.error(w, status, http.StatusText(status)) },
+			Closing: s.closing,
+		}, w, r)
 	}
-}
-
-// exchange is one request on its way to an answer.
-type exchange struct {
-	s     *Server
-	w     http.ResponseWriter
-	r     *http.Request
-	fault Fault
 }
 
 // error answers without a configuration.
-func (x *exchange) error(status int, message string) {
+func (s *Server) error(w http.ResponseWriter, status int, message string) {
 	switch {
-	case x.s.o.Dialect == Wgkex:
-		x.w.Header().Set("Content-Type", "application/json")
-		x.w.WriteHeader(status)
-		fmt.Fprintf(x.w, "%s\n", mustJSON(map[string]any{"error": map[string]string{"message": message}}))
+	case s.o.Dialect == Wgkex:
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		fmt.Fprintf(w, "%s\n", mustJSON(map[string]any{"error": map[string]string{"message": message}}))
 	case status == http.StatusBadRequest:
-		x.w.WriteHeader(status)
+		w.WriteHeader(status)
 	default:
-		http.Error(x.w, fmt.Sprintf("%d: %s", status, http.StatusText(status)), status)
+		http.Error(w, fmt.Sprintf("%d: %s", status, http.StatusText(status)), status)
 	}
 }
 
-// serve answers, with the fault's changes.
-func (x *exchange) serve() {
-	q, err := x.s.query(x.r.URL.RawQuery)
+// good answers with a configuration, spoilt by a fault of the server's own.
+func (s *Server) good(w http.ResponseWriter, r *http.Request, fault httpfault.Fault) {
+	q, err := s.query(r.URL.RawQuery)
 	if err != nil {
-		x.error(http.StatusBadRequest, err.Error())
+		s.error(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	fields, err := x.s.fields(x.r.Context(), q, x.fault.unregistered, x.r.RemoteAddr)
+	spoilt := spoiltBy(fault)
+	fields, err := s.fields(r.Context(), q, spoilt.unregistered, r.RemoteAddr)
 	if err != nil {
-		x.error(http.StatusInternalServerError, "An internal error has occurred. Please try again later.")
+		s.error(w, http.StatusInternalServerError, "An internal error has occurred. Please try again later.")
 		return
 	}
-	if x.fault.edit != nil {
-		x.fault.edit(&fields)
+	if spoilt.edit != nil {
+		spoilt.edit(&fields)
 	}
-	if x.s.o.OnAnswer != nil {
-		x.s.o.OnAnswer(q.key, fields)
+	if s.o.OnAnswer != nil {
+		s.o.OnAnswer(q.key, fields)
 	}
 	line := fields.line()
-	sign := x.s.o.Key.Sign
-	if x.fault.sign != nil {
-		sign = func(m []byte) string { return x.fault.sign(x.s.o.Key, m) }
+	sign := s.o.Key.Sign
+	if spoilt.sign != nil {
+		sign = func(m []byte) string { return spoilt.sign(s.o.Key, m) }
 	}
 	body := append(slices.Clone(line), sign(line)...)
-	if x.fault.body != nil {
-		body = x.fault.body(x, q, body)
-	} else if x.fault.name == "" {
-		x.s.remember(q.key, body)
+	if spoilt.body != nil {
+		body = spoilt.body(s, q, body)
+	} else if fault.None() {
+		s.remember(q.key, body)
 	}
-	x.write(body)
-}
-
-func (x *exchange) write(body []byte) {
-	x.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	_, _ = x.w.Write(body) // the client may be gone
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	_, _ = w.Write(body) // the client may be gone
 }
 
 func (s *Server) remember(key peerselector.Key, body []byte) {

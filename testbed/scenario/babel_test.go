@@ -9,7 +9,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"wguplink/testbed/netlab"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // babel starts a real babeld, Debian's package, on a device of a host. What the host has on lo inside fd88::/16 is announced. The device
@@ -36,8 +36,8 @@ func babel(s *scene, h *netlab.Host, dev string) *netlab.Process {
 // each other through the gateway by what Babel has found out, and batman-adv is not needed.
 func TestBabel(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{Gateways: 1}, withBroker)
-	second, node2, err := s.SecondAgent(os.Getenv(binaryEnv), t.TempDir(), withBroker(s.World))
+	s := newScene(t, topology.Options{Gateways: 1}, withBroker)
+	second, node2, err := s.SecondAgent(os.Getenv(binaryEnv), t.TempDir(), withBroker(s.Topology))
 	s.must(err)
 	gw := s.Gateways[0].Host
 	s.must(gw.Forward())

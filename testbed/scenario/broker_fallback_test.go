@@ -9,22 +9,23 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"wguplink/testbed/httpfault"
 	"wguplink/testbed/netlab"
+	"wguplink/testbed/topology"
 	"wguplink/testbed/wgkex"
-	"wguplink/testbed/world"
 )
 
 // v2 fails: the node registers by v1 and takes a gateway of its own list.
 func TestBrokerV2Down(t *testing.T) {
 	t.Parallel()
-	for _, fault := range []wgkex.Fault{wgkex.Status(500), wgkex.NotFound(), wgkex.Hangup()} {
+	for _, fault := range []httpfault.Fault{httpfault.Status(500), httpfault.Status(404), httpfault.Hangup()} {
 		t.Run(fault.String(), func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, world.Options{}, withBroker)
+			s := newScene(t, topology.Options{}, withBroker)
 			s.Broker.SetFault(wgkex.V2, fault)
 			l2 := s.frames()
 			st := brokerConnected(s, l2, s.start())
-			if want := "https://" + world.BrokerName + " (v1)"; st.Broker != want {
+			if want := "https://" + topology.BrokerName + " (v1)"; st.Broker != want {
 				t.Errorf("status names the broker %q, want %q", st.Broker, want)
 			}
 			if c := s.Broker.Counts(); c.V1 == 0 || c.V1 != c.V2 {
@@ -44,21 +45,21 @@ func TestBrokerDown(t *testing.T) {
 		spoil  func(*scene)
 		says   []string // any of these
 	}{
-		{"status 500", "", func(s *scene) { brokerBoth(s, wgkex.Status(500), wgkex.Status(500)) }, []string{"status 500"}},
-		{"silence", "", func(s *scene) { brokerBoth(s, wgkex.Hang(), wgkex.Hang()) }, []string{"no complete answer within 1s"}},
+		{"status 500", "", func(s *scene) { brokerBoth(s, httpfault.Status(500), httpfault.Status(500)) }, []string{"status 500"}},
+		{"silence", "", func(s *scene) { brokerBoth(s, httpfault.Hang(), httpfault.Hang()) }, []string{"no complete answer within 1s"}},
 		{"blackhole", "", brokerBlackhole, []string{"no connection within 1s", "i/o timeout"}},
-		{"closed port", "https://" + world.BrokerName + ":4443", func(*scene) {}, []string{"connection refused"}},
+		{"closed port", "https://" + topology.BrokerName + ":4443", func(*scene) {}, []string{"connection refused"}},
 		{"unknown name", "https://nowhere.example.org", func(*scene) {}, []string{"does not exist"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			url := c.broker
 			if url == "" {
-				url = "https://" + world.BrokerName
+				url = "https://" + topology.BrokerName
 			}
-			s := brokerScene(t, world.Options{}, nil)
+			s := brokerScene(t, topology.Options{}, nil)
 			c.spoil(s)
-			s.must(s.agent.Configure(brokerConfig(s.World, brokerOptions{
+			s.must(s.agent.Configure(brokerConfig(s.Topology, brokerOptions{
 				"broker": {url}, "broker_timeout": {"1"}, "private_key": {brokerKnownKey(s).String()},
 			}, s.Sections())))
 			l2 := s.frames()
@@ -76,7 +77,7 @@ func TestBrokerDown(t *testing.T) {
 // brokerBlackhole drops what goes to the broker's HTTPS port.
 func brokerBlackhole(s *scene) {
 	s.t.Helper()
-	for _, a := range []netip.Addr{world.ServicesV4.Addr(), world.ServicesV6.Addr()} {
+	for _, a := range []netip.Addr{topology.ServicesV4.Addr(), topology.ServicesV6.Addr()} {
 		_, err := s.Router.Drop(netlab.Drop{To: netip.PrefixFrom(a, a.BitLen()), Proto: unix.IPPROTO_TCP, ToPort: 443})
 		s.must(err)
 	}
@@ -85,9 +86,9 @@ func brokerBlackhole(s *scene) {
 // A broker that never answers does not hold a node with known gateways up, least of all for the whole timeout.
 func TestBrokerSlowDoesNotHoldUp(t *testing.T) {
 	t.Parallel()
-	s := brokerScene(t, world.Options{}, nil)
-	brokerBoth(s, wgkex.Hang(), wgkex.Hang())
-	s.must(s.agent.Configure(brokerConfig(s.World, brokerOptions{"broker_timeout": {"50"}, "private_key": {brokerKnownKey(s).String()}}, s.Sections())))
+	s := brokerScene(t, topology.Options{}, nil)
+	brokerBoth(s, httpfault.Hang(), httpfault.Hang())
+	s.must(s.agent.Configure(brokerConfig(s.Topology, brokerOptions{"broker_timeout": {"50"}, "private_key": {brokerKnownKey(s).String()}}, s.Sections())))
 	l2 := s.frames()
 	began := s.start()
 	s.reply(l2, began)
@@ -99,13 +100,13 @@ func TestBrokerSlowDoesNotHoldUp(t *testing.T) {
 // v1 is good for the key only. Without a list there is nobody to connect to, and the status says so.
 func TestBrokerV1WithoutList(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{}, brokerOnly)
-	s.Broker.SetFault(wgkex.V2, wgkex.Status(500))
+	s := newScene(t, topology.Options{}, brokerOnly)
+	s.Broker.SetFault(wgkex.V2, httpfault.Status(500))
 	l2 := s.frames()
 	s.start()
-	brokerTrouble(s, "broker_unreachable", world.BrokerName, "names no gateway", "config gateway", "status 500")
+	brokerTrouble(s, "broker_unreachable", topology.BrokerName, "names no gateway", "config gateway", "status 500")
 	mended := time.Now()
-	s.Broker.SetFault(wgkex.V2, wgkex.Fault{})
+	s.Broker.SetFault(wgkex.V2, httpfault.Fault{})
 	brokerConnected(s, l2, mended)
 }
 
@@ -113,8 +114,8 @@ func TestBrokerV1WithoutList(t *testing.T) {
 func TestBrokerSeveral(t *testing.T) {
 	t.Parallel()
 	const good = "https://second.example.org"
-	s := brokerScene(t, world.Options{}, brokerOptions{"broker_timeout": {"1"}, "broker": {
-		"https://" + world.BrokerName + ":4443", "https://nowhere.example.org", "https://" + world.BrokerName, good}})
+	s := brokerScene(t, topology.Options{}, brokerOptions{"broker_timeout": {"1"}, "broker": {
+		"https://" + topology.BrokerName + ":4443", "https://nowhere.example.org", "https://" + topology.BrokerName, good}})
 	cert, err := s.CA.Server(time.Now(), "second.example.org")
 	s.must(err)
 	s.must(s.ServeBroker(cert, "second.example.org"))

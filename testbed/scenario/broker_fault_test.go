@@ -8,8 +8,9 @@ import (
 
 	"wguplink/agent/derive"
 	"wguplink/peerselector"
+	"wguplink/testbed/httpfault"
+	"wguplink/testbed/topology"
 	"wguplink/testbed/wgkex"
-	"wguplink/testbed/world"
 )
 
 // brokerSpoilt goes through one fault twice. Without a static list the status names the fault, and when it is gone the
@@ -24,13 +25,13 @@ func brokerSpoilt(s *scene, fault func(), cause string, reasons ...string) {
 	s.start()
 	brokerTrouble(s, cause, reasons...)
 	mended := time.Now()
-	brokerBoth(s, wgkex.Fault{}, wgkex.Fault{})
+	brokerBoth(s, httpfault.Fault{}, httpfault.Fault{})
 	brokerConnected(s, l2, mended)
 	s.must(s.agent.TakeDown(s.ctx))
 
 	fault()
 	key, _ := s.agent.Key(s.ctx)
-	s.must(s.agent.Configure(brokerConfig(s.World, brokerOptions{"broker_timeout": {"1"}, "private_key": {brokerPrivate(s)}}, s.Sections())))
+	s.must(s.agent.Configure(brokerConfig(s.Topology, brokerOptions{"broker_timeout": {"1"}, "private_key": {brokerPrivate(s)}}, s.Sections())))
 	brokerConnected(s, l2, s.start())
 	if k, ok := s.agent.Key(s.ctx); !ok || k != key {
 		s.t.Errorf("the key changed from %v to %v", key, k)
@@ -42,24 +43,24 @@ func brokerSpoilt(s *scene, fault func(), cause string, reasons ...string) {
 func TestBrokerFaults(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		fault  wgkex.Fault
+		fault  httpfault.Fault
 		cause  string
 		reason string
 	}{
-		{wgkex.Status(400), "broker_refused", "status 400"},
-		{wgkex.Status(500), "broker_unreachable", "status 500"},
-		{wgkex.HTML(502), "broker_unreachable", "status 502"},
-		{wgkex.HTML(200), "broker_unreachable", "content type text/html"},
-		{wgkex.Huge(2 << 20), "broker_unreachable", "more than 65536 bytes"},
-		{wgkex.Drip(200 * time.Millisecond), "broker_unreachable", "no complete answer within 1s"},
+		{httpfault.Status(400), "broker_refused", "status 400"},
+		{httpfault.Status(500), "broker_unreachable", "status 500"},
+		{httpfault.HTML(502), "broker_unreachable", "status 502"},
+		{httpfault.HTML(200), "broker_unreachable", "content type text/html"},
+		{httpfault.Huge(2 << 20), "broker_unreachable", "more than 65536 bytes"},
+		{httpfault.Drip(200 * time.Millisecond), "broker_unreachable", "no complete answer within 1s"},
 		{wgkex.WrongTypes(), "broker_unreachable", "Endpoint.Address is"},
-		{wgkex.Body(`{"Endpoint":`), "broker_unreachable", "not JSON"},
-		{wgkex.Redirect(307, "https://elsewhere.example.org/"), "broker_unreachable", "elsewhere.example.org"},
+		{httpfault.Body("application/json", `{"Endpoint":`), "broker_unreachable", "not JSON"},
+		{httpfault.Redirect(307, "https://elsewhere.example.org/"), "broker_unreachable", "elsewhere.example.org"},
 	} {
 		t.Run(c.fault.String(), func(t *testing.T) {
 			t.Parallel()
-			s := brokerScene(t, world.Options{}, brokerOptions{"broker_timeout": {"1"}})
-			brokerSpoilt(s, func() { brokerBoth(s, c.fault, c.fault) }, c.cause, "https://"+world.BrokerName, c.reason)
+			s := brokerScene(t, topology.Options{}, brokerOptions{"broker_timeout": {"1"}})
+			brokerSpoilt(s, func() { brokerBoth(s, c.fault, c.fault) }, c.cause, "https://"+topology.BrokerName, c.reason)
 		})
 	}
 }
@@ -68,7 +69,7 @@ func TestBrokerFaults(t *testing.T) {
 func TestBrokerHostileEndpoint(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		fault  wgkex.Fault
+		fault  httpfault.Fault
 		reason string
 	}{
 		{wgkex.HostilePort("0"), `Endpoint.Port is "0"`},
@@ -82,8 +83,8 @@ func TestBrokerHostileEndpoint(t *testing.T) {
 	} {
 		t.Run(c.fault.String(), func(t *testing.T) {
 			t.Parallel()
-			s := brokerScene(t, world.Options{}, brokerOptions{"broker_timeout": {"1"}})
-			brokerSpoilt(s, func() { brokerBoth(s, c.fault, wgkex.Status(500)) }, "broker_unreachable", "https://"+world.BrokerName, c.reason)
+			s := brokerScene(t, topology.Options{}, brokerOptions{"broker_timeout": {"1"}})
+			brokerSpoilt(s, func() { brokerBoth(s, c.fault, httpfault.Status(500)) }, "broker_unreachable", "https://"+topology.BrokerName, c.reason)
 		})
 	}
 }
@@ -103,13 +104,13 @@ func TestBrokerClaimsOurIdentity(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := brokerScene(t, world.Options{}, nil)
+			s := brokerScene(t, topology.Options{}, nil)
 			key, err := wgtypes.GeneratePrivateKey()
 			s.must(err)
 			own := peerselector.Key(key.PublicKey())
-			s.must(s.agent.Configure(brokerConfig(s.World, brokerOptions{"broker_timeout": {"1"}, "private_key": {key.String()}})))
+			s.must(s.agent.Configure(brokerConfig(s.Topology, brokerOptions{"broker_timeout": {"1"}, "private_key": {key.String()}})))
 			fault := wgkex.Hostile("ourselves", func(e *wgkex.Endpoint) { c.edit(e, own) })
-			brokerSpoilt(s, func() { brokerBoth(s, fault, wgkex.Status(500)) }, "broker_unreachable", c.reason)
+			brokerSpoilt(s, func() { brokerBoth(s, fault, httpfault.Status(500)) }, "broker_unreachable", c.reason)
 		})
 	}
 }
@@ -118,7 +119,7 @@ func TestBrokerClaimsOurIdentity(t *testing.T) {
 // but gets no traffic: that goes to a gateway of the list.
 func TestBrokerNamesStranger(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{}, withBroker)
+	s := newScene(t, topology.Options{}, withBroker)
 	key, err := wgtypes.GeneratePrivateKey()
 	s.must(err)
 	stranger := peerselector.Key(key.PublicKey())
@@ -143,10 +144,10 @@ func TestBrokerNamesStranger(t *testing.T) {
 // A domain that the broker does not know is refused, and the status says whose fault that is.
 func TestBrokerUnknownDomain(t *testing.T) {
 	t.Parallel()
-	s := brokerScene(t, world.Options{}, brokerOptions{"domain": {"ffxx_moon"}})
+	s := brokerScene(t, topology.Options{}, brokerOptions{"domain": {"ffxx_moon"}})
 	l2 := s.frames()
 	s.start()
-	brokerTrouble(s, "broker_refused", "https://"+world.BrokerName, "status 400")
+	brokerTrouble(s, "broker_refused", "https://"+topology.BrokerName, "status 400")
 	mended := time.Now()
 	s.Broker.AddDomain("ffxx_moon")
 	for _, g := range s.Gateways {

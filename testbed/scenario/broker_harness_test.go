@@ -13,34 +13,32 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"wguplink/peerselector"
+	"wguplink/testbed/httpfault"
+	"wguplink/testbed/topology"
 	"wguplink/testbed/wgkex"
-	"wguplink/testbed/world"
 )
 
 // brokerOptions are options of an uplink, by name, that replace the usual ones.
 type brokerOptions map[string][]string
 
 // brokerConfig is the usual configuration with some options replaced, and with further sections.
-func brokerConfig(w *world.World, change brokerOptions, sections ...string) string {
-	o := w.BrokerOptions()
+func brokerConfig(topo *topology.Topology, change brokerOptions, sections ...string) string {
+	o := topo.BrokerOptions()
 	maps.Copy(o, change)
-	return world.UCI(o, sections...)
+	return topology.UCI(o, sections...)
 }
 
 // brokerScene is newScene with a configuration without static gateways.
-func brokerScene(t *testing.T, o world.Options, change brokerOptions) *scene {
+func brokerScene(t *testing.T, o topology.Options, change brokerOptions) *scene {
 	t.Helper()
-	return newScene(t, o, func(w *world.World) string { return brokerConfig(w, change) })
+	return newScene(t, o, func(topo *topology.Topology) string { return brokerConfig(topo, change) })
 }
 
 // brokerKnownKey makes a key that all gateways have been told of long ago.
 func brokerKnownKey(s *scene) wgtypes.Key {
 	s.t.Helper()
-	key, err := wgtypes.GeneratePrivateKey()
+	key, err := s.KnownKey()
 	s.must(err)
-	for _, g := range s.Gateways {
-		s.must(g.AddKey(peerselector.Key(key.PublicKey())))
-	}
 	return key
 }
 
@@ -49,7 +47,7 @@ func brokerTrouble(s *scene, cause string, reasons ...string) {
 	s.t.Helper()
 	s.line("cause=broker_")
 	st := s.status()
-	if st.State != "connecting" || st.Cause != cause || st.Gateway != nil {
+	if st.State != "connecting" || string(st.Cause) != cause || st.Gateway != nil {
 		s.t.Errorf("status %+v, want connecting, cause %s", st, cause)
 	}
 	for _, r := range reasons {
@@ -60,7 +58,7 @@ func brokerTrouble(s *scene, cause string, reasons ...string) {
 }
 
 // brokerConnected waits for a reply to a frame sent after a moment, and gives the status.
-func brokerConnected(s *scene, l *world.Layer2, after time.Time) status {
+func brokerConnected(s *scene, l *topology.Layer2, after time.Time) topology.Status {
 	s.t.Helper()
 	s.reply(l, after)
 	s.line("msg=connected") // the status file is written between the first frames and this line
@@ -129,7 +127,7 @@ func (p *brokerPeers) end() {
 	}
 }
 
-// onlyGateways ends the watch, and fails when any peer ever was anything but one of the world's gateways, with its own
+// onlyGateways ends the watch, and fails when any peer ever was anything but one of the topology's gateways, with its own
 // address outside and nothing but its own inside. strangers may be tried, but get no traffic.
 func (p *brokerPeers) onlyGateways(strangers ...peerselector.Key) {
 	p.s.t.Helper()
@@ -163,7 +161,7 @@ func (p *brokerPeers) isGateway(peer wgtypes.Peer) bool {
 }
 
 // brokerBoth sets the faults of both versions of the API.
-func brokerBoth(s *scene, v2, v1 wgkex.Fault) {
+func brokerBoth(s *scene, v2, v1 httpfault.Fault) {
 	s.Broker.SetFault(wgkex.V2, v2)
 	s.Broker.SetFault(wgkex.V1, v1)
 }

@@ -14,8 +14,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"wguplink/testbed/httpfault"
+	"wguplink/testbed/topology"
 	"wguplink/testbed/wgkex"
-	"wguplink/testbed/world"
 )
 
 var brokerKeyOption = regexp.MustCompile(`option private_key '([A-Za-z0-9+/]{43}=)'`)
@@ -38,14 +39,14 @@ func TestBrokerKeyForgotten(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		gateways int
-		uci      func(*world.World) string
+		uci      func(*topology.Topology) string
 	}{
 		{"one gateway", 1, brokerOnly},
 		{"list of three", 3, withBroker},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, world.Options{Gateways: c.gateways}, c.uci)
+			s := newScene(t, topology.Options{Gateways: c.gateways}, c.uci)
 			l2 := s.frames()
 			s.reply(l2, s.start())
 			before := s.Broker.Counts().V2
@@ -71,8 +72,8 @@ func TestBrokerPrivateKeyNeverShown(t *testing.T) {
 	debug := "config global\n\toption log_level 'debug'\n\n" +
 		"config gateway 'nowhere'\n\toption uplink 'mesh'\n\toption public_key 'bm9ib2R5IGhhcyB0aGlzIGtleSwgdHJ1c3QgbWUgOi0='\n" +
 		"\tlist endpoint 'nowhere.example.org:51820'\n\toption link_address 'fe80::bad'\n"
-	s := newScene(t, world.Options{}, func(w *world.World) string {
-		return brokerConfig(w, brokerOptions{"backend": {"userspace"}}, debug, w.Sections())
+	s := newScene(t, topology.Options{}, func(topo *topology.Topology) string {
+		return brokerConfig(topo, brokerOptions{"backend": {"userspace"}}, debug, topo.Sections())
 	})
 	var said []string // with its origin in front
 	say := func(where, what string) { said = append(said, where+": "+what) }
@@ -87,7 +88,7 @@ func TestBrokerPrivateKeyNeverShown(t *testing.T) {
 	}
 
 	// The first requests fail, so that errors are told of, too.
-	s.Broker.SetFaults(wgkex.Status(500))
+	s.Broker.SetFaults(httpfault.Status(500))
 	l2 := s.frames()
 	s.start()
 	s.line("registration failed")
@@ -99,17 +100,17 @@ func TestBrokerPrivateKeyNeverShown(t *testing.T) {
 	}
 	collect()
 	mended := time.Now()
-	s.Broker.SetFaults(wgkex.Fault{})
+	s.Broker.SetFaults(httpfault.Fault{})
 	first := s.reply(l2, mended).Gateway
 	collect()
 
 	s.must(s.Named(first).Kill())
-	if _, err := l2.Await(s.ctx, time.Now(), func(r world.Reply) bool { return r.Gateway != first }); err != nil {
+	if _, err := l2.Await(s.ctx, time.Now(), func(r topology.Reply) bool { return r.Gateway != first }); err != nil {
 		t.Fatal(err)
 	}
 	collect()
 
-	good := brokerConfig(s.World, brokerOptions{"keepalive": {"20"}, "private_key": {private}, "backend": {"userspace"}}, debug, s.Sections())
+	good := brokerConfig(s.Topology, brokerOptions{"keepalive": {"20"}, "private_key": {private}, "backend": {"userspace"}}, debug, s.Sections())
 	s.must(s.agent.Configure(strings.Replace(good, "option private_key", "option keepalive 'never'\n\toption privatekey", 1)))
 	s.must(s.agent.Signal(unix.SIGHUP))
 	s.line("privatekey") // named, without its value

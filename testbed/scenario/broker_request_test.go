@@ -13,14 +13,14 @@ import (
 	"testing"
 	"time"
 
+	"wguplink/testbed/topology"
 	"wguplink/testbed/wgkex"
-	"wguplink/testbed/world"
 )
 
 // Without a scheme the broker is spoken to by HTTPS, and never by HTTP, however willing it is.
 func TestBrokerPlainHTTP(t *testing.T) {
 	t.Parallel()
-	s := brokerScene(t, world.Options{}, brokerOptions{"broker": {"plain.example.org"}})
+	s := brokerScene(t, topology.Options{}, brokerOptions{"broker": {"plain.example.org"}})
 	other, err := wgkex.NewCA(time.Now())
 	s.must(err)
 	cert, err := other.Server(time.Now(), "plain.example.org")
@@ -32,7 +32,7 @@ func TestBrokerPlainHTTP(t *testing.T) {
 	if n := len(s.Broker.Requests()); n != 0 {
 		t.Errorf("%d requests came through", n)
 	}
-	s.must(s.agent.Configure(brokerConfig(s.World, brokerOptions{"broker": {"http://plain.example.org"}})))
+	s.must(s.agent.Configure(brokerConfig(s.Topology, brokerOptions{"broker": {"http://plain.example.org"}})))
 	l2 := s.frames()
 	if st := brokerConnected(s, l2, s.start()); st.Broker != "http://plain.example.org (v2)" {
 		t.Errorf("status names the broker %q", st.Broker)
@@ -42,7 +42,7 @@ func TestBrokerPlainHTTP(t *testing.T) {
 // A certificate that does not fit keeps everything back; the status says what is wrong with it.
 func TestBrokerBadCertificate(t *testing.T) {
 	t.Parallel()
-	s := brokerScene(t, world.Options{}, nil)
+	s := brokerScene(t, topology.Options{}, nil)
 	now := time.Now()
 	stranger, err := wgkex.NewCA(now)
 	s.must(err)
@@ -77,7 +77,7 @@ func TestBrokerBadCertificate(t *testing.T) {
 		for k, v := range c.change {
 			o[k] = v
 		}
-		s.must(s.agent.Configure(brokerConfig(s.World, o)))
+		s.must(s.agent.Configure(brokerConfig(s.Topology, o)))
 		s.start()
 		brokerTrouble(s, "broker_unreachable", append(c.reasons, c.broker)...)
 		s.must(s.agent.TakeDown(s.ctx))
@@ -91,13 +91,13 @@ func TestBrokerBadCertificate(t *testing.T) {
 		{"broker": {"https://good.example.org"}, "broker_pin": {pins["misnamed.example.org"], pins["good.example.org"]}},
 		{"broker": {"https://stranger.example.org"}, "broker_ca": {"none"}, "broker_pin": {pins["stranger.example.org"]}},
 	} {
-		s.must(s.agent.Configure(brokerConfig(s.World, o)))
+		s.must(s.agent.Configure(brokerConfig(s.Topology, o)))
 		brokerConnected(s, l2, s.start())
 		s.must(s.agent.TakeDown(s.ctx))
 	}
 
 	// The authority's file is put right while the agent runs.
-	s.must(s.agent.Configure(brokerConfig(s.World, brokerOptions{"broker": {"https://good.example.org"}, "broker_ca": {"/etc/config/stranger.pem"}})))
+	s.must(s.agent.Configure(brokerConfig(s.Topology, brokerOptions{"broker": {"https://good.example.org"}, "broker_ca": {"/etc/config/stranger.pem"}})))
 	s.start()
 	brokerTrouble(s, "broker_unreachable", "unknown authority", "stranger.pem")
 	mended := time.Now()
@@ -111,8 +111,8 @@ func TestBrokerLocation(t *testing.T) {
 	for _, c := range []struct{ location, gateway string }{{"CITY-gw2", "gw2"}, {"CITY-gw3", "gw3"}, {"Moon", ""}} {
 		t.Run(c.location, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, world.Options{Locations: true, WorkerPoll: 50 * time.Millisecond}, func(w *world.World) string {
-				return brokerConfig(w, brokerOptions{"location": {c.location}}, w.Sections())
+			s := newScene(t, topology.Options{Locations: true, WorkerPoll: 50 * time.Millisecond}, func(topo *topology.Topology) string {
+				return brokerConfig(topo, brokerOptions{"location": {c.location}}, topo.Sections())
 			})
 			l2 := s.frames()
 			began := s.start()
@@ -122,7 +122,7 @@ func TestBrokerLocation(t *testing.T) {
 			}
 			q := brokerFirst(s)
 			var body map[string]string
-			if err := json.Unmarshal(q.Body, &body); err != nil || body["location"] != c.location || body["domain"] != world.Domain {
+			if err := json.Unmarshal(q.Body, &body); err != nil || body["location"] != c.location || body["domain"] != topology.Domain {
 				t.Errorf("the request says %s, %v", q.Body, err)
 			}
 		})
@@ -144,7 +144,7 @@ func brokerFirst(s *scene) wgkex.Request {
 // The broker's operator learns what the node is, and nothing is sent that is not known.
 func TestBrokerHeaders(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{}, brokerOnly)
+	s := newScene(t, topology.Options{}, brokerOnly)
 	s.must(s.Node.WriteFile("/tmp/sysinfo/board_name", "tplink,archer-c7-v2\n"))
 	s.must(s.Node.WriteFile("/etc/openwrt_release", "DISTRIB_ID='OpenWrt'\nDISTRIB_RELEASE='23.05.5'\nDISTRIB_TARGET='ath79/generic'\n"))
 	b, err := os.ReadFile("/proc/sys/kernel/osrelease")
@@ -167,7 +167,7 @@ func TestBrokerHeaders(t *testing.T) {
 			t.Errorf("header %s is %q, want %q", name, got, want)
 		}
 	}
-	if q.Method != http.MethodPost || q.Path != wgkex.PathV2 || q.Host != world.BrokerName {
+	if q.Method != http.MethodPost || q.Path != wgkex.PathV2 || q.Host != topology.BrokerName {
 		t.Errorf("the request was %s %s at %s", q.Method, q.Path, q.Host)
 	}
 }
@@ -176,7 +176,7 @@ func TestBrokerHeaders(t *testing.T) {
 func TestBrokerRetryAfter(t *testing.T) {
 	t.Parallel()
 	const port = 8080
-	s := brokerScene(t, world.Options{}, brokerOptions{"broker": {"http://" + world.BrokerName + ":8080"}})
+	s := brokerScene(t, topology.Options{}, brokerOptions{"broker": {"http://" + topology.BrokerName + ":8080"}})
 	var mu sync.Mutex
 	var asked []time.Time
 	busy := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -193,7 +193,7 @@ func TestBrokerRetryAfter(t *testing.T) {
 	})
 	var servers sync.WaitGroup
 	ctx, cancel := context.WithCancel(s.ctx)
-	for _, a := range []netip.Addr{world.ServicesV4.Addr(), world.ServicesV6.Addr()} {
+	for _, a := range []netip.Addr{topology.ServicesV4.Addr(), topology.ServicesV6.Addr()} {
 		ln, err := s.Services.Listen(s.ctx, "tcp", netip.AddrPortFrom(a, port).String())
 		s.must(err)
 		servers.Add(1)

@@ -5,25 +5,25 @@ import (
 	"testing"
 
 	"wguplink/testbed/ntpd"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // A clock that nobody vouched for is asked about further, over a loss of the WAN.
 func TestClockRetryOutlivesWAN(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{}, map[string][]string{"ntp_grace": {"0.5"}})
+	n := newNode(t, topology.Options{}, map[string][]string{"ntp_grace": {"0.5"}})
 	n.Clock().SetSynchronised(false)
 	for _, s := range n.NTP {
 		s.SetLie(ntpd.Dead())
 	}
 	n.start()
-	unverified := func(st status) bool { return strings.HasPrefix(st.Clock, "not verified") }
-	nodeAwait(n.scene, "connected with a clock not verified", func(st status) bool { return st.State == "connected" && unverified(st) })
+	unverified := func(st topology.Status) bool { return strings.HasPrefix(st.Clock, "not verified") }
+	nodeAwait(n.scene, "connected with a clock not verified", func(st topology.Status) bool { return st.State == "connected" && unverified(st) })
 	n.must(n.RouteDown())
-	nodeAwait(n.scene, "without WAN", func(st status) bool { return st.Cause == "no_wan" })
+	nodeAwait(n.scene, "without WAN", func(st topology.Status) bool { return st.Cause == "no_wan" })
 	n.must(n.RouteUp())
 	for _, s := range n.NTP {
 		s.SetLie(ntpd.Honest())
 	}
-	nodeAwait(n.scene, "with a verified clock", func(st status) bool { return st.State == "connected" && !unverified(st) })
+	nodeAwait(n.scene, "with a verified clock", func(st topology.Status) bool { return st.State == "connected" && !unverified(st) })
 }

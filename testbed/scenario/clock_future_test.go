@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wguplink/testbed/ntpd"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // ours makes userspace WireGuard the one in use: it takes the time of its handshakes from the node's own clock. The kernel's
@@ -22,7 +22,7 @@ func ours(options map[string][]string) map[string][]string {
 }
 
 // accepted has the node shake hands anew, and the gateway answer: it has seen no time from this node that is yet to come.
-func accepted(n *node, l2 *world.Layer2) {
+func accepted(n *node, l2 *topology.Layer2) {
 	n.t.Helper()
 	nodeStop(n.scene)
 	n.reply(l2, n.start())
@@ -32,7 +32,7 @@ func accepted(n *node, l2 *world.Layer2) {
 // has put the clock right, it takes the next handshake.
 func TestClockIn2063(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, ours(map[string][]string{"ntp_grace": {"0.3"}}))
+	n := newNode(t, topology.Options{Gateways: 1}, ours(map[string][]string{"ntp_grace": {"0.3"}}))
 	nodeBoots(n.scene, time.Date(2063, 4, 5, 12, 0, 0, 0, time.UTC))
 	nodeLie(n.scene, ntpd.Dead())
 	l2 := n.frames()
@@ -46,7 +46,7 @@ func TestClockIn2063(t *testing.T) {
 		t.Errorf("steps %+v, want one to %v", steps, nodeEarliest)
 	}
 	nodeLie(n.scene, ntpd.Honest())
-	nodeAwait(n.scene, "verified", func(st status) bool { return strings.Contains(st.Clock, "set by") })
+	nodeAwait(n.scene, "verified", func(st topology.Status) bool { return strings.Contains(st.Clock, "set by") })
 	if !nodeRight(n.scene) {
 		t.Errorf("the node's clock is off by %v", n.Clock().Offset())
 	}
@@ -56,7 +56,7 @@ func TestClockIn2063(t *testing.T) {
 // A wait of 0 is none, whatever the clock shows.
 func TestClockNoGrace(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, ours(map[string][]string{"ntp_grace": {"0"}}))
+	n := newNode(t, topology.Options{Gateways: 1}, ours(map[string][]string{"ntp_grace": {"0"}}))
 	nodeBoots(n.scene, time.Date(2063, 4, 5, 12, 0, 0, 0, time.UTC))
 	nodeLie(n.scene, ntpd.Dead())
 	l2 := n.frames()
@@ -65,7 +65,7 @@ func TestClockNoGrace(t *testing.T) {
 		t.Errorf("status says of the clock: %q", st.Clock)
 	}
 	nodeLie(n.scene, ntpd.Honest())
-	nodeAwait(n.scene, "verified", func(st status) bool { return strings.Contains(st.Clock, "set by") })
+	nodeAwait(n.scene, "verified", func(st topology.Status) bool { return strings.Contains(st.Clock, "set by") })
 	accepted(n, l2)
 }
 
@@ -73,7 +73,7 @@ func TestClockNoGrace(t *testing.T) {
 func TestPoisonedLastKnownTime(t *testing.T) {
 	t.Parallel()
 	const file, poison = "/etc/wguplink/last-time", "2040-01-01T00:00:00Z\n"
-	n := newNode(t, world.Options{Gateways: 1}, ours(nil))
+	n := newNode(t, topology.Options{Gateways: 1}, ours(nil))
 	l2 := n.frames()
 	for name, boot := range map[string]struct {
 		at     time.Time
@@ -111,7 +111,7 @@ func TestPoisonedLastKnownTime(t *testing.T) {
 // after NTP has put the clock right.
 func TestPoisonedLastKnownTimeNobodyAnswers(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, ours(map[string][]string{"ntp_grace": {"0.3"}}))
+	n := newNode(t, topology.Options{Gateways: 1}, ours(map[string][]string{"ntp_grace": {"0.3"}}))
 	n.must(n.Node.WriteFile("/etc/wguplink/last-time", "2040-01-01T00:00:00Z\n"))
 	nodeBoots(n.scene, nodeLongAgo)
 	nodeLie(n.scene, ntpd.Dead())
@@ -122,14 +122,14 @@ func TestPoisonedLastKnownTimeNobodyAnswers(t *testing.T) {
 		t.Errorf("steps %+v, want one to %v", steps, nodeEarliest)
 	}
 	nodeLie(n.scene, ntpd.Honest())
-	nodeAwait(n.scene, "verified", func(st status) bool { return strings.Contains(st.Clock, "set by") })
+	nodeAwait(n.scene, "verified", func(st topology.Status) bool { return strings.Contains(st.Clock, "set by") })
 	accepted(n, l2)
 }
 
 // One server alone meets the poisoned time: it is believed once it has said so repeatedly.
 func TestPoisonedLastKnownTimeOneServer(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1, NTPServers: 1}, ours(map[string][]string{"ntp_grace": {"60"}}))
+	n := newNode(t, topology.Options{Gateways: 1, NTPServers: 1}, ours(map[string][]string{"ntp_grace": {"60"}}))
 	n.must(n.Node.WriteFile("/etc/wguplink/last-time", "2030-01-01T00:00:00Z\n"))
 	nodeBoots(n.scene, nodeLongAgo)
 	n.reply(n.frames(), n.start())
@@ -142,7 +142,7 @@ func TestPoisonedLastKnownTimeOneServer(t *testing.T) {
 // The only server says 2040 at first, and is right from then on. The clock never goes there.
 func TestWrongTimeOnce(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1, NTPServers: 1}, ours(map[string][]string{"ntp_grace": {"60"}}))
+	n := newNode(t, topology.Options{Gateways: 1, NTPServers: 1}, ours(map[string][]string{"ntp_grace": {"60"}}))
 	nodeBoots(n.scene, nodeLongAgo)
 	n.NTP[0].SetLie(ntpd.Once(ntpd.Offset(time.Until(time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)))))
 	n.reply(n.frames(), n.start())
@@ -157,7 +157,7 @@ func TestWrongTimeOnce(t *testing.T) {
 func TestClockCannotBeSet(t *testing.T) {
 	t.Parallel()
 	for _, why := range []unix.Errno{unix.EPERM, unix.EINVAL} {
-		n := newNode(t, world.Options{Gateways: 1}, nil)
+		n := newNode(t, topology.Options{Gateways: 1}, nil)
 		nodeBoots(n.scene, time.Now().Add(-time.Hour))
 		n.Clock().Refuse(why)
 		l2 := n.frames()

@@ -5,13 +5,13 @@ import (
 	"testing"
 	"time"
 
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // Somebody sets the clock of a connected node: NTP is asked at once, and puts it right; the tunnel does not notice.
 func TestClockJumps(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{}, nil)
+	n := newNode(t, topology.Options{}, nil)
 	l2 := n.frames()
 	n.reply(l2, n.start())
 	nodeConnected(n.scene)
@@ -41,12 +41,12 @@ func TestClockJumps(t *testing.T) {
 // The clock is set while there is no way out: NTP is asked when there is one.
 func TestClockJumpsOffline(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{}, nil)
+	n := newNode(t, topology.Options{}, nil)
 	l2 := n.frames()
 	n.reply(l2, n.start())
 	nodeConnected(n.scene)
 	n.must(n.RouteDown())
-	nodeAwait(n.scene, "offline", func(st status) bool { return st.Cause == "no_wan" })
+	nodeAwait(n.scene, "offline", func(st topology.Status) bool { return st.Cause == "no_wan" })
 	n.Clock().Jump(-time.Hour)
 	back := time.Now()
 	n.must(n.RouteUp())

@@ -8,14 +8,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // A node whose configuration a power cut, or a slip, has made unreadable runs by the one that could be read last, with its own key
 // or none.
 func TestDamagedConfiguration(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, nil)
+	n := newNode(t, topology.Options{Gateways: 1}, nil)
 	l2 := n.frames()
 	n.reply(l2, n.start())
 	nodeConnected(n.scene)
@@ -42,7 +42,7 @@ func TestDamagedConfiguration(t *testing.T) {
 	for _, damaged := range []string{"", strings.Repeat("\x00", 300)} {
 		n.must(n.agent.Configure(damaged))
 		n.start()
-		if st := nodeAwait(n.scene, "without a key", func(st status) bool { return st.Cause == "key" }); !strings.Contains(st.Reason, "empty or damaged") {
+		if st := nodeAwait(n.scene, "without a key", func(st topology.Status) bool { return st.Cause == "key" }); !strings.Contains(st.Reason, "empty or damaged") {
 			t.Errorf("status %+v", st)
 		}
 		for _, args := range [][]string{{"config", "check"}, {"doctor"}, {"status"}} {
@@ -70,7 +70,7 @@ func TestDamagedConfiguration(t *testing.T) {
 // One slip in the name of the private key: no other key takes its place.
 func TestMisspeltKey(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, nil)
+	n := newNode(t, topology.Options{Gateways: 1}, nil)
 	good := n.uci()
 	wrong := strings.Replace(good, "private_key", "privat_key", 1)
 	if wrong == good {
@@ -79,7 +79,7 @@ func TestMisspeltKey(t *testing.T) {
 	n.must(n.agent.Configure(wrong))
 	l2 := n.frames()
 	began := n.start()
-	if st := nodeAwait(n.scene, "without a key", func(st status) bool { return st.Cause == "key" }); !strings.Contains(st.Reason, "privat_key") || !strings.Contains(st.Reason, "no new one") {
+	if st := nodeAwait(n.scene, "without a key", func(st topology.Status) bool { return st.Cause == "key" }); !strings.Contains(st.Reason, "privat_key") || !strings.Contains(st.Reason, "no new one") {
 		t.Errorf("status %+v", st)
 	}
 	if text, err := os.ReadFile(filepath.Join(n.agent.Dir, "wguplink")); err != nil || string(text) != wrong {

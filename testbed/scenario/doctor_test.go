@@ -7,10 +7,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"wguplink/testbed/httpfault"
 	"wguplink/testbed/netlab"
 	"wguplink/testbed/ntpd"
-	"wguplink/testbed/wgkex"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // doctor runs `wguplink doctor` and gives its findings by stage, each with its remedy.
@@ -47,7 +47,7 @@ func (s *scene) doctored(what string, code int, stage string, words ...string) m
 // Without an agent the doctor goes through all stages, and leaves nothing behind; beside one it disturbs nothing.
 func TestDoctorAllWell(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{}, withBroker)
+	s := newScene(t, topology.Options{}, withBroker)
 	// The key is the agent's to make.
 	if findings, code := s.doctor(); code != 13 || !strings.Contains(findings["key"], "FAIL") {
 		t.Errorf("no key yet: exit code %d: %v", code, findings)
@@ -81,7 +81,7 @@ func TestDoctorAllWell(t *testing.T) {
 // Each stage fails with its own code, one cause and one remedy.
 func TestDoctorCauses(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 2}, nil)
+	n := newNode(t, topology.Options{Gateways: 2}, nil)
 
 	n.set("mtu", "12")
 	n.doctored("nonsense in the configuration", 10, "config", "mtu", "12")
@@ -116,8 +116,8 @@ func TestDoctorCauses(t *testing.T) {
 	n.doctored("the wrong derivation", 18, "tunnel", "option link_local 'key_newline'")
 	n.set("link_local", "key_newline")
 
-	back, err := n.Router.Drop(netlab.Drop{To: world.NodeV4.Masked(), Proto: unix.IPPROTO_UDP, FromPort: 51820},
-		netlab.Drop{To: world.NodeV6.Masked(), Proto: unix.IPPROTO_UDP, FromPort: 51820})
+	back, err := n.Router.Drop(netlab.Drop{To: topology.NodeV4.Masked(), Proto: unix.IPPROTO_UDP, FromPort: 51820},
+		netlab.Drop{To: topology.NodeV6.Masked(), Proto: unix.IPPROTO_UDP, FromPort: 51820})
 	n.must(err)
 	n.doctored("UDP blocked", 17, "handshake", "UDP to", ":51820", "gets no answer")
 	n.must(back())
@@ -129,17 +129,17 @@ func TestDoctorCauses(t *testing.T) {
 // The broker's word is passed on; the gateways are tried all the same. Where HTTPS works and UDP does not, that is said.
 func TestDoctorBroker(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{}, withBroker)
+	s := newScene(t, topology.Options{}, withBroker)
 	s.reply(s.frames(), s.start())
 	nodeConnected(s)
 	nodeStop(s)
-	s.Broker.SetFaults(wgkex.Status(400))
+	s.Broker.SetFaults(httpfault.Status(400))
 	if findings := s.doctored("the broker says no", 15, "broker", "400"); !strings.Contains(findings["handshake"], "pass") {
 		t.Errorf("gateways that know the node are not tried: %v", findings)
 	}
-	s.Broker.SetFaults(wgkex.Fault{})
-	back, err := s.Router.Drop(netlab.Drop{To: world.NodeV4.Masked(), Proto: unix.IPPROTO_UDP, FromPort: 51820},
-		netlab.Drop{To: world.NodeV6.Masked(), Proto: unix.IPPROTO_UDP, FromPort: 51820})
+	s.Broker.SetFaults(httpfault.Fault{})
+	back, err := s.Router.Drop(netlab.Drop{To: topology.NodeV4.Masked(), Proto: unix.IPPROTO_UDP, FromPort: 51820},
+		netlab.Drop{To: topology.NodeV6.Masked(), Proto: unix.IPPROTO_UDP, FromPort: 51820})
 	s.must(err)
 	s.doctored("UDP blocked", 17, "handshake", "while HTTPS to the broker works")
 	s.must(back())
@@ -148,7 +148,7 @@ func TestDoctorBroker(t *testing.T) {
 // A path that is too narrow for the MTU.
 func TestDoctorMTU(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Line: true, Gateways: 1}, map[string][]string{"mtu": {"1412"}})
+	n := newNode(t, topology.Options{Line: true, Gateways: 1}, map[string][]string{"mtu": {"1412"}})
 	n.Line.Set(narrow, narrow)
 	n.doctored("a narrow path", 19, "mtu", "MTU too big", "option mtu '13")
 }
@@ -156,14 +156,14 @@ func TestDoctorMTU(t *testing.T) {
 // Another program has the VXLAN port: the agent names it, the doctor says how to find who has it, and the agent goes on once it is free.
 func TestDoctorPortTaken(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, nil)
+	n := newNode(t, topology.Options{Gateways: 1}, nil)
 	socket, err := n.Node.ListenPacket(n.ctx, "udp", "[::]:8472") // both families
 	n.must(err)
 	t.Cleanup(func() { socket.Close() })
 	n.doctored("the port is taken, without an agent", 16, "device", "UDP port 8472", "netstat -lunp")
 	l2 := n.frames()
 	n.start()
-	nodeAwait(n.scene, "in want of the port", func(st status) bool {
+	nodeAwait(n.scene, "in want of the port", func(st topology.Status) bool {
 		return st.Cause == "device" && st.Fault == "port_taken" && strings.Contains(st.Reason, "UDP port 8472 of mesh-vpn")
 	})
 	n.doctored("the port is taken, beside an agent", 16, "device", "the agent says", "UDP port 8472", "netstat -lunp")
@@ -178,18 +178,18 @@ func TestDoctorPortTaken(t *testing.T) {
 // All gateways forget the key while the agent runs: that is no fault of the inside of the tunnel, however young the last handshake.
 func TestDoctorKeysLost(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 2}, nil)
+	n := newNode(t, topology.Options{Gateways: 2}, nil)
 	n.reply(n.frames(), n.start())
 	key := nodeConnected(n.scene).PublicKey
 	n.must(n.Forget())
-	nodeAwait(n.scene, "silent", func(st status) bool { return st.State == "suspect" })
+	nodeAwait(n.scene, "silent", func(st topology.Status) bool { return st.State == "suspect" })
 	n.doctored("keys lost", 17, "handshake", "gets no answer", "ask the operators whether the gateways know "+key)
 }
 
 // Time servers that do not answer are no failure while the tunnel works, whoever made it.
 func TestDoctorNobodyTellsTheTime(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, map[string][]string{"ntp_grace": {"0.3"}})
+	n := newNode(t, topology.Options{Gateways: 1}, map[string][]string{"ntp_grace": {"0.3"}})
 	nodeLie(n.scene, ntpd.Dead())
 	n.Clock().SetSynchronised(false)
 	warned := func(what string) {
@@ -215,7 +215,7 @@ func TestDoctorNobodyTellsTheTime(t *testing.T) {
 // link addresses.
 func TestDoctorLayer3(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, nil)
+	n := newNode(t, topology.Options{Gateways: 1}, nil)
 	n.options = map[string][]string{
 		"protocol": {"static"}, "mode": {"layer3"}, "private_key": n.options["private_key"], "ntp_server": n.options["ntp_server"],
 		"dns": n.options["dns"], "fwmark": {"1"},

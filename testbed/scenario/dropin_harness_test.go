@@ -21,7 +21,7 @@ import (
 	"wguplink/agent/ubus"
 	"wguplink/peerselector"
 	"wguplink/testbed/netlab"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // dropIn is a Gluon node: netifd's WireGuard and VXLAN devices, and our program in the place of wgpeerselector.
@@ -33,11 +33,11 @@ type dropIn struct {
 
 const dropInObject = "wgpeerselector.wg_mesh"
 
-// newDropIn makes a world of Gluon's gateways, which know the node; uci gives /etc/config/wgpeerselector.
-func newDropIn(t *testing.T, o world.Options, uci func(*world.World) string) *dropIn {
+// newDropIn makes a topology of Gluon's gateways, which know the node; uci gives /etc/config/wgpeerselector.
+func newDropIn(t *testing.T, o topology.Options, uci func(*topology.Topology) string) *dropIn {
 	t.Helper()
 	o.Gluon, o.Glue = true, true // as at Hannover
-	d := &dropIn{scene: newScene(t, o, func(*world.World) string { return "" })}
+	d := &dropIn{scene: newScene(t, o, func(*topology.Topology) string { return "" })}
 	var err error
 	if d.key, err = wgtypes.GeneratePrivateKey(); err == nil {
 		d.foreign, err = wgtypes.GeneratePrivateKey()
@@ -47,14 +47,14 @@ func newDropIn(t *testing.T, o world.Options, uci func(*world.World) string) *dr
 	for _, g := range d.Gateways {
 		d.must(g.AddKey(peerselector.Key(d.key.PublicKey())))
 	}
-	d.configure(uci(d.World))
+	d.configure(uci(d.Topology))
 	system := "config timeserver 'ntp'\n"
 	for i := range d.NTP {
-		system += "\tlist server '" + world.NTPName(i+1) + "'\n"
+		system += "\tlist server '" + topology.NTPName(i+1) + "'\n"
 	}
 	d.write("system", system)
 	d.write("network", "config interface 'wg_mesh'\n\toption proto 'wireguard'\n\toption fwmark '1'\n")
-	d.must(d.Node.WriteFile("/etc/resolv.conf", "nameserver "+world.ServicesV4.Addr().String()+"\n"))
+	d.must(d.Node.WriteFile("/etc/resolv.conf", "nameserver "+topology.ServicesV4.Addr().String()+"\n"))
 	// Gluon's is 800; ubusd, which is the lab's, must find a name for it in the machine's own file.
 	d.must(d.Node.WriteFile("/etc/group", "root:x:0:\ngluon-mesh-vpn:x:1:\n"))
 	return d
@@ -68,9 +68,9 @@ func (d *dropIn) write(file, text string) {
 func (d *dropIn) configure(uci string) { d.t.Helper(); d.write("wgpeerselector", uci) }
 
 // dropInPeers are the sections of all gateways, as Gluon's upgrade script writes them.
-func dropInPeers(w *world.World) string {
+func dropInPeers(topo *topology.Topology) string {
 	var b strings.Builder
-	for _, g := range w.Gateways {
+	for _, g := range topo.Gateways {
 		fmt.Fprintf(&b, "config peer '%s'\n\toption enabled '1'\n\toption ifname 'wg_mesh'\n\toption public_key '%s'\n"+
 			"\toption endpoint '%s:51820'\n\tlist allowed_ips 'fe80::1/128'\n\toption persistent_keepalive '25'\n\n", g.Name, g.PublicKey(), g.DNS)
 	}
@@ -100,8 +100,8 @@ func (d *dropIn) netifd() {
 	d.must(d.Node.Addr("wg_mesh", netip.PrefixFrom(link, 128)))
 	d.must(d.Node.LinkUp("wg_mesh"))
 	d.must(d.Node.Netlink().LinkAdd(&netlink.Vxlan{
-		LinkAttrs: netlink.LinkAttrs{Name: "mesh-vpn", MTU: 1350}, VxlanId: world.VXLANID, Port: world.GluonVXLANPort,
-		VtepDevIndex: nodeIndex(d.scene, "wg_mesh"), SrcAddr: net.IP(link.AsSlice()), Group: net.IP(world.GluonLink.AsSlice()),
+		LinkAttrs: netlink.LinkAttrs{Name: "mesh-vpn", MTU: 1350}, VxlanId: topology.VXLANID, Port: topology.GluonVXLANPort,
+		VtepDevIndex: nodeIndex(d.scene, "wg_mesh"), SrcAddr: net.IP(link.AsSlice()), Group: net.IP(topology.GluonLink.AsSlice()),
 		UDP6ZeroCSumTx: true, UDP6ZeroCSumRx: true,
 	}))
 	d.must(d.Node.LinkUp("mesh-vpn"))

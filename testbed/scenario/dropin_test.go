@@ -17,14 +17,14 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"wguplink/testbed/ntpd"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // The life of the drop-in on a Gluon node: it waits for the interface, connects, says so on ubus, goes to another gateway when
 // that dies, and leaves nothing but what was there before.
 func TestDropIn(t *testing.T) {
 	t.Parallel()
-	d := newDropIn(t, world.Options{}, dropInPeers)
+	d := newDropIn(t, topology.Options{}, dropInPeers)
 	d.run("-i", "wg_mesh", "--group", "gluon-mesh-vpn", "-p", "/var/run/wgpeerselector.pid")
 	d.must(d.Ubus.Await(d.ctx, dropInObject))
 	if got := d.established(); len(got) != 0 {
@@ -78,7 +78,7 @@ func TestDropIn(t *testing.T) {
 // netifd deletes its interface and makes it anew, then it sets it up again in place, which drops all peers but its own.
 func TestDropInInterfaceRemade(t *testing.T) {
 	t.Parallel()
-	d := newDropIn(t, world.Options{}, dropInPeers)
+	d := newDropIn(t, topology.Options{}, dropInPeers)
 	d.netifd()
 	d.run("--interface=wg_mesh")
 	l2 := d.frames()
@@ -106,7 +106,7 @@ func TestDropInInterfaceRemade(t *testing.T) {
 // What an earlier run has left on the device goes, what is netifd's stays; a killed agent's gateway is kept in use.
 func TestDropInLeftovers(t *testing.T) {
 	t.Parallel()
-	d := newDropIn(t, world.Options{}, dropInPeers)
+	d := newDropIn(t, topology.Options{}, dropInPeers)
 	d.netifd()
 	d.must(d.control(func(wg *wgctrl.Client) error {
 		var left []wgtypes.PeerConfig
@@ -136,7 +136,7 @@ func TestDropInLeftovers(t *testing.T) {
 // Names with several addresses, of which some lead nowhere; no answer from NTP; a wrong clock.
 func TestDropInNames(t *testing.T) {
 	t.Parallel()
-	d := newDropIn(t, world.Options{Gateways: 1}, dropInPeers)
+	d := newDropIn(t, topology.Options{Gateways: 1}, dropInPeers)
 	g := d.Gateways[0]
 	d.DNS.Set(g.DNS, netip.MustParseAddr("2001:db8:101::99"), netip.MustParseAddr("203.0.113.66"), g.V4)
 	for _, s := range d.NTP {
@@ -152,13 +152,13 @@ func TestDropInNames(t *testing.T) {
 // Configurations that give nothing to do end with one line that says why, and with 1; what is in use stays as it is.
 func TestDropInNothingToDo(t *testing.T) {
 	t.Parallel()
-	d := newDropIn(t, world.Options{}, dropInPeers)
+	d := newDropIn(t, topology.Options{}, dropInPeers)
 	d.netifd()
 	before := d.peers()
 	for what, uci := range map[string]string{
 		"no section":      "",
-		"all disabled":    strings.ReplaceAll(dropInPeers(d.World), "enabled '1'", "enabled '0'"),
-		"other interface": strings.ReplaceAll(dropInPeers(d.World), "'wg_mesh'", "'wg_other'"),
+		"all disabled":    strings.ReplaceAll(dropInPeers(d.Topology), "enabled '1'", "enabled '0'"),
+		"other interface": strings.ReplaceAll(dropInPeers(d.Topology), "'wg_mesh'", "'wg_other'"),
 		"bad key":         "config peer 'a'\n\toption enabled '1'\n\toption ifname 'wg_mesh'\n\toption public_key 'x'\n\toption endpoint 'a:1'\n\tlist allowed_ips 'fe80::1/128'\n",
 	} {
 		d.configure(uci)
@@ -176,7 +176,7 @@ func TestDropInNothingToDo(t *testing.T) {
 			t.Errorf("%q: exit code %d: %q", args, code, lines)
 		}
 	}
-	d.configure(dropInPeers(d.World))
+	d.configure(dropInPeers(d.Topology))
 	d.run("-i", "wg_mesh", "--group", "nobody-of-that-name")
 	d.agent.Wait(d.ctx)
 	if code, lines := d.agent.State().ExitCode(), d.agent.Lines(); code != 1 || len(lines) != 1 || !strings.Contains(lines[0], "nobody-of-that-name") {

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // A /var/run without room, or read-only, for as much as the lock of the uplink does not keep a node from its mesh. It
@@ -17,7 +17,7 @@ func TestNoRoomForTheLock(t *testing.T) {
 	for name, flags := range map[string]uintptr{"full": 0, "read-only": unix.MS_RDONLY} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			n := newNode(t, world.Options{Gateways: 1}, nil)
+			n := newNode(t, topology.Options{Gateways: 1}, nil)
 			n.must(n.Node.Inside(func() error {
 				const dir = "/var/run/wguplink"
 				if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -1,9 +1,7 @@
-// Package scenario holds the lab's tests: the real agent against real servers, one world of namespaces a test.
 package scenario
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,8 +11,8 @@ import (
 	"time"
 
 	"wguplink/testbed/netlab"
+	"wguplink/testbed/topology"
 	"wguplink/testbed/vclock"
-	"wguplink/testbed/world"
 )
 
 // The outer process, which has the machine's package cache, builds the agent and hands its path to the inner one. A caller
@@ -53,7 +51,7 @@ func TestMain(m *testing.M) {
 func build(dir string) error {
 	plain := filepath.Join(dir, "tools/wguplink")
 	for _, b := range []struct{ folder, out, tags, program string }{
-		{"../..", plain, "netgo,osusergo,nethttpomithttp2,userspace", "./agent"},
+		{"../..", plain, "netgo,osusergo,userspace", "./agent"},
 		{"..", filepath.Join(dir, "tools/uci"), "", "./cmd/uci"},
 	} {
 		cmd := exec.Command("go", "build", "-trimpath", "-tags", b.tags, "-o", b.out, b.program)
@@ -69,50 +67,52 @@ func build(dir string) error {
 	return vclock.Prepare(plain, filepath.Join(dir, "wguplink"))
 }
 
-// scene is a world with an agent that is not started yet.
+// scene is a topology with an agent that is not started yet.
 type scene struct {
-	*world.World
+	*topology.Topology
 	t     *testing.T
 	ctx   context.Context
-	agent *world.Agent
+	agent *topology.Agent
 	dir   string
 }
 
-// limit bounds one scenario; every wait in it ends with it. How long a thing takes is measured in package trial, not here.
+// limit bounds one scenario; every wait in it ends with it. How long a thing takes is measured in package measure, not here.
 const limit = 2 * time.Minute
 
-// newScene makes a world; uci gives the node's configuration once the world is known.
-func newScene(t *testing.T, o world.Options, uci func(*world.World) string) *scene {
+// newScene makes a topology; uci gives the node's configuration once the topology is known.
+func newScene(t *testing.T, o topology.Options, uci func(*topology.Topology) string) *scene {
 	t.Helper()
 	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, fmt.Errorf("the scenario took longer than %v", limit))
 	dir := t.TempDir()
-	w, err := world.New(o, dir)
+	topo, err := topology.New(o, dir)
 	if err != nil {
 		cancel()
 		t.Fatal(err)
 	}
-	s := &scene{World: w, t: t, ctx: ctx, dir: dir}
+	s := &scene{Topology: topo, t: t, ctx: ctx, dir: dir}
 	t.Cleanup(func() {
 		if t.Failed() && s.agent != nil && s.agent.Process != nil {
 			t.Logf("the agent said:\n%s", strings.Join(s.agent.Lines(), "\n"))
 		}
-		if err := w.Close(); err != nil {
+		if err := topo.Close(); err != nil {
 			t.Error(err)
 		}
 		cancel()
 	})
 	s.Clock().SetSynchronised(true)
-	if s.agent, err = w.NewAgent(os.Getenv(binaryEnv), dir, uci(w)); err != nil {
+	if s.agent, err = topo.NewAgent(os.Getenv(binaryEnv), dir, uci(topo)); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
 // withBroker is the usual configuration: a broker, and the static list as fallback.
-func withBroker(w *world.World) string { return world.UCI(w.BrokerOptions(), w.Sections()) }
+func withBroker(topo *topology.Topology) string {
+	return topology.UCI(topo.BrokerOptions(), topo.Sections())
+}
 
 // brokerOnly has no static gateways.
-func brokerOnly(w *world.World) string { return world.UCI(w.BrokerOptions()) }
+func brokerOnly(topo *topology.Topology) string { return topology.UCI(topo.BrokerOptions()) }
 
 // start starts the agent and gives the moment.
 func (s *scene) start() time.Time {
@@ -133,14 +133,14 @@ func (s *scene) must(err error) {
 }
 
 // frames starts sending frames into the mesh, one each 20 ms.
-func (s *scene) frames() *world.Layer2 {
+func (s *scene) frames() *topology.Layer2 {
 	l := s.Layer2("mesh-vpn", 20*time.Millisecond)
 	s.t.Cleanup(l.Close)
 	return l
 }
 
 // reply waits for the first answer to a frame sent after a moment.
-func (s *scene) reply(l *world.Layer2, after time.Time) world.Reply {
+func (s *scene) reply(l *topology.Layer2, after time.Time) topology.Reply {
 	s.t.Helper()
 	r, err := l.Await(s.ctx, after, nil)
 	s.must(err)
@@ -148,44 +148,11 @@ func (s *scene) reply(l *world.Layer2, after time.Time) world.Reply {
 }
 
 // status is the agent's, as `wguplink status --json` prints it.
-type status struct {
-	Uplink, State, Cause, Reason, Backend, WAN, Clock, Broker string
-	Fault                                                     string
-	PublicKey                                                 string `json:"public_key"`
-	Gateway                                                   *struct{ Name, Endpoint string }
-	MTU                                                       int
-	VXLANMTU                                                  int `json:"vxlan_mtu"`
-	Switches                                                  int
-	Warnings                                                  []string
-	Network                                                   *network
-	Hooks                                                     []struct {
-		Name, Event, Exit string
-		Last              string `json:"last_line"`
-	}
-}
-
-// network is the part of a status that follows from a signed configuration.
-type network struct {
-	ID, Address4, Address6, Range4, Range6, Exit string
-	Tunnels                                      []struct {
-		Interface   string
-		Endpoint    string
-		HandshakeAt int64 `json:"handshake_uptime_ms"`
-	}
-}
-
-func (s *scene) status() status {
+func (s *scene) status() topology.Status {
 	s.t.Helper()
-	out, code, err := s.agent.Run(s.ctx, "status", "--json")
+	st, err := s.agent.Status(s.ctx)
 	s.must(err)
-	var all struct{ Uplinks map[string]status }
-	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all.Uplinks) != 1 {
-		s.t.Fatalf("wguplink status: exit code %d, %v: %s", code, err, out)
-	}
-	for _, one := range all.Uplinks {
-		return one
-	}
-	return status{}
+	return st
 }
 
 // line waits for a line of the agent's output with that text.

@@ -10,16 +10,16 @@ import (
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // A node that ran fastd before keeps its secret as its private key, and is registered with it.
 func TestFastdSecretIsTakenOver(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{}, func(w *world.World) string {
-		o := w.BrokerOptions()
+	s := newScene(t, topology.Options{}, func(topo *topology.Topology) string {
+		o := topo.BrokerOptions()
 		o["key_import"] = []string{"fastd.mesh_vpn.secret"}
-		return world.UCI(o, w.Sections())
+		return topology.UCI(o, topo.Sections())
 	})
 	var secret wgtypes.Key
 	rand.Read(secret[:])

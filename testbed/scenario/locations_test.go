@@ -3,7 +3,7 @@ package scenario
 import (
 	"testing"
 
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 func TestLocations(t *testing.T) {
@@ -15,7 +15,7 @@ func TestLocations(t *testing.T) {
 		{true, "CITY-gw1\nCITY-gw2"},
 		{false, "uplink mesh: the broker knows no locations"},
 	} {
-		s := newScene(t, world.Options{Gateways: 2, Locations: tt.known}, withBroker)
+		s := newScene(t, topology.Options{Gateways: 2, Locations: tt.known}, withBroker)
 		out, code, err := s.agent.Run(s.ctx, "locations")
 		s.must(err)
 		if code != 0 || out != tt.want {

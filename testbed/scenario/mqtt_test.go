@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"wguplink/testbed/topology"
 	"wguplink/testbed/wgkex"
-	"wguplink/testbed/world"
 )
 
 // awaitBroker waits until the broker has these workers online, by name in the order in which it heard of them.
@@ -13,7 +13,7 @@ func awaitBroker(s *scene, ok func(online []string) bool) {
 	s.t.Helper()
 	for {
 		heard := s.Broker.Heard()
-		online := s.Broker.Online(world.Domain)
+		online := s.Broker.Online(topology.Domain)
 		if ok(online) {
 			return
 		}
@@ -29,7 +29,7 @@ func awaitBroker(s *scene, ok func(online []string) bool) {
 // from it all the same, are used.
 func TestBrokerDeaf(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{}, func(w *world.World) string { return world.UCI(w.BrokerOptions(), w.Sections()) })
+	s := newScene(t, topology.Options{}, func(topo *topology.Topology) string { return topology.UCI(topo.BrokerOptions(), topo.Sections()) })
 	s.Broker.SetDeaf(true)
 	l2 := s.frames()
 	at := s.start()
@@ -44,13 +44,13 @@ func TestBrokerDeaf(t *testing.T) {
 // takes itself off; one that starts is back.
 func TestWorkerGoesAndComes(t *testing.T) {
 	t.Parallel()
-	s := brokerScene(t, world.Options{Gateways: 2}, brokerOptions{})
+	s := brokerScene(t, topology.Options{Gateways: 2}, brokerOptions{})
 	gw1, gw2 := s.Gateways[0], s.Gateways[1]
 	gw1.Worker.Cut()
 	awaitBroker(s, func(online []string) bool { return len(online) == 1 && online[0] == "gw2" })
 	gw2.Worker.Leave()
 	awaitBroker(s, func(online []string) bool { return len(online) == 0 })
-	if got := s.Broker.Peers(world.Domain, "gw2"); got != wgkex.Offline {
+	if got := s.Broker.Peers(topology.Domain, "gw2"); got != wgkex.Offline {
 		t.Errorf("%d peers at a worker that has left", got)
 	}
 	s.must(gw1.Worker.Start())
@@ -65,7 +65,7 @@ func TestMosquittoRestart(t *testing.T) {
 	for name, persistence := range map[string]bool{"persistence": true, "no persistence": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := brokerScene(t, world.Options{}, brokerOptions{})
+			s := brokerScene(t, topology.Options{}, brokerOptions{})
 			s.must(s.Mosquitto.Stop(s.ctx))
 			heard := s.Broker.Heard()
 			s.must(s.Mosquitto.Start(s.ctx, persistence))

@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"wguplink/testbed/line"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // narrow is a path that silently loses packets over 1400 bytes, and fragments, as some do beyond the router.
@@ -21,10 +21,10 @@ const (
 // An MTU of our own choice is lowered to what passes; a configured one stays, with a warning that names what would.
 func TestMTULowered(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Line: true, Gateways: 1}, map[string][]string{"mtu": {"auto"}})
+	n := newNode(t, topology.Options{Line: true, Gateways: 1}, map[string][]string{"mtu": {"auto"}})
 	n.Line.Set(narrow, narrow)
 	n.reply(n.frames(), n.start())
-	st := nodeAwait(n.scene, "lowered", func(st status) bool { return st.MTU < 1420 && st.MTU > 0 })
+	st := nodeAwait(n.scene, "lowered", func(st topology.Status) bool { return st.MTU < 1420 && st.MTU > 0 })
 	if (st.MTU != narrowInside4 && st.MTU != narrowInside6) || st.VXLANMTU != st.MTU-70 || nodeMTU(n.scene, "wg_mesh") != st.MTU {
 		t.Errorf("MTU %d, of the VXLAN %d, of the device %d", st.MTU, st.VXLANMTU, nodeMTU(n.scene, "wg_mesh"))
 	}
@@ -32,10 +32,10 @@ func TestMTULowered(t *testing.T) {
 
 func TestMTUTooBig(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Line: true, Gateways: 1}, map[string][]string{"mtu": {"1412"}})
+	n := newNode(t, topology.Options{Line: true, Gateways: 1}, map[string][]string{"mtu": {"1412"}})
 	n.Line.Set(narrow, narrow)
 	n.reply(n.frames(), n.start())
-	st := nodeAwait(n.scene, "warned", func(st status) bool { return len(st.Warnings) > 0 })
+	st := nodeAwait(n.scene, "warned", func(st topology.Status) bool { return len(st.Warnings) > 0 })
 	if st.MTU != 1412 || !strings.Contains(st.Warnings[0], "mtu 1412 is too big") || !strings.Contains(st.Warnings[0], "set option mtu '13") {
 		t.Errorf("MTU %d, warnings %q", st.MTU, st.Warnings)
 	}
@@ -44,7 +44,7 @@ func TestMTUTooBig(t *testing.T) {
 // A wide path leaves nothing to say.
 func TestMTUPasses(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Line: true, Gateways: 1}, map[string][]string{"mtu": {"1420"}})
+	n := newNode(t, topology.Options{Line: true, Gateways: 1}, map[string][]string{"mtu": {"1420"}})
 	n.more = "config global 'global'\n\toption log_level 'debug'\n"
 	n.write()
 	n.reply(n.frames(), n.start())

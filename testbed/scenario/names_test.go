@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"wguplink/testbed/dnsd"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // Name servers that know nothing of EDNS0 do not keep a node from its broker and its gateways.
@@ -15,7 +15,7 @@ func TestOldNameServers(t *testing.T) {
 	for _, mode := range []dnsd.Mode{dnsd.FormErrEDNS, dnsd.NotImpEDNS, dnsd.DropEDNS} {
 		t.Run(mode.String(), func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, world.Options{}, withBroker)
+			s := newScene(t, topology.Options{}, withBroker)
 			s.DNS.SetMode(mode)
 			l2 := s.frames()
 			s.reply(l2, s.start())
@@ -46,18 +46,18 @@ func TestNameReasons(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, world.Options{}, func(w *world.World) string {
-				o := w.StaticOptions()
+			s := newScene(t, topology.Options{}, func(topo *topology.Topology) string {
+				o := topo.StaticOptions()
 				if c.option != "" {
 					o[c.option] = []string{c.value}
 				}
-				return world.UCI(o, w.Sections())
+				return topology.UCI(o, topo.Sections())
 			})
 			for _, g := range s.Gateways {
 				c.spoil(s, g.DNS)
 			}
 			s.start()
-			nodeAwait(s, c.reason, func(st status) bool {
+			nodeAwait(s, c.reason, func(st topology.Status) bool {
 				return st.Cause == "no_handshake" && strings.Contains(st.Reason, c.reason)
 			})
 		})
@@ -67,17 +67,17 @@ func TestNameReasons(t *testing.T) {
 // A broker with twenty addresses, of which one works, takes the node's key at once.
 func TestBrokerWithDeadAddresses(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{}, brokerOnly)
+	s := newScene(t, topology.Options{}, brokerOnly)
 	var addrs []netip.Addr
 	for i := range 19 {
 		addrs = append(addrs, netip.AddrFrom4([4]byte{192, 0, 2, byte(100 + i)}))
 	}
-	for _, a := range s.DNS.Lookup(world.BrokerName) {
+	for _, a := range s.DNS.Lookup(topology.BrokerName) {
 		if a.Is4() { // with an IPv6 address it would be the first to be tried
 			addrs = append(addrs, a)
 		}
 	}
-	s.DNS.Set(world.BrokerName, addrs...)
+	s.DNS.Set(topology.BrokerName, addrs...)
 	l2 := s.frames()
 	s.reply(l2, s.start())
 	if n := s.Broker.Counts().V2; n != 1 {

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // The table of gateways has all of them, over both families, and the tunnel does not feel it: no frame is lost, and the
@@ -14,11 +14,13 @@ import (
 func TestNetcheckAndBugreport(t *testing.T) {
 	t.Parallel()
 	// All gateways stand in the configuration, so that a broker that names one gateway at a time hides none.
-	s := newScene(t, world.Options{}, func(w *world.World) string { return world.UCI(w.BrokerOptions(), nodeLiteral(w)) })
+	s := newScene(t, topology.Options{}, func(topo *topology.Topology) string {
+		return topology.UCI(topo.BrokerOptions(), topo.LiteralSections())
+	})
 	l2 := s.frames()
 	first := s.reply(l2, s.start())
 	before := nodeConnected(s)
-	var dead *world.Gateway
+	var dead *topology.Gateway
 	for _, g := range s.Gateways {
 		if g.Name != first.Gateway {
 			dead = g
@@ -56,7 +58,7 @@ func TestNetcheckAndBugreport(t *testing.T) {
 		t.Errorf("%v in %s", seen, out)
 	}
 	nodeLossless(s, l2, began)
-	if after := s.status(); after.State != "connected" || *after.Gateway != *before.Gateway || after.Switches != before.Switches {
+	if after := s.status(); after.State != "connected" || after.Gateway.Name != before.Gateway.Name || after.Gateway.Endpoint != before.Gateway.Endpoint || after.Switches != before.Switches {
 		t.Errorf("before %+v\nafter %+v", before, after)
 	}
 	if _, err := s.Node.Netlink().LinkByName("wgdoctor"); err == nil {

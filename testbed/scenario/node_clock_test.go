@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"wguplink/testbed/ntpd"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // nodeBoots puts the node's clock where a boot leaves it.
@@ -32,7 +32,7 @@ var (
 
 func TestClockSetByNTP(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, nil)
+	n := newNode(t, topology.Options{Gateways: 1}, nil)
 	machine := time.Now()
 	nodeBoots(n.scene, nodeLongAgo)
 	l2 := n.frames()
@@ -59,7 +59,7 @@ func TestClockSetByNTP(t *testing.T) {
 // A clock that may be right is used without NTP once the grace period is over, and set when NTP comes back.
 func TestNTPDeadClockPlausible(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, map[string][]string{"ntp_grace": {"0.3"}})
+	n := newNode(t, topology.Options{Gateways: 1}, map[string][]string{"ntp_grace": {"0.3"}})
 	nodeBoots(n.scene, time.Now().Add(-10*time.Minute))
 	nodeLie(n.scene, ntpd.Dead())
 	l2 := n.frames()
@@ -72,11 +72,11 @@ func TestNTPDeadClockPlausible(t *testing.T) {
 		t.Errorf("the clock was stepped: %+v", steps)
 	}
 	nodeLie(n.scene, ntpd.Offset(20*365*24*time.Hour))
-	nodeAwait(n.scene, "told of the false time", func(st status) bool {
+	nodeAwait(n.scene, "told of the false time", func(st topology.Status) bool {
 		return strings.Contains(st.Clock, "not verified") && !strings.Contains(st.Clock, "no answer")
 	})
 	nodeLie(n.scene, ntpd.Honest())
-	st = nodeAwait(n.scene, "verified", func(st status) bool { return strings.Contains(st.Clock, "set by") })
+	st = nodeAwait(n.scene, "verified", func(st topology.Status) bool { return strings.Contains(st.Clock, "set by") })
 	if !nodeRight(n.scene) {
 		t.Errorf("the node's clock is off by %v", n.Clock().Offset())
 	}
@@ -90,7 +90,7 @@ func TestNTPDeadClockPlausible(t *testing.T) {
 // A clock that cannot be right is put to the earliest time that can, and the node connects all the same.
 func TestNTPDeadClockLongAgo(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, map[string][]string{"ntp_grace": {"0.3"}})
+	n := newNode(t, topology.Options{Gateways: 1}, map[string][]string{"ntp_grace": {"0.3"}})
 	nodeBoots(n.scene, nodeLongAgo)
 	nodeLie(n.scene, ntpd.Dead())
 	n.reply(n.frames(), n.start())
@@ -106,7 +106,7 @@ func TestNTPDeadClockLongAgo(t *testing.T) {
 // One liar among three is refused, whatever the lie, and named.
 func TestLoneLiar(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, nil)
+	n := newNode(t, topology.Options{Gateways: 1}, nil)
 	for _, lie := range []ntpd.Lie{
 		ntpd.Offset(20 * 365 * 24 * time.Hour), ntpd.Offset(time.Hour), ntpd.At(nodeLongAgo), ntpd.Kiss("DENY"), ntpd.Stratum(16),
 	} {
@@ -125,7 +125,7 @@ func TestLoneLiar(t *testing.T) {
 			for _, l := range n.agent.Lines() {
 				if strings.Contains(l, "time source refused") {
 					named = true
-					if !strings.Contains(l, world.NTPName(2)) {
+					if !strings.Contains(l, topology.NTPName(2)) {
 						t.Errorf("%v: an honest server is refused: %s", lie, l)
 					}
 				}
@@ -140,7 +140,7 @@ func TestLoneLiar(t *testing.T) {
 // Servers that all lie, or contradict each other, are not believed.
 func TestAllLiars(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, map[string][]string{"ntp_grace": {"0.5"}})
+	n := newNode(t, topology.Options{Gateways: 1}, map[string][]string{"ntp_grace": {"0.5"}})
 	boot := func(lies ...ntpd.Lie) {
 		t.Helper()
 		for i, lie := range lies {
@@ -166,12 +166,12 @@ func TestAllLiars(t *testing.T) {
 func TestClockNotBehindLastKnownTime(t *testing.T) {
 	t.Parallel()
 	// Time enough for an answer on a busy machine: one that comes too late is not the one that is named.
-	n := newNode(t, world.Options{Gateways: 1}, map[string][]string{"ntp_grace": {"3"}})
+	n := newNode(t, topology.Options{Gateways: 1}, map[string][]string{"ntp_grace": {"3"}})
 	l2 := n.frames()
 	nodeBoots(n.scene, nodeLongAgo)
 	known := time.Now().Truncate(time.Second)
 	n.reply(l2, n.start())
-	nodeAwait(n.scene, "verified", func(st status) bool { return strings.Contains(st.Clock, "set by") })
+	nodeAwait(n.scene, "verified", func(st topology.Status) bool { return strings.Contains(st.Clock, "set by") })
 	n.must(n.Node.Reboot(n.ctx))
 	nodeLie(n.scene, ntpd.Dead())
 	// A clock that stands still does not repeat what it says.

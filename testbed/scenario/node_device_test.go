@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wguplink/agent/derive"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // What is taken away or changed under the agent is made anew, and the frames flow again.
 func TestDevicesComeBack(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, map[string][]string{"backend": {"userspace"}})
+	n := newNode(t, topology.Options{Gateways: 1}, map[string][]string{"backend": {"userspace"}})
 	l2 := n.frames()
 	n.reply(l2, n.start())
 	del := func(dev string) func() {
@@ -76,11 +76,11 @@ func TestDevicesComeBack(t *testing.T) {
 // A device of somebody else with our name is named as the cause and left alone; when it is gone the agent goes on.
 func TestForeignDevice(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, nil)
+	n := newNode(t, topology.Options{Gateways: 1}, nil)
 	theirs := nodeBridge(n.scene, "wg_mesh")
 	l2 := n.frames()
 	n.start()
-	st := nodeAwait(n.scene, "held up by the device", func(st status) bool { return st.Cause == "device" })
+	st := nodeAwait(n.scene, "held up by the device", func(st topology.Status) bool { return st.Cause == "device" })
 	if !strings.Contains(st.Reason, "wg_mesh") || !strings.Contains(st.Reason, "bridge") {
 		t.Errorf("reason %q", st.Reason)
 	}
@@ -112,7 +112,7 @@ func TestForeignDevice(t *testing.T) {
 // has lost it.
 func TestBatmanPort(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, map[string][]string{"batman": {"bat0"}})
+	n := newNode(t, topology.Options{Gateways: 1}, map[string][]string{"batman": {"bat0"}})
 	n.start()
 	st := nodeConnected(n.scene)
 	if len(st.Warnings) != 1 || !strings.Contains(st.Warnings[0], "bat0") {
@@ -123,7 +123,7 @@ func TestBatmanPort(t *testing.T) {
 	l2 := n.Layer2("bat0", 20*time.Millisecond)
 	t.Cleanup(l2.Close)
 	n.reply(l2, time.Now())
-	if st := nodeAwait(n.scene, "without a warning", func(st status) bool { return len(st.Warnings) == 0 }); st.State != "connected" {
+	if st := nodeAwait(n.scene, "without a warning", func(st topology.Status) bool { return len(st.Warnings) == 0 }); st.State != "connected" {
 		t.Errorf("status %+v", st)
 	}
 	port := n.NodeLink("mesh-vpn")

@@ -4,29 +4,40 @@ import (
 	"context"
 	"encoding/binary"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"wguplink/testbed/netlab"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
-// A gateway that cannot be reached any more is replaced.
-func TestFailoverBlackHole(t *testing.T) {
+// A node goes through all steps, as those of virtual machines do.
+func TestSteps(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{}, withBroker)
+	s := newScene(t, topology.Options{}, withBroker)
 	l2 := s.frames()
-	first := s.reply(l2, s.start())
-	nodeConnected(s)
-	gone := time.Now()
-	nodeDrop(s, s.Named(first.Gateway))
-	next, err := l2.Await(s.ctx, gone, func(r world.Reply) bool { return r.Gateway != first.Gateway })
-	s.must(err)
-	if st := nodeConnected(s); st.Switches != 2 || !strings.HasPrefix(st.Gateway.Name, next.Gateway) {
-		t.Errorf("status %+v", st)
+	gateway := s.reply(l2, s.start()).Gateway
+	before := nodeConnected(s)
+	for _, step := range Steps {
+		t.Log(step.Name)
+		o, err := step.Run(s.ctx, Namespaces{s.Topology, s.agent, l2}, gateway)
+		s.must(err)
+		gateway = o.Reply.Gateway
+		switches := before.Switches
+		switch {
+		case step.agent:
+			switches = 0 // it has taken over what it found
+		case step.By == AnotherOne:
+			switches++
+		}
+		if st := nodeConnected(s); st.Switches != switches || topology.ShortName(st.Gateway.Name) != gateway || st.PublicKey != before.PublicKey {
+			t.Errorf("%s: status %+v, want %d switches, and the last to %s", step.Name, st, switches, gateway)
+		}
+		before = o.Status
+		s.must(s.Happen(topology.Mended, ""))
 	}
 }
 
@@ -36,22 +47,21 @@ func TestLineGoneAndBack(t *testing.T) {
 	t.Parallel()
 	// Without names, so that the others can be tried without DNS; and with workers quick enough for one request to the broker, which
 	// names one gateway by its name.
-	s := newScene(t, world.Options{WorkerPoll: 20 * time.Millisecond}, func(w *world.World) string {
-		return world.UCI(w.BrokerOptions(), nodeLiteral(w))
+	s := newScene(t, topology.Options{WorkerPoll: 20 * time.Millisecond}, func(topo *topology.Topology) string {
+		return topology.UCI(topo.BrokerOptions(), topo.LiteralSections())
 	})
 	l2 := s.frames()
 	first := s.reply(l2, s.start())
 	nodeConnected(s)
-	all := []*world.Gateway{s.Named(first.Gateway)}
+	all := []*topology.Gateway{s.Named(first.Gateway)}
 	for _, g := range s.Gateways {
 		if g.Name != first.Gateway {
 			all = append(all, g)
 		}
 	}
 	tries := nodeInitiations(s)
-	undo, err := s.Router.Drop(append(netlab.DropAddr(world.NodeV4.Addr()), netlab.DropAddr(world.NodeV6.Addr())...)...)
-	s.must(err)
-	if st := nodeAwait(s, "suspect", func(st status) bool { return st.State == "suspect" }); st.Cause != "no_answer" {
+	s.must(s.Happen(topology.WANIsCut, ""))
+	if st := nodeAwait(s, "suspect", func(st topology.Status) bool { return st.State == "suspect" }); st.Cause != "no_answer" {
 		t.Errorf("status %+v", st)
 	}
 	// Until the others have been tried as often as a round tries them, in vain.
@@ -59,7 +69,7 @@ func TestLineGoneAndBack(t *testing.T) {
 		tries.await(g, 5)
 	}
 	back := time.Now()
-	s.must(undo())
+	s.must(s.Happen(topology.Mended, ""))
 	if r := s.reply(l2, back); r.Gateway != first.Gateway {
 		t.Errorf("%s, then %s", first.Gateway, r.Gateway)
 	}
@@ -71,44 +81,32 @@ func TestLineGoneAndBack(t *testing.T) {
 
 // nodeTries counts the WireGuard handshakes that the node begins, by where they go to.
 type nodeTries struct {
-	s    *scene
-	fd   int
-	seen map[netip.Addr]int
+	s       *scene
+	packets *os.File
+	seen    map[netip.Addr]int
 }
 
 // nodeInitiations listens at the router, on the node's wire.
 func nodeInitiations(s *scene) *nodeTries {
 	s.t.Helper()
-	n := &nodeTries{s: s, fd: -1, seen: map[netip.Addr]int{}}
-	all := binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, unix.ETH_P_ALL))
-	s.must(s.Router.Do(func() (err error) {
-		if n.fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(all)); err != nil {
-			return err
-		}
-		l, err := s.Router.Netlink().LinkByName("node")
-		if err != nil {
-			return err
-		}
-		return unix.Bind(n.fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: l.Attrs().Index})
-	}))
-	s.t.Cleanup(func() { unix.Close(n.fd) })
-	// So that the end of the scenario is noticed.
-	s.must(unix.SetsockoptTimeval(n.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 100_000}))
-	return n
+	f, err := s.Router.Packets("node", unix.ETH_P_ALL, unix.SOCK_DGRAM)
+	s.must(err)
+	s.t.Cleanup(func() { f.Close() })
+	return &nodeTries{s: s, packets: f, seen: map[netip.Addr]int{}}
 }
 
 // await waits until a gateway has been tried that often since the beginning.
-func (n *nodeTries) await(g *world.Gateway, times int) {
+func (n *nodeTries) await(g *topology.Gateway, times int) {
 	n.s.t.Helper()
+	defer context.AfterFunc(n.s.ctx, func() { n.packets.Close() })()
 	buf := make([]byte, 2048)
 	for n.seen[g.V4]+n.seen[g.V6] < times {
-		if n.s.ctx.Err() != nil {
-			n.s.t.Fatalf("%s was tried %d times, not %d: %v", g.Name, n.seen[g.V4]+n.seen[g.V6], times, context.Cause(n.s.ctx))
+		k, err := n.packets.Read(buf)
+		if err != nil {
+			n.s.t.Fatalf("%s was tried %d times, not %d: %v, %v", g.Name, n.seen[g.V4]+n.seen[g.V6], times, err, context.Cause(n.s.ctx))
 		}
-		if k, _, err := unix.Recvfrom(n.fd, buf, 0); err == nil {
-			if to, ok := nodeInitiation(buf[:k]); ok {
-				n.seen[to]++
-			}
+		if to, ok := nodeInitiation(buf[:k]); ok {
+			n.seen[to]++
 		}
 	}
 }

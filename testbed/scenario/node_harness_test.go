@@ -2,12 +2,9 @@ package scenario
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -15,11 +12,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
-	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
-	"wguplink/peerselector"
-	"wguplink/testbed/netlab"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // nodeMoment is how far apart two readings of clocks may be that are meant to be the same.
@@ -35,28 +29,25 @@ type node struct {
 }
 
 // newNode makes a scene with static gateways, with some options set; an option without values is left out.
-func newNode(t *testing.T, o world.Options, options map[string][]string) *node {
+func newNode(t *testing.T, o topology.Options, options map[string][]string) *node {
 	t.Helper()
-	key, err := wgtypes.GeneratePrivateKey()
-	if err != nil {
-		t.Fatal(err)
-	}
 	n := &node{}
-	n.scene = newScene(t, o, func(w *world.World) string {
-		n.options, n.gateways = w.StaticOptions(), w.Sections()
+	n.scene = newScene(t, o, func(topo *topology.Topology) string {
+		n.options, n.gateways = topo.StaticOptions(), topo.Sections()
+		key, err := topo.KnownKey()
+		if err != nil {
+			t.Fatal(err)
+		}
 		n.options["private_key"] = []string{key.String()}
 		for name, values := range options {
 			n.options[name] = values
 		}
 		return n.uci()
 	})
-	for _, g := range n.Gateways {
-		n.must(g.AddKey(peerselector.Key(key.PublicKey())))
-	}
 	return n
 }
 
-func (n *node) uci() string { return world.UCI(n.options, n.gateways, n.more) }
+func (n *node) uci() string { return topology.UCI(n.options, n.gateways, n.more) }
 
 // set changes an option in the file; without values it leaves it out.
 func (n *node) set(option string, values ...string) {
@@ -81,15 +72,6 @@ func (n *node) reload(line string) string {
 	return l
 }
 
-// nodeLiteral gives the gateways' sections with addresses in place of names.
-func nodeLiteral(w *world.World) string {
-	s := w.Sections()
-	for _, g := range w.Gateways {
-		s = strings.ReplaceAll(s, g.DNS+":51820", g.V4.String()+":51820")
-	}
-	return s
-}
-
 // nodeStop stops the agent for good.
 func nodeStop(s *scene) {
 	s.t.Helper()
@@ -100,47 +82,17 @@ func nodeStop(s *scene) {
 }
 
 // nodeAwait waits until the agent's status is as wanted.
-func nodeAwait(s *scene, what string, ok func(status) bool) status {
+func nodeAwait(s *scene, what string, ok func(topology.Status) bool) topology.Status {
 	s.t.Helper()
-	const dir, file = "/var/run/wguplink", "mesh.json"
-	var events *os.File
-	s.must(s.Node.Inside(func() error {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return err
-		}
-		fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
-		if err != nil {
-			return err
-		}
-		events = os.NewFile(uintptr(fd), "inotify")
-		_, err = unix.InotifyAddWatch(fd, dir, unix.IN_MOVED_TO)
-		return err
-	}))
-	defer events.Close()
-	defer context.AfterFunc(s.ctx, func() { events.SetReadDeadline(time.Now()) })()
-	buf := make([]byte, 4096)
-	var st status
-	for {
-		text, err := s.Node.ReadFile(dir + "/" + file)
-		if err == nil {
-			st = status{}
-			s.must(json.Unmarshal(text, &st))
-			if ok(st) {
-				return st
-			}
-		} else if !errors.Is(err, os.ErrNotExist) {
-			s.t.Fatal(err)
-		}
-		if _, err := events.Read(buf); err != nil {
-			s.t.Fatalf("status never %s; it is %+v: %v", what, st, context.Cause(s.ctx))
-		}
-	}
+	st, err := s.agent.Await(s.ctx, what, ok)
+	s.must(err)
+	return st
 }
 
 // nodeConnected waits until all is well.
-func nodeConnected(s *scene) status {
+func nodeConnected(s *scene) topology.Status {
 	s.t.Helper()
-	return nodeAwait(s, "connected", func(st status) bool { return st.State == "connected" && st.Cause == "" })
+	return nodeAwait(s, "connected", topology.Connected)
 }
 
 // nodeAwaitKernel waits until something holds of the node's devices and addresses.
@@ -235,24 +187,11 @@ func nodeEnded(ctx context.Context, pid int) error {
 
 // nodeLossless waits for a reply to a frame sent from now on; then each of those sent since a moment must have been answered,
 // and once only.
-func nodeLossless(s *scene, l *world.Layer2, since time.Time) {
+func nodeLossless(s *scene, l *topology.Layer2, since time.Time) {
 	s.t.Helper()
 	until := time.Now()
 	s.reply(l, until)
 	if sent, answered := l.Count(since, until); sent != answered {
 		s.t.Errorf("of %d frames %d were answered; lost: %s", sent, answered, l.Losses(since, until))
 	}
-}
-
-// nodeDrop has the router lose what comes from and goes to addresses, in the order given.
-func nodeDrop(s *scene, gateways ...*world.Gateway) (undo func()) {
-	s.t.Helper()
-	var drops []netlab.Drop
-	for _, g := range gateways {
-		drops = append(drops, netlab.DropAddr(g.V4)...)
-		drops = append(drops, netlab.DropAddr(g.V6)...)
-	}
-	back, err := s.Router.Drop(drops...)
-	s.must(err)
-	return func() { s.t.Helper(); s.must(back()) }
 }

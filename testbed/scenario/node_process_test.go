@@ -9,13 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // An agent that is killed and started again goes on with what it finds: not a frame is lost.
 func TestAgentKilled(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{}, withBroker)
+	s := newScene(t, topology.Options{}, withBroker)
 	l2 := s.frames()
 	s.reply(l2, s.start())
 	before, asked := nodeConnected(s), s.Broker.Counts()
@@ -47,7 +47,7 @@ func TestAgentKilled(t *testing.T) {
 // goes on with the tunnel.
 func TestJailKilled(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{}, withBroker)
+	s := newScene(t, topology.Options{}, withBroker)
 	s.agent.Jailer()
 	l2 := s.frames()
 	s.reply(l2, s.start())
@@ -82,7 +82,7 @@ func TestJailKilled(t *testing.T) {
 // One that is stopped by SIGTERM, as for a restart or an upgrade, leaves all in place as well, with either backend.
 func TestAgentRestarted(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{Gateways: 1}, withBroker)
+	s := newScene(t, topology.Options{Gateways: 1}, withBroker)
 	l2 := s.frames()
 	s.reply(l2, s.start())
 	devices := [2]int{nodeIndex(s, "wg_mesh"), nodeIndex(s, "mesh-vpn")}
@@ -116,7 +116,7 @@ func TestAgentRestarted(t *testing.T) {
 // A second agent ends at once and disturbs nothing.
 func TestSecondInstance(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{Gateways: 1}, withBroker)
+	s := newScene(t, topology.Options{Gateways: 1}, withBroker)
 	l2 := s.frames()
 	s.reply(l2, s.start())
 	before := nodeConnected(s)
@@ -127,7 +127,7 @@ func TestSecondInstance(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, out)
 	}
 	nodeLossless(s, l2, since)
-	if after := s.status(); after.State != "connected" || *after.Gateway != *before.Gateway || after.Switches != before.Switches {
+	if after := s.status(); after.State != "connected" || after.Gateway.Name != before.Gateway.Name || after.Gateway.Endpoint != before.Gateway.Endpoint || after.Switches != before.Switches {
 		t.Errorf("before %+v at %+v, after %+v at %+v", before, before.Gateway, after, after.Gateway)
 	}
 	if s.agent.State() != nil || s.Broker.Counts().V2 != 1 {
@@ -141,7 +141,7 @@ const termTime = 15 * time.Second
 // A real stop, SIGTERM and then the command down, takes everything away before procd loses patience, whatever the agent is doing.
 func TestSIGTERM(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, map[string][]string{"backend": {"userspace"}})
+	n := newNode(t, topology.Options{Gateways: 1}, map[string][]string{"backend": {"userspace"}})
 	l2 := n.frames()
 	for what, ready := range map[string]func(time.Time){
 		"starting": func(time.Time) { n.line("wguplink starts") },
@@ -187,17 +187,17 @@ func TestSIGTERM(t *testing.T) {
 // The agent starts its own WireGuard process once, and no other program, not even when its gateway dies.
 func TestNoPrograms(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{}, func(w *world.World) string {
-		o := w.BrokerOptions()
+	s := newScene(t, topology.Options{}, func(topo *topology.Topology) string {
+		o := topo.BrokerOptions()
 		o["backend"] = []string{"userspace"}
-		return world.UCI(o, w.Sections())
+		return topology.UCI(o, topo.Sections())
 	})
 	nodeBoots(s, nodeLongAgo)
 	l2 := s.frames()
 	first := s.reply(l2, s.start())
 	killed := time.Now()
 	s.must(s.Named(first.Gateway).Kill())
-	_, err := l2.Await(s.ctx, killed, func(r world.Reply) bool { return r.Gateway != first.Gateway })
+	_, err := l2.Await(s.ctx, killed, func(r topology.Reply) bool { return r.Gateway != first.Gateway })
 	s.must(err)
 	execs := s.Clock().Execs()
 	if len(execs) != 1 || strings.Join(execs[0].Args, " ") != "wguplink wireguard-go wg_mesh" {
@@ -207,7 +207,7 @@ func TestNoPrograms(t *testing.T) {
 
 func TestStatusCommand(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{Gateways: 1}, withBroker)
+	s := newScene(t, topology.Options{Gateways: 1}, withBroker)
 	run := func(want int, args ...string) string {
 		t.Helper()
 		out, code, err := s.agent.Run(s.ctx, args...)
@@ -233,7 +233,7 @@ func TestStatusCommand(t *testing.T) {
 	out := run(0, "status")
 	for _, want := range []string{
 		"mesh: connected for ", st.Gateway.Name + ": " + st.Gateway.Endpoint, "wg_mesh (" + st.Backend + "), MTU 1420", "mesh-vpn, MTU 1350",
-		"IPv6 by wan, IPv4 by wan", "synchronised", "https://" + world.BrokerName, st.PublicKey,
+		"IPv6 by wan, IPv4 by wan", "synchronised", "https://" + topology.BrokerName, st.PublicKey,
 		"iB received, ", " sent", "* " + st.Gateway.Name, "  answered ", "  last changes\n",
 	} {
 		if !strings.Contains(out, want) {
@@ -259,7 +259,7 @@ func TestStatusCommand(t *testing.T) {
 
 func TestConfigCheck(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, nil)
+	n := newNode(t, topology.Options{Gateways: 1}, nil)
 	check := func(want int) string {
 		t.Helper()
 		out, code, err := n.agent.Run(n.ctx, "config", "check")

@@ -8,13 +8,13 @@ import (
 
 	"github.com/vishvananda/netlink"
 
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // A new configuration touches only what is different in it.
 func TestReload(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{}, nil)
+	n := newNode(t, topology.Options{}, nil)
 	l2 := n.frames()
 	n.reply(l2, n.start())
 	wg, vx := nodeIndex(n.scene, "wg_mesh"), nodeIndex(n.scene, "mesh-vpn")
@@ -43,7 +43,7 @@ func TestReload(t *testing.T) {
 	})
 	nodeLossless(n.scene, l2, since)
 	same("mtu")
-	if st := nodeAwait(n.scene, "with the MTU", func(st status) bool { return st.MTU == 1380 }); st.VXLANMTU != 1310 {
+	if st := nodeAwait(n.scene, "with the MTU", func(st topology.Status) bool { return st.MTU == 1380 }); st.VXLANMTU != 1310 {
 		t.Errorf("VXLAN MTU %d", st.VXLANMTU)
 	}
 
@@ -61,7 +61,7 @@ func TestReload(t *testing.T) {
 	n.gateways = strings.Join(slices.DeleteFunc(slices.Clone(all), func(s string) bool { return strings.Contains(s, "'"+gw+"'") }), "")
 	n.write()
 	n.reload("configuration changed")
-	if _, err := l2.Await(n.ctx, changed, func(r world.Reply) bool { return r.Gateway != gw }); err != nil {
+	if _, err := l2.Await(n.ctx, changed, func(r topology.Reply) bool { return r.Gateway != gw }); err != nil {
 		t.Fatal(err)
 	}
 	if nodeIndex(n.scene, "wg_mesh") != wg || nodeIndex(n.scene, "mesh-vpn") != vx {
@@ -72,7 +72,7 @@ func TestReload(t *testing.T) {
 // The VXLAN's id cannot be changed on a device; the WireGuard device below stays.
 func TestReloadVXLANID(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, nil)
+	n := newNode(t, topology.Options{Gateways: 1}, nil)
 	l2 := n.frames()
 	n.reply(l2, n.start())
 	wg, vx, id := nodeIndex(n.scene, "wg_mesh"), nodeIndex(n.scene, "mesh-vpn"), n.options["vxlan_id"][0]
@@ -96,7 +96,7 @@ func TestReloadVXLANID(t *testing.T) {
 // A mistake is named, and costs no more than its option. A configuration that cannot be read leaves the old one in force.
 func TestReloadBroken(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, nil)
+	n := newNode(t, topology.Options{Gateways: 1}, nil)
 	l2 := n.frames()
 	n.reply(l2, n.start())
 	since := time.Now()
@@ -116,7 +116,7 @@ func TestReloadBroken(t *testing.T) {
 	n.set("mtu", "1400")
 	n.reload("configuration changed")
 	nodeLossless(n.scene, l2, since)
-	if st := nodeAwait(n.scene, "with the MTU", func(st status) bool { return st.MTU == 1400 }); st.State != "connected" || st.Switches != 1 {
+	if st := nodeAwait(n.scene, "with the MTU", func(st topology.Status) bool { return st.MTU == 1400 }); st.State != "connected" || st.Switches != 1 {
 		t.Errorf("status %+v", st)
 	}
 }
@@ -124,7 +124,7 @@ func TestReloadBroken(t *testing.T) {
 // An uplink is taken down and brought back by its option, while the agent runs on.
 func TestReloadDisabled(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, nil)
+	n := newNode(t, topology.Options{Gateways: 1}, nil)
 	l2 := n.frames()
 	n.reply(l2, n.start())
 	n.set("enabled", "0")

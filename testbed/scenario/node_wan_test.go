@@ -10,13 +10,13 @@ import (
 
 	"wguplink/testbed/dnsd"
 	"wguplink/testbed/netlab"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 func TestDNSDeadAddressesGiven(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{}, nil)
-	n.gateways = nodeLiteral(n.World)
+	n := newNode(t, topology.Options{}, nil)
+	n.gateways = n.LiteralSections()
 	n.write()
 	n.DNS.SetMode(dnsd.Dead)
 	n.reply(n.frames(), n.start())
@@ -24,10 +24,10 @@ func TestDNSDeadAddressesGiven(t *testing.T) {
 
 func TestDNSDeadAndBack(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{}, nil)
+	n := newNode(t, topology.Options{}, nil)
 	n.DNS.SetMode(dnsd.Dead)
 	n.start()
-	nodeAwait(n.scene, "no_handshake for want of a name", func(st status) bool {
+	nodeAwait(n.scene, "no_handshake for want of a name", func(st topology.Status) bool {
 		return st.Cause == "no_handshake" && strings.Contains(st.Reason, ".example.org")
 	})
 	l2 := n.frames()
@@ -41,7 +41,7 @@ func TestDNSDeadAndBack(t *testing.T) {
 
 // Everything goes by the one family that there is: DNS, NTP, broker, tunnel.
 func TestOneFamilyOnly(t *testing.T) {
-	for name, o := range map[string]world.Options{"IPv4": {NoV6: true}, "IPv6": {NoV4: true}} {
+	for name, o := range map[string]topology.Options{"IPv4": {NoV6: true}, "IPv6": {NoV4: true}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t, o, brokerOnly)
@@ -61,13 +61,13 @@ func TestOneFamilyOnly(t *testing.T) {
 // An IPv6 route that leads nowhere does not keep a node with IPv4 off the net.
 func TestDeadIPv6(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{}, func(w *world.World) string {
-		o := w.BrokerOptions()
-		o["dns"] = []string{world.ServicesV6.Addr().String(), world.ServicesV4.Addr().String()}
-		return world.UCI(o)
+	s := newScene(t, topology.Options{}, func(topo *topology.Topology) string {
+		o := topo.BrokerOptions()
+		o["dns"] = []string{topology.ServicesV6.Addr().String(), topology.ServicesV4.Addr().String()}
+		return topology.UCI(o)
 	})
 	nodeBoots(s, nodeLongAgo)
-	own := netip.PrefixFrom(world.NodeV6.Addr(), 128)
+	own := netip.PrefixFrom(topology.NodeV6.Addr(), 128)
 	_, err := s.Router.Drop(netlab.Drop{From: own}, netlab.Drop{To: own})
 	s.must(err)
 	l2 := s.frames()
@@ -80,10 +80,10 @@ func TestDeadIPv6(t *testing.T) {
 // A name server that does not answer does not keep the node from the next one.
 func TestFirstNameServerDead(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{}, func(w *world.World) string {
-		o := w.BrokerOptions()
-		o["dns"] = []string{"198.51.100.77", world.ServicesV4.Addr().String()}
-		return world.UCI(o)
+	s := newScene(t, topology.Options{}, func(topo *topology.Topology) string {
+		o := topo.BrokerOptions()
+		o["dns"] = []string{"198.51.100.77", topology.ServicesV4.Addr().String()}
+		return topology.UCI(o)
 	})
 	dead := netip.MustParsePrefix("198.51.100.77/32")
 	_, err := s.Router.Drop(netlab.Drop{To: dead})
@@ -94,7 +94,7 @@ func TestFirstNameServerDead(t *testing.T) {
 
 func TestAddressFamily(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, nil)
+	n := newNode(t, topology.Options{Gateways: 1}, nil)
 	l2 := n.frames()
 	for option, want := range map[string]netip.Addr{"only4": n.Gateways[0].V4, "only6": n.Gateways[0].V6} {
 		n.set("address_family", option)
@@ -109,13 +109,13 @@ func TestAddressFamily(t *testing.T) {
 // A node whose WAN comes up late waits without doing anything.
 func TestWANLate(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{NoRoute: true}, func(w *world.World) string {
-		return world.UCI(w.BrokerOptions(), w.Sections(), "config global\n\toption log_level 'debug'\n")
+	s := newScene(t, topology.Options{NoRoute: true}, func(topo *topology.Topology) string {
+		return topology.UCI(topo.BrokerOptions(), topo.Sections(), "config global\n\toption log_level 'debug'\n")
 	})
 	nodeBoots(s, nodeLongAgo)
 	l2 := s.frames()
 	s.start()
-	nodeAwait(s, "no_wan", func(st status) bool { return st.Cause == "no_wan" })
+	nodeAwait(s, "no_wan", func(st topology.Status) bool { return st.Cause == "no_wan" })
 	s.line("no_wan")
 	lines := len(s.agent.Lines())
 	before, err := s.agent.Stats()
@@ -146,11 +146,11 @@ func TestWANLate(t *testing.T) {
 // The way out is by the table that the mark selects; the main table leads into the mesh, which our own tunnel carries.
 func TestWANByMark(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{NoRoute: true}, brokerOnly)
+	s := newScene(t, topology.Options{NoRoute: true}, brokerOnly)
 	s.must(s.Node.Rule(1, 1))
 	l2 := s.frames()
 	s.start()
-	nodeAwait(s, "no_wan", func(st status) bool { return st.Cause == "no_wan" })
+	nodeAwait(s, "no_wan", func(st topology.Status) bool { return st.Cause == "no_wan" })
 	// As on Gluon: the clients' bridge has the mesh as a port, and the main table its default route.
 	nodeBridge(s, "br-client")
 	s.must(s.Node.Addr("br-client", netip.MustParsePrefix("10.99.0.1/24")))
@@ -165,10 +165,10 @@ func TestWANByMark(t *testing.T) {
 	for _, dst := range []string{"0.0.0.0/0", "::/0"} {
 		s.must(s.Node.Route(netlab.Route{Dst: netip.MustParsePrefix(dst), Dev: "br-client"}))
 	}
-	nodeAwait(s, "no_wan by the mesh", func(st status) bool {
+	nodeAwait(s, "no_wan by the mesh", func(st topology.Status) bool {
 		return st.Cause == "no_wan" && strings.Contains(st.Reason, "our own mesh, by br-client")
 	})
-	out := []netlab.Route{{Via: world.RouterV4.Addr(), Table: 1}, {Via: world.RouterV6.Addr(), Table: 1}}
+	out := []netlab.Route{{Via: topology.RouterV4.Addr(), Table: 1}, {Via: topology.RouterV6.Addr(), Table: 1}}
 	for range 2 {
 		asked := s.Broker.Counts().V2
 		came := time.Now()
@@ -185,6 +185,6 @@ func TestWANByMark(t *testing.T) {
 		for _, r := range out {
 			s.must(s.Node.DelRoute(r))
 		}
-		nodeAwait(s, "no_wan again", func(st status) bool { return st.Cause == "no_wan" })
+		nodeAwait(s, "no_wan again", func(st topology.Status) bool { return st.Cause == "no_wan" })
 	}
 }

@@ -14,38 +14,39 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"wguplink/testbed/ffac"
+	"wguplink/testbed/httpfault"
 	"wguplink/testbed/parker"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // parkerNode is a scene whose node gets its configuration from a Parker server.
 type parkerNode struct {
 	*scene
-	v4, v6  *world.Pings
+	v4, v6  *topology.Pings
 	dialect parker.Dialect
 }
 
-func newParker(t *testing.T, o world.ParkerOptions, change map[string][]string) *parkerNode {
+func newParker(t *testing.T, o topology.ParkerOptions, change map[string][]string) *parkerNode {
 	t.Helper()
-	n := &parkerNode{dialect: o.Dialect, scene: newScene(t, world.Options{Parker: &o}, func(w *world.World) string {
-		options := w.ParkerUCI()
+	n := &parkerNode{dialect: o.Dialect, scene: newScene(t, topology.Options{Parker: &o}, func(topo *topology.Topology) string {
+		options := topo.ParkerUCI()
 		for name, values := range change {
 			options[name] = values
 		}
-		return world.UCI(options)
+		return topology.UCI(options)
 	})}
 	var err error
-	n.v4, err = n.Pings(world.InternetV4, 20*time.Millisecond)
+	n.v4, err = n.Pings(topology.InternetV4, 20*time.Millisecond)
 	n.must(err)
 	t.Cleanup(n.v4.Close)
-	n.v6, err = n.Pings(world.InternetV6, 20*time.Millisecond)
+	n.v6, err = n.Pings(topology.InternetV6, 20*time.Millisecond)
 	n.must(err)
 	t.Cleanup(n.v6.Close)
 	return n
 }
 
 // online waits for replies of both families to pings sent after a moment.
-func (n *parkerNode) online(after time.Time) world.Reply {
+func (n *parkerNode) online(after time.Time) topology.Reply {
 	n.t.Helper()
 	r6, err := n.v6.Await(n.ctx, after, nil)
 	n.must(err)
@@ -62,7 +63,7 @@ func (n *parkerNode) lossless(what string, since time.Time) {
 	n.online(since) // one at least
 	until := time.Now()
 	n.online(until)
-	for _, p := range []*world.Pings{n.v4, n.v6} {
+	for _, p := range []*topology.Pings{n.v4, n.v6} {
 		if sent, answered := p.Count(since, until); sent == 0 || sent != answered {
 			n.t.Errorf("%s: %d of %d pings answered; lost: %s", what, answered, sent, p.Losses(since, until))
 		}
@@ -70,9 +71,9 @@ func (n *parkerNode) lossless(what string, since time.Time) {
 }
 
 // ready waits until the node has sessions with all concentrators.
-func (n *parkerNode) ready() status {
+func (n *parkerNode) ready() topology.Status {
 	n.t.Helper()
-	return nodeAwait(n.scene, "with all sessions", func(st status) bool {
+	return nodeAwait(n.scene, "with all sessions", func(st topology.Status) bool {
 		if st.State != "connected" || st.Network == nil || len(st.Network.Tunnels) != len(n.Parker.Concentrators) {
 			return false
 		}
@@ -110,7 +111,7 @@ func TestParkerNode(t *testing.T) {
 	for _, d := range []parker.Dialect{parker.Brunswick, parker.Wgkex} {
 		t.Run(d.String(), func(t *testing.T) {
 			t.Parallel()
-			n := newParker(t, world.ParkerOptions{Dialect: d}, nil)
+			n := newParker(t, topology.ParkerOptions{Dialect: d}, nil)
 			n.online(n.start())
 			st := n.ready()
 			if len(n.exits()) != 2 || n.exits()[0] != st.Network.Exit || n.exits()[1] != st.Network.Exit || st.MTU != 1375 || st.Switches != 1 {
@@ -161,11 +162,11 @@ func TestParkerNode(t *testing.T) {
 // A concentrator whose name cannot be looked up at first gets its session once it can.
 func TestParkerNameComesLate(t *testing.T) {
 	t.Parallel()
-	n := newParker(t, world.ParkerOptions{}, nil)
+	n := newParker(t, topology.ParkerOptions{}, nil)
 	late := n.Parker.Concentrators[2]
 	n.DNS.Delete(late.DNS)
 	n.online(n.start())
-	nodeAwait(n.scene, "with two sessions", func(st status) bool {
+	nodeAwait(n.scene, "with two sessions", func(st topology.Status) bool {
 		with := 0
 		if st.Network != nil {
 			for _, t := range st.Network.Tunnels {
@@ -183,7 +184,7 @@ func TestParkerNameComesLate(t *testing.T) {
 // An agent that is killed and started anew goes on with what it finds, although no server answers, and no ping is lost.
 func TestParkerRestart(t *testing.T) {
 	t.Parallel()
-	n := newParker(t, world.ParkerOptions{}, nil)
+	n := newParker(t, topology.ParkerOptions{}, nil)
 	n.online(n.start())
 	before := n.ready()
 	indexes := map[string]int{}
@@ -191,7 +192,7 @@ func TestParkerRestart(t *testing.T) {
 		indexes[tun.Interface] = nodeIndex(n.scene, tun.Interface)
 	}
 	for _, s := range n.Parker.Servers {
-		s.SetFault(parker.Status(503))
+		s.SetFault(httpfault.Status(503))
 	}
 	since := time.Now()
 	n.must(n.agent.Kill(n.ctx))
@@ -225,7 +226,7 @@ func TestParkerRestart(t *testing.T) {
 	n.line("registration failed")
 	n.lossless("a tampered file", since)
 	for _, s := range n.Parker.Servers {
-		s.SetFault(parker.Fault{})
+		s.SetFault(httpfault.Fault{})
 	}
 	n.line("configuration taken")
 	n.online(time.Now())
@@ -234,13 +235,13 @@ func TestParkerRestart(t *testing.T) {
 // A server that does not know the node yet says when to come back; nothing is applied, and the cause is named.
 func TestParkerNotRegistered(t *testing.T) {
 	t.Parallel()
-	n := newParker(t, world.ParkerOptions{}, nil)
+	n := newParker(t, topology.ParkerOptions{}, nil)
 	n.must(n.Parker.Network.SetDefault(n.ctx, "retry", 2))
 	for _, s := range n.Parker.Servers {
 		s.SetFault(parker.Unregistered())
 	}
 	n.start()
-	st := nodeAwait(n.scene, "not registered", func(st status) bool { return st.Cause == "not_registered" })
+	st := nodeAwait(n.scene, "not registered", func(st topology.Status) bool { return st.Cause == "not_registered" })
 	// Two seconds are out of bounds.
 	if !strings.Contains(st.Reason, "10s") || n.NodeLink("wg_c1") != nil {
 		t.Errorf("status %+v", st)
@@ -249,7 +250,7 @@ func TestParkerNotRegistered(t *testing.T) {
 		t.Errorf("doctor: exit code %d: %v", code, findings)
 	}
 	for _, s := range n.Parker.Servers {
-		s.SetFault(parker.Fault{})
+		s.SetFault(httpfault.Fault{})
 	}
 	n.online(time.Now())
 }
@@ -257,7 +258,7 @@ func TestParkerNotRegistered(t *testing.T) {
 // The signed values are applied in place: another address, another MTU, another keepalive; devices of others stay.
 func TestParkerValuesChange(t *testing.T) {
 	t.Parallel()
-	n := newParker(t, world.ParkerOptions{}, nil)
+	n := newParker(t, topology.ParkerOptions{}, nil)
 	n.online(n.start())
 	st := n.ready()
 	index := nodeIndex(n.scene, "wg_c1")
@@ -272,7 +273,7 @@ func TestParkerValuesChange(t *testing.T) {
 	n.must(n.Parker.Network.SetDefault(n.ctx, "wg_keepalive", 7))
 	n.must(n.Parker.Network.SetDefault(n.ctx, "something_new", map[string]int{"x": 1}))
 	n.hangup()
-	nodeAwait(n.scene, "with the new MTU", func(st status) bool { return st.MTU == 1360 })
+	nodeAwait(n.scene, "with the new MTU", func(st topology.Status) bool { return st.MTU == 1360 })
 	if nodeMTU(n.scene, "wg_c1") != 1360 || nodeIndex(n.scene, "wg_c1") != index || n.NodeLink("wg_c77") == nil {
 		t.Errorf("wg_c1 has MTU %d, number %d, was %d; the other device: %v", nodeMTU(n.scene, "wg_c1"), nodeIndex(n.scene, "wg_c1"), index, n.NodeLink("wg_c77"))
 	}
@@ -282,7 +283,7 @@ func TestParkerValuesChange(t *testing.T) {
 	n.online(time.Now())
 }
 
-func mustStats(n *parkerNode, c *world.Concentrator) map[string]bool {
+func mustStats(n *parkerNode, c *topology.Concentrator) map[string]bool {
 	n.t.Helper()
 	stats, err := c.Stats()
 	n.must(err)
@@ -296,8 +297,8 @@ func mustStats(n *parkerNode, c *world.Concentrator) map[string]bool {
 // Hooks hear of up, change and down, with what they need to set the clients' network up.
 func TestParkerHooks(t *testing.T) {
 	t.Parallel()
-	n := newParker(t, world.ParkerOptions{}, nil)
-	n.agent.As = world.Hooked
+	n := newParker(t, topology.ParkerOptions{}, nil)
+	n.agent.As = topology.Hooked
 	const hook = `#!/bin/sh
 { printf '%s %s %s %s %s ' "$1" "$WGUPLINK_INTERFACE" "$WGUPLINK_ADDRESS4" "$WGUPLINK_RANGE6" "$WGUPLINK_ID"; cat; } >> /tmp/heard
 echo "done with $1"
@@ -317,7 +318,7 @@ echo "done with $1"
 		t.Log(out)
 	}
 	n.line("done with change")
-	changed := nodeAwait(n.scene, "with another gateway, and the hook's failure", func(now status) bool {
+	changed := nodeAwait(n.scene, "with another gateway, and the hook's failure", func(now topology.Status) bool {
 		return now.Network != nil && now.Network.Exit != st.Network.Exit && len(now.Hooks) == 1 && now.Hooks[0].Exit == "3"
 	})
 	if h := changed.Hooks[0]; h.Name != "50-test" || h.Event != "change" || h.Last != "done with change" {
@@ -352,13 +353,13 @@ echo "done with $1"
 // The WAN's default route in the main table is not shadowed: a tunnel that carries its own packets is none.
 func TestParkerMainTable(t *testing.T) {
 	t.Parallel()
-	n := newParker(t, world.ParkerOptions{}, map[string][]string{"fwmark": {"0"}})
+	n := newParker(t, topology.ParkerOptions{}, map[string][]string{"fwmark": {"0"}})
 	wan := n.NodeLink("wan")
-	for _, gw := range []string{world.RouterV4.Addr().String(), world.RouterV6.Addr().String()} {
+	for _, gw := range []string{topology.RouterV4.Addr().String(), topology.RouterV6.Addr().String()} {
 		n.must(n.Node.Netlink().RouteAdd(&netlink.Route{LinkIndex: wan.Attrs().Index, Gw: net.ParseIP(gw)}))
 	}
 	n.start()
-	st := nodeAwait(n.scene, "with a warning", func(st status) bool { return st.State == "connected" && len(st.Warnings) == 2 })
+	st := nodeAwait(n.scene, "with a warning", func(st topology.Status) bool { return st.State == "connected" && len(st.Warnings) == 2 })
 	if !strings.Contains(st.Warnings[0], "ip4table") || len(n.exits()) != 0 {
 		t.Errorf("warnings %q, routes by %v", st.Warnings, n.exits())
 	}
@@ -367,7 +368,7 @@ func TestParkerMainTable(t *testing.T) {
 // A node of the original scripts moves to us with its key, and the server sees the same node.
 func TestParkerMigration(t *testing.T) {
 	t.Parallel()
-	n := newParker(t, world.ParkerOptions{}, nil)
+	n := newParker(t, topology.ParkerOptions{}, nil)
 	n.online(n.start())
 	before := n.ready()
 	private, err := n.Node.ReadFile("/etc/parker/wg-privkey")
@@ -390,7 +391,7 @@ func TestParkerMigration(t *testing.T) {
 func TestParkerNarrowIPv6(t *testing.T) {
 	t.Parallel()
 	// The server believes in a wide line: it is told the MTU of another device.
-	n := newParker(t, world.ParkerOptions{Dialect: parker.Wgkex}, map[string][]string{"wan_device": {"lo"}})
+	n := newParker(t, topology.ParkerOptions{Dialect: parker.Wgkex}, map[string][]string{"wan_device": {"lo"}})
 	n.must(n.Node.Sysctl("net.ipv6.conf.wan.mtu", "1400"))
 	n.online(n.start())
 	st := n.ready()
@@ -410,10 +411,10 @@ func TestParkerNarrowIPv6(t *testing.T) {
 // from gateways that know it.
 func TestFFAC(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{FFAC: true, Glue: true}, func(w *world.World) string {
-		o := w.FFACOptions()
+	s := newScene(t, topology.Options{FFAC: true, Glue: true}, func(topo *topology.Topology) string {
+		o := topo.FFACOptions()
 		o["node_name"] = []string{"ffxx-node"}
-		return world.UCI(o, w.Sections())
+		return topology.UCI(o, topo.Sections())
 	})
 	l2 := s.frames()
 	s.reply(l2, s.start())
@@ -428,11 +429,11 @@ func TestFFAC(t *testing.T) {
 
 func TestFFACServerDown(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{FFAC: true}, func(w *world.World) string { return world.UCI(w.FFACOptions(), w.Sections()) })
+	s := newScene(t, topology.Options{FFAC: true}, func(topo *topology.Topology) string { return topology.UCI(topo.FFACOptions(), topo.Sections()) })
 	o := s.FFACOptions()
 	o["private_key"] = []string{brokerKnownKey(s).String()} // known from the days when the server was up
-	s.must(s.agent.Configure(world.UCI(o, s.Sections())))
-	s.FFAC.SetFault(ffac.Status(500))
+	s.must(s.agent.Configure(topology.UCI(o, s.Sections())))
+	s.FFAC.SetFault(httpfault.Status(500))
 	l2 := s.frames()
 	s.reply(l2, s.start())
 	if st := nodeConnected(s); !strings.Contains(st.Broker, "500") {
@@ -447,7 +448,7 @@ func TestFFACExists(t *testing.T) {
 	for _, form := range []ffac.Form{ffac.Messages, ffac.Texts, ffac.Memory} {
 		t.Run(form.String(), func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, world.Options{FFAC: true}, func(w *world.World) string { return world.UCI(w.FFACOptions(), w.Sections()) })
+			s := newScene(t, topology.Options{FFAC: true}, func(topo *topology.Topology) string { return topology.UCI(topo.FFACOptions(), topo.Sections()) })
 			s.FFAC.SetForm(form)
 			l2 := s.frames()
 			s.reply(l2, s.start())
@@ -471,7 +472,7 @@ func TestFFACRefuses(t *testing.T) {
 	for _, form := range []ffac.Form{ffac.Messages, ffac.Texts} {
 		t.Run(form.String(), func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, world.Options{FFAC: true}, func(w *world.World) string { return world.UCI(w.FFACOptions(), w.Sections()) })
+			s := newScene(t, topology.Options{FFAC: true}, func(topo *topology.Topology) string { return topology.UCI(topo.FFACOptions(), topo.Sections()) })
 			s.FFAC.SetForm(form)
 			s.FFAC.SetFault(ffac.Refuse("Not a valid Wireguard public key: K."))
 			s.start()
@@ -483,12 +484,12 @@ func TestFFACRefuses(t *testing.T) {
 // A server that takes a key and loses it is asked again once gateways do not answer.
 func TestFFACKeyLost(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{FFAC: true, Glue: true}, func(w *world.World) string { return world.UCI(w.FFACOptions(), w.Sections()) })
-	s.FFAC.SetFault(ffac.Status(200)) // and tells nobody
+	s := newScene(t, topology.Options{FFAC: true, Glue: true}, func(topo *topology.Topology) string { return topology.UCI(topo.FFACOptions(), topo.Sections()) })
+	s.FFAC.SetFault(httpfault.Status(200)) // and tells nobody
 	l2 := s.frames()
 	began := s.start()
 	s.line("msg=registered")
-	s.FFAC.SetFault(ffac.Fault{})
+	s.FFAC.SetFault(httpfault.Fault{})
 	s.reply(l2, began)
 	if asked := s.FFAC.Asked(); asked < 2 || asked > 4 {
 		t.Errorf("asked %d times", asked)

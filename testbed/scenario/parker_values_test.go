@@ -12,14 +12,14 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"wguplink/peerselector"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // Signed values that are strange are taken with their bounds, and the status says so. The tunnels' MTU is what the WAN carries, by
 // the family of their endpoints.
 func TestParkerStrangeValues(t *testing.T) {
 	t.Parallel()
-	n := newParker(t, world.ParkerOptions{}, nil)
+	n := newParker(t, topology.ParkerOptions{}, nil)
 	n.must(n.Parker.Network.SetDefault(n.ctx, "mtu", 65535))
 	n.online(n.start())
 	st := n.ready()
@@ -46,7 +46,7 @@ func TestParkerStrangeValues(t *testing.T) {
 // An own address that is the WAN's gateway would cut the node off: such a configuration is refused, and what was running stays.
 func TestParkerRefusesToCutTheWAN(t *testing.T) {
 	t.Parallel()
-	n := newParker(t, world.ParkerOptions{}, nil)
+	n := newParker(t, topology.ParkerOptions{}, nil)
 	n.online(n.start())
 	before := n.ready()
 	routes, err := n.Node.Netlink().RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: 0}, netlink.RT_FILTER_TABLE)
@@ -65,7 +65,7 @@ func TestParkerRefusesToCutTheWAN(t *testing.T) {
 	n.must(n.Parker.Network.SetNode(n.ctx, peerselector.Key(key), "address4", gateway))
 	n.hangup()
 	n.line("registration failed")
-	st := nodeAwait(n.scene, "refusing", func(st status) bool { return strings.Contains(st.Broker, "the WAN's gateway") })
+	st := nodeAwait(n.scene, "refusing", func(st topology.Status) bool { return strings.Contains(st.Broker, "the WAN's gateway") })
 	if st.State != "connected" || st.Network.Address4 != before.Network.Address4 {
 		t.Errorf("before %+v, after %+v, %+v", before.Network, st, st.Network)
 	}
@@ -75,14 +75,14 @@ func TestParkerRefusesToCutTheWAN(t *testing.T) {
 // With 464XLAT tunnels carry IPv6 only, and the IPv4 route says how much smaller its packets have to be.
 func TestParkerXLAT(t *testing.T) {
 	t.Parallel()
-	n := newParker(t, world.ParkerOptions{}, nil)
+	n := newParker(t, topology.ParkerOptions{}, nil)
 	n.online(n.start())
 	st := n.ready()
 	n.must(n.Parker.Network.SetDefault(n.ctx, "xlat_range6", "2001:db8:9::/96"))
 	n.hangup()
 	await := func(what string, mtu int, want ...string) {
 		t.Helper()
-		nodeAwait(n.scene, what, func(now status) bool {
+		nodeAwait(n.scene, what, func(now topology.Status) bool {
 			routes, err := n.Node.Netlink().RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Protocol: 23}, netlink.RT_FILTER_PROTOCOL)
 			return err == nil && len(routes) == 1 && routes[0].MTU == mtu
 		})

@@ -7,13 +7,13 @@ import (
 	"time"
 
 	"wguplink/agent/ubus"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // A planned switch keeps the VXLAN device, and costs next to no frame.
 func TestPlannedSwitch(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{}, withBroker)
+	s := newScene(t, topology.Options{}, withBroker)
 	l2 := s.Layer2("mesh-vpn", 10*time.Millisecond)
 	t.Cleanup(l2.Close)
 	first := s.reply(l2, s.start())
@@ -45,11 +45,11 @@ func TestPlannedSwitch(t *testing.T) {
 // What cannot be done is said, and changes nothing.
 func TestReconnectRefused(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{}, func(w *world.World) string { return world.UCI(w.StaticOptions(), w.Sections()) })
+	s := newScene(t, topology.Options{}, func(topo *topology.Topology) string { return topology.UCI(topo.StaticOptions(), topo.Sections()) })
 	if out, code, err := s.agent.Run(s.ctx, "reconnect"); err != nil || code != 1 || !strings.Contains(out, "no agent is on ubus") {
 		t.Errorf("no agent: exit code %d, %v: %s", code, err, out)
 	}
-	n := newNode(t, world.Options{}, nil)
+	n := newNode(t, topology.Options{}, nil)
 	l2 := n.frames()
 	first := n.reply(l2, n.start())
 	nodeConnected(n.scene)
@@ -81,7 +81,7 @@ func TestReconnectRefused(t *testing.T) {
 // An agent that is stopped and started anew goes back to its gateway; a rebooted node forgets which that was.
 func TestStickiness(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 6}, nil)
+	n := newNode(t, topology.Options{Gateways: 6}, nil)
 	l2 := n.frames()
 	first := n.reply(l2, n.start())
 	for range 3 {

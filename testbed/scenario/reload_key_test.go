@@ -12,13 +12,13 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"wguplink/peerselector"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // A new key in the configuration makes the node another one to its gateways; a broken one changes nothing.
 func TestKeyReload(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{}, withBroker)
+	s := newScene(t, topology.Options{}, withBroker)
 	l2 := s.frames()
 	s.reply(l2, s.start())
 	file := filepath.Join(s.agent.Dir, "wguplink")
@@ -36,7 +36,7 @@ func TestKeyReload(t *testing.T) {
 	s.must(err)
 	public := peerselector.Key(private.PublicKey())
 	setKey(private.String())
-	nodeAwait(s, "connected with the new key", func(st status) bool { return st.PublicKey == public.String() && st.State == "connected" })
+	nodeAwait(s, "connected with the new key", func(st topology.Status) bool { return st.PublicKey == public.String() && st.State == "connected" })
 	s.reply(l2, time.Now())
 	if k, ok := s.agent.Key(s.ctx); !ok || k != public {
 		t.Errorf("key show gives %v", k)
@@ -53,12 +53,12 @@ func TestKeyReload(t *testing.T) {
 // A node whose key cannot be used gets going by itself when it can.
 func TestKeyMended(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{}, nil)
+	n := newNode(t, topology.Options{}, nil)
 	good := n.options["private_key"][0]
 	n.set("private_key", good[1:])
 	l2 := n.frames()
 	began := n.start()
-	if st := nodeAwait(n.scene, "without a key", func(st status) bool { return st.Cause == "key" }); !strings.Contains(st.Reason, "wguplink.mesh.private_key") {
+	if st := nodeAwait(n.scene, "without a key", func(st topology.Status) bool { return st.Cause == "key" }); !strings.Contains(st.Reason, "wguplink.mesh.private_key") {
 		t.Errorf("status %+v", st)
 	}
 	n.set("private_key", good)
@@ -69,7 +69,7 @@ func TestKeyMended(t *testing.T) {
 // A new key that no gateway knows costs nothing. It is put into use when the gateway has answered it.
 func TestKeyUnknown(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{}, nil)
+	n := newNode(t, topology.Options{}, nil)
 	l2 := n.frames()
 	n.reply(l2, n.start())
 	was := nodeConnected(n.scene)
@@ -79,7 +79,7 @@ func TestKeyUnknown(t *testing.T) {
 	since := time.Now()
 	n.set("private_key", private.String())
 	n.reload("configuration changed")
-	nodeAwait(n.scene, "waiting with the new key", func(st status) bool {
+	nodeAwait(n.scene, "waiting with the new key", func(st topology.Status) bool {
 		return len(st.Warnings) == 1 && strings.Contains(st.Warnings[0], "the new key "+public.String()+" is not in use yet")
 	})
 	nodeAwaitKernel(n.scene, "a device beside", func() bool { return n.NodeLink("wg_mesh-new") != nil })
@@ -87,7 +87,7 @@ func TestKeyUnknown(t *testing.T) {
 	for _, g := range n.Gateways {
 		n.must(g.AddKey(public))
 	}
-	nodeAwait(n.scene, "connected with the new key", func(st status) bool {
+	nodeAwait(n.scene, "connected with the new key", func(st topology.Status) bool {
 		return st.PublicKey == public.String() && st.State == "connected" && len(st.Warnings) == 0 && st.Gateway.Name == was.Gateway.Name
 	})
 	n.reply(l2, time.Now())

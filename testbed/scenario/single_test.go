@@ -6,13 +6,13 @@ import (
 	"time"
 
 	"wguplink/testbed/netlab"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // The only gateway's address family dies: the other one is taken, and the session goes on.
 func TestOnlyGatewayLosesFamily(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, nil)
+	n := newNode(t, topology.Options{Gateways: 1}, nil)
 	l2 := n.frames()
 	n.reply(l2, n.start())
 	st := nodeConnected(n.scene)
@@ -26,7 +26,7 @@ func TestOnlyGatewayLosesFamily(t *testing.T) {
 	_, err := n.Router.Drop(netlab.DropAddr(lost)...)
 	n.must(err)
 	n.reply(l2, dead)
-	st = nodeAwait(n.scene, "connected by the other family", func(st status) bool {
+	st = nodeAwait(n.scene, "connected by the other family", func(st topology.Status) bool {
 		return st.State == "connected" && strings.HasPrefix(st.Gateway.Endpoint, "[") != v6
 	})
 	if st.Switches != 1 {

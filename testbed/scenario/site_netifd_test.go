@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"wguplink/agent/uci"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // netifdNode makes what netifd makes of the node's /etc/config/network, as far as it decides which way packets go: the WAN
@@ -31,7 +31,7 @@ func (s *scene) netifd(config string) {
 	for _, wan := range []struct {
 		section, table   string
 		address, gateway netip.Prefix
-	}{{"wan", "ip4table", world.NodeV4, world.RouterV4}, {"wan6", "ip6table", world.NodeV6, world.RouterV6}} {
+	}{{"wan", "ip4table", topology.NodeV4, topology.RouterV4}, {"wan6", "ip6table", topology.NodeV6, topology.RouterV6}} {
 		n.wan(wan.section, wan.table, wan.address, wan.gateway.Addr())
 	}
 	n.rules()
@@ -67,16 +67,16 @@ func (n *netifdNode) add(format string, args ...any) {
 // bridge puts the WAN's port into a bridge, which takes over its addresses.
 func (n *netifdNode) bridge() {
 	n.t.Helper()
-	n.must(n.Node.DelAddr("wan", world.NodeV4))
-	n.must(n.Node.DelAddr("wan", world.NodeV6))
+	n.must(n.Node.DelAddr("wan", topology.NodeV4))
+	n.must(n.Node.DelAddr("wan", topology.NodeV6))
 	n.run("link add br-wan type bridge")
 	n.run("link set wan master br-wan")
 	n.run("link set br-wan up")
-	n.must(n.Node.Addr("br-wan", world.NodeV4))
-	n.must(n.Node.Addr("br-wan", world.NodeV6))
+	n.must(n.Node.Addr("br-wan", topology.NodeV4))
+	n.must(n.Node.Addr("br-wan", topology.NodeV6))
 	link := n.NodeLink("br-wan")
 	n.index = link.Attrs().Index
-	n.await("the router answers", func() bool { return n.answers(world.RouterV4.Addr()) && n.answers(world.RouterV6.Addr()) })
+	n.await("the router answers", func() bool { return n.answers(topology.RouterV4.Addr()) && n.answers(topology.RouterV6.Addr()) })
 }
 
 func (n *netifdNode) answers(router netip.Addr) bool {

@@ -13,62 +13,62 @@ import (
 	"time"
 
 	"wguplink/agent/derive"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // The example site's, which all forms have.
 const siteSeed = "e9608c4ff338b920992d629190e9ff11049de1dfc3f299eac07792dfbcda341c"
 
-// siteForm is a way to write a site. Its text is the example's with names and keys of the world in it.
+// siteForm is a way to write a site. Its text is the example's with names and keys of the topology in it.
 type siteForm struct {
 	name    string
-	options world.Options
-	vpn     func(*world.World) string // mesh_vpn.wireguard of the site; "" keeps the example's
-	peers   func(*world.World) string // mesh_vpn.wireguard.peers of the domain
-	told    bool                      // the operators have told the gateways the node's key
+	options topology.Options
+	vpn     func(*topology.Topology) string // mesh_vpn.wireguard of the site; "" keeps the example's
+	peers   func(*topology.Topology) string // mesh_vpn.wireguard.peers of the domain
+	told    bool                            // the operators have told the gateways the node's key
 }
 
 var siteForms = []siteForm{
 	{name: "example", peers: siteMunich},
-	{name: "broker-alone", vpn: func(*world.World) string { return "mtu = 1330, broker = '" + world.BrokerName + "'" }},
-	{name: "munich-static", peers: siteMunich, told: true, vpn: func(*world.World) string {
+	{name: "broker-alone", vpn: func(*topology.Topology) string { return "mtu = 1330, broker = '" + topology.BrokerName + "'" }},
+	{name: "munich-static", peers: siteMunich, told: true, vpn: func(*topology.Topology) string {
 		return "mtu = 1330, protocol = 'static', link_local = 'key_newline', link_prefix = 64, vxlan_port = 8472,\n" +
 			"vxlan_checksum = true, vxlan_seed_key = 'gluon-mesh-vpn-vxlan'"
 	}},
-	{name: "gluon", options: world.Options{Gluon: true}, peers: siteGluon, told: true,
-		vpn: func(*world.World) string { return "mtu = 1330" }},
-	{name: "gluon-mtu-auto", options: world.Options{Gluon: true}, peers: siteGluon, told: true,
-		vpn: func(*world.World) string { return "mtu = 'auto'" }},
-	{name: "aachen", options: world.Options{Gluon: true, FFAC: true}, peers: siteGluon,
-		vpn: func(*world.World) string {
-			return "mtu = 1330, broker = '" + world.RegisterURL + "', node_name = 'example'"
+	{name: "gluon", options: topology.Options{Gluon: true}, peers: siteGluon, told: true,
+		vpn: func(*topology.Topology) string { return "mtu = 1330" }},
+	{name: "gluon-mtu-auto", options: topology.Options{Gluon: true}, peers: siteGluon, told: true,
+		vpn: func(*topology.Topology) string { return "mtu = 'auto'" }},
+	{name: "aachen", options: topology.Options{Gluon: true, FFAC: true}, peers: siteGluon,
+		vpn: func(*topology.Topology) string {
+			return "mtu = 1330, broker = '" + topology.RegisterURL + "', node_name = 'example'"
 		}},
 }
 
 // siteMunich are peers in the dialect of Munich's sites.
-func siteMunich(w *world.World) string {
+func siteMunich(topo *topology.Topology) string {
 	var b strings.Builder
-	for _, g := range w.Gateways {
+	for _, g := range topo.Gateways {
 		fmt.Fprintf(&b, "{ publickey = '%s', endpoint = '%s:51820', link_address = '%s' },\n", g.PublicKey(), g.DNS, g.Link)
 	}
 	return b.String()
 }
 
 // siteGluon are peers in the dialect of Gluon's own WireGuard.
-func siteGluon(w *world.World) string {
+func siteGluon(topo *topology.Topology) string {
 	var b strings.Builder
-	for _, g := range w.Gateways {
+	for _, g := range topo.Gateways {
 		fmt.Fprintf(&b, "%s = { public_key = '%s', endpoint = '%s:51820' },\n", g.Name, g.PublicKey(), g.DNS)
 	}
 	return b.String()
 }
 
-// siteScene makes a world, runs the upgrade scripts with the site, and gives the node what netifd and Gluon give it.
-func siteScene(t *testing.T, o world.Options, site func(*world.World) (site, domain string)) *scene {
+// siteScene makes a topology, runs the upgrade scripts with the site, and gives the node what netifd and Gluon give it.
+func siteScene(t *testing.T, o topology.Options, site func(*topology.Topology) (site, domain string)) *scene {
 	t.Helper()
 	o.NoRoute = true
-	s := newScene(t, o, func(*world.World) string { return "" })
-	conf, domain := site(s.World)
+	s := newScene(t, o, func(*topology.Topology) string { return "" })
+	conf, domain := site(s.Topology)
 	etc := filepath.Join(s.dir, "etc")
 	for name, text := range map[string]string{"site.conf": conf, "domain.conf": domain} {
 		s.must(os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o644))
@@ -102,7 +102,7 @@ func siteScene(t *testing.T, o world.Options, site func(*world.World) (site, dom
 	return s
 }
 
-// wanDNS is gluon-wan-dnsmasq: a name server on the node itself that asks by the WAN. Here it knows the world's names.
+// wanDNS is gluon-wan-dnsmasq: a name server on the node itself that asks by the WAN. Here it knows the topology's names.
 func (s *scene) wanDNS() {
 	s.t.Helper()
 	const address = "127.0.0.1:54"
@@ -160,8 +160,8 @@ func TestSiteForms(t *testing.T) {
 	}
 }
 
-// gatewayOf gives the world's name of the gateway in use, whose name in the configuration may be another.
-func (s *scene) gatewayOf(st status) string {
+// gatewayOf gives the topology's name of the gateway in use, whose name in the configuration may be another.
+func (s *scene) gatewayOf(st topology.Status) string {
 	s.t.Helper()
 	for _, g := range s.Gateways {
 		if strings.HasPrefix(st.Gateway.Endpoint, g.V4.String()+":") || strings.HasPrefix(st.Gateway.Endpoint, "["+g.V6.String()+"]") {
@@ -204,15 +204,15 @@ func replaceTable(t *testing.T, text, name, table string) string {
 	return ""
 }
 
-func (f *siteForm) text(t *testing.T) func(*world.World) (string, string) {
-	return func(w *world.World) (site, domain string) {
+func (f *siteForm) text(t *testing.T) func(*topology.Topology) (string, string) {
+	return func(topo *topology.Topology) (site, domain string) {
 		site, domain = siteFile(t, "site.conf"), siteFile(t, "domains/ffxx_city.conf")
 		if f.vpn != nil {
-			site = replaceTable(t, site, "wireguard", "{ "+f.vpn(w)+" }")
+			site = replaceTable(t, site, "wireguard", "{ "+f.vpn(topo)+" }")
 		}
 		peers := ""
 		if f.peers != nil {
-			peers = "peers = { " + f.peers(w) + " }"
+			peers = "peers = { " + f.peers(topo) + " }"
 		}
 		return site, replaceTable(t, domain, "wireguard", "{ "+peers+" }")
 	}
@@ -222,20 +222,20 @@ func (f *siteForm) text(t *testing.T) func(*world.World) (string, string) {
 func TestSiteParker(t *testing.T) {
 	t.Parallel()
 	n := &parkerNode{}
-	n.scene = siteScene(t, world.Options{Parker: &world.ParkerOptions{}}, func(w *world.World) (site, domain string) {
+	n.scene = siteScene(t, topology.Options{Parker: &topology.ParkerOptions{}}, func(topo *topology.Topology) (site, domain string) {
 		site = replaceTable(t, siteFile(t, "site.conf"), "wireguard", "nil,\nparker = { mtu = 1375 }")
 		at := strings.LastIndex(site, "}")
 		site = site[:at] + fmt.Sprintf("parker = { config_server = { '%s', '%s' }, config_pubkey = '%s' },\n}\n",
-			world.ConfigName, world.ConfigName2, w.Parker.Key.Public())
+			topology.ConfigName, topology.ConfigName2, topo.Parker.Key.Public())
 		return site, replaceTable(t, siteFile(t, "domains/ffxx_city.conf"), "mesh_vpn", "{}")
 	})
-	// The world's own rule for the mark: netifd's is there now.
+	// The topology's own rule for the mark: netifd's is there now.
 	n.must(n.Node.DelRule(1, 1))
 	var err error
-	n.v4, err = n.Pings(world.InternetV4, 20*time.Millisecond)
+	n.v4, err = n.Pings(topology.InternetV4, 20*time.Millisecond)
 	n.must(err)
 	t.Cleanup(n.v4.Close)
-	n.v6, err = n.Pings(world.InternetV6, 20*time.Millisecond)
+	n.v6, err = n.Pings(topology.InternetV6, 20*time.Millisecond)
 	n.must(err)
 	t.Cleanup(n.v6.Close)
 	n.online(n.start())

@@ -7,17 +7,17 @@ import (
 	"testing"
 
 	"wguplink/testbed/netlab"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // The gateway for trying: a node with the configuration that it prints comes up, and nothing is left when it ends.
 func TestStandaloneGateway(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{Gateways: 1}, func(*world.World) string { return "" })
+	s := newScene(t, topology.Options{Gateways: 1}, func(*topology.Topology) string { return "" })
 	program, err := filepath.Abs("../../build/gateway")
 	s.must(err)
 	p, err := s.Services.Start(netlab.Command{Path: program,
-		Args: []string{"-address", world.ServicesV4.Addr().String(), "-port", "51999"}})
+		Args: []string{"-address", topology.ServicesV4.Addr().String(), "-port", "51999"}})
 	s.must(err)
 	_, err = p.WaitLine(s.ctx, "Ctrl-C ends it")
 	s.must(err)
@@ -29,7 +29,7 @@ func TestStandaloneGateway(t *testing.T) {
 	// The node asks the lab's servers for the time.
 	o := s.StaticOptions()
 	uci = strings.Replace(uci, "option protocol", "list ntp_server '"+strings.Join(o["ntp_server"], "'\n\tlist ntp_server '")+
-		"'\n\tlist dns '"+world.ServicesV4.Addr().String()+"'\n\toption protocol", 1)
+		"'\n\tlist dns '"+topology.ServicesV4.Addr().String()+"'\n\toption protocol", 1)
 	s.must(s.agent.Configure(uci))
 	s.start()
 	st := nodeConnected(s)

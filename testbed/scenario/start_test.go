@@ -6,25 +6,25 @@ import (
 	"strings"
 	"testing"
 
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // The first start of a node without a key, then the second with the key kept.
 func TestFirstAndSecondStart(t *testing.T) {
 	t.Parallel()
-	firstAndSecondStart(t, world.Jailed, "root:800 600")
+	firstAndSecondStart(t, topology.Jailed, "root:800 600")
 }
 
 // The same where there is no ujail.
 func TestFirstAndSecondStartAsRoot(t *testing.T) {
 	t.Parallel()
-	firstAndSecondStart(t, world.AsRoot, "root:0 600")
+	firstAndSecondStart(t, topology.AsRoot, "root:0 600")
 }
 
 // firstAndSecondStart ends with the configuration, in which the key was stored, of an owner and mode.
-func firstAndSecondStart(t *testing.T, as world.Service, owner string) {
+func firstAndSecondStart(t *testing.T, as topology.Service, owner string) {
 	t.Helper()
-	s := newScene(t, world.Options{}, withBroker)
+	s := newScene(t, topology.Options{}, withBroker)
 	s.agent.As = as
 	l2 := s.frames()
 	began := s.start()

@@ -3,13 +3,13 @@ package scenario
 import (
 	"testing"
 
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // The status is the running agent's, not that of a file that an earlier moment has left; without ubus the file counts.
 func TestStatusAsksTheAgent(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, world.Options{}, func(w *world.World) string { return world.UCI(w.BrokerOptions()) })
+	s := newScene(t, topology.Options{}, func(topo *topology.Topology) string { return topology.UCI(topo.BrokerOptions()) })
 	s.reply(s.frames(), s.start())
 	nodeConnected(s)
 	s.must(s.Node.WriteFile("/var/run/wguplink/mesh.json", `{"uplink":"mesh","state":"connecting","cause":"no_wan"}`))

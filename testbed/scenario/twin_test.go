@@ -8,14 +8,14 @@ import (
 	"testing"
 
 	"wguplink/peerselector"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // Two nodes have one key, as after a copied flash image or a configuration that was restored on a second router. At one
 // gateway each takes the session from the other, and the status names that as what is likely wrong.
 func TestTwin(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{Gateways: 1}, nil)
+	n := newNode(t, topology.Options{Gateways: 1}, nil)
 	// It takes four handshakes, and each node waits until it suspects the gateway: more than a minute.
 	var cancel context.CancelFunc
 	n.ctx, cancel = context.WithTimeout(context.Background(), 2*limit)
@@ -28,7 +28,7 @@ func TestTwin(t *testing.T) {
 		t.Errorf("warned before there was another node: %q", alone.Warnings)
 	}
 	n.must(second.Start())
-	nodeAwait(n.scene, "warned of another node", func(st status) bool {
+	nodeAwait(n.scene, "warned of another node", func(st topology.Status) bool {
 		return slices.ContainsFunc(st.Warnings, twinWarning)
 	})
 

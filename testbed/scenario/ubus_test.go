@@ -9,13 +9,13 @@ import (
 	"time"
 
 	"wguplink/agent/ubus"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // What the agent says on ubus, and that it comes back after ubusd was away; the tunnel needs none of it.
 func TestUbus(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{}, nil)
+	n := newNode(t, topology.Options{}, nil)
 	listener, err := n.UbusConn(n.ctx)
 	n.must(err)
 	defer listener.Close()
@@ -81,7 +81,7 @@ func TestUbus(t *testing.T) {
 // Without ubusd all works; it may come later.
 func TestUbusLate(t *testing.T) {
 	t.Parallel()
-	n := newNode(t, world.Options{}, nil)
+	n := newNode(t, topology.Options{}, nil)
 	n.UbusDown()
 	first := n.reply(n.frames(), n.start())
 	nodeConnected(n.scene)

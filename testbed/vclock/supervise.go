@@ -42,7 +42,7 @@ const (
 // The first execve on a listener is the launcher's own and is not recorded.
 func (c *Clock) Supervise(listener int) (done <-chan struct{}) {
 	ch := make(chan struct{})
-	// Saves a trip through the scheduler per call; Linux 6.6, and not needed.
+	// Saves a test through the scheduler per call; Linux 6.6, and not needed.
 	_ = unix.IoctlSetInt(listener, notifSetFlags, unix.SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP)
 	go func() {
 		defer close(ch)

@@ -10,9 +10,9 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
-	"time"
 
 	"wguplink/peerselector"
+	"wguplink/testbed/httpfault"
 	"wguplink/testbed/mqtt"
 )
 
@@ -87,8 +87,6 @@ type Options struct {
 	Layer3 netip.Prefix
 	// Publish sends a message to the MQTT server; nil: there is none, and keys reach nobody.
 	Publish func(mqtt.Message) error
-	// After replaces time.After for the delays of faults.
-	After func(time.Duration) <-chan time.Time
 	// The callbacks run on the goroutine of the event and must not block for long.
 	OnRequest  func(Request)
 	OnRegister func(Registration)
@@ -110,7 +108,7 @@ type Broker struct {
 	deaf     bool
 	domains  []string
 	workers  []*worker // in the order in which they were first heard of
-	faults   map[API]Fault
+	faults   map[API]httpfault.Fault
 	counts   [Other + 1]int
 	chosen   map[string]int
 	requests []Request
@@ -120,14 +118,11 @@ type Broker struct {
 
 // New returns a broker that knows of no worker. It starts nothing.
 func New(o Options) *Broker {
-	if o.After == nil {
-		o.After = time.After
-	}
 	return &Broker{
 		o:        o,
 		closing:  make(chan struct{}),
 		domains:  append([]string(nil), o.Domains...),
-		faults:   make(map[API]Fault),
+		faults:   make(map[API]httpfault.Fault),
 		chosen:   make(map[string]int),
 		assigned: make(map[peerselector.Key]netip.Addr),
 		heard:    make(chan struct{}),
@@ -154,14 +149,14 @@ func (b *Broker) AddDomain(name string) {
 }
 
 // SetFault changes how an API answers from the next request on. The zero Fault is none.
-func (b *Broker) SetFault(a API, f Fault) {
+func (b *Broker) SetFault(a API, f httpfault.Fault) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.faults[a] = f
 }
 
 // SetFaults changes how all APIs answer.
-func (b *Broker) SetFaults(f Fault) {
+func (b *Broker) SetFaults(f httpfault.Fault) {
 	for a := V1; a <= Other; a++ {
 		b.SetFault(a, f)
 	}
@@ -189,7 +184,7 @@ func (b *Broker) Requests() []Request {
 }
 
 // record counts a request and returns the fault that applies.
-func (b *Broker) record(req Request) Fault {
+func (b *Broker) record(req Request) httpfault.Fault {
 	b.mu.Lock()
 	b.counts[req.API]++
 	fault := b.faults[req.API]

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"wguplink/peerselector"
+	"wguplink/testbed/httpfault"
 	"wguplink/testbed/mqtt"
 )
 
@@ -241,14 +242,14 @@ func TestLocations(t *testing.T) {
 func TestRequests(t *testing.T) {
 	var seen []Request
 	b := New(Options{OnRequest: func(r Request) { seen = append(seen, r) }})
-	b.SetFaults(NotFound())
+	b.SetFaults(httpfault.Status(404))
 	post(b, PathV1, "ffxx", "")
 	post(b, PathV2, strings.Repeat("x", MaxRecordedBody), "")
 	if diff := cmp.Diff(seen, b.Requests()); diff != "" {
 		t.Error(diff)
 	}
 	r := seen[0]
-	if r.API != V1 || r.Method != "POST" || r.Path != PathV1 || r.Host != "example.com" || r.Fault != "not found" ||
+	if r.API != V1 || r.Method != "POST" || r.Path != PathV1 || r.Host != "example.com" || r.Fault != "status 404" ||
 		r.Header.Get("User-Agent") != "gluon/test" || !strings.Contains(string(r.Body), nodeKey) {
 		t.Errorf("recorded %+v", r)
 	}

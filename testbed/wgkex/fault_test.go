@@ -1,16 +1,14 @@
 package wgkex
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"wguplink/peerselector"
+	"wguplink/testbed/httpfault"
 	"wguplink/testbed/mqtt"
 )
 
@@ -25,7 +23,6 @@ func faulty(t *testing.T, o Options) (b *Broker, url string, c *http.Client) {
 		PublicKey: new(peerselector.Key).String(), LinkAddress: "fe80::1"}))
 	srv := httptest.NewServer(b)
 	c = srv.Client()
-	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	t.Cleanup(func() {
 		b.Close()
 		srv.Close()
@@ -49,42 +46,18 @@ func TestFaults(t *testing.T) {
 	internal := `{"error":{"message":"` + internalError + `"}}` + "\n"
 
 	tests := []struct {
-		fault      Fault
+		fault      httpfault.Fault
 		registered bool
 		check      func(*testing.T, *http.Response, string)
 	}{
-		{Fault{}, true, is(200, goodEndpoint)},
-		{Status(400), false, is(400, internal)},
-		{Status(500), false, is(500, internal)},
-		{NotFound(), false, is(404, pageNotFound)},
-		{Body("[]"), false, is(200, "[]")},
-		{HTML(502), false, func(t *testing.T, r *http.Response, body string) {
-			if r.StatusCode != 502 || r.Header.Get("Content-Type") != "text/html" || !strings.Contains(body, "502 Bad Gateway") {
-				t.Errorf("status %d, %v, %q", r.StatusCode, r.Header, body)
-			}
-		}},
+		{httpfault.Fault{}, true, is(200, goodEndpoint)},
+		{httpfault.Status(400), false, is(400, internal)},
+		{httpfault.Status(500), false, is(500, internal)},
+		{httpfault.Status(404), false, is(404, pageNotFound)},
 		{WrongTypes(), false, func(t *testing.T, r *http.Response, body string) {
 			var a struct{ Endpoint struct{ Address string } }
 			if err := json.Unmarshal([]byte(body), &a); r.StatusCode != 200 || !json.Valid([]byte(body)) || err == nil {
 				t.Errorf("status %d, %q", r.StatusCode, body)
-			}
-		}},
-		{Busy(90 * time.Second), false, func(t *testing.T, r *http.Response, _ string) {
-			if r.StatusCode != 503 || r.Header.Get("Retry-After") != "90" {
-				t.Errorf("status %d, %v", r.StatusCode, r.Header)
-			}
-		}},
-		{Redirect(307, "https://other.example.org/x"), false, func(t *testing.T, r *http.Response, _ string) {
-			if r.StatusCode != 307 || r.Header.Get("Location") != "https://other.example.org/x" {
-				t.Errorf("status %d, %v", r.StatusCode, r.Header)
-			}
-		}},
-		{Hangup(), false, nil},
-		{Lost(), true, nil},
-		{Huge(2 << 20), true, func(t *testing.T, r *http.Response, body string) {
-			var a struct{ Endpoint Endpoint }
-			if err := json.Unmarshal([]byte(body), &a); err != nil || a.Endpoint.Port != "40001" || len(body) < 2<<20 {
-				t.Errorf("%d bytes, port %v, %v", len(body), a.Endpoint.Port, err)
 			}
 		}},
 		{HostilePort("0"), true, edited(`"40001"`, `"0"`)},
@@ -100,16 +73,10 @@ func TestFaults(t *testing.T) {
 			before := len(got)
 			b.SetFault(V2, tt.fault)
 			resp, body, err := do(t, c, url+PathV2)
-			switch {
-			case tt.check == nil:
-				if err == nil {
-					t.Errorf("status %d, want no answer", resp.StatusCode)
-				}
-			case err != nil:
-				t.Error(err)
-			default:
-				tt.check(t, resp, body)
+			if err != nil {
+				t.Fatal(err)
 			}
+			tt.check(t, resp, body)
 			if registered := len(got) == before+1; registered != tt.registered {
 				t.Errorf("key published: %v", registered)
 			}
@@ -118,80 +85,5 @@ func TestFaults(t *testing.T) {
 				t.Errorf("v1: %q, %v", body, err)
 			}
 		})
-	}
-}
-
-// The handler hangs until the client goes or the broker is closed.
-func TestHang(t *testing.T) {
-	asked := make(chan Request, 2)
-	b, url, c := faulty(t, Options{OnRequest: func(r Request) { asked <- r }})
-	b.SetFaults(Hang())
-
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() {
-		<-asked
-		cancel()
-	}()
-	req, err := http.NewRequestWithContext(ctx, "POST", url+PathV2, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if resp, err := c.Do(req); err == nil {
-		t.Errorf("status %d, want no answer", resp.StatusCode)
-		resp.Body.Close()
-	}
-
-	go func() {
-		<-asked
-		b.Close()
-	}()
-	if resp, _, err := do(t, c, url+PathV1); err == nil {
-		t.Errorf("status %d, want no answer", resp.StatusCode)
-	}
-}
-
-// The answer comes byte by byte, each only when the pause before it is over.
-func TestDrip(t *testing.T) {
-	pauses := make(chan chan<- time.Time)
-	b, url, c := faulty(t, Options{After: func(d time.Duration) <-chan time.Time {
-		if d != 3*time.Second {
-			t.Errorf("pause %v", d)
-		}
-		over := make(chan time.Time)
-		pauses <- over
-		return over
-	}})
-	b.SetFault(V1, Drip(3*time.Second))
-
-	resp, err := c.Post(url+PathV1, "", strings.NewReader(`{"domain":"ffxx","public_key":"`+nodeKey+`"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	var got []byte
-	for range 5 {
-		(<-pauses) <- time.Time{}
-		one := make([]byte, 8)
-		n, err := resp.Body.Read(one)
-		if n != 1 || err != nil {
-			t.Fatalf("%d bytes, %v", n, err)
-		}
-		got = append(got, one[0])
-	}
-	if want := `{"Mes`; string(got) != want || resp.ContentLength != int64(len(`{"Message":"OK"}`)+1) {
-		t.Errorf("got %q of %d bytes", got, resp.ContentLength)
-	}
-	<-pauses // the client goes during this one
-}
-
-func TestFaultNames(t *testing.T) {
-	var names []string
-	for _, f := range []Fault{{}, Status(500), HTML(502), Body(""), WrongTypes(), NotFound(), Busy(time.Second),
-		Redirect(302, "http://x"), Hangup(), Hang(), Huge(1), Drip(time.Second), Lost(), HostilePort(0), HostileAddress("x"),
-		HostileAllowedIPs()} {
-		if slices.Contains(names, f.String()) || f.String() == "" {
-			t.Errorf("two faults are named %q", f)
-		}
-		names = append(names, f.String())
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"wguplink/peerselector"
+	"wguplink/testbed/httpfault"
 )
 
 // Paths of the APIs, as at the real broker.
@@ -87,15 +88,11 @@ func htmlAnswer(status int, page string) answer {
 	return answer{status: status, contentType: textHTML, body: []byte(page)}
 }
 
-func (a answer) header(w http.ResponseWriter) {
+func (a answer) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", a.contentType)
 	if a.allow != "" {
 		w.Header().Set("Allow", a.allow)
 	}
-}
-
-func (a answer) write(w http.ResponseWriter) {
-	a.header(w)
 	w.WriteHeader(a.status)
 	_, _ = w.Write(a.body) // the client may be gone
 }
@@ -120,19 +117,33 @@ func (b *Broker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Header: r.Header.Clone(), Body: body[:min(len(body), MaxRecordedBody)],
 	})
 
-	x := &exchange{b: b, api: api, w: w, r: r, body: body, edit: fault.edit}
-	if fault.serve != nil {
-		fault.serve(x)
+	x := &exchange{b: b, api: api, r: r, body: body}
+	answers := x.good
+	switch own := fault.Own().(type) {
+	case func(*Endpoint):
+		x.edit = own
+	case func(API) answer:
+		answers = func() answer { return own(api) }
+	}
+	fault.Serve(httpfault.Server{
+		Good:  func(w http.ResponseWriter, _ *http.Request) { answers().write(w) },
+		Error: writeError, Closing: b.closing,
+	}, w, r)
+}
+
+// writeError is what the real broker says with a status.
+func writeError(w http.ResponseWriter, status int) {
+	if status == http.StatusNotFound {
+		htmlAnswer(status, pageNotFound).write(w)
 		return
 	}
-	x.good().write(w)
+	errorAnswer(status, internalError).write(w)
 }
 
 // exchange is one request on its way to an answer.
 type exchange struct {
 	b    *Broker
 	api  API
-	w    http.ResponseWriter
 	r    *http.Request
 	body []byte
 	edit func(*Endpoint) // from a fault; nil for none

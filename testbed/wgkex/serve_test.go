@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"wguplink/testbed/httpfault"
 )
 
 func TestServeTLS(t *testing.T) {
@@ -167,7 +169,7 @@ func TestServeEnds(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	b := New(Options{OnRequest: func(Request) { cancel() }})
-	b.SetFaults(Hang())
+	b.SetFaults(httpfault.Hang())
 	ln := listen()
 	done := make(chan error, 1)
 	go func() { done <- Serve(ctx, ln, b, nil, nil) }()

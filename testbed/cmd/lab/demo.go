@@ -11,8 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"wguplink/testbed/scenario"
+	"wguplink/testbed/topology"
 	"wguplink/testbed/vclock"
-	"wguplink/testbed/world"
 )
 
 // demoReport is build/demo.json. Times are milliseconds from the agent's start, but for the failover's: that is from the
@@ -40,14 +41,14 @@ func demo(ctx context.Context, binary, out string) (err error) {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	w, err := world.New(world.Options{}, dir)
+	topo, err := topology.New(topology.Options{}, dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.Close()) }()
+	defer func() { err = errors.Join(err, topo.Close()) }()
 	// As in the field the gateways are unevenly busy, and the broker names the least busy one.
-	for _, g := range w.Gateways {
-		if err := w.SetPeers(ctx, g.Name, rand.IntN(100)); err != nil {
+	for _, g := range topo.Gateways {
+		if err := topo.SetPeers(ctx, g.Name, rand.IntN(100)); err != nil {
 			return err
 		}
 	}
@@ -61,17 +62,17 @@ func demo(ctx context.Context, binary, out string) (err error) {
 		return err
 	}
 	wrong := time.Unix(100, 0)
-	w.Clock().Set(wrong)
-	t := w.Timeline()
-	w.Clock().OnStep(func(s vclock.Step) {
+	topo.Clock().Set(wrong)
+	t := topo.Timeline()
+	topo.Clock().OnStep(func(s vclock.Step) {
 		t.Add(time.Now(), "clock", fmt.Sprintf("set from %s to %s by NTP", s.From.UTC().Format(time.DateTime), s.To.UTC().Format(time.DateTime)))
 	})
-	a, err := w.NewAgent(prepared, dir, world.UCI(w.BrokerOptions(), w.Sections()))
+	a, err := topo.NewAgent(prepared, dir, topology.UCI(topo.BrokerOptions(), topo.Sections()))
 	if err != nil {
 		return err
 	}
 	t.Print(os.Stdout)
-	l2 := w.Layer2("mesh-vpn", 20*time.Millisecond)
+	l2 := topo.Layer2("mesh-vpn", 20*time.Millisecond)
 	defer l2.Close()
 	start := time.Now()
 	if err := a.Start(); err != nil {
@@ -81,7 +82,7 @@ func demo(ctx context.Context, binary, out string) (err error) {
 	fail := func(err error) error {
 		return fmt.Errorf("%w\nthe agent said:\n  %s", err, strings.Join(a.Lines(), "\n  "))
 	}
-	gw, at, err := w.AwaitHandshake(ctx)
+	gw, at, err := topo.AwaitHandshake(ctx)
 	if err != nil {
 		return fail(err)
 	}
@@ -95,7 +96,7 @@ func demo(ctx context.Context, binary, out string) (err error) {
 	if !ok {
 		return fail(errors.New("the node has no key"))
 	}
-	st, err := nodeStatus(ctx, a)
+	st, err := a.Status(ctx)
 	if err != nil {
 		return fail(err)
 	}
@@ -106,22 +107,20 @@ func demo(ctx context.Context, binary, out string) (err error) {
 	t.Add(time.Now(), "key", "made and kept: "+key.String())
 	t.Add(time.Now(), "backend", fmt.Sprintf("%s WireGuard, agent's memory %d kB", st.Backend, stats.RSS/1024))
 
-	killed := time.Now()
-	if err := w.Named(reply.Gateway).Kill(); err != nil {
-		return err
-	}
-	t.Add(killed, "killed", reply.Gateway)
-	next, err := l2.Await(ctx, killed, func(r world.Reply) bool { return r.Gateway != reply.Gateway })
+	t.Add(time.Now(), "killed", reply.Gateway)
+	o, err := scenario.KillGateway.Run(ctx, scenario.Namespaces{Topology: topo, Agent: a, Frames: l2}, reply.Gateway)
 	if err != nil {
 		return fail(err)
 	}
-	t.Add(next.At, "failover", fmt.Sprintf("Ethernet frame answered by %s, %.1f s after the death of %s", next.Gateway, next.At.Sub(killed).Seconds(), reply.Gateway))
+	next := o.Reply
+	t.Add(next.At, "failover",
+		fmt.Sprintf("Ethernet frame answered by %s, %.1f s after the death of %s", next.Gateway, o.Took.Seconds(), reply.Gateway))
 
 	if err := a.TakeDown(ctx); err != nil {
 		return fail(err)
 	}
 	t.Add(time.Now(), "stopped", "the agent has taken down what it made")
-	if w.NodeLink("mesh-vpn") != nil || w.NodeLink("wg_mesh") != nil {
+	if topo.NodeLink("mesh-vpn") != nil || topo.NodeLink("wg_mesh") != nil {
 		return fail(errors.New("the agent has left a device behind"))
 	}
 	ms := func(what string) int64 {
@@ -133,33 +132,12 @@ func demo(ctx context.Context, binary, out string) (err error) {
 	}
 	report = demoReport{
 		Clock: ms("clock"), Registered: ms("registered"), Handshake: ms("handshake"), L2Ping: ms("layer 2"), Gateway: reply.Gateway,
-		Failover: next.At.Sub(killed).Milliseconds(), FailoverTo: next.Gateway, Backend: st.Backend, RSS: stats.RSS / 1024,
+		Failover: o.Took.Milliseconds(), FailoverTo: next.Gateway, Backend: st.Backend, RSS: stats.RSS / 1024,
 	}
 	if err != nil {
 		return fail(err)
 	}
 	return writeJSON(filepath.Join(out, "demo.json"), report)
-}
-
-// status is what the demo reads of `wguplink status --json`.
-type status struct {
-	State   string
-	Backend string
-}
-
-func nodeStatus(ctx context.Context, a *world.Agent) (status, error) {
-	text, code, err := a.Run(ctx, "status", "--json")
-	if err != nil {
-		return status{}, fmt.Errorf("wguplink status: %w: %s", err, text)
-	}
-	var all struct{ Uplinks map[string]status }
-	if err := json.Unmarshal([]byte(text), &all); err != nil || len(all.Uplinks) != 1 {
-		return status{}, fmt.Errorf("wguplink status: exit code %d: %w: %s", code, err, text)
-	}
-	for _, one := range all.Uplinks {
-		return one, nil
-	}
-	return status{}, nil
 }
 
 func writeJSON(name string, v any) error {

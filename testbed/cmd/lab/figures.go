@@ -9,8 +9,9 @@ import (
 	"slices"
 	"time"
 
+	"wguplink/testbed/scenario"
+	"wguplink/testbed/topology"
 	"wguplink/testbed/vclock"
-	"wguplink/testbed/world"
 )
 
 // figure is one line of build/figures.json.
@@ -28,7 +29,7 @@ type figure struct {
 // settled is how long a connected agent is left alone before its memory and its execve calls are looked at.
 const settled = 10 * time.Second
 
-// figures measures what README.md states, in worlds whose clock is right: with a first start each.
+// figures measures what README.md states, in topologies whose clock is right: with a first start each.
 func figures(ctx context.Context, binary, out string, runs int) error {
 	dir, err := os.MkdirTemp("/run", "figures-")
 	if err != nil {
@@ -89,25 +90,25 @@ func sample(ctx context.Context, binary, dir string, samples map[string][]float6
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	w, err := world.New(world.Options{}, dir)
+	topo, err := topology.New(topology.Options{}, dir)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.Close()) }()
-	w.Clock().SetSynchronised(true)
-	a, err := w.NewAgent(binary, dir, world.UCI(w.BrokerOptions(), w.Sections()))
+	defer func() { err = errors.Join(err, topo.Close()) }()
+	topo.Clock().SetSynchronised(true)
+	a, err := topo.NewAgent(binary, dir, topology.UCI(topo.BrokerOptions(), topo.Sections()))
 	if err != nil {
 		return err
 	}
 	note := func(name string, v float64) { samples[name] = append(samples[name], v) }
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-	l2 := w.Layer2("mesh-vpn", 20*time.Millisecond)
+	l2 := topo.Layer2("mesh-vpn", 20*time.Millisecond)
 	defer l2.Close()
 	start := time.Now()
 	if err := a.Start(); err != nil {
 		return err
 	}
-	_, at, err := w.AwaitHandshake(ctx)
+	_, at, err := topo.AwaitHandshake(ctx)
 	if err != nil {
 		return err
 	}
@@ -118,7 +119,7 @@ func sample(ctx context.Context, binary, dir string, samples map[string][]float6
 	}
 	note("start to Ethernet reply", ms(reply.At.Sub(start)))
 
-	connected := len(w.Clock().Execs())
+	connected := len(topo.Clock().Execs())
 	rest := time.NewTimer(settled)
 	defer rest.Stop()
 	select {
@@ -126,21 +127,17 @@ func sample(ctx context.Context, binary, dir string, samples map[string][]float6
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	note("execve calls at rest", float64(len(w.Clock().Execs())-connected))
+	note("execve calls at rest", float64(len(topo.Clock().Execs())-connected))
 	stats, err := a.Stats()
 	if err != nil {
 		return err
 	}
 	note("agent's memory at rest (VmRSS)", float64(stats.RSS)/1e6)
 
-	killed := time.Now()
-	if err := w.Named(reply.Gateway).Kill(); err != nil {
-		return err
-	}
-	next, err := l2.Await(ctx, killed, func(r world.Reply) bool { return r.Gateway != reply.Gateway })
+	o, err := scenario.KillGateway.Run(ctx, scenario.Namespaces{Topology: topo, Agent: a, Frames: l2}, reply.Gateway)
 	if err != nil {
 		return err
 	}
-	note("gateway killed to Ethernet reply", ms(next.At.Sub(killed)))
+	note("gateway killed to Ethernet reply", ms(o.Took))
 	return nil
 }

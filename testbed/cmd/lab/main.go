@@ -2,7 +2,7 @@
 //
 //	lab demo       show a node becoming part of a mesh, and moving on when its gateway dies
 //	lab figures    measure the start, several times over
-//	lab trials     break things, and measure how long the mesh is gone
+//	lab measure     break things, and measure how long the mesh is gone
 //
 // It needs root, and leaves nothing behind but what it writes below build/.
 package main
@@ -14,8 +14,8 @@ import (
 	"os"
 	"strings"
 
+	"wguplink/testbed/measure"
 	"wguplink/testbed/netlab"
-	"wguplink/testbed/trial"
 )
 
 // figuresRuns is how often figures measures unless it is told.
@@ -27,11 +27,11 @@ func run() int {
 	flags := flag.NewFlagSet("lab", flag.ContinueOnError)
 	binary := flags.String("binary", "build/wguplink-userspace", "the agent, userspace variant")
 	out := flags.String("out", "build", "folder for the report")
-	runs := flags.Int("runs", 0, fmt.Sprintf("how often to measure (default %d for figures, %d for trials)", figuresRuns, trial.DefaultRuns))
-	again := flags.Int("again", 0, "trials: how often to measure again what has missed a target of time; then the median counts")
-	only := flags.String("only", "", "trials: one scenario of "+strings.Join(trial.Names(), ", ")+"; or all but one, as !name")
+	runs := flags.Int("runs", 0, fmt.Sprintf("how often to measure (default %d for figures, %d for measure)", figuresRuns, measure.DefaultRuns))
+	again := flags.Int("again", 0, "measure: how often to measure again what has missed a target of time; then the median counts")
+	only := flags.String("only", "", "measure: one scenario of "+strings.Join(measure.Names(), ", ")+"; or all but one, as !name")
 	flags.Usage = func() {
-		fmt.Fprintln(flags.Output(), "usage: lab [options] demo|figures|trials")
+		fmt.Fprintln(flags.Output(), "usage: lab [options] demo|figures|measure")
 		flags.PrintDefaults()
 	}
 	if err := flags.Parse(os.Args[1:]); err != nil {
@@ -49,8 +49,8 @@ func run() int {
 		err = demo(ctx, *binary, *out)
 	case "figures":
 		err = figures(ctx, *binary, *out, cmp.Or(*runs, figuresRuns))
-	case "trials":
-		err = trials(ctx, *binary, *out, *only, *runs, *again)
+	case "measure":
+		err = measureAll(ctx, *binary, *out, *only, *runs, *again)
 	default:
 		flags.Usage()
 		return 2

@@ -13,13 +13,13 @@ import (
 	"time"
 
 	"wguplink/testbed/qemu/board"
-	"wguplink/testbed/qemu/farside"
+	"wguplink/testbed/qemu/gatewayvm"
 	"wguplink/testbed/qemu/guest"
 	"wguplink/testbed/qemu/image"
 	"wguplink/testbed/qemu/node"
-	"wguplink/testbed/qemu/trip"
+	"wguplink/testbed/qemu/nodetest"
 	"wguplink/testbed/qemu/vm"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 type options struct {
@@ -49,16 +49,16 @@ var ways = []way{
 // bare is one more, on one architecture.
 var bare = way{variant: "default", backend: "kernel", algorithm: "BATMAN_IV", static: true, bare: true}
 
-// farArch is the far side's architecture in any case, as gateways are.
-const farArch = "amd64"
+// gatewayArch is the gateway machine's architecture in any case, as gateways are.
+const gatewayArch = "amd64"
 
-// bootTime bounds the far side's boot, on a host that has much else to do. It is for a hang only.
+// bootTime bounds the gateway machine's boot, on a host that has much else to do. It is for a hang only.
 const bootTime = 6 * time.Minute
 
-// arch takes one architecture through all ways, against one far side.
-func (o options) arch(ctx context.Context, b board.Board) (r *trip.Report, err error) {
+// arch takes one architecture through all ways, against one gateway machine.
+func (o options) arch(ctx context.Context, b board.Board) (r *nodetest.Report, err error) {
 	start := time.Now()
-	r = &trip.Report{Arch: b.Arch, Machine: b.String()}
+	r = &nodetest.Report{Arch: b.Arch, Machine: b.String()}
 	dir, err := os.MkdirTemp("", "wguplink-qemu-")
 	if err != nil {
 		return r, err
@@ -69,19 +69,19 @@ func (o options) arch(ctx context.Context, b board.Board) (r *trip.Report, err e
 	if err != nil {
 		return r, err
 	}
-	far, err := o.farside(ctx, dir, nil)
+	gateways, err := o.gatewayVM(ctx, dir, nil)
 	if err != nil {
 		return r, err
 	}
-	defer far.VM.Kill()
-	fmt.Fprintf(o.out, "%-7s the far side is there after %.1f s\n", b.Arch, time.Since(start).Seconds())
+	defer gateways.VM.Kill()
+	fmt.Fprintf(o.out, "%-7s the gateway machine is there after %.1f s\n", b.Arch, time.Since(start).Seconds())
 
 	all := o.ways
-	if b.Arch == farArch && slices.Contains(o.ways, ways[0]) {
+	if b.Arch == gatewayArch && slices.Contains(o.ways, ways[0]) {
 		all = append(slices.Clone(all), bare)
 	}
 	for _, w := range all {
-		err = errors.Join(err, o.way(ctx, b, k, far, w, dir, r))
+		err = errors.Join(err, o.way(ctx, b, k, gateways, w, dir, r))
 	}
 	r.Seconds = time.Since(start).Seconds()
 	r.Judge(err)
@@ -94,9 +94,9 @@ func (o options) arch(ctx context.Context, b board.Board) (r *trip.Report, err e
 	return r, err
 }
 
-// farside boots the machine with gateways and servers.
-func (o options) farside(ctx context.Context, dir string, files map[string]string) (*vm.Guest, error) {
-	b, err := board.Of(farArch)
+// gatewayVM boots the machine with gateways and servers.
+func (o options) gatewayVM(ctx context.Context, dir string, files map[string]string) (*vm.Guest, error) {
+	b, err := board.Of(gatewayArch)
 	if err != nil {
 		return nil, err
 	}
@@ -104,17 +104,17 @@ func (o options) farside(ctx context.Context, dir string, files map[string]strin
 	if err != nil {
 		return nil, err
 	}
-	initrd := filepath.Join(dir, "far.cpio")
+	initrd := filepath.Join(dir, "gateways.cpio")
 	err = image.Initrd{
 		Kernel: k, Init: o.built("qemu", "vminit-"+b.Target),
-		Config:   guest.Config{Hostname: "far", Exec: "/usr/bin/vmgateway"},
+		Config:   guest.Config{Hostname: "gateways", Exec: "/usr/bin/vmgateway"},
 		Programs: map[string]string{"vmgateway": o.built("qemu", "vmgateway")}, Files: files,
 	}.Write(initrd)
 	if err != nil {
 		return nil, err
 	}
-	program, args := b.Command(board.Boot{Kernel: k.Path, Initrd: initrd, Own: wire(dir, "far"), Peer: wire(dir, "node"), MAC: "52:54:00:00:00:01"})
-	v, err := vm.Start("far", program, args...)
+	program, args := b.Command(board.Boot{Kernel: k.Path, Initrd: initrd, Own: wire(dir, "gateways"), Peer: wire(dir, "node"), MAC: "52:54:00:00:00:01"})
+	v, err := vm.Start("gateways", program, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -136,12 +136,12 @@ func (o options) built(names ...string) string {
 func wire(dir, end string) string { return filepath.Join(dir, end+".sock") }
 
 // way takes the node through the scenario. dir has the wire.
-func (o options) way(ctx context.Context, b board.Board, k image.Kernel, far *vm.Guest, w way, dir string, r *trip.Report) error {
+func (o options) way(ctx context.Context, b board.Board, k image.Kernel, gateways *vm.Guest, w way, dir string, r *nodetest.Report) error {
 	own, err := os.MkdirTemp(dir, w.variant+"-")
 	if err != nil {
 		return err
 	}
-	run := &trip.Run{Variant: w.variant, Backend: w.backend, Algorithm: w.algorithm, Bare: w.bare}
+	run := &nodetest.Run{Variant: w.variant, Backend: w.backend, Algorithm: w.algorithm, Bare: w.bare}
 	r.Runs = append(r.Runs, run)
 	binary := o.built(w.variant, "wguplink-"+b.Target)
 	fi, err := os.Stat(binary)
@@ -151,12 +151,12 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, far *vm
 	initrd := filepath.Join(own, "node.cpio")
 	config := guest.Config{
 		Hostname: "node", Agent: "/usr/bin/wguplink", Disk: b.Disk,
-		Addresses: []netip.Prefix{world.NodeV4, world.NodeV6}, Gateways: []netip.Addr{world.RouterV4.Addr(), world.RouterV6.Addr()},
-		Batman: &guest.Batman{Algorithm: w.algorithm, Address: farside.NodeMesh, MAC: farside.NodeMAC},
+		Addresses: []netip.Prefix{topology.NodeV4, topology.NodeV6}, Gateways: []netip.Addr{topology.RouterV4.Addr(), topology.RouterV6.Addr()},
+		Batman: &guest.Batman{Algorithm: w.algorithm, Address: gatewayvm.NodeMesh, MAC: gatewayvm.NodeMAC},
 	}
 	words := ""
 	if w.bare {
-		config.Addresses, config.Gateways, words = config.Addresses[:1], config.Gateways[:1], trip.NoIPv6
+		config.Addresses, config.Gateways, words = config.Addresses[:1], config.Gateways[:1], nodetest.NoIPv6
 	}
 	err = image.Initrd{
 		Kernel: k, Without: w.without, Init: o.built("qemu", "vminit-"+b.Target), Config: config,
@@ -166,7 +166,7 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, far *vm
 		return err
 	}
 	n := &node.Own{Board: b, Dir: own, Setup: board.Boot{
-		Kernel: k.Path, Initrd: initrd, Own: wire(dir, "node"), Peer: wire(dir, "far"), MAC: "52:54:00:00:00:02", Epoch: true,
+		Kernel: k.Path, Initrd: initrd, Own: wire(dir, "node"), Peer: wire(dir, "gateways"), MAC: "52:54:00:00:00:02", Epoch: true,
 		Append: words,
 	}}
 	defer n.Off()
@@ -175,19 +175,19 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, far *vm
 		extra["backend"] = []string{w.backend}
 	}
 	// Emulated, other processors hardly carry what would be too much.
-	limits := w.variant == "default" && b.Arch == farArch && !w.bare
+	limits := w.variant == "default" && b.Arch == gatewayArch && !w.bare
 	if limits {
-		extra["limit_ingress"] = []string{strconv.Itoa(trip.Limit)}
-		extra["limit_egress"] = []string{strconv.Itoa(trip.Limit)}
+		extra["limit_ingress"] = []string{strconv.Itoa(nodetest.Limit)}
+		extra["limit_egress"] = []string{strconv.Itoa(nodetest.Limit)}
 	}
 	// The agent's own memory is what switches are watched for: once is enough.
 	switches := 0
 	if w.variant == "default" {
 		switches = o.switches
 	}
-	t := &trip.Trip{
-		Node: n, Far: far, Out: o.out, Run: run, Arch: b.Arch, Static: w.static, Short: w.short, Bare: w.bare, Extra: extra,
-		Limits: limits, Deaf: b.Arch == farArch && w.variant == "default", Binary: fi.Size(), Idle: o.idle, Switches: switches,
+	t := &nodetest.Test{
+		Node: n, Gateways: gateways, Out: o.out, Run: run, Arch: b.Arch, Static: w.static, Short: w.short, Bare: w.bare, Extra: extra,
+		Limits: limits, Deaf: b.Arch == gatewayArch && w.variant == "default", Binary: fi.Size(), Idle: o.idle, Switches: switches,
 	}
 	err = t.Go(ctx)
 	r.Kernel = t.Kernel

@@ -11,9 +11,9 @@ import (
 	"wguplink/testbed/qemu/board"
 )
 
-// build builds what goes into the machines of some boards, and the far side's.
+// build builds what goes into the machines of some boards, and the gateway machine's.
 func (o options) build(ctx context.Context, boards []board.Board) error {
-	far, err := board.Of(farArch)
+	gateways, err := board.Of(gatewayArch)
 	if err != nil {
 		return err
 	}
@@ -26,8 +26,8 @@ func (o options) build(ctx context.Context, boards []board.Board) error {
 			return err
 		}
 	}
-	if !slices.Contains(targets, far.Target) {
-		targets = append(targets, far.Target)
+	if !slices.Contains(targets, gateways.Target) {
+		targets = append(targets, gateways.Target)
 	}
 	return o.script(ctx, "cross-vm", targets...)
 }

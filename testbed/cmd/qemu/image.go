@@ -11,20 +11,20 @@ import (
 	"time"
 
 	"wguplink/testbed/qemu/board"
-	"wguplink/testbed/qemu/farside"
+	"wguplink/testbed/qemu/gatewayvm"
 	"wguplink/testbed/qemu/image"
 	"wguplink/testbed/qemu/node"
-	"wguplink/testbed/qemu/standin"
-	"wguplink/testbed/qemu/trip"
+	"wguplink/testbed/qemu/nodetest"
+	"wguplink/testbed/qemu/testimage"
 )
 
-// installFile is where the far side has what is installed on an image.
+// installFile is where the gateway machine has what is installed on an image.
 const installFile = "/srv/install.tar"
 
 // image takes somebody else's image through the scenario, with the kernel's WireGuard.
-func (o options) image(ctx context.Context, file string) (r *trip.Report, err error) {
+func (o options) image(ctx context.Context, file string) (r *nodetest.Report, err error) {
 	start := time.Now()
-	r = &trip.Report{Arch: "image", Machine: file}
+	r = &nodetest.Report{Arch: "image", Machine: file}
 	dir, err := os.MkdirTemp("", "wguplink-qemu-")
 	if err != nil {
 		return r, err
@@ -44,26 +44,26 @@ func (o options) image(ctx context.Context, file string) (r *trip.Report, err er
 		return r, err
 	}
 	fmt.Fprintf(o.out, "image   %s, installing %s\n", b, from)
-	far, err := o.farside(ctx, dir, map[string]string{installFile: install})
+	gateways, err := o.gatewayVM(ctx, dir, map[string]string{installFile: install})
 	if err != nil {
 		return r, err
 	}
-	defer far.VM.Kill()
-	url, err := far.Must(ctx, "serve", installFile)
+	defer gateways.VM.Kill()
+	url, err := gateways.Must(ctx, "serve", installFile)
 	if err != nil {
 		return r, err
 	}
-	setup.Own, setup.Peer, setup.MAC = wire(dir, "node"), wire(dir, "far"), "52:54:00:00:00:02"
-	n := &node.Image{Board: b, Setup: setup, URL: url, Mesh: farside.NodeMesh.String()}
+	setup.Own, setup.Peer, setup.MAC = wire(dir, "node"), wire(dir, "gateways"), "52:54:00:00:00:02"
+	n := &node.Image{Board: b, Setup: setup, URL: url, Mesh: gatewayvm.NodeMesh.String()}
 	defer n.Off()
-	run := &trip.Run{Variant: "default", Backend: "kernel", Algorithm: "BATMAN_IV"}
+	run := &nodetest.Run{Variant: "default", Backend: "kernel", Algorithm: "BATMAN_IV"}
 	r.Runs = append(r.Runs, run)
 	fi, err := os.Stat(o.built("default", "wguplink-"+b.Target))
 	if err != nil {
 		return r, err
 	}
-	t := &trip.Trip{
-		Node: n, Far: far, Out: o.out, Run: run, Arch: "image", NoReboot: setup.Kernel != "", Binary: fi.Size(), Idle: o.idle, Switches: 0,
+	t := &nodetest.Test{
+		Node: n, Gateways: gateways, Out: o.out, Run: run, Arch: "image", NoReboot: setup.Kernel != "", Binary: fi.Size(), Idle: o.idle, Switches: 0,
 	}
 	err = t.Go(ctx)
 	r.Kernel = t.Kernel
@@ -117,5 +117,5 @@ func (o options) standIn(ctx context.Context, name string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	return standin.Make(k, dir, name)
+	return testimage.Make(k, dir, name)
 }

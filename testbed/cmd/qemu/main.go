@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wguplink/testbed/qemu/board"
+	"wguplink/testbed/qemu/nodetest"
 	"wguplink/testbed/qemu/recovery"
-	"wguplink/testbed/qemu/trip"
 )
 
 func main() {
@@ -93,13 +93,13 @@ func run() error {
 	}
 	if *picture != "" {
 		r, err := o.image(ctx, *picture)
-		trip.Print(os.Stdout, []*trip.Report{r})
+		nodetest.Print(os.Stdout, []*nodetest.Report{r})
 		return err
 	}
 	if err := o.build(ctx, boards); err != nil {
 		return err
 	}
-	reports := make([]*trip.Report, len(boards))
+	reports := make([]*nodetest.Report, len(boards))
 	var rows []recovery.Row
 	var tasks []func() error
 	for i, b := range boards {
@@ -109,7 +109,7 @@ func run() error {
 		})
 	}
 	// It mostly waits; so it comes last, where a processor may have nothing else to do. Who wants one variant does not want it.
-	if len(o.ways) == len(ways) && slices.ContainsFunc(boards, func(b board.Board) bool { return b.Arch == farArch }) {
+	if len(o.ways) == len(ways) && slices.ContainsFunc(boards, func(b board.Board) bool { return b.Arch == gatewayArch }) {
 		tasks = append(tasks, func() (err error) {
 			rows, err = o.recovery(ctx)
 			return err
@@ -125,7 +125,7 @@ func run() error {
 	}
 	err := errors.Join(errs...)
 	fmt.Println()
-	trip.Print(os.Stdout, reports)
+	nodetest.Print(os.Stdout, reports)
 	if len(rows) > 0 {
 		fmt.Println()
 		recovery.Print(os.Stdout, rows)

@@ -21,13 +21,13 @@ const (
 	rowTime = 5 * time.Minute
 	// tableTime bounds all of it.
 	tableTime = 60 * time.Minute
-	// tableMemory is for eight hosts in each of four worlds, in MiB.
+	// tableMemory is for eight hosts in each of four topologies, in MiB.
 	tableMemory = 512
 )
 
 // onlyRecovery measures nothing else.
 func (o options) onlyRecovery(ctx context.Context) error {
-	b, err := board.Of(farArch)
+	b, err := board.Of(gatewayArch)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (o options) recovery(ctx context.Context) ([]recovery.Row, error) {
 }
 
 func (o options) measureRecovery(ctx context.Context) (rows []recovery.Row, err error) {
-	b, err := board.Of(farArch)
+	b, err := board.Of(gatewayArch)
 	if err != nil {
 		return nil, err
 	}

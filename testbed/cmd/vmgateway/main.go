@@ -1,4 +1,4 @@
-// Command vmgateway is the far side of the node's WAN in a virtual machine of its own: see package farside.
+// Command vmgateway is what lies beyond the node's WAN, in a virtual machine of its own: see package gatewayvm.
 package main
 
 import (
@@ -6,8 +6,8 @@ import (
 	"os"
 
 	"wguplink/testbed/netlab"
-	"wguplink/testbed/qemu/farside"
-	"wguplink/testbed/qemu/talk"
+	"wguplink/testbed/qemu/console"
+	"wguplink/testbed/qemu/gatewayvm"
 )
 
 func main() {
@@ -23,9 +23,9 @@ func main() {
 
 func run() error {
 	netlab.Whole()
-	f, err := farside.New("eth0", "/srv")
+	f, err := gatewayvm.New("eth0", "/srv")
 	if err != nil {
 		return err
 	}
-	return talk.Serve(os.Stdin, os.Stdout, f.Handle)
+	return console.Serve(os.Stdin, os.Stdout, f.Handle)
 }

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"wguplink/testbed/netlab"
+	"wguplink/testbed/qemu/console"
 	"wguplink/testbed/qemu/recovery"
-	"wguplink/testbed/qemu/talk"
 )
 
 func main() {
@@ -20,7 +20,7 @@ func main() {
 		os.Exit(2)
 	}
 	netlab.Whole()
-	if err := talk.Serve(os.Stdin, os.Stdout, (&table{}).handle); err != nil {
+	if err := console.Serve(os.Stdin, os.Stdout, (&table{}).handle); err != nil {
 		fmt.Fprintf(os.Stderr, "vmrecovery: %v\n", err)
 		os.Exit(1)
 	}
@@ -33,33 +33,33 @@ type table struct {
 
 // handle takes two commands. "table AGENT DURATION ROWS" starts, with the agent's program, how long one row may take,
 // and a regular expression of the rows; "row" waits for the next row, and answers with nothing after the last.
-func (t *table) handle(words []string) talk.Reply {
+func (t *table) handle(words []string) console.Reply {
 	switch {
 	case len(words) == 4 && words[0] == "table" && t.rows == nil:
 		limit, err := time.ParseDuration(words[2])
 		if err != nil {
-			return talk.Failed(err)
+			return console.Failed(err)
 		}
 		only, err := regexp.Compile(words[3])
 		if err != nil {
-			return talk.Failed(err)
+			return console.Failed(err)
 		}
 		t.rows = make(chan recovery.Row)
 		go func() {
 			defer close(t.rows)
 			recovery.Measure(words[1], "/srv", limit, only, func(r recovery.Row) { t.rows <- r })
 		}()
-		return talk.Reply{}
+		return console.Reply{}
 	case len(words) == 1 && words[0] == "row" && t.rows != nil:
 		r, ok := <-t.rows
 		if !ok {
-			return talk.Reply{}
+			return console.Reply{}
 		}
 		b, err := json.Marshal(r)
 		if err != nil {
-			return talk.Failed(err)
+			return console.Failed(err)
 		}
-		return talk.Reply{Out: string(b)}
+		return console.Reply{Out: string(b)}
 	}
-	return talk.Reply{Code: 2, Out: "table AGENT DURATION ROWS, then row"}
+	return console.Reply{Code: 2, Out: "table AGENT DURATION ROWS, then row"}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -17,7 +18,8 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"wguplink/agent/batman"
-	"wguplink/testbed/qemu/talk"
+	"wguplink/testbed/flow"
+	"wguplink/testbed/qemu/console"
 )
 
 // runTime bounds a program that is run for its output.
@@ -29,10 +31,10 @@ type machine struct {
 	agent *service
 }
 
-func (m *machine) handle(words []string) talk.Reply {
+func (m *machine) handle(words []string) console.Reply {
 	args := words[1:]
 	if want, ok := map[string]int{"cat": 1, "write": 2, "date": 0, "reboot": 0, "originators": 1, "hard": 1, "service": 1, "test": 1, "flows": 0, "delete": 1, "address": 2}[words[0]]; ok && len(args) != want {
-		return talk.Reply{Code: 2, Out: fmt.Sprintf("%s takes %d words", words[0], want)}
+		return console.Reply{Code: 2, Out: fmt.Sprintf("%s takes %d words", words[0], want)}
 	}
 	switch words[0] {
 	case "run":
@@ -72,23 +74,27 @@ func (m *machine) handle(words []string) talk.Reply {
 		}
 		return reply("", err)
 	case "flows":
-		// From now on flows are taken; see Flow.
-		return reply("", serveFlows())
+		// From now on flows are taken, until the machine ends.
+		ln, err := net.Listen("tcp6", fmt.Sprintf(":%d", flow.Port))
+		if err == nil {
+			go flow.Serve(context.Background(), ln, "node")
+		}
+		return reply("", err)
 	}
-	return talk.Reply{Code: 127, Out: "no command " + words[0]}
+	return console.Reply{Code: 127, Out: "no command " + words[0]}
 }
 
-func reply(out string, err error) talk.Reply {
+func reply(out string, err error) console.Reply {
 	if err != nil {
-		return talk.Failed(err)
+		return console.Failed(err)
 	}
-	return talk.Reply{Out: out}
+	return console.Reply{Out: out}
 }
 
 // run runs a program in a folder and gives its output, standard error in between, and its exit code.
-func run(dir string, argv []string) talk.Reply {
+func run(dir string, argv []string) console.Reply {
 	if len(argv) == 0 {
-		return talk.Reply{Code: 2, Out: "run what?"}
+		return console.Reply{Code: 2, Out: "run what?"}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), runTime)
 	defer cancel()
@@ -99,14 +105,14 @@ func run(dir string, argv []string) talk.Reply {
 		if e.ExitCode() < 0 { // a signal, such as from a kernel that is out of memory
 			out = append(out, e.String()...)
 		}
-		return talk.Reply{Code: max(1, e.ExitCode()), Out: string(out)}
+		return console.Reply{Code: max(1, e.ExitCode()), Out: string(out)}
 	}
 	return reply(string(out), err)
 }
 
-func (m *machine) service(verb string) talk.Reply {
+func (m *machine) service(verb string) console.Reply {
 	if m.agent == nil {
-		return talk.Reply{Code: 1, Out: "this machine has no agent"}
+		return console.Reply{Code: 1, Out: "this machine has no agent"}
 	}
 	switch verb {
 	case "start":
@@ -122,7 +128,7 @@ func (m *machine) service(verb string) talk.Reply {
 		pid, err := m.agent.PID()
 		return reply(strconv.Itoa(pid), err)
 	}
-	return talk.Reply{Code: 2, Out: "start, stop, restart, kill or pid"}
+	return console.Reply{Code: 2, Out: "start, stop, restart, kill or pid"}
 }
 
 // reboot stops the agent, keeps /etc, and restarts the machine.
@@ -142,32 +148,32 @@ func (m *machine) reboot() error {
 }
 
 // originators lists a mesh interface's originators as JSON.
-func originators(mesh string) talk.Reply {
+func originators(mesh string) console.Reply {
 	link, err := netlink.LinkByName(mesh)
 	if err != nil {
-		return talk.Failed(err)
+		return console.Failed(err)
 	}
 	return withBatman(func(c *batman.Client) (any, error) { return c.Originators(link.Attrs().Index) })
 }
 
 // hard gives what a hard-interface is set to as JSON.
-func hard(name string) talk.Reply {
+func hard(name string) console.Reply {
 	link, err := netlink.LinkByName(name)
 	if err != nil {
-		return talk.Failed(err)
+		return console.Failed(err)
 	}
 	return withBatman(func(c *batman.Client) (any, error) { return c.Hard(link.Attrs().MasterIndex, link.Attrs().Index) })
 }
 
-func withBatman(f func(*batman.Client) (any, error)) talk.Reply {
+func withBatman(f func(*batman.Client) (any, error)) console.Reply {
 	c, err := batman.Open()
 	if err != nil {
-		return talk.Failed(err)
+		return console.Failed(err)
 	}
 	defer c.Close()
 	v, err := f(c)
 	if err != nil {
-		return talk.Failed(err)
+		return console.Failed(err)
 	}
 	b, err := json.Marshal(v)
 	return reply(string(b), err)

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wguplink/agent/ubus"
-	"wguplink/testbed/qemu/talk"
+	"wguplink/testbed/qemu/console"
 	"wguplink/testbed/ubusd"
 )
 
@@ -45,16 +45,16 @@ func Init() error {
 	if err := network(c); err != nil {
 		return err
 	}
-	console, err := os.OpenFile("/dev/console", os.O_RDWR, 0)
+	tty, err := os.OpenFile("/dev/console", os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
-	if err := raw(console); err != nil {
+	if err := raw(tty); err != nil {
 		return err
 	}
 	if c.Exec != "" {
 		cmd := exec.Command(c.Exec)
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = console, console, console
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
 		if err := cmd.Run(); err != nil {
 			return fmt.Errorf("%s: %w", c.Exec, err)
 		}
@@ -65,9 +65,9 @@ func Init() error {
 	}
 	m := &machine{c: c}
 	if c.Agent != "" {
-		m.agent = newAgent(console, c.Agent)
+		m.agent = newAgent(tty, c.Agent)
 	}
-	if err := talk.Serve(console, console, m.handle); err != nil {
+	if err := console.Serve(tty, tty, m.handle); err != nil {
 		return err
 	}
 	return errors.New("the console is closed")

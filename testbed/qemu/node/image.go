@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"wguplink/testbed/qemu/board"
-	"wguplink/testbed/qemu/talk"
+	"wguplink/testbed/qemu/console"
 	"wguplink/testbed/qemu/vm"
 )
 
@@ -121,7 +121,7 @@ func (n *Image) start(ctx context.Context) error {
 }
 
 // Agent implements Node.
-func (n *Image) Agent(ctx context.Context, args ...string) (talk.Reply, error) {
+func (n *Image) Agent(ctx context.Context, args ...string) (console.Reply, error) {
 	line := "/usr/bin/wguplink"
 	for _, a := range args {
 		line += " " + quote(a)

@@ -6,8 +6,8 @@ import (
 	"net/netip"
 	"strings"
 
-	"wguplink/testbed/qemu/farside"
-	"wguplink/testbed/world"
+	"wguplink/testbed/qemu/gatewayvm"
+	"wguplink/testbed/topology"
 )
 
 // prepare does what a person does with a new router: leaves Gluon's set-up mode, and installs the program.
@@ -29,7 +29,7 @@ func (n *Image) prepare(ctx context.Context) error {
 		return err
 	}
 	// The ping is what paces the loop: netifd sets the WAN up in its own time.
-	if _, err := n.sh.must(ctx, fmt.Sprintf("i=0; until ping -c 1 -W 1 %s >/dev/null; do i=$((i+1)); [ $i -lt 60 ] || break; done; [ $i -lt 60 ]", world.RouterV4.Addr())); err != nil {
+	if _, err := n.sh.must(ctx, fmt.Sprintf("i=0; until ping -c 1 -W 1 %s >/dev/null; do i=$((i+1)); [ $i -lt 60 ] || break; done; [ $i -lt 60 ]", topology.RouterV4.Addr())); err != nil {
 		return fmt.Errorf("the WAN does not come up: %w", err)
 	}
 	if _, err := n.sh.must(ctx, fmt.Sprintf("wget -q -O /tmp/install.tar %s && tar -x -f /tmp/install.tar -C / && rm /tmp/install.tar && chmod 755 /usr/bin/wguplink", quote(n.URL))); err != nil {
@@ -51,10 +51,10 @@ func (n *Image) configureWAN(ctx context.Context, gluon bool) error {
 		return err
 	}
 	set := []string{
-		"network.wan=interface", "network.wan.proto=static", "network.wan.ipaddr=" + world.NodeV4.Addr().String(),
-		"network.wan.netmask=255.255.255.0", "network.wan.gateway=" + world.RouterV4.Addr().String(),
-		"network.wan6=interface", "network.wan6.proto=static", "network.wan6.ip6addr=" + world.NodeV6.String(),
-		"network.wan6.ip6gw=" + world.RouterV6.Addr().String(),
+		"network.wan=interface", "network.wan.proto=static", "network.wan.ipaddr=" + topology.NodeV4.Addr().String(),
+		"network.wan.netmask=255.255.255.0", "network.wan.gateway=" + topology.RouterV4.Addr().String(),
+		"network.wan6=interface", "network.wan6.proto=static", "network.wan6.ip6addr=" + topology.NodeV6.String(),
+		"network.wan6.ip6gw=" + topology.RouterV6.Addr().String(),
 	}
 	if !gluon {
 		// The machine has one network card, and OpenWrt makes a LAN of the first.
@@ -78,13 +78,13 @@ func (n *Image) network(ctx context.Context) error {
 	}
 	if r.Code != 0 {
 		line := fmt.Sprintf("ip link set eth0 up && ip addr add %s dev eth0 && ip -6 addr add %s dev eth0 && ip route add default via %s && ip -6 route add default via %s",
-			world.NodeV4, world.NodeV6, world.RouterV4.Addr(), world.RouterV6.Addr())
+			topology.NodeV4, topology.NodeV6, topology.RouterV4.Addr(), topology.RouterV6.Addr())
 		if _, err := n.sh.must(ctx, line); err != nil {
 			return fmt.Errorf("WAN: %w", err)
 		}
 	}
 	// On Gluon bat0 is in a bridge already, which then has the address.
-	_, err = n.sh.must(ctx, "[ -e /sys/class/net/bat0 ] || ip link add bat0 address "+farside.NodeMAC+" type batadv; d=bat0; [ ! -e /sys/class/net/br-client ] || d=br-client; ip link set bat0 up; ip addr add "+n.Mesh+" dev $d")
+	_, err = n.sh.must(ctx, "[ -e /sys/class/net/bat0 ] || ip link add bat0 address "+gatewayvm.NodeMAC+" type batadv; d=bat0; [ ! -e /sys/class/net/br-client ] || d=br-client; ip link set bat0 up; ip addr add "+n.Mesh+" dev $d")
 	if err != nil {
 		return fmt.Errorf("mesh interface (does the image have batman-adv, and ip-full?): %w", err)
 	}

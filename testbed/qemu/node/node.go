@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"wguplink/testbed/qemu/board"
-	"wguplink/testbed/qemu/talk"
+	"wguplink/testbed/qemu/console"
 	"wguplink/testbed/qemu/vm"
 )
 
@@ -21,7 +21,7 @@ type Node interface {
 	// Boot switches it on and returns when it takes commands. The agent does not run yet.
 	Boot(ctx context.Context) error
 	// Agent runs a sub-command of wguplink, and gives its output and exit code.
-	Agent(ctx context.Context, args ...string) (talk.Reply, error)
+	Agent(ctx context.Context, args ...string) (console.Reply, error)
 	// Read and Write are for small text files.
 	Read(ctx context.Context, name string) (string, error)
 	Write(ctx context.Context, name, text string) error
@@ -43,7 +43,7 @@ type Node interface {
 	// Originators and Hard ask batman-adv; the answer is JSON of package batman's types.
 	Originators(ctx context.Context, mesh string) (string, error)
 	Hard(ctx context.Context, device string) (string, error)
-	// TakeFlows has it take the far side's TCP flows from now on.
+	// TakeFlows has it take the gateway machine's TCP flows from now on.
 	TakeFlows(ctx context.Context) error
 	// Tail is what the console said last.
 	Tail(lines int) string
@@ -89,7 +89,7 @@ func (n *Own) boot(ctx context.Context) error {
 }
 
 // Agent implements Node.
-func (n *Own) Agent(ctx context.Context, args ...string) (talk.Reply, error) {
+func (n *Own) Agent(ctx context.Context, args ...string) (console.Reply, error) {
 	return n.Do(ctx, append([]string{"run", "/usr/bin/wguplink"}, args...)...)
 }
 
@@ -155,7 +155,7 @@ func (n *Own) PID(ctx context.Context) (int, error) {
 
 // Reboot implements Node.
 func (n *Own) Reboot(ctx context.Context) error {
-	line, err := talk.Request(0, []string{"reboot"})
+	line, err := console.Request(0, []string{"reboot"})
 	if err != nil {
 		return err
 	}

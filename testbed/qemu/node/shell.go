@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"wguplink/testbed/qemu/talk"
+	"wguplink/testbed/qemu/console"
 	"wguplink/testbed/qemu/vm"
 )
 
@@ -59,7 +59,7 @@ func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\'
 
 // do runs a command line, and gives its output, standard error in between, and its exit code. A line of the kernel's may be in
 // the output.
-func (s *shell) do(ctx context.Context, line string) (r talk.Reply, err error) {
+func (s *shell) do(ctx context.Context, line string) (r console.Reply, err error) {
 	s.id++
 	mark := s.v.Mark()
 	// The marks are written in two parts: an echo of the line is no mark.

@@ -15,7 +15,7 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"wguplink/peerselector"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // action is something that happens to a node. do returns when what it should bring about is there.
@@ -55,7 +55,7 @@ var actions = []action{
 		})
 	}, false},
 	{"reload: gateways", inPlace, func(s *scene, ctx context.Context) error {
-		s.more = []string{s.w.Sections()}
+		s.more = []string{s.topo.Sections()}
 		n := len(s.agent.Lines())
 		if err := s.configure(); err != nil {
 			return err
@@ -124,7 +124,7 @@ func (s *scene) configure() error {
 	if _, given := s.options["private_key"]; !given && stored != nil {
 		s.set("private_key", string(stored[1]))
 	}
-	return s.agent.Configure(world.UCI(s.options, s.more...))
+	return s.agent.Configure(topology.UCI(s.options, s.more...))
 }
 
 // reload has the agent read its configuration again, and waits until that is done.
@@ -193,7 +193,7 @@ func (s *scene) newKey(ctx context.Context) error {
 // deleted has the VXLAN deleted by another program.
 func (s *scene) deleted(ctx context.Context) error {
 	old := 0
-	err := s.w.Node.Do(func() error {
+	err := s.topo.Node.Do(func() error {
 		link, err := netlink.LinkByName(vxDevice)
 		if err != nil {
 			return err

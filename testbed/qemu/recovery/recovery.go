@@ -2,7 +2,7 @@
 // its devices are deleted. What counts is what batman-adv makes of that: a device that is made anew with another MAC address is
 // another node to it, and costs a minute.
 //
-// Each combination of batman-adv's algorithm and of the first hard-interface is a world of its own, and all run at once. In each of
+// Each combination of batman-adv's algorithm and of the first hard-interface is a topology of its own, and all run at once. In each of
 // them the actions follow each other. Figures are for the report; what fails is only what no busy processor makes of it.
 package recovery
 
@@ -93,7 +93,7 @@ func Faults(rows []Row) error {
 // primary0: restart".
 func Measure(program, dir string, limit time.Duration, only *regexp.Regexp, tell func(Row)) {
 	var tasks sync.WaitGroup
-	// Making a world loads the machine, and is measured by none.
+	// Making a topology loads the machine, and is measured by none.
 	ready := make(chan struct{})
 	var made sync.WaitGroup
 	for i, c := range Combinations {
@@ -125,7 +125,7 @@ func wanted(c Combination, only *regexp.Regexp) (todo []action) {
 	return todo
 }
 
-// measure goes through the actions in one world. together waits for the other worlds.
+// measure goes through the actions in one topology. together waits for the other topologies.
 func measure(
 	c Combination, todo []action, program, dir string, limit time.Duration, together func(), tell func(Row),
 ) (err error) {

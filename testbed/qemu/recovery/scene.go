@@ -18,10 +18,10 @@ import (
 
 	"wguplink/agent/derive"
 	"wguplink/peerselector"
+	"wguplink/testbed/echo"
 	"wguplink/testbed/gateway"
-	"wguplink/testbed/qemu/echo"
 	"wguplink/testbed/qemu/guest"
-	"wguplink/testbed/world"
+	"wguplink/testbed/topology"
 )
 
 // Names and addresses in the mesh.
@@ -40,8 +40,8 @@ func meshAddr(i int) netip.Prefix {
 
 // The gateways' other VXLANs, which a node may move to.
 const (
-	otherID   = world.VXLANID + 1
-	otherPort = world.VXLANPort + 1
+	otherID   = topology.VXLANID + 1
+	otherPort = topology.VXLANPort + 1
 )
 
 // pingEvery is how often a gateway sends an echo request. streak is how many answers in a row show that the mesh is back.
@@ -50,10 +50,10 @@ const (
 	streak    = 30
 )
 
-// scene is a world with a node in a mesh with its gateways.
+// scene is a topology with a node in a mesh with its gateways.
 type scene struct {
-	w       *world.World
-	agent   *world.Agent
+	topo    *topology.Topology
+	agent   *topology.Agent
 	options map[string][]string
 	more    []string // sections beside the uplink
 	pings   *echo.Requests
@@ -72,15 +72,15 @@ type status struct {
 	} `json:"gateway"`
 }
 
-// newScene makes the world, and returns when pings go through the mesh. What it gives has to be closed also after an error.
+// newScene makes the topology, and returns when pings go through the mesh. What it gives has to be closed also after an error.
 func newScene(ctx context.Context, c Combination, program, dir string) (s *scene, err error) {
-	w, err := world.New(world.Options{Gateways: 2, NTPServers: 1, NoMQTT: true}, dir)
+	topo, err := topology.New(topology.Options{Gateways: 2, NTPServers: 1, NoMQTT: true}, dir)
 	if err != nil {
 		return nil, err
 	}
-	s = &scene{w: w, options: w.BrokerOptions(), pings: echo.New(pingEvery), others: map[string][]int{}}
+	s = &scene{topo: topo, options: topo.BrokerOptions(), pings: echo.New(pingEvery), others: map[string][]int{}}
 	macs := map[netip.Addr]net.HardwareAddr{}
-	for i, g := range w.Gateways {
+	for i, g := range topo.Gateways {
 		err := g.Host.Do(func() error {
 			if err := guest.MakeBatman(mesh, c.Algorithm); err != nil {
 				return err
@@ -97,7 +97,7 @@ func newScene(ctx context.Context, c Combination, program, dir string) (s *scene
 			return s, fmt.Errorf("gateway %s: %w", g.Name, err)
 		}
 	}
-	err = w.Node.Do(func() error {
+	err = topo.Node.Do(func() error {
 		if err := guest.MakeBatman(mesh, c.Algorithm); err != nil || !c.Primary {
 			return err
 		}
@@ -109,16 +109,16 @@ func newScene(ctx context.Context, c Combination, program, dir string) (s *scene
 	})
 	var own net.HardwareAddr
 	if err == nil {
-		own, err = bring(w.Node.Do, nodeMesh)
+		own, err = bring(topo.Node.Do, nodeMesh)
 	}
 	// By neighbour entries that are there: what is measured is batman-adv, not ARP.
 	if err == nil {
-		err = w.Node.Do(func() error { return neighbours(macs) })
+		err = topo.Node.Do(func() error { return neighbours(macs) })
 	}
 	if err != nil {
 		return s, fmt.Errorf("node: %w", err)
 	}
-	for i, g := range w.Gateways {
+	for i, g := range topo.Gateways {
 		if err := g.Host.Do(func() error { return neighbours(map[netip.Addr]net.HardwareAddr{nodeMesh.Addr(): own}) }); err != nil {
 			return s, fmt.Errorf("gateway %s: %w", g.Name, err)
 		}
@@ -127,7 +127,7 @@ func newScene(ctx context.Context, c Combination, program, dir string) (s *scene
 		}
 	}
 	s.options["batman"], s.options["fwmark"], s.options["broker_timeout"] = []string{mesh}, []string{"0"}, []string{"60"}
-	if s.agent, err = w.NewAgent(program, dir, world.UCI(s.options)); err != nil {
+	if s.agent, err = topo.NewAgent(program, dir, topology.UCI(s.options)); err != nil {
 		return s, err
 	}
 	if err := s.agent.Start(); err != nil {
@@ -146,7 +146,7 @@ func newScene(ctx context.Context, c Combination, program, dir string) (s *scene
 
 func (s *scene) close() error {
 	s.pings.Close()
-	return s.w.Close()
+	return s.topo.Close()
 }
 
 // settled waits until pings by the gateway in use come back again.
@@ -164,7 +164,7 @@ func (s *scene) tail() string {
 func connected(st status) bool { return st.State == "connected" && st.Cause == "" }
 
 func (s *scene) status() (st status, err error) {
-	text, err := s.w.Node.ReadFile("/var/run/wguplink/mesh.json")
+	text, err := s.topo.Node.ReadFile("/var/run/wguplink/mesh.json")
 	if err == nil {
 		err = json.Unmarshal(text, &st)
 	}
@@ -177,7 +177,7 @@ func (s *scene) gateway() string {
 	if err != nil || st.Gateway == nil {
 		return s.last
 	}
-	for _, g := range s.w.Gateways {
+	for _, g := range s.topo.Gateways {
 		if g.Name == st.Gateway.Name || g.DNS == st.Gateway.Name {
 			s.last = g.Name
 		}
@@ -219,7 +219,7 @@ func (s *scene) look(ctx context.Context, what string, ok func() bool) error {
 // vxlan says whether the node's VXLAN is there and as wanted.
 func (s *scene) vxlan(ok func(*netlink.Vxlan) bool) bool {
 	good := false
-	_ = s.w.Node.Do(func() error {
+	_ = s.topo.Node.Do(func() error {
 		link, err := netlink.LinkByName(vxDevice)
 		v, is := link.(*netlink.Vxlan)
 		good = err == nil && is && ok(v)
@@ -231,7 +231,7 @@ func (s *scene) vxlan(ok func(*netlink.Vxlan) bool) bool {
 // wireguard is the same for its WireGuard device.
 func (s *scene) wireguard(ok func(*wgtypes.Device) bool) bool {
 	good := false
-	_ = s.w.Node.Do(func() error {
+	_ = s.topo.Node.Do(func() error {
 		c, err := wgctrl.New()
 		if err != nil {
 			return err
@@ -245,12 +245,12 @@ func (s *scene) wireguard(ok func(*wgtypes.Device) bool) bool {
 }
 
 // addOthers makes the gateway's other VXLANs, and runs in its namespace.
-func (s *scene) addOthers(g *world.Gateway) error {
+func (s *scene) addOthers(g *topology.Gateway) error {
 	lower, err := netlink.LinkByName(gateway.DefaultInterface)
 	if err != nil {
 		return err
 	}
-	for i, o := range []struct{ id, port int }{{otherID, world.VXLANPort}, {otherID, otherPort}} {
+	for i, o := range []struct{ id, port int }{{otherID, topology.VXLANPort}, {otherID, otherPort}} {
 		v := &netlink.Vxlan{
 			LinkAttrs: netlink.LinkAttrs{Name: fmt.Sprintf("vx-other%d", i)}, VxlanId: o.id, Port: o.port,
 			VtepDevIndex: lower.Attrs().Index, SrcAddr: g.Link.AsSlice(), UDPCSum: true,
@@ -269,7 +269,7 @@ func (s *scene) addOthers(g *world.Gateway) error {
 
 // reachable points the gateways' other VXLANs at a node, as the worker does with the first one.
 func (s *scene) reachable(key peerselector.Key) error {
-	for _, g := range s.w.Gateways {
+	for _, g := range s.topo.Gateways {
 		err := g.Host.Do(func() error {
 			for _, index := range s.others[g.Name] {
 				err := netlink.NeighAppend(&netlink.Neigh{

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"sync"
 
-	"wguplink/testbed/qemu/talk"
+	"wguplink/testbed/qemu/console"
 )
 
-// Guest is a machine that takes the commands of package talk.
+// Guest is a machine that takes the commands of package console.
 type Guest struct {
 	*VM
 	mu sync.Mutex
@@ -17,34 +17,34 @@ type Guest struct {
 
 // Boot waits until a machine takes commands.
 func Boot(ctx context.Context, v *VM) (*Guest, error) {
-	if _, _, _, err := v.Expect(ctx, 0, "\n"+talk.Ready); err != nil {
+	if _, _, _, err := v.Expect(ctx, 0, "\n"+console.Ready); err != nil {
 		return nil, err
 	}
 	return &Guest{VM: v}, nil
 }
 
 // Do carries out a command and gives its answer, whatever its code.
-func (g *Guest) Do(ctx context.Context, words ...string) (talk.Reply, error) {
+func (g *Guest) Do(ctx context.Context, words ...string) (console.Reply, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.id++
-	line, err := talk.Request(g.id, words)
+	line, err := console.Request(g.id, words)
 	if err != nil {
-		return talk.Reply{}, err
+		return console.Reply{}, err
 	}
 	mark := g.Mark()
 	if err := g.Send(line); err != nil {
-		return talk.Reply{}, err
+		return console.Reply{}, err
 	}
-	_, begin, _, err := g.Expect(ctx, mark, "\n"+talk.Prefix(g.id))
+	_, begin, _, err := g.Expect(ctx, mark, "\n"+console.Prefix(g.id))
 	if err != nil {
-		return talk.Reply{}, fmt.Errorf("%q: %w", words[0], err)
+		return console.Reply{}, fmt.Errorf("%q: %w", words[0], err)
 	}
 	_, end, _, err := g.Expect(ctx, begin+1, "\n")
 	if err != nil {
-		return talk.Reply{}, fmt.Errorf("%q: %w", words[0], err)
+		return console.Reply{}, fmt.Errorf("%q: %w", words[0], err)
 	}
-	return talk.ParseReply(g.id, g.Text(begin+1, end))
+	return console.ParseReply(g.id, g.Text(begin+1, end))
 }
 
 // Must is Do for a command that may not fail.
