@@ -24,6 +24,7 @@ type Measurement struct {
 	frames   *topology.Layer2
 	pings    []*topology.Pings  // with Parker: IPv4, IPv6
 	values   map[string]float64 // by metric
+	where    string             // the conditions
 	notes    []string           // for people
 	last     []string           // of what the agent said
 }
@@ -61,6 +62,7 @@ func (t *Measurement) make(o topology.Options, change options) (err error) {
 	if t.Topology, err = topology.New(o, t.dir); err != nil {
 		return err
 	}
+	t.where = t.Conditions()
 	t.Clock().SetSynchronised(true)
 	t.Agent, err = t.NewAgent(t.c.Binary, t.dir, usual(t.Topology, change))
 	return err

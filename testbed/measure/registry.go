@@ -136,7 +136,7 @@ var scenarios = []group{
 	}}},
 	{name: "at-rest", most: 3, parts: []part{
 		{name: "idle", lasts: restTime + settle + rest, limit: 4 * minute,
-			metrics: []Metric{idlePackets, idleProbes, idleWakeups}, run: restIdle},
+			metrics: []Metric{idlePackets, idleProbes, idleWakeups, idleCPU}, run: restIdle},
 		{name: "busy", lasts: restTime + settle + rest, limit: 4 * minute,
 			metrics: []Metric{busyProbes, busyWakeups}, run: restBusy},
 	}},

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Metric is something that a scenario measures once a run.
@@ -39,6 +40,8 @@ type Row struct {
 	Max      float64 `json:"max"`
 	Target   float64 `json:"target"`
 	OK       bool    `json:"ok"`
+	// Conditions says what the figure depends on, in words; see topology.Topology.Conditions.
+	Conditions string `json:"conditions"`
 }
 
 // row judges the values of a metric. Fewer than there were runs are a failure, whatever they say.
@@ -70,8 +73,8 @@ func WriteTable(w io.Writer, rows []Row) error {
 	for _, r := range rows {
 		scenario, metric = max(scenario, len(r.Scenario)), max(metric, len(r.Metric))
 	}
-	_, err := fmt.Fprintf(w, "%-*s  %-*s %4s %9s %9s %9s %9s\n",
-		scenario, "scenario", metric, "metric", "runs", "p50", "p95", "max", "target")
+	_, err := fmt.Fprintf(w, "%-*s  %-*s %4s %9s %9s %9s %9s     %s\n",
+		scenario, "scenario", metric, "metric", "runs", "p50", "p95", "max", "target", "conditions")
 	if err != nil {
 		return err
 	}
@@ -79,12 +82,13 @@ func WriteTable(w io.Writer, rows []Row) error {
 		verdict := ""
 		switch {
 		case r.Runs == 0:
-			verdict = "  NOT MEASURED"
+			verdict = "NOT MEASURED  "
 		case !r.OK:
-			verdict = "  MISSED"
+			verdict = "MISSED  "
 		}
-		if _, err := fmt.Fprintf(w, "%-*s  %-*s %4d %9s %9s %9s %9s %s%s\n", scenario, r.Scenario, metric, r.Metric, r.Runs,
-			number(r.P50), number(r.P95), number(r.Max), number(r.Target), r.Unit, verdict); err != nil {
+		l := fmt.Sprintf("%-*s  %-*s %4d %9s %9s %9s %9s %-2s  %s%s", scenario, r.Scenario, metric, r.Metric, r.Runs,
+			number(r.P50), number(r.P95), number(r.Max), number(r.Target), r.Unit, verdict, r.Conditions)
+		if _, err := fmt.Fprintln(w, strings.TrimRight(l, " ")); err != nil {
 			return err
 		}
 	}

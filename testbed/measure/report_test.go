@@ -80,7 +80,7 @@ func TestWriteFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []map[string]any{{"scenario": "s", "runs": 2.0, "metric": "m", "unit": "s",
-		"p50": 6.5, "p95": 7.0, "max": 7.0, "target": 10.0, "ok": true}}
+		"p50": 6.5, "p95": 7.0, "max": 7.0, "target": 10.0, "ok": true, "conditions": ""}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -92,17 +92,18 @@ func TestWriteFile(t *testing.T) {
 func TestWriteTable(t *testing.T) {
 	var b strings.Builder
 	err := WriteTable(&b, []Row{
-		{Scenario: "kill", Metric: "to reply", Runs: 5, Unit: "s", P50: 6.512, P95: 7, Max: 7, Target: 10, OK: true},
+		{Scenario: "kill", Metric: "to reply", Runs: 5, Unit: "s", P50: 6.512, P95: 7, Max: 7, Target: 10, OK: true,
+			Conditions: "3 gateways"},
 		{Scenario: "switches", Metric: "number", Runs: 5, Max: 1},
 		{Scenario: "gone", Metric: "x"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `scenario  metric   runs       p50       p95       max    target
-kill      to reply    5      6.51         7         7        10 s
-switches  number      5         0         0         1         0   MISSED
-gone      x           0         0         0         0         0   NOT MEASURED
+	want := `scenario  metric   runs       p50       p95       max    target     conditions
+kill      to reply    5      6.51         7         7        10 s   3 gateways
+switches  number      5         0         0         1         0     MISSED
+gone      x           0         0         0         0         0     NOT MEASURED
 `
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -21,6 +21,7 @@ var (
 	idlePackets = Metric{Name: "packets sent by the WAN a minute, idle", Target: 45, AtMost: true}
 	idleProbes  = Metric{Name: "probes a minute, idle", Target: 30, AtMost: true}
 	idleWakeups = Metric{Name: "wake-ups of the agent's threads a minute, idle", Target: threadWakeups, AtMost: true}
+	idleCPU     = Metric{Name: "agent's CPU time of an idle hour", Unit: "s", Target: 0.5, Informs: true}
 	busyProbes  = Metric{Name: "probes a minute, busy", AtMost: true}
 	busyWakeups = Metric{Name: "wake-ups of the agent's threads a minute, busy", Target: threadWakeups, AtMost: true}
 )
@@ -42,13 +43,22 @@ func restIdle(t *Measurement) error {
 	if err != nil {
 		return err
 	}
+	spent, err := cpuTime(t.Agent.PID())
+	if err != nil {
+		return err
+	}
 	packets, probes, wakeups, err := t.rest(g)
+	if err != nil {
+		return err
+	}
+	now, err := cpuTime(t.Agent.PID())
 	if err != nil {
 		return err
 	}
 	t.number(idlePackets, packets)
 	t.number(idleProbes, probes)
 	t.number(idleWakeups, wakeups)
+	t.values[idleCPU.Name] = (now - spent).Seconds() * float64(time.Hour/restTime)
 	return nil
 }
 
@@ -121,6 +131,17 @@ func (t *Measurement) rest(g *topology.Gateway) (packets, probes, wakeups int, e
 		wakeups += n - slept[thread]
 	}
 	return int(sentNow - sent), int(echoes.n.Load()), wakeups, nil
+}
+
+// cpuTime is what a process has used of the processors so far, without its children.
+func cpuTime(pid int) (time.Duration, error) {
+	// clock_getcpuclockid(3): the clock of a process is its number, inverted, and CPUCLOCK_SCHED (linux/posix-timers.h).
+	const sched = 2
+	var ts unix.Timespec
+	if err := unix.ClockGettime(int32(^pid)<<3|sched, &ts); err != nil {
+		return 0, fmt.Errorf("CPU time of process %d: %w", pid, err)
+	}
+	return time.Duration(ts.Nano()), nil
 }
 
 // wanPackets is how many packets the node has sent on its WAN.

@@ -140,6 +140,7 @@ func (r *runner) report(chosen []*group) (rows []Row, missed int) {
 				if r.repeated[p] && !m.AtMost && row.Runs == runs {
 					row.OK = m.good(row.P50)
 				}
+				row.Conditions = r.where[p]
 				rows = append(rows, row)
 				if !row.OK && !(m.Informs && row.Runs > 0) {
 					missed++
@@ -196,11 +197,13 @@ type runner struct {
 	values map[*part][][]float64 // of each run, in the order of the part's metrics
 	failed int
 
-	repeated map[*part]bool // measured again, so that the median counts
+	repeated map[*part]bool   // measured again, so that the median counts
+	where    map[*part]string // the conditions
 }
 
 func newRunner(c Config) *runner {
-	return &runner{c: c, starting: make(chan struct{}, 1), values: map[*part][][]float64{}, repeated: map[*part]bool{}}
+	return &runner{c: c, starting: make(chan struct{}, 1), values: map[*part][][]float64{},
+		repeated: map[*part]bool{}, where: map[*part]string{}}
 }
 
 // all runs the jobs, several at a time, and says how many failed.
@@ -275,6 +278,7 @@ func (r *runner) one(ctx context.Context, j job) {
 		fmt.Fprintf(r.c.Log, "%s FAILED: %v\n", j, err)
 	} else {
 		r.values[j.part] = append(r.values[j.part], values)
+		r.where[j.part] = t.where
 	}
 	if err != nil || bad {
 		for _, l := range t.last {

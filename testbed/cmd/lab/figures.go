@@ -24,6 +24,8 @@ type figure struct {
 	Max    float64 `json:"max"`
 	Target float64 `json:"target"` // the median has to be below, or at 0 equal
 	OK     bool    `json:"ok"`
+	// Conditions are the same for all of them: see topology.Topology.Conditions.
+	Conditions string `json:"conditions"`
 }
 
 // settled is how long a connected agent is left alone before its memory and its execve calls are looked at.
@@ -41,8 +43,10 @@ func figures(ctx context.Context, binary, out string, runs int) error {
 		return err
 	}
 	samples := map[string][]float64{}
+	conditions := ""
 	for i := range runs {
-		if err := sample(ctx, prepared, filepath.Join(dir, fmt.Sprint(i)), samples); err != nil {
+		conditions, err = sample(ctx, prepared, filepath.Join(dir, fmt.Sprint(i)), samples)
+		if err != nil {
 			return fmt.Errorf("run %d: %w", i+1, err)
 		}
 		fmt.Fprintf(os.Stderr, "\rrun %d of %d", i+1, runs)
@@ -50,7 +54,7 @@ func figures(ctx context.Context, binary, out string, runs int) error {
 	fmt.Fprintln(os.Stderr)
 	var all []figure
 	ok := true
-	fmt.Printf("%-34s %10s %10s %10s %10s\n", "", "min", "median", "max", "target")
+	fmt.Printf("%d runs: %s\n%-34s %10s %10s %10s %10s\n", runs, conditions, "", "min", "median", "max", "target")
 	for _, m := range []struct {
 		name, unit string
 		target     float64
@@ -64,7 +68,7 @@ func figures(ctx context.Context, binary, out string, runs int) error {
 	} {
 		v := samples[m.name]
 		slices.Sort(v)
-		f := figure{m.name, m.unit, len(v), v[0], v[len(v)/2], v[len(v)-1], m.target, false}
+		f := figure{m.name, m.unit, len(v), v[0], v[len(v)/2], v[len(v)-1], m.target, false, conditions}
 		f.OK = f.Median < f.Target || f.Target == 0 && f.Max == 0
 		ok = ok && f.OK
 		verdict := ""
@@ -83,22 +87,23 @@ func figures(ctx context.Context, binary, out string, runs int) error {
 	return nil
 }
 
-// sample measures one life of a node.
-func sample(ctx context.Context, binary, dir string, samples map[string][]float64) (err error) {
+// sample measures one life of a node, and says under which conditions.
+func sample(ctx context.Context, binary, dir string, samples map[string][]float64) (conditions string, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("the run took longer than a minute"))
 	defer cancel()
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return err
+		return conditions, err
 	}
 	topo, err := topology.New(topology.Options{}, dir)
 	if err != nil {
-		return err
+		return conditions, err
 	}
 	defer func() { err = errors.Join(err, topo.Close()) }()
+	conditions = topo.Conditions()
 	topo.Clock().SetSynchronised(true)
 	a, err := topo.NewAgent(binary, dir, topology.UCI(topo.BrokerOptions(), topo.Sections()))
 	if err != nil {
-		return err
+		return conditions, err
 	}
 	note := func(name string, v float64) { samples[name] = append(samples[name], v) }
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
@@ -106,16 +111,16 @@ func sample(ctx context.Context, binary, dir string, samples map[string][]float6
 	defer l2.Close()
 	start := time.Now()
 	if err := a.Start(); err != nil {
-		return err
+		return conditions, err
 	}
 	_, at, err := topo.AwaitHandshake(ctx)
 	if err != nil {
-		return err
+		return conditions, err
 	}
 	note("start to handshake", ms(at.Sub(start)))
 	reply, err := l2.Await(ctx, start, nil)
 	if err != nil {
-		return err
+		return conditions, err
 	}
 	note("start to Ethernet reply", ms(reply.At.Sub(start)))
 
@@ -125,19 +130,19 @@ func sample(ctx context.Context, binary, dir string, samples map[string][]float6
 	select {
 	case <-rest.C:
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return conditions, context.Cause(ctx)
 	}
 	note("execve calls at rest", float64(len(topo.Clock().Execs())-connected))
 	stats, err := a.Stats()
 	if err != nil {
-		return err
+		return conditions, err
 	}
 	note("agent's memory at rest (VmRSS)", float64(stats.RSS)/1e6)
 
 	o, err := scenario.KillGateway.Run(ctx, scenario.Namespaces{Topology: topo, Agent: a, Frames: l2}, reply.Gateway)
 	if err != nil {
-		return err
+		return conditions, err
 	}
 	note("gateway killed to Ethernet reply", ms(o.Took))
-	return nil
+	return conditions, nil
 }
