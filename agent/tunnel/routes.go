@@ -131,7 +131,7 @@ func (t *Tunnel) inTheWay(link netlink.Link, p netip.Prefix) (string, error) {
 // IPv4 route without one comes before all others.
 const metric6 = 1024
 
-// behind warns of routes of ours that are not used, because one of somebody else to the same prefix has a lower metric.
+// behind warns of routes of ours that are not used, because another's to the same prefix has a lower metric.
 func (t *Tunnel) behind(link netlink.Link, list []netip.Prefix) (warnings []string, err error) {
 	list = slices.DeleteFunc(slices.Clone(list), func(p netip.Prefix) bool {
 		return p.Addr().Is4() || p.Addr().IsLinkLocalUnicast()

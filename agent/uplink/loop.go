@@ -64,7 +64,7 @@ func newLoop(u *Uplink, kernel Kernel, echo Echo, jobs *jobs) *loop {
 		registration: registration.New(o.NewRegistrar, intn, u.log),
 		peers:        peers.New(u.log),
 		devices:      devices{kernel: kernel, log: u.log},
-		store:        store{o.RunDir, o.Config.Name, u.log},
+		store:        store{dir: o.RunDir, uplink: o.Config.Name, log: u.log},
 		teller:       hooks.NewTeller(now),
 		journal:      journal{log: u.log},
 		ledger:       newLedger(),

@@ -15,6 +15,7 @@ import (
 type store struct {
 	dir, uplink string
 	log         *slog.Logger
+	failed      bool // something could not be written, and the log knows
 }
 
 // saved is the gateway in use.
@@ -27,14 +28,20 @@ type saved struct {
 func (s store) gatewayFile() string { return filepath.Join(s.dir, s.uplink+".gateway") }
 func (s store) networkFile() string { return filepath.Join(s.dir, s.uplink+".signed") }
 
-func (s store) saveGateway(cfg *config.Uplink, p peerselector.Peer) {
+func (s *store) saveGateway(cfg *config.Uplink, p peerselector.Peer) {
 	b, err := json.Marshal(saved{cfg.Protocol.String(), cfg.Domain, p})
 	if err == nil {
 		err = replace(s.gatewayFile(), b)
 	}
-	if err != nil {
-		s.log.Warn("the gateway in use is not kept for a restart of the agent", "err", err)
+	s.tell("the gateway in use is not kept for a restart of the agent", err)
+}
+
+// tell warns of the first of several failures in a row: a full disk stays full for a while.
+func (s *store) tell(what string, err error) {
+	if err != nil && !s.failed {
+		s.log.Warn(what, "err", err)
 	}
+	s.failed = err != nil
 }
 
 // gateway is the one that an agent before us used in the same network.
@@ -50,10 +57,8 @@ func (s store) gateway(cfg *config.Uplink) (p peerselector.Peer, ok bool) {
 func (s store) forgetGateway() { os.Remove(s.gatewayFile()) }
 
 // saveNetwork keeps the last good answer with a signed configuration.
-func (s store) saveNetwork(answer []byte) {
-	if err := replace(s.networkFile(), answer); err != nil {
-		s.log.Warn("the configuration is not kept for a restart of the agent", "err", err)
-	}
+func (s *store) saveNetwork(answer []byte) {
+	s.tell("the configuration is not kept for a restart of the agent", replace(s.networkFile(), answer))
 }
 
 func (s store) network() ([]byte, bool) {
@@ -62,8 +67,13 @@ func (s store) network() ([]byte, bool) {
 }
 
 func replace(name string, content []byte) error {
-	if err := os.WriteFile(name+".tmp", content, 0o600); err != nil {
-		return err
+	tmp := name + ".tmp"
+	err := os.WriteFile(tmp, content, 0o600)
+	if err == nil {
+		err = os.Rename(tmp, name)
 	}
-	return os.Rename(name+".tmp", name)
+	if err != nil {
+		os.Remove(tmp) // what there was room for
+	}
+	return err
 }
