@@ -34,7 +34,7 @@ feed_make() {
 luci_make() {
 	package=$1
 	shift
-	make -s -C "feed/$package" TOPDIR="$PWD/feed/test/stubs/openwrt" BUILD_DIR="$work/build_dir" "$@"
+	make -s -C "feed/$package" WGUPLINK_URL=https://example.org/wguplink TOPDIR="$PWD/feed/test/stubs/openwrt" BUILD_DIR="$work/build_dir" "$@"
 }
 
 # The shells that our scripts are run by: busybox's as on a router, and dash, which knows even less.

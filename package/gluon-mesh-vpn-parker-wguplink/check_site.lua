@@ -514,6 +514,27 @@ if not parker then
 	return
 end
 
+-- What is empty or false in a domain leaves what the site has, here; nodes of the domain have nothing then.
+if this_domain and this_domain() then
+	local ok, json = pcall(require, 'jsonc')
+	local domain = ok and json.load((os.getenv('IPKG_INSTROOT') or '') .. '/lib/gluon/domains/' .. this_domain() .. '.json')
+	for _, path in ipairs({
+		{ 'mesh_vpn', 'parker', 'mtu' }, { 'parker', 'config_server' }, { 'parker', 'config_pubkey' }, { 'ntp_servers' },
+	}) do
+		local value = domain
+		for _, key in ipairs(path) do
+			if type(value) ~= 'table' then
+				break
+			end
+			value = value[key]
+			if value == false or (key ~= 'mesh_vpn' and type(value) == 'table' and next(value) == nil) then
+				need(path, function() return false end, true, 'have a value in domains/' .. this_domain() ..
+					".conf, or not to be there: nodes of this domain do not take the site's instead")
+			end
+		end
+	end
+end
+
 -- Each value of a list by itself: the line then names the one that is wrong.
 local function each(path, good, msg, required)
 	local value = need(path, function(v) return type(v) == 'table' or good(v) end, required,

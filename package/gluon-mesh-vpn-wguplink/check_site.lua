@@ -629,13 +629,31 @@ for _, key in ipairs(PLAIN) do
 end
 local OLD = { 'enabled', 'limit' }
 
--- An empty table in a domain: this check sees the site's part instead of it, the node sees nothing.
+-- What Gluon shows of a domain is not what its nodes see: here lists of the site and of the domain are mixed, entry by
+-- entry, and what is empty or false in the domain leaves what the site has. A node takes the domain's value, and a list
+-- of the domain alone. These are the domain's file, and what it says of mesh_vpn.wireguard and domain_seed.
+local conf, own, seed
 if this_domain and this_domain() then
 	local ok, json = pcall(require, 'jsonc')
 	local domain = ok and json.load((os.getenv('IPKG_INSTROOT') or '') .. '/lib/gluon/domains/' .. this_domain() .. '.json')
-	if type(domain) == 'table' and type(domain.mesh_vpn) == 'table' and next(domain.mesh_vpn) == nil then
-		warn('domains/' .. this_domain() .. ".conf: mesh_vpn = {} takes the site's mesh VPN away from nodes of this " ..
-			"domain, and Gluon's own scripts fail there. Delete the line")
+	conf = 'domains/' .. this_domain() .. '.conf'
+	domain = type(domain) == 'table' and domain or {}
+	local part = domain.mesh_vpn
+	seed = domain.domain_seed
+	if type(part) == 'table' and next(part) == nil then
+		warn(conf .. ": mesh_vpn = {} takes the site's mesh VPN away from nodes of this domain, and Gluon's own " ..
+			'scripts fail there. Delete the line')
+	end
+	if type(part) == 'table' then
+		own = part.wireguard
+	end
+end
+
+-- Refuses a value of the domain that is none, where Gluon's check looks at the site's.
+local function stands(where, value)
+	if value == false or (type(value) == 'table' and next(value) == nil) then
+		refuse(where, 'have a value in ' .. conf ..
+			", or not to be there: nodes of this domain do not take the site's instead")
 	end
 end
 
@@ -652,6 +670,15 @@ if not wg then
 		return
 	end
 	need_table(path)
+end
+
+stands(path, own)
+own = type(own) == 'table' and own or {}
+for key, value in pairs(own) do
+	local rule = rules.uplink[OPTION[key] or key]
+	if value ~= false or not rule or rule.kind ~= 'bool' then
+		stands(at(key), value)
+	end
 end
 
 local keys = { unpack(KEYS) }
@@ -685,6 +712,28 @@ local broker = wg.broker
 local protocol = need_one_of(at('protocol'), { 'static', 'wgkex', 'ffac' }, false)
 local loadbalancing = need_one_of(at('loadbalancing'), { 'on', 'off', 'on-by-default', 'off-by-default' }, false)
 local peers = need_table(at('peers'), nil, false) or {}
+local alone = type(own.peers) == 'table' and #own.peers > 0 -- a list in the domain
+if alone then
+	peers = own.peers
+end
+
+-- What a peer needs has to be in the list that the node takes.
+local function has(name, key)
+	if alone and peers[name][key] == nil then
+		refuse(at('peers', name, key), 'be in the list of ' .. conf ..
+			', too: nodes of this domain see nothing of the list of site.conf')
+	end
+end
+
+-- A peer's own allowed_ips as nodes see them.
+local function allowed(name, v)
+	local peer = type(own.peers) == 'table' and own.peers[name]
+	local list = each(type(peer) == 'table' and peer.allowed_ips or v)
+	for i, prefix in ipairs(list) do
+		stands(at('peers', name, 'allowed_ips', i), prefix)
+	end
+	return list
+end
 
 -- Gluon's dialect has public_key, Munich's publickey and link_address. A gateway can have its own link address in both.
 local dialect
@@ -694,6 +743,9 @@ for name, peer in pairs(peers) do
 		need_alphanumeric_key(at('peers', name))
 	end
 	need_table(at('peers', name))
+	if alone then
+		stands(at('peers', name), peer)
+	end
 	known(at('peers', name), { 'allowed_ips', 'endpoint', 'link_address', 'public_key', 'publickey' })
 	if peer.public_key ~= nil and peer.publickey ~= nil then
 		need_value(at('peers', name, 'publickey'), nil, false)
@@ -702,14 +754,19 @@ for name, peer in pairs(peers) do
 	if peer.publickey == nil and peer.public_key == nil and (peer.link_address or dialect == 'publickey') then
 		key = 'publickey'
 	end
+	has(name, key)
 	need_good(at('peers', name, key), 'gateway', 'public_key', true)
+	has(name, 'endpoint')
 	need_good(at('peers', name, 'endpoint'), 'gateway', 'endpoint', true)
+	if key == 'publickey' then
+		has(name, 'link_address')
+	end
 	need_good(at('peers', name, 'link_address'), 'gateway', 'link_address', key == 'publickey')
 	need(at('peers', name, 'link_address'), function(v) return v:match('^[fF][eE][89abAB]') ~= nil end, false,
 		"be the gateway's link-local address in the tunnel, such as 'fe80::2a6:8fff:fe21:5465', without prefix length")
 	need_good(at('peers', name, 'allowed_ips'), 'gateway', 'allowed_ips', false)
 	need(at('peers', name, 'allowed_ips'), function(v)
-		return rules.covered(peer.link_address or 'fe80::1', each(v))
+		return rules.covered(peer.link_address or 'fe80::1', allowed(name, v))
 	end, false, "cover the gateway's link address, " .. (peer.link_address or 'fe80::1'))
 	if owner[peer[key]] then
 		refuse(at('peers', name, key), "be a key of its own: peers." .. owner[peer[key]] .. ' has the same')
@@ -748,7 +805,7 @@ if wg.broker_ca == 'none' and wg.broker_pin == nil then
 end
 if wg.broker_pin ~= nil then
 	need(at('broker'), function(v)
-		for _, url in ipairs(each(v)) do
+		for _, url in ipairs(type(own.broker) == 'table' and own.broker or each(v)) do
 			if url:lower():match('^http://') then
 				return false
 			end
@@ -758,6 +815,7 @@ if wg.broker_pin ~= nil then
 end
 
 if wg.vxlan_id == nil then
+	stands({ 'domain_seed' }, seed)
 	need({ 'domain_seed' }, function(v) return type(v) == 'string' and rules.good('uplink', 'domain_seed', v) end, true,
 		'be 64 hexadecimal digits: the number of the VXLAN follows from it')
 end

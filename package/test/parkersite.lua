@@ -10,5 +10,5 @@ return {
 	WIREGUARD_DOMAIN = CITY,
 	PARKER = EXAMPLE:gsub('wireguard = %b{}', 'parker = { mtu = 1375 }')
 		:gsub('%-%- (parker = {)\n', '%1\n'):gsub('\n\t%-%- ?(\tconfig_)', '\n%1'):gsub('\n\t%-%- },', '\n\t},'),
-	PARKER_DOMAIN = CITY:gsub('mesh_vpn = %b{}', 'mesh_vpn = {}'),
+	PARKER_DOMAIN = CITY:gsub('mesh_vpn = %b{},', ''),
 }

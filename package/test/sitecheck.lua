@@ -1,27 +1,12 @@
 -- check_site.lua of our packages, run with the functions that Gluon gives it; and the example site as a table.
 
 local lib = require 'lib'
+local merge = dofile('package/test/stubs/lua/merge.lua').build
 local M = {}
+local package_loaded = package.loaded
 
 local function conf(path)
 	return assert(loadstring('return ' .. lib.read(path), path))()
-end
-
-local function merge(a, b)
-	if type(a) ~= 'table' or type(b) ~= 'table' or #a > 0 or #b > 0 then
-		if b == nil then
-			return a
-		end
-		return b
-	end
-	local t = {}
-	for k, v in pairs(a) do
-		t[k] = v
-	end
-	for k, v in pairs(b) do
-		t[k] = merge(t[k], v)
-	end
-	return t
 end
 
 -- The functions that Gluon gives a check_site.lua, as its documentation describes them. An error is one line.
@@ -116,9 +101,24 @@ local function check(package, site)
 	return pcall(setfenv(f, environment(site)))
 end
 
+-- The same for a domain beside the site, as Gluon does it: both are JSON files, and the domain is this_domain.
+local function check_domain(package, site, domain)
+	local env = environment(merge(site, domain))
+	function env.this_domain()
+		return 'city'
+	end
+	package_loaded.jsonc = { load = function(path)
+		return path:match('/lib/gluon/domains/city%.json$') and domain or nil
+	end }
+	local f = assert(loadfile('package/' .. package .. '/check_site.lua'))
+	local ok, err = pcall(setfenv(f, env))
+	package_loaded.jsonc = nil
+	return ok, err
+end
+
 local function example()
 	return merge(conf('site-example/site.conf'), conf('site-example/domains/ffxx_city.conf'))
 end
 
-M.check, M.example = check, example
+M.check, M.check_domain, M.example = check, check_domain, example
 return M

@@ -143,6 +143,21 @@ lib.equal('batctl works', root.watch(220), '')
 os.remove(root.path .. '/run/dc')
 lib.contains('batctl-tiny again: it says so', root.watch(280), 'batctl dc fails')
 
+-- With 464XLAT: a tunnel that was made anew has no translator yet.
+root = node(HIGH)
+root.put('/run/dc', '')
+assert(lib.sh('cd ' .. root.path .. ' && mkdir -p sys/class/net/wg_c1 sys/class/net/wg_c2'))
+root.put('/sys/class/net/wg_c1/ifindex', '7\n')
+root.put('/sys/class/net/wg_c2/ifindex', '8\n')
+lib.equal('without 464XLAT: nothing', root.watch(100), '')
+root.put('/tmp/wguplink-parker.clat', '/sys/class/net/wg_c1/ifindex 7\n/sys/class/net/wg_c2/ifindex 8')
+lib.equal('the translator is on both tunnels', root.watch(160), '')
+root.put('/sys/class/net/wg_c2/ifindex', '9\n')
+lib.equal('a tunnel was made anew', root.watch(220), 'hook again\n')
+os.remove(root.path .. '/sys/class/net/wg_c1/ifindex')
+os.remove(root.path .. '/sys/class/net/wg_c2/ifindex')
+lib.equal('there is no tunnel', root.watch(280), '')
+
 -- bat0 is missing for a minute: the network is started anew, once in ten minutes.
 root = node(HIGH)
 root.put('/sys/class/net/bat0/flags', '0x1102\n')

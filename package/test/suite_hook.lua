@@ -112,7 +112,33 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	assert(lib.sh('cd ' .. root.path .. ' && mkdir -p sys/class/net/wg_c1 && echo 7 >sys/class/net/wg_c1/ifindex'))
 	ok, err, calls = run(root, XLAT)
 	lib.check(shell .. ': a new tunnel', ok and err == '', err)
-	lib.equal(shell .. ': a new tunnel: calls', calls, 'ebpf-clat running\nebpf-clat reload\n')
+	lib.equal(shell .. ': a new tunnel: calls', calls, 'ebpf-clat reload\n')
+	root.put('/sys/class/net/wg_c1/ifindex', '8\n')
+	ok, err, calls = run(root, XLAT)
+	lib.check(shell .. ': a tunnel made anew', ok and err == '' and calls == 'ebpf-clat reload\n', err .. calls)
+
+	-- Another prefix. ebpf-clat leaves its filters on the tunnels unless it ends by SIGINT; only then is procd told.
+	root.put('/translator', [[#!/bin/sh
+		exec 2>/dev/null
+		cat /run/forever &
+		trap 'kill $!; rm /run/ebpf-clat; echo "ebpf-clat SIGINT" >>/run/calls; exit' INT
+		echo "\"ebpf-clat\": {\"instances\": {\"ebpf-clat.wg_c1\": {\"running\": true, \"pid\": $$}}}" >/run/ebpf-clat
+		echo ready
+		wait
+	]])
+	root.put('/again', '#!/bin/sh\nread -r ready && WGUPLINK_XLAT_RANGE6=2001:db8:a::/96 ' .. HOOK .. ' >&2\n')
+	local prefix = { 'env' }
+	for k, v in pairs(XLAT) do
+		table.insert(prefix, k .. '=' .. lib.quote(v))
+	end
+	root.put('/run/calls', '')
+	ok, _, err = root.run('sh /translator | ' .. table.concat(prefix, ' ') .. ' sh /again')
+	lib.check(shell .. ': another prefix', ok and err == '', err)
+	calls = root.file('/run/calls'):gsub('ubus [^\n]*\n', '')
+	lib.contains(shell .. ': another prefix: it ends by itself', calls, 'ebpf-clat SIGINT\nebpf-clat stop\nebpf-clat start\n')
+	lib.equal(shell .. ': another prefix: the file', root.file('/tmp/xlat_range6'), '2001:db8:a::/96')
+	ok, err = run(root, XLAT)
+	lib.check(shell .. ': the first prefix again', ok and err == '', err)
 
 	-- The node has to move, and stays where it is for as long as its range is the same.
 	root.put('/etc/config/parker', "\nconfig client 'client'\n\toption address4 '10.1.64.9'\n\toption range4 '10.1.64.0/22'\n")

@@ -12,6 +12,7 @@ $(Package/$(1))
 all:
 	@echo "builder $(2)"
 	@echo "name $$(PKG_NAME) $$(PKG_VERSION) $$(PKG_LICENSE)"
+	@echo "maintainer $$(PKG_MAINTAINER)"
 	@echo "title $$(TITLE)"
 	@echo "depends $$(DEPENDS)"
 	@echo "conflicts $$(CONFLICTS)"

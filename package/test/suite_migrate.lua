@@ -13,7 +13,7 @@ local function native(more)
 		return [[wireguard = { mtu = 1330, ]] .. (more or '') .. [[ peers = {
 			gw1 = { public_key = 'o52Ge+Rpj4CUSitVag9mS7pSXUesNM0ESnvj/wwehkg=', endpoint = 'gw1.example.org:51820' },
 		} }]]
-	end)), (CITY:gsub('mesh_vpn = %b{}', 'mesh_vpn = {}'))
+	end)), (CITY:gsub('mesh_vpn = %b{},', ''))
 end
 
 local BASE = {

@@ -100,6 +100,18 @@ local function set(site, path, value)
 	end
 end
 
+-- The same in a domain, which has nothing but that.
+local function put(domain, path, value)
+	local at = domain
+	for i = 1, #path - 1 do
+		if type(at[path[i]]) ~= 'table' then
+			at[path[i]] = {}
+		end
+		at = at[path[i]]
+	end
+	at[path[#path]] = value
+end
+
 -- A value as Lua text.
 local function text(value)
 	if type(value) == 'string' then
@@ -117,10 +129,15 @@ local function text(value)
 end
 
 local refused, passed = 0, {}
-local function mistake(form, changes)
-	local site, names, what = FORMS[form](), {}, form .. ':'
+-- domain: the values stand in a domain, beside a site without a mistake.
+local function mistake(form, changes, domain)
+	local site, names, what = FORMS[form](), {}, form .. (domain and "'s domain:" or ':')
 	for _, change in ipairs(changes) do
-		set(site, change[1], change[2])
+		if domain then
+			put(domain, change[1], change[2])
+		else
+			set(site, change[1], change[2])
+		end
 		local name = {}
 		for _, k in ipairs(change[1]) do
 			table.insert(name, tostring(k))
@@ -131,7 +148,12 @@ local function mistake(form, changes)
 	for _, package in ipairs(PACKAGES) do
 		local stderr = io.stderr
 		io.stderr = { write = function() end } -- luacheck: ignore
-		local ok, err = sitecheck.check(package, site)
+		local ok, err
+		if domain then
+			ok, err = sitecheck.check_domain(package, site, domain)
+		else
+			ok, err = sitecheck.check(package, site)
+		end
 		io.stderr = stderr -- luacheck: ignore
 		if not ok then
 			refused = refused + 1
@@ -151,7 +173,7 @@ local function mistake(form, changes)
 			return
 		end
 	end
-	passed[text(site)] = what
+	passed[text(site) .. '\0' .. text(domain or { domain_names = {} })] = what
 end
 
 for form, make in pairs(FORMS) do
@@ -159,6 +181,9 @@ for form, make in pairs(FORMS) do
 	for _, path in ipairs(list) do
 		for _, value in ipairs(values()) do
 			mistake(form, { { path, value } })
+			if value ~= NONE then
+				mistake(form, { { path, value } }, { domain_names = { ffxx_city = 'x' } })
+			end
 		end
 	end
 	math.randomseed(tonumber(os.getenv('SEED') or '1'))
@@ -179,12 +204,14 @@ lib.check('some mistakes are none', #all > 200, #all)
 for _ = 1, math.min(30, #all) do
 	local site = table.remove(all, math.random(#all))
 	local what = passed[site]
+	local domain
+	site, domain = site:match('^(.-)%z(.*)$')
 	local root = lib.root({
 		gluon = "\nconfig core 'core'\n\toption domain 'ffxx_city'\n",
 		network = "\nconfig interface 'loopback'\n\toption proto 'static'\n\nconfig interface 'wan'\n\toption proto 'dhcp'\n",
 		firewall = "\nconfig defaults\n\toption input 'REJECT'\n\nconfig zone\n\toption name 'wan'\n",
 		dhcp = "\nconfig dnsmasq\n\toption domain 'lan'\n",
-	}, site, '{}')
+	}, site, domain)
 	local ok, out, err = root.upgrade()
 	lib.check('upgrade: ' .. what, ok and err == '', out .. err)
 	ok, out, err = root.run('wguplink config check')

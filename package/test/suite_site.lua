@@ -269,3 +269,71 @@ bad('mesh_vpn.pubkey_privacy', function(_, site) site.mesh_vpn.pubkey_privacy = 
 -- Another provider's domain is not ours to check; a site without any is.
 good("fastd's domain", WIREGUARD, function(site) site.mesh_vpn = { fastd = { mtu = 1312 }, enabled = true } end)
 bad('mesh_vpn.wireguard', function(_, site) site.mesh_vpn = { enabled = true, bandwidth_limit = { enabled = false } } end)
+
+-- A domain: Gluon's check sees lists of the site and of the domain mixed, and the site's value where the domain's is
+-- empty; nodes do not.
+local KEY2 = 'TszFS3oFRdhsJP3K0VOlklGMGYZy+oFCtlaghXJqW2g='
+local function domain_says(part, change, package)
+	local site = example()
+	if package == PARKER then
+		site.mesh_vpn = { parker = { mtu = 1375 } }
+		site.parker = {
+			config_server = { 'config.example.org' },
+			config_pubkey = 'RWRp8EhHzFU3OyNuDM1ZDIstxX/SRH7HeUiNH8kVWC1qeO6XD0/qD2T7',
+		}
+	end
+	if change then
+		change(site.mesh_vpn.wireguard, site)
+	end
+	return sitecheck.check_domain(package or WIREGUARD, site, part)
+end
+local function domain_good(name, wireguard, change)
+	local ok, err = domain_says({ mesh_vpn = { wireguard = wireguard } }, change)
+	lib.check('good domain: ' .. name, ok, err)
+end
+local function domain_bad(key, part, change, package)
+	local ok, err = domain_says(part, change, package)
+	if lib.check('broken domain: ' .. key, not ok, 'it passed') then
+		lib.contains('broken domain: ' .. key .. ' is named', err, 'expected ' .. key .. ' to ')
+		lib.contains('broken domain: ' .. key .. ': and the file', err, 'domains/city.conf')
+		lib.check('broken domain: ' .. key .. ': one line', not err:find('\n'), err)
+	end
+end
+local function link_local(wg) -- two gateways in a list
+	for _, peer in ipairs(wg.peers) do
+		peer.allowed_ips = { peer.link_address .. '/128', '2001:db8::/32' }
+	end
+end
+local SECOND = { publickey = KEY2, endpoint = 'gw2.example.org:40011', link_address = 'fe80::27c:16ff:fec0:6c74' }
+local function second(without, more)
+	local peer = { allowed_ips = more }
+	for k, v in pairs(SECOND) do
+		peer[k] = k ~= without and v or nil
+	end
+	return { peers = { peer } }
+end
+domain_good('nothing of its own', nil)
+domain_good('its own gateway, which is the second of the site', second())
+domain_good('another broker', { broker = { 'https://c.example.org' } }, function(wg)
+	wg.broker = { 'https://a.example.org', 'http://b.example.org' }
+	wg.broker_pin = 'sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='
+end)
+domain_good('a switch that is off', { vxlan_checksum = false }, function(wg) wg.vxlan_checksum = true end)
+for _, key in ipairs({ 'publickey', 'endpoint', 'link_address' }) do
+	domain_bad('mesh_vpn.wireguard.peers.1.' .. key, { mesh_vpn = { wireguard = second(key) } })
+end
+local ok, err = domain_says({ mesh_vpn = { wireguard = second(nil, { '2001:db8::/32' }) } }, link_local)
+lib.check('broken domain: allowed_ips', not ok and err:find('peers.1.allowed_ips', 1, true), err)
+for _, key in ipairs({ 'peers', 'broker', 'loadbalancing' }) do
+	for _, value in ipairs({ false, {} }) do
+		domain_bad('mesh_vpn.wireguard.' .. key, { mesh_vpn = { wireguard = { [key] = value } } })
+	end
+end
+domain_bad('mesh_vpn.wireguard', { mesh_vpn = { wireguard = false } })
+domain_bad('mesh_vpn.wireguard', { mesh_vpn = { wireguard = {} } })
+lib.check('mesh_vpn = {} warns', domain_says({ mesh_vpn = {} }))
+domain_bad('domain_seed', { domain_seed = false })
+domain_bad('parker.config_pubkey', { parker = { config_pubkey = false } }, nil, PARKER)
+domain_bad('ntp_servers', { ntp_servers = {} }, nil, PARKER)
+domain_bad('parker.config_server', { parker = { config_server = {} } }, nil, PARKER)
+domain_bad('mesh_vpn.parker.mtu', { mesh_vpn = { parker = {} } }, nil, PARKER)

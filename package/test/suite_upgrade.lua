@@ -121,7 +121,7 @@ end
 -- Gluon's dialect, Aachen's, and every key of ours that goes to UCI under its own name.
 local function with(wireguard)
 	local text = lib.read('site-example/site.conf'):gsub('wireguard = %b{}', function() return 'wireguard = ' .. wireguard end)
-	local domain = lib.read('site-example/domains/ffxx_city.conf'):gsub('mesh_vpn = %b{}', 'mesh_vpn = {}')
+	local domain = lib.read('site-example/domains/ffxx_city.conf'):gsub('mesh_vpn = %b{},', '')
 	return text, domain
 end
 local native = [[{

@@ -18,6 +18,14 @@ proto_wgpeerselector_setup() {
 	local config="$1" device="$2" unix_group
 	json_get_vars unix_group
 
+	# The dependency below is on an interface, not on a device. netifd would wait for one that is not there, for ever and
+	# without a word, and takes its device for its own: it goes down, and loses its addresses.
+	if ! ubus list "network.interface.$device" >/dev/null 2>&1; then
+		proto_notify_error "$config" NO_INTERFACE_OF_THAT_NAME
+		proto_block_restart "$config"
+		return 1
+	fi
+
 	# The program waits for the device by itself. But netifd's own setup of it, which has the name of the device, replaces
 	# all peers: begin after it.
 	(proto_add_host_dependency "$config" '' "$device")

@@ -8,7 +8,16 @@ dump:
 	@:
 
 # A variable that one package does not set must not come from the one before.
-PER_PACKAGE:=SECTION CATEGORY SUBMENU TITLE URL DEPENDS USERID VARIANT DEFAULT_VARIANT PROVIDES CONFLICTS PKGARCH
+PER_PACKAGE:=SECTION CATEGORY SUBMENU TITLE MAINTAINER URL LICENSE LICENSE_FILES DEPENDS USERID VARIANT DEFAULT_VARIANT PROVIDES \
+	CONFLICTS PKGARCH
+
+# As in package-defaults.mk: what a package has that does not say it itself.
+define Package/Default
+  MAINTAINER:=$(PKG_MAINTAINER)
+  URL:=$(PKG_URL)
+  LICENSE:=$(PKG_LICENSE)
+  LICENSE_FILES:=$(PKG_LICENSE_FILES)
+endef
 
 define Dump
 $(info package $(1))
@@ -18,6 +27,7 @@ endef
 
 define BuildPackage
   $(foreach v,$(PER_PACKAGE),$(eval $(v):=))
+  $(eval $(Package/Default))
   $(eval $(Package/$(1)))
   $(if $(filter dump,$(MAKECMDGOALS)),$(call Dump,$(1)))
   .PHONY: install-$(1)
@@ -26,7 +36,7 @@ define BuildPackage
 endef
 
 ifneq ($(filter dump,$(MAKECMDGOALS)),)
-$(foreach v,PKG_NAME PKG_VERSION PKG_RELEASE PKG_SOURCE PKG_SOURCE_URL PKG_HASH PKG_LICENSE PKG_LICENSE_FILES PKG_MAINTAINER \
+$(foreach v,PKG_NAME PKG_VERSION PKG_RELEASE PKG_SOURCE PKG_SOURCE_URL PKG_HASH PKG_LICENSE PKG_LICENSE_FILES PKG_MAINTAINER PKG_URL \
 	PKG_BUILD_DEPENDS PKG_BUILD_FLAGS GO_PKG GO_PKG_BUILD_PKG GO_PKG_TAGS GO_PKG_GCFLAGS,$(info $(v): $(strip $($(v)))))
 endif
 

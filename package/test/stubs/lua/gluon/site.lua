@@ -1,6 +1,8 @@
 -- Stand-in for Gluon's gluon.site: the site's tables behind the same interface. On a node they come from JSON files that
 -- Gluon's build has made of site.conf and domains/*.conf; here those are read themselves.
 
+local merge = require('merge').node
+
 local function load_conf(path)
 	local f = io.open(path)
 	if not f then
@@ -9,27 +11,6 @@ local function load_conf(path)
 	local text = f:read('*a')
 	f:close()
 	return assert(loadstring('return ' .. text, path))()
-end
-
-local function is_object(t)
-	return type(t) == 'table' and (next(t) == nil or #t == 0)
-end
-
--- Objects are merged, all else is replaced.
-local function merge(a, b)
-	if b == nil then
-		return a
-	elseif not is_object(a) or not is_object(b) then
-		return b
-	end
-	local t = {}
-	for k, v in pairs(a) do
-		t[k] = v
-	end
-	for k, v in pairs(b) do
-		t[k] = merge(t[k], v)
-	end
-	return t
 end
 
 local wrap
