@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 
 	"wguplink/agent/config"
 	"wguplink/agent/identity"
+	"wguplink/agent/json"
 	"wguplink/agent/status"
 	"wguplink/agent/uplink"
 	"wguplink/agent/wireguard"
