@@ -1,5 +1,5 @@
 // Package json reads and writes JSON (RFC 8259) for the structs of this program, by the tags and rules of encoding/json, which
-// takes 35 KiB of a router's flash. The tests hold the two against each other.
+// takes much of a router's flash (docs/decisions.md). The tests hold the two against each other.
 //
 // What differs: names are taken as they are written, the first mistake ends the reading, and []byte, embedded structs, tags but
 // omitempty, and keys of maps that are no strings are refused.

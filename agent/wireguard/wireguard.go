@@ -2,7 +2,7 @@
 // wireguard-go by its control socket.
 //
 // Devices and settings are the types of golang.zx2c4.com/wireguard/wgctrl/wgtypes, and methods have wgctrl's names. wgctrl itself
-// and the netlink library under it take 20 KiB of a router's flash. The tests hold the two against each other.
+// and the netlink library under it take much of a router's flash (docs/decisions.md). The tests hold the two against each other.
 package wireguard
 
 import (
