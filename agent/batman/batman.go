@@ -166,10 +166,12 @@ func (c *Client) Hard(mesh, hard int) (h Hard, err error) {
 	return h, err
 }
 
-// SetThroughput sets the throughput that BATMAN_V takes a hard-interface to have, in kbit/s, rounded to steps of 100 and at
-// least one; 0 lets batman-adv estimate it.
+// SetThroughput sets the throughput that BATMAN_V takes a hard-interface to have, in kbit/s, rounded to steps of 100
+// and at least one; 0 lets batman-adv estimate it.
 func (c *Client) SetThroughput(mesh, hard int, kbits uint32) error {
-	return c.set("set throughput", mesh, hard, func(r *netlink.Request) { r.Uint32(attrThroughputOverride, Steps(kbits)) })
+	return c.set("set throughput", mesh, hard, func(r *netlink.Request) {
+		r.Uint32(attrThroughputOverride, Steps(kbits))
+	})
 }
 
 // Steps is a throughput in kbit/s as batman-adv keeps it: in steps of 100 kbit/s.
@@ -180,8 +182,8 @@ func Steps(kbits uint32) uint32 {
 	return max(1, kbits/unit+kbits%unit/(unit/2))
 }
 
-// SetHopPenalty sets the hop penalty of a hard-interface, of 255. Kernels before 5.9 have it only for the whole mesh, and take
-// no notice.
+// SetHopPenalty sets the hop penalty of a hard-interface, of 255. Kernels before 5.9 have it only for the whole mesh,
+// and take no notice.
 func (c *Client) SetHopPenalty(mesh, hard int, penalty uint8) error {
 	return c.set("set hop penalty", mesh, hard, func(r *netlink.Request) { r.Attr(attrHopPenalty, []byte{penalty}) })
 }
@@ -195,9 +197,10 @@ func (c *Client) set(what string, mesh, hard int, put func(*netlink.Request)) er
 	return nil
 }
 
-// each runs a request, and calls attr for each attribute and end after each message of the answer. attr must not keep what it is
-// given.
-func (c *Client) each(what string, cmd uint8, flags, mesh, hard int, attr func(kind uint16, v []byte), end func()) error {
+// each runs a request, and calls attr for each attribute and end after each message of the answer. attr must not keep
+// what it is given.
+func (c *Client) each(what string, cmd uint8, flags, mesh, hard int, attr func(kind uint16, v []byte),
+	end func()) error {
 	err := c.kernel.Each(c.request(cmd, flags, mesh, hard), c.family.ID, func(m []byte) {
 		netlink.GenericAttributes(m, attr)
 		if end != nil {

@@ -40,7 +40,8 @@ func (f fake) Family(name string) (netlink.Family, error) {
 
 func (f fake) Each(r *netlink.Request, kind uint16, take func([]byte)) error {
 	if r.Kind != f.family.ID || kind != 0 && kind != f.family.ID || len(r.Data) < 4 || r.Data[1] != f.family.Version {
-		f.Errorf("a request of kind %d with header %x, and answers of kind %d; the family is %v", r.Kind, r.Data, kind, f.family)
+		f.Errorf("a request of kind %d with header %x, and answers of kind %d; the family is %v", r.Kind, r.Data, kind,
+			f.family)
 	}
 	all, err := f.answer(request{r.Data[0], r.Flags, r.Data[4:]})
 	for _, m := range all {

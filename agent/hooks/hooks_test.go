@@ -43,7 +43,8 @@ func (b *bench) Write(p []byte) (int, error) {
 // newBench makes a Runner; start runs it.
 func newBench(t *testing.T, o Options) *bench {
 	t.Helper()
-	b := &bench{t: t, dir: t.TempDir(), scratch: t.TempDir(), results: make(chan Result, 1000), done: make(chan struct{})}
+	b := &bench{t: t, dir: t.TempDir(), scratch: t.TempDir(), results: make(chan Result, 1000),
+		done: make(chan struct{})}
 	if o.Dir == "" {
 		o.Dir = b.dir
 	}

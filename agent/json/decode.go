@@ -11,8 +11,8 @@ import (
 // Unmarshaler is a value that reads itself. It must copy what it keeps.
 type Unmarshaler interface{ UnmarshalJSON(b []byte) error }
 
-// Unmarshal reads b into what v points to. What an object has that a struct has not is left out. After an error some of it may
-// have been read.
+// Unmarshal reads b into what v points to. What an object has that a struct has not is left out. After an error some of
+// it may have been read.
 func Unmarshal(b []byte, v any) error {
 	p := reflect.ValueOf(v)
 	if p.Kind() != reflect.Pointer || p.IsNil() {

@@ -1,8 +1,8 @@
-// Package json reads and writes JSON (RFC 8259) for the structs of this program, by the tags and rules of encoding/json, which
-// takes much of a router's flash (docs/decisions.md). The tests hold the two against each other.
+// Package json reads and writes JSON (RFC 8259) for the structs of this program, by the tags and rules of
+// encoding/json, which takes much of a router's flash (docs/decisions.md). The tests hold the two against each other.
 //
-// What differs: names are taken as they are written, the first mistake ends the reading, and []byte, embedded structs, tags but
-// omitempty, and keys of maps that are no strings are refused.
+// What differs: names are taken as they are written, the first mistake ends the reading, and []byte, embedded structs,
+// tags but omitempty, and keys of maps that are no strings are refused.
 package json
 
 import (
@@ -30,7 +30,8 @@ func (m *RawMessage) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// maxDepth is how deep arrays and objects may be nested. encoding/json allows 10,000, which takes a router megabytes of stack.
+// maxDepth is how deep arrays and objects may be nested. encoding/json allows 10,000, which takes a router megabytes of
+// stack.
 const maxDepth = 1000
 
 // ErrSyntax says that a text is no JSON.
@@ -203,8 +204,8 @@ func skipNumber(b []byte, i int) (int, bool) {
 	return i, true
 }
 
-// Object calls f for each member of an object, in its order, with its name and its value as it is written. The error is f's, or says
-// that b is not one object.
+// Object calls f for each member of an object, in its order, with its name and its value as it is written. The error is
+// f's, or says that b is not one object.
 func Object(b []byte, f func(name string, value RawMessage) error) error { return list(b, '{', f) }
 
 // Array calls f for each element of an array.

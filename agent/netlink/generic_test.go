@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/mdlayher/genetlink"
+	"golang.org/x/sys/unix"
 
 	"wguplink/agent/netlink"
 )
@@ -29,6 +30,13 @@ func TestFamily(t *testing.T) {
 		if f.ID != want.ID || f.Version != want.Version {
 			t.Errorf("%s: %+v, the library has %+v", want.Name, f, want)
 		}
+	}
+	dumped := 0
+	r := netlink.NewGenericRequest(netlink.Family{ID: unix.GENL_ID_CTRL, Version: 1}, unix.CTRL_CMD_GETFAMILY,
+		unix.NLM_F_DUMP)
+	ok(t, h.Each(r, unix.GENL_ID_CTRL, func([]byte) { dumped++ }))
+	if dumped != len(all) {
+		t.Errorf("%d families are listed, the library lists %d", dumped, len(all))
 	}
 	for _, name := range []string{"", "wguplink-none", "longer than a family can be called"} {
 		if f, err := h.Family(name); err == nil || f != (netlink.Family{}) {

@@ -1,5 +1,6 @@
-// Package slog writes the log: lines of key=value, with the names and rules of log/slog. That package brings its other form, JSON,
-// along, which takes much of a router's flash (docs/decisions.md). The tests hold the two against each other.
+// Package slog writes the log: lines of key=value, with the names and rules of log/slog. That package brings its other
+// form, JSON, along, which takes much of a router's flash (docs/decisions.md). The tests hold the two against each
+// other.
 //
 // Lines have no time: the system log puts its own in front, and ours may not be right yet.
 package slog

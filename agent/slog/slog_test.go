@@ -64,11 +64,15 @@ func (panics) MarshalText() ([]byte, error) { panic("at the text") }
 
 func values() []any {
 	return []any{
-		"", "word", "two words", `"quoted"`, "a=b", `back\slash`, "line\nline", "\x00\x7f", "grün", "\u00a0", "\ufffd", "\xff", "\U0001f600", "\u2028",
+		"", "word", "two words", `"quoted"`, "a=b", `back\slash`, "line\nline", "\x00\x7f", "grün", "\u00a0", "\ufffd",
+		"\xff", "\U0001f600", "\u2028",
 		0, -5, int8(3), uint64(1) << 63, 1.5, 1e6, 1e21, 1e-7, true, false, nil, 'x', []string{"a", "b c"}, []int(nil),
-		time.Minute, time.Duration(0), time.Date(2026, 2, 3, 4, 5, 6, 789e6, time.FixedZone("", 3600)), time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC),
-		errors.New("an error"), fmt.Errorf("wrapped: %w", context.Canceled), error(nil), state("up"), netip.MustParseAddr("fe80::1%eth0"), netip.Addr{},
-		netip.MustParseAddrPort("[::1]:1"), netip.MustParsePrefix("10.0.0.0/8"), &pointer{7}, (*pointer)(nil), broken{}, panics{}, struct{ A, B int }{1, 2},
+		time.Minute, time.Duration(0), time.Date(2026, 2, 3, 4, 5, 6, 789e6, time.FixedZone("", 3600)), time.Date(2026,
+			2, 3, 4, 5, 6, 0, time.UTC),
+		errors.New("an error"), fmt.Errorf("wrapped: %w", context.Canceled), error(nil), state("up"),
+		netip.MustParseAddr("fe80::1%eth0"), netip.Addr{},
+		netip.MustParseAddrPort("[::1]:1"), netip.MustParsePrefix("10.0.0.0/8"), &pointer{7}, (*pointer)(nil), broken{},
+		panics{}, struct{ A, B int }{1, 2},
 		map[string]int{"b": 1, "a": 2}, slog.LevelWarn,
 	}
 }
@@ -100,11 +104,15 @@ func TestArguments(t *testing.T) {
 		p.library.With(args...).Debug("msg")
 		p.same()
 	}
-	p.ours.Info("m", slog.Any("a", 1), "b", slog.GroupValue(slog.String("c", "d e"), slog.Any("f", slog.GroupValue(slog.String("g", "h")))), slog.Attr{})
-	p.library.Info("m", library.Any("a", 1), "b", library.GroupValue(library.String("c", "d e"), library.Any("f", library.GroupValue(library.String("g", "h")))), library.Attr{})
+	p.ours.Info("m", slog.Any("a", 1), "b", slog.GroupValue(slog.String("c", "d e"), slog.Any("f",
+		slog.GroupValue(slog.String("g", "h")))), slog.Attr{})
+	p.library.Info("m", library.Any("a", 1), "b", library.GroupValue(library.String("c", "d e"), library.Any("f",
+		library.GroupValue(library.String("g", "h")))), library.Attr{})
 	p.same()
-	p.ours.Info("m", "empty", slog.GroupValue(), slog.Any("", slog.GroupValue(slog.String("in", "line"))), slog.Any("list", []slog.Attr{slog.String("x", "y")}))
-	p.library.Info("m", "empty", library.GroupValue(), library.Any("", library.GroupValue(library.String("in", "line"))), library.Any("list", []library.Attr{library.String("x", "y")}))
+	p.ours.Info("m", "empty", slog.GroupValue(), slog.Any("", slog.GroupValue(slog.String("in", "line"))),
+		slog.Any("list", []slog.Attr{slog.String("x", "y")}))
+	p.library.Info("m", "empty", library.GroupValue(), library.Any("", library.GroupValue(library.String("in",
+		"line"))), library.Any("list", []library.Attr{library.String("x", "y")}))
 	p.same()
 }
 
@@ -132,11 +140,13 @@ func TestLogValuer(t *testing.T) {
 		p.same()
 	}
 	p.ours.Info("msg", "key", ours{slog.GroupValue(slog.String("a", "b"))}, "k", ours{slog.StringValue("s")})
-	p.library.Info("msg", "key", theirs{library.GroupValue(library.String("a", "b"))}, "k", theirs{library.StringValue("s")})
+	p.library.Info("msg", "key", theirs{library.GroupValue(library.String("a", "b"))}, "k",
+		theirs{library.StringValue("s")})
 	p.same()
 	// What panics, or never ends, costs the value and no more.
 	p.ours.Info("msg", "nil", (*nilValue)(nil), "endless", endless{}, "after", 1)
-	if got, want := p.a.String(), "level=INFO msg=msg nil=<nil> endless=\"a value without end\" after=1\n"; got != want {
+	if got, want := p.a.String(),
+		"level=INFO msg=msg nil=<nil> endless=\"a value without end\" after=1\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
@@ -171,7 +181,8 @@ func TestForks(t *testing.T) {
 	b.Info("b")
 	c.Info("c")
 	base.Info("base")
-	if got, want := out.String(), "level=INFO msg=b a=1 b=2\nlevel=INFO msg=c a=1 c=3\nlevel=INFO msg=base a=1\n"; got != want {
+	if got, want := out.String(),
+		"level=INFO msg=b a=1 b=2\nlevel=INFO msg=c a=1 c=3\nlevel=INFO msg=base a=1\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

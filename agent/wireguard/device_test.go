@@ -93,33 +93,40 @@ func steps(t *testing.T) []step {
 	const numbers = 40 // peers
 	var crowd []wgtypes.PeerConfig
 	for i := range numbers {
-		crowd = append(crowd, wgtypes.PeerConfig{PublicKey: key(t).PublicKey(), AllowedIPs: ranges(t, fmt.Sprintf("172.16.%d.0/24", i)),
+		crowd = append(crowd, wgtypes.PeerConfig{PublicKey: key(t).PublicKey(), AllowedIPs: ranges(t,
+			fmt.Sprintf("172.16.%d.0/24", i)),
 			Endpoint: six, PresharedKey: &psk, PersistentKeepaliveInterval: ptr(time.Second)})
 	}
 	return []step{
-		{"the device", wgtypes.Config{PrivateKey: &private, ListenPort: ptr(40123), FirewallMark: ptr(0x77)}, func(d *wgtypes.Device) {
-			d.PrivateKey, d.PublicKey, d.ListenPort, d.FirewallMark = private, private.PublicKey(), 40123, 0x77
-		}},
+		{"the device", wgtypes.Config{PrivateKey: &private, ListenPort: ptr(40123), FirewallMark: ptr(0x77)},
+			func(d *wgtypes.Device) {
+				d.PrivateKey, d.PublicKey, d.ListenPort, d.FirewallMark = private, private.PublicKey(), 40123, 0x77
+			}},
 		{"two peers", wgtypes.Config{Peers: []wgtypes.PeerConfig{
-			{PublicKey: a, Endpoint: four, PresharedKey: &psk, PersistentKeepaliveInterval: ptr(25 * time.Second), ReplaceAllowedIPs: true, AllowedIPs: some},
+			{PublicKey: a, Endpoint: four, PresharedKey: &psk, PersistentKeepaliveInterval: ptr(25 * time.Second),
+				ReplaceAllowedIPs: true, AllowedIPs: some},
 			{PublicKey: b, Endpoint: six},
 		}}, func(d *wgtypes.Device) {
 			d.Peers = []wgtypes.Peer{
-				{PublicKey: a, Endpoint: four, PresharedKey: psk, PersistentKeepaliveInterval: 25 * time.Second, AllowedIPs: some, ProtocolVersion: 1},
+				{PublicKey: a, Endpoint: four, PresharedKey: psk, PersistentKeepaliveInterval: 25 * time.Second,
+					AllowedIPs: some, ProtocolVersion: 1},
 				{PublicKey: b, Endpoint: six, ProtocolVersion: 1},
 			}
 		}},
 		{"allowed IPs go from one to the other", wgtypes.Config{Peers: []wgtypes.PeerConfig{
 			{PublicKey: b, UpdateOnly: true, ReplaceAllowedIPs: true, AllowedIPs: some[:2]},
 		}}, func(d *wgtypes.Device) { d.Peers[0].AllowedIPs, d.Peers[1].AllowedIPs = some[2:], some[:2] }},
-		{"more of them", wgtypes.Config{Peers: []wgtypes.PeerConfig{{PublicKey: b, AllowedIPs: some[2:3]}}}, func(d *wgtypes.Device) {
-			d.Peers[0].AllowedIPs, d.Peers[1].AllowedIPs = some[3:], some[:3]
-		}},
-		{"none at all", wgtypes.Config{Peers: []wgtypes.PeerConfig{{PublicKey: b, ReplaceAllowedIPs: true}}}, func(d *wgtypes.Device) {
-			d.Peers[1].AllowedIPs = nil
-		}},
+		{"more of them", wgtypes.Config{Peers: []wgtypes.PeerConfig{{PublicKey: b, AllowedIPs: some[2:3]}}},
+			func(d *wgtypes.Device) {
+				d.Peers[0].AllowedIPs, d.Peers[1].AllowedIPs = some[3:], some[:3]
+			}},
+		{"none at all", wgtypes.Config{Peers: []wgtypes.PeerConfig{{PublicKey: b, ReplaceAllowedIPs: true}}},
+			func(d *wgtypes.Device) {
+				d.Peers[1].AllowedIPs = nil
+			}},
 		{"another endpoint, no keepalive, no shared key", wgtypes.Config{Peers: []wgtypes.PeerConfig{
-			{PublicKey: a, UpdateOnly: true, Endpoint: six, PersistentKeepaliveInterval: ptr(time.Duration(0)), PresharedKey: &wgtypes.Key{}},
+			{PublicKey: a, UpdateOnly: true, Endpoint: six, PersistentKeepaliveInterval: ptr(time.Duration(0)),
+				PresharedKey: &wgtypes.Key{}},
 		}}, func(d *wgtypes.Device) {
 			d.Peers[0].Endpoint, d.Peers[0].PersistentKeepaliveInterval, d.Peers[0].PresharedKey = six, 0, wgtypes.Key{}
 		}},
@@ -135,21 +142,24 @@ func steps(t *testing.T) []step {
 		{"very many allowed IPs", wgtypes.Config{Peers: []wgtypes.PeerConfig{
 			{PublicKey: a, ReplaceAllowedIPs: true, AllowedIPs: many(1000)}, {PublicKey: b, Remove: true},
 		}}, func(d *wgtypes.Device) { d.Peers = d.Peers[:1]; d.Peers[0].AllowedIPs = many(1000) }},
-		{"other peers, many", wgtypes.Config{ReplacePeers: true, FirewallMark: ptr(0), Peers: crowd}, func(d *wgtypes.Device) {
-			d.FirewallMark, d.Peers = 0, nil
-			for _, p := range crowd {
-				d.Peers = append(d.Peers, wgtypes.Peer{PublicKey: p.PublicKey, AllowedIPs: p.AllowedIPs, Endpoint: six, PresharedKey: psk,
-					PersistentKeepaliveInterval: time.Second, ProtocolVersion: 1})
-			}
-		}},
+		{"other peers, many", wgtypes.Config{ReplacePeers: true, FirewallMark: ptr(0), Peers: crowd},
+			func(d *wgtypes.Device) {
+				d.FirewallMark, d.Peers = 0, nil
+				for _, p := range crowd {
+					d.Peers = append(d.Peers, wgtypes.Peer{PublicKey: p.PublicKey, AllowedIPs: p.AllowedIPs,
+						Endpoint:                    six,
+						PresharedKey:                psk,
+						PersistentKeepaliveInterval: time.Second, ProtocolVersion: 1})
+				}
+			}},
 		{"no key, no peers", wgtypes.Config{ReplacePeers: true, PrivateKey: &wgtypes.Key{}}, func(d *wgtypes.Device) {
 			d.Peers, d.PrivateKey, d.PublicKey = nil, wgtypes.Key{}, wgtypes.Key{}
 		}},
 	}
 }
 
-// exchange takes two fresh devices of one kind through the steps: one that we set, and one that the library sets. After each
-// step both clients read both devices, and see the same.
+// exchange takes two fresh devices of one kind through the steps: one that we set, and one that the library sets. After
+// each step both clients read both devices, and see the same.
 func exchange(t *testing.T, kind wgtypes.DeviceType, ours, theirs string) {
 	c, err := New()
 	ok(t, err)
@@ -199,10 +209,12 @@ func exchange(t *testing.T, kind wgtypes.DeviceType, ours, theirs string) {
 		}
 	}
 	for _, name := range []string{"", "none", "lo", "../" + ours, "longer-than-a-device-can-be-called"} {
-		if _, err := c.Device(name); !errors.Is(err, os.ErrNotExist) && name != "longer-than-a-device-can-be-called" || err == nil {
+		if _, err := c.Device(name); !errors.Is(err, os.ErrNotExist) && name != "longer-than-a-device-can-be-called" ||
+			err == nil {
 			t.Errorf("read %q: %v", name, err)
 		}
-		if err := c.ConfigureDevice(name, all[0].cfg); !errors.Is(err, os.ErrNotExist) && name != "longer-than-a-device-can-be-called" || err == nil {
+		if err := c.ConfigureDevice(name, all[0].cfg); !errors.Is(err, os.ErrNotExist) &&
+			name != "longer-than-a-device-can-be-called" || err == nil {
 			t.Errorf("set %q: %v", name, err)
 		}
 	}
@@ -249,7 +261,8 @@ func shake(t *testing.T, makeDevice func(name string)) {
 	}
 	ok(t, c.ConfigureDevice("wg_b", wgtypes.Config{Peers: []wgtypes.PeerConfig{{PublicKey: keys["wg_a"].PublicKey()}}}))
 	ok(t, c.ConfigureDevice("wg_a", wgtypes.Config{Peers: []wgtypes.PeerConfig{{PublicKey: keys["wg_b"].PublicKey(),
-		Endpoint: &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 41002}, PersistentKeepaliveInterval: ptr(time.Second)}}}))
+		Endpoint:                    &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 41002},
+		PersistentKeepaliveInterval: ptr(time.Second)}}}))
 	deadline := time.Now().Add(time.Minute)
 	for { // a handshake is no event
 		is, err := c.Device("wg_a")
@@ -263,7 +276,8 @@ func shake(t *testing.T, makeDevice func(name string)) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	// The keepalive stops, so that the counters stay.
-	ok(t, c.ConfigureDevice("wg_a", wgtypes.Config{Peers: []wgtypes.PeerConfig{{PublicKey: keys["wg_b"].PublicKey(), PersistentKeepaliveInterval: ptr(time.Duration(0))}}}))
+	ok(t, c.ConfigureDevice("wg_a", wgtypes.Config{Peers: []wgtypes.PeerConfig{{PublicKey: keys["wg_b"].PublicKey(),
+		PersistentKeepaliveInterval: ptr(time.Duration(0))}}}))
 	for name := range keys {
 		for {
 			before, err := c.Device(name)

@@ -21,8 +21,8 @@ import (
 	"wguplink/agent/netlink"
 )
 
-// fake is a kernel with one device. It reads requests and writes answers with the netlink library, as the kernel does: lists are
-// marked as such, and an answer has as many messages as it needs, each of at most page bytes of allowed IPs.
+// fake is a kernel with one device. It reads requests and writes answers with the netlink library, as the kernel does:
+// lists are marked as such, and an answer has as many messages as it needs, each of at most page bytes of allowed IPs.
 type fake struct {
 	*testing.T
 	name        string
@@ -135,7 +135,8 @@ func (f *fake) peer(d *library.AttributeDecoder) (p wgtypes.PeerConfig) {
 			p.PresharedKey = ptr(wgtypes.Key(d.Bytes()))
 		case unix.WGPEER_A_FLAGS:
 			n := d.Uint32()
-			p.Remove, p.ReplaceAllowedIPs, p.UpdateOnly = n&unix.WGPEER_F_REMOVE_ME != 0, n&unix.WGPEER_F_REPLACE_ALLOWEDIPS != 0, n&unix.WGPEER_F_UPDATE_ONLY != 0
+			p.Remove, p.ReplaceAllowedIPs, p.UpdateOnly = n&unix.WGPEER_F_REMOVE_ME != 0,
+				n&unix.WGPEER_F_REPLACE_ALLOWEDIPS != 0, n&unix.WGPEER_F_UPDATE_ONLY != 0
 		case unix.WGPEER_A_ENDPOINT:
 			b := d.Bytes()
 			p.Endpoint = &net.UDPAddr{Port: int(binary.BigEndian.Uint16(b[2:]))}
@@ -223,7 +224,8 @@ func apply(d *wgtypes.Device, cfg wgtypes.Config) {
 		}
 		for _, n := range p.AllowedIPs {
 			for j := range d.Peers {
-				d.Peers[j].AllowedIPs = slices.DeleteFunc(d.Peers[j].AllowedIPs, func(is net.IPNet) bool { return is.IP.Equal(n.IP) && bytes.Equal(is.Mask, n.Mask) })
+				d.Peers[j].AllowedIPs = slices.DeleteFunc(d.Peers[j].AllowedIPs,
+					func(is net.IPNet) bool { return is.IP.Equal(n.IP) && bytes.Equal(is.Mask, n.Mask) })
 			}
 			is.AllowedIPs = append(is.AllowedIPs, n)
 		}
@@ -262,7 +264,8 @@ func (f *fake) messages() (all [][]byte) {
 						for _, a := range p.AllowedIPs[:n] {
 							e.Nested(0, func(e *library.AttributeEncoder) error {
 								ones, bits := a.Mask.Size()
-								e.Uint16(unix.WGALLOWEDIP_A_FAMILY, map[int]uint16{32: unix.AF_INET, 128: unix.AF_INET6}[bits])
+								e.Uint16(unix.WGALLOWEDIP_A_FAMILY, map[int]uint16{32: unix.AF_INET,
+									128: unix.AF_INET6}[bits])
 								e.Bytes(unix.WGALLOWEDIP_A_IPADDR, a.IP)
 								e.Uint8(unix.WGALLOWEDIP_A_CIDR_MASK, uint8(ones))
 								return nil
@@ -298,7 +301,8 @@ func (f *fake) settings(e *library.AttributeEncoder, p wgtypes.Peer) {
 	e.Uint32(unix.WGPEER_A_PROTOCOL_VERSION, uint32(p.ProtocolVersion))
 	var spec []byte
 	if t := p.LastHandshakeTime; !t.IsZero() {
-		spec = binary.NativeEndian.AppendUint64(binary.NativeEndian.AppendUint64(nil, uint64(t.Unix())), uint64(t.Nanosecond()))
+		spec = binary.NativeEndian.AppendUint64(binary.NativeEndian.AppendUint64(nil, uint64(t.Unix())),
+			uint64(t.Nanosecond()))
 	} else {
 		spec = make([]byte, 16)
 	}
@@ -345,9 +349,11 @@ func TestBatches(t *testing.T) {
 		for range 2 {
 			cfg := wgtypes.Config{ReplacePeers: r.Intn(3) == 0, ListenPort: ptr(r.Intn(1 << 16))}
 			for range r.Intn(60) {
-				p := wgtypes.PeerConfig{PublicKey: pool[r.Intn(len(pool))], Remove: r.Intn(9) == 0, UpdateOnly: r.Intn(5) == 0, ReplaceAllowedIPs: r.Intn(2) == 0}
+				p := wgtypes.PeerConfig{PublicKey: pool[r.Intn(len(pool))], Remove: r.Intn(9) == 0,
+					UpdateOnly: r.Intn(5) == 0, ReplaceAllowedIPs: r.Intn(2) == 0}
 				if r.Intn(2) == 0 {
-					p.Endpoint, p.PresharedKey = &net.UDPAddr{IP: net.IPv4(192, 0, 2, byte(r.Intn(256))), Port: r.Intn(1 << 16)}, &pool[r.Intn(len(pool))]
+					p.Endpoint, p.PresharedKey = &net.UDPAddr{IP: net.IPv4(192, 0, 2, byte(r.Intn(256))),
+						Port: r.Intn(1 << 16)}, &pool[r.Intn(len(pool))]
 					p.PersistentKeepaliveInterval = ptr(time.Duration(r.Intn(1<<16)) * time.Second)
 				}
 				if n := r.Intn(8); n > 0 && !p.Remove {
@@ -376,7 +382,8 @@ func TestOneMessage(t *testing.T) {
 	cfg := wgtypes.Config{PrivateKey: ptr(key(t)), ListenPort: ptr(1), FirewallMark: ptr(-1)}
 	for range 40 {
 		k := key(t).PublicKey()
-		cfg.Peers = append(cfg.Peers, wgtypes.PeerConfig{PublicKey: k, Remove: true}, wgtypes.PeerConfig{PublicKey: k, AllowedIPs: many(2)})
+		cfg.Peers = append(cfg.Peers, wgtypes.PeerConfig{PublicKey: k, Remove: true}, wgtypes.PeerConfig{PublicKey: k,
+			AllowedIPs: many(2)})
 	}
 	ok(t, f.client().ConfigureDevice("wg_fake", cfg))
 	if f.requests != 1 {
@@ -390,7 +397,8 @@ func TestOneMessage(t *testing.T) {
 func TestCounters(t *testing.T) {
 	f := &fake{T: t, name: "wg_fake", page: 1}
 	f.device.Peers = []wgtypes.Peer{
-		{PublicKey: key(t), ReceiveBytes: 1<<63 - 1, TransmitBytes: 1 << 32, LastHandshakeTime: time.Unix(1<<33, 999999999), ProtocolVersion: 1},
+		{PublicKey: key(t), ReceiveBytes: 1<<63 - 1, TransmitBytes: 1 << 32, LastHandshakeTime: time.Unix(1<<33,
+			999999999), ProtocolVersion: 1},
 		{PublicKey: key(t), AllowedIPs: many(5), Endpoint: &net.UDPAddr{IP: net.ParseIP("fe80::1"), Port: 1}},
 	}
 	is, err := f.client().Device("wg_fake")
@@ -410,7 +418,8 @@ func TestErrors(t *testing.T) {
 	f := &fake{T: t, name: "wg_fake", page: 50, device: wgtypes.Device{Peers: []wgtypes.Peer{{PublicKey: k}}}}
 	c := f.client()
 	for _, tt := range []struct{ is, want error }{
-		{unix.ENODEV, os.ErrNotExist}, {unix.EOPNOTSUPP, os.ErrNotExist}, {unix.EPERM, unix.EPERM}, {unix.EADDRINUSE, unix.EADDRINUSE},
+		{unix.ENODEV, os.ErrNotExist}, {unix.EOPNOTSUPP, os.ErrNotExist}, {unix.EPERM, unix.EPERM}, {unix.EADDRINUSE,
+			unix.EADDRINUSE},
 		{io.ErrUnexpectedEOF, io.ErrUnexpectedEOF},
 	} {
 		f.errs = []error{tt.is, tt.is}
@@ -434,7 +443,8 @@ func TestErrors(t *testing.T) {
 		{Endpoint: &net.UDPAddr{Port: 1}}, {AllowedIPs: []net.IPNet{{}}}, {AllowedIPs: []net.IPNet{{IP: net.IPv4zero}}},
 		{AllowedIPs: []net.IPNet{{IP: net.IP{1, 2, 3}, Mask: net.CIDRMask(8, 32)}}},
 	} {
-		if err := c.ConfigureDevice("wg_fake", wgtypes.Config{Peers: []wgtypes.PeerConfig{p}}); err == nil || f.requests != n {
+		if err := c.ConfigureDevice("wg_fake", wgtypes.Config{Peers: []wgtypes.PeerConfig{p}}); err == nil ||
+			f.requests != n {
 			t.Errorf("%+v: %v, %d requests", p, err, f.requests-n)
 		}
 	}
@@ -443,7 +453,8 @@ func TestErrors(t *testing.T) {
 // Whatever the kernel writes, reading it ends, and panics nowhere.
 func FuzzParse(f *testing.F) {
 	k := &fake{name: "wg", page: 2, device: wgtypes.Device{PrivateKey: wgtypes.Key{1}, Peers: []wgtypes.Peer{
-		{PublicKey: wgtypes.Key{2}, AllowedIPs: many(3), Endpoint: &net.UDPAddr{IP: net.IPv6loopback, Port: 1}, LastHandshakeTime: time.Unix(1, 1)},
+		{PublicKey: wgtypes.Key{2}, AllowedIPs: many(3), Endpoint: &net.UDPAddr{IP: net.IPv6loopback, Port: 1},
+			LastHandshakeTime: time.Unix(1, 1)},
 		{PublicKey: wgtypes.Key{3}, Endpoint: &net.UDPAddr{IP: net.IPv4bcast, Port: 1}},
 	}}}
 	for _, m := range k.messages() {
@@ -468,7 +479,8 @@ func FuzzParse(f *testing.F) {
 
 // A process's answer likewise; what cannot be read stays out of the error, because it may be a key.
 func FuzzAnswer(f *testing.F) {
-	f.Add("private_key=" + strings.Repeat("ab", 32) + "\nlisten_port=1\npublic_key=" + strings.Repeat("cd", 32) + "\nendpoint=[fe80::1%2]:3\nallowed_ip=10.0.0.0/8\nerrno=0\n\n")
+	f.Add("private_key=" + strings.Repeat("ab", 32) + "\nlisten_port=1\npublic_key=" + strings.Repeat("cd",
+		32) + "\nendpoint=[fe80::1%2]:3\nallowed_ip=10.0.0.0/8\nerrno=0\n\n")
 	f.Add("errno=-98\n\n")
 	f.Add("endpoint=\n\n")
 	f.Add("public_key=\nendpoint=:\nlast_handshake_time_sec=9223372036854775807\nlast_handshake_time_nsec=9\n\n")
@@ -488,12 +500,12 @@ func TestAnswer(t *testing.T) {
 		"errno=-98\n\n": unix.EADDRINUSE.Error(),
 		"errno=98\n\n":  unix.EADDRINUSE.Error(),
 		"private_key=" + secret + "\nerrno=0\n\n":       "<nil>",
-		"private_key=" + secret[1:] + "\nerrno=0\n\n":   `the WireGuard process's answer has a line "private_key" that cannot be read`,
-		"private_key=" + secret[2:] + "\nerrno=0\n\n":   `the WireGuard process's answer has a line "private_key" that cannot be read`,
+		"private_key=" + secret[1:] + "\nerrno=0\n\n":   unreadable("private_key").Error(),
+		"private_key=" + secret[2:] + "\nerrno=0\n\n":   unreadable("private_key").Error(),
 		"private_key=" + secret[2:] + "\nerrno=-13\n\n": unix.EACCES.Error(),
-		"listen_port=x\nerrno=0\n\n":                    `the WireGuard process's answer has a line "listen_port" that cannot be read`,
+		"listen_port=x\nerrno=0\n\n":                    unreadable("listen_port").Error(),
 		"from_the_future=" + secret + "\nerrno=0\n\n":   "<nil>",
-		secret + "\nerrno=0\n\n":                        `the WireGuard process's answer has a line "" that cannot be read`,
+		secret + "\nerrno=0\n\n":                        unreadable("").Error(),
 		"listen_port=1\n":                               "the WireGuard process ends in its answer: unexpected EOF",
 		"":                                              "the WireGuard process ends in its answer: unexpected EOF",
 	} {

@@ -10,7 +10,8 @@ import (
 	"wguplink/agent/netlink"
 )
 
-// The virtual machines of `make test-cross` have WireGuard in their kernel; not every machine that runs the other tests has.
+// The virtual machines of `make test-cross` have WireGuard in their kernel; not every machine that runs the other tests
+// has.
 
 func makeKernelDevice(t *testing.T, name string) {
 	h, err := netlink.NewHandle()

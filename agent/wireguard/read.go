@@ -50,8 +50,8 @@ func absent(err error) error {
 	return err
 }
 
-// parse adds one message of the answer to a device (linux/wireguard.h). The peers come in as many as they need, and the last of
-// one goes on in the next when it has more allowed IPs than fit.
+// parse adds one message of the answer to a device (linux/wireguard.h). The peers come in as many as they need, and the
+// last of one goes on in the next when it has more allowed IPs than fit.
 func parse(m []byte, d *wgtypes.Device) (err error) {
 	netlink.GenericAttributes(m, func(kind uint16, v []byte) {
 		switch kind {
@@ -147,8 +147,8 @@ func parseEndpoint(v []byte, bad *error) *net.UDPAddr {
 	return nil
 }
 
-// parseTime reads a struct __kernel_timespec, or one of 32 bits, which the first versions of the module have; the zero time when
-// there was no handshake.
+// parseTime reads a struct __kernel_timespec, or one of 32 bits, which the first versions of the module have; the zero
+// time when there was no handshake.
 func parseTime(v []byte, bad *error) time.Time {
 	half := len(v) / 2
 	if len(v) != 8 && len(v) != 16 {

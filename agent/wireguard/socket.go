@@ -81,7 +81,8 @@ func writeSocket(name string, cfg wgtypes.Config) error {
 	return answer(c, func(string, string) error { return nil })
 }
 
-// answer hands over each line until the empty one at the end. The error is the syscall.Errno of the process's own errno line.
+// answer hands over each line until the empty one at the end. The error is the syscall.Errno of the process's own errno
+// line.
 func answer(r io.Reader, take func(key, value string) error) error {
 	s := bufio.NewScanner(r)
 	var bad, failed error
@@ -156,7 +157,8 @@ func setPeer(p *wgtypes.Peer, key, value string) (err error) {
 			p.AllowedIPs = append(p.AllowedIPs, *r)
 		}
 		return err
-	case "last_handshake_time_sec", "last_handshake_time_nsec", "tx_bytes", "rx_bytes", "persistent_keepalive_interval", "protocol_version":
+	case "last_handshake_time_sec", "last_handshake_time_nsec", "tx_bytes", "rx_bytes", "persistent_keepalive_interval",
+		"protocol_version":
 		n, err = strconv.ParseInt(value, 10, 64)
 	}
 	switch key {

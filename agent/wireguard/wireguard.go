@@ -1,8 +1,9 @@
-// Package wireguard reads and sets WireGuard devices: those of the kernel by generic netlink, and those of a process such as
-// wireguard-go by its control socket.
+// Package wireguard reads and sets WireGuard devices: those of the kernel by generic netlink, and those of a process
+// such as wireguard-go by its control socket.
 //
-// Devices and settings are the types of golang.zx2c4.com/wireguard/wgctrl/wgtypes, and methods have wgctrl's names. wgctrl itself
-// and the netlink library under it take much of a router's flash (docs/decisions.md). The tests hold the two against each other.
+// Devices and settings are the types of golang.zx2c4.com/wireguard/wgctrl/wgtypes, and methods have wgctrl's names.
+// wgctrl itself and the netlink library under it take much of a router's flash (docs/decisions.md). The tests hold the
+// two against each other.
 package wireguard
 
 import (
@@ -52,8 +53,8 @@ func (c *Client) Close() {
 	}
 }
 
-// Device reads a device. The error is os.ErrNotExist when there is none of that name, or it is no WireGuard device; otherwise it
-// wraps the kernel's syscall.Errno, where it comes from there.
+// Device reads a device. The error is os.ErrNotExist when there is none of that name, or it is no WireGuard device;
+// otherwise it wraps the kernel's syscall.Errno, where it comes from there.
 func (c *Client) Device(name string) (*wgtypes.Device, error) {
 	if name == "" {
 		return nil, os.ErrNotExist
@@ -87,8 +88,8 @@ func (c *Client) Devices() (all []*wgtypes.Device) {
 	return all
 }
 
-// ConfigureDevice sets what cfg has of a device, peer by peer. Its errors are those of Device. Where one keeps a peer from being
-// set, those before it may be set.
+// ConfigureDevice sets what cfg has of a device, peer by peer. Its errors are those of Device. Where one keeps a peer
+// from being set, those before it may be set.
 func (c *Client) ConfigureDevice(name string, cfg wgtypes.Config) error {
 	if name == "" {
 		return os.ErrNotExist

@@ -52,7 +52,8 @@ func requests(f netlink.Family, name string, cfg wgtypes.Config) (all []*netlink
 	}
 	for peers := pieces(cfg.Peers); len(peers) > 0; {
 		r.Nested(nested(unix.WGDEVICE_A_PEERS), func() {
-			for i := 0; len(peers) > 0 && (i == 0 || len(r.Data)+peerBytes+rangeBytes*len(peers[0].AllowedIPs) <= mostBytes); i++ {
+			for i := 0; len(peers) > 0 && (i == 0 ||
+				len(r.Data)+peerBytes+rangeBytes*len(peers[0].AllowedIPs) <= mostBytes); i++ {
 				r.Nested(nested(i), func() { put(r, peers[0]) })
 				peers = peers[1:]
 			}
@@ -77,7 +78,8 @@ func pieces(peers []wgtypes.PeerConfig) (all []wgtypes.PeerConfig) {
 			piece := p
 			piece.AllowedIPs = p.AllowedIPs[:mostRanges]
 			all = append(all, piece)
-			p = wgtypes.PeerConfig{PublicKey: p.PublicKey, UpdateOnly: p.UpdateOnly, AllowedIPs: p.AllowedIPs[mostRanges:]}
+			p = wgtypes.PeerConfig{PublicKey: p.PublicKey, UpdateOnly: p.UpdateOnly,
+				AllowedIPs: p.AllowedIPs[mostRanges:]}
 		}
 		all = append(all, p)
 	}
