@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand"
 	"net"
@@ -496,9 +497,9 @@ func FuzzAnswer(f *testing.F) {
 func TestAnswer(t *testing.T) {
 	secret := strings.Repeat("ab", 32)
 	for text, want := range map[string]string{
-		"errno=0\n\n":   "<nil>",
-		"errno=-98\n\n": unix.EADDRINUSE.Error(),
-		"errno=98\n\n":  unix.EADDRINUSE.Error(),
+		"errno=0\n\n": "<nil>",
+		fmt.Sprintf("errno=-%d\n\n", unix.EADDRINUSE):   unix.EADDRINUSE.Error(),
+		fmt.Sprintf("errno=%d\n\n", unix.EADDRINUSE):    unix.EADDRINUSE.Error(),
 		"private_key=" + secret + "\nerrno=0\n\n":       "<nil>",
 		"private_key=" + secret[1:] + "\nerrno=0\n\n":   unreadable("private_key").Error(),
 		"private_key=" + secret[2:] + "\nerrno=0\n\n":   unreadable("private_key").Error(),
