@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,6 +10,7 @@ import (
 
 	"wguplink/agent/config"
 	"wguplink/agent/identity"
+	"wguplink/agent/slog"
 )
 
 // file is the configuration.

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"wguplink/agent/config"
+	"wguplink/agent/slog"
 )
 
 // newReader gives a reader of a configuration, and a way to write that anew.

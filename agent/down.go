@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"wguplink/agent/config"
 	"wguplink/agent/hooks"
+	"wguplink/agent/slog"
 	"wguplink/agent/tunnel"
 	"wguplink/agent/uplink"
 )

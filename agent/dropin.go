@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"sync/atomic"
 
 	"wguplink/agent/config"
 	"wguplink/agent/identity"
 	"wguplink/agent/lowmem"
+	"wguplink/agent/slog"
 	"wguplink/agent/status"
 	"wguplink/agent/ubus"
 	"wguplink/agent/uci"

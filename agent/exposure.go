@@ -1,10 +1,10 @@
 package main
 
 import (
-	"log/slog"
 	"slices"
 
 	"wguplink/agent/config"
+	"wguplink/agent/slog"
 	"wguplink/agent/uci"
 )
 

@@ -1,21 +1,22 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
 
 	"wguplink/agent/config"
+	"wguplink/agent/json"
 )
 
 // printJSON writes what a command has to say for programs. It tells whether that went well.
 func printJSON(v any, stdout, stderr io.Writer) bool {
-	enc := json.NewEncoder(stdout)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	b, err := json.Indented(v)
+	if err == nil {
+		_, err = stdout.Write(append(b, '\n'))
+	}
+	if err != nil {
 		fmt.Fprintln(stderr, "print as JSON:", err)
 		return false
 	}

@@ -2,16 +2,16 @@ package main
 
 import (
 	"io"
-	"log/slog"
 	"os"
 	"time"
 
+	"wguplink/agent/slog"
 	"wguplink/agent/syslog"
 )
 
 // newLogger writes lines without a time: on a router the system log puts its own in front, and ours may be wrong yet.
 func newLogger(w io.Writer, level slog.Leveler) *slog.Logger {
-	return slog.New(lines(w, level, slog.TimeKey))
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }
 
 // serviceLogger is for a service: it writes to the system log, where there is one. A service on a terminal is tried by hand
@@ -21,7 +21,7 @@ func serviceLogger(name string, stderr io.Writer, level slog.Leveler, told bool)
 		return newLogger(stderr, level)
 	}
 	h, err := syslog.New(syslog.Options{Name: name, PID: os.Getpid(), Stderr: stderr, Now: time.Now, Handler: func(w io.Writer) slog.Handler {
-		return lines(w, level, slog.TimeKey, slog.LevelKey)
+		return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level, NoLevel: true})
 	}})
 	if err != nil {
 		log := newLogger(stderr, level)
@@ -29,18 +29,6 @@ func serviceLogger(name string, stderr io.Writer, level slog.Leveler, told bool)
 		return log
 	}
 	return slog.New(h)
-}
-
-// lines writes one line for each record, without the attributes named.
-func lines(w io.Writer, level slog.Leveler, without ...string) slog.Handler {
-	return slog.NewTextHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
-		for _, key := range without {
-			if len(groups) == 0 && a.Key == key {
-				return slog.Attr{}
-			}
-		}
-		return a
-	}})
 }
 
 // onTerminal says whether the process has a terminal: procd's and netifd's have none.

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"syscall"
 
 	"wguplink/agent/config"
+	"wguplink/agent/json"
 	"wguplink/agent/luci"
 	"wguplink/agent/ubus"
 	"wguplink/agent/uci"

@@ -32,7 +32,7 @@ var variants = []struct {
 }
 
 // always are packages that no variant needs and that bring much with them.
-var always = []string{"regexp", "text/template", "html/template", "go/token", "testing", "plugin", "expvar", "net/http/pprof"}
+var always = []string{"regexp", "encoding/json", "log/slog", "text/template", "html/template", "go/token", "testing", "plugin", "expvar", "net/http/pprof"}
 
 // list prints format for each package that the variant links on a router.
 func list(t *testing.T, tags, format string) []string {

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,13 +10,14 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.zx2c4.com/wireguard/wgctrl"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"wguplink/agent/config"
 	"wguplink/agent/identity"
+	"wguplink/agent/json"
 	"wguplink/agent/status"
 	"wguplink/agent/uplink"
+	"wguplink/agent/wireguard"
 )
 
 // pick gives the uplinks that a command is about: the one named, or all.
@@ -184,7 +184,7 @@ func count(s *status.Snapshot) {
 	if s.Gateway == nil {
 		return
 	}
-	wg, err := wgctrl.New()
+	wg, err := wireguard.New()
 	if err != nil {
 		return
 	}

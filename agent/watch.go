@@ -5,7 +5,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/signal"
@@ -17,6 +16,7 @@ import (
 
 	"wguplink/agent/api"
 	"wguplink/agent/config"
+	"wguplink/agent/json"
 	"wguplink/agent/status"
 	"wguplink/agent/ubus"
 )
@@ -124,12 +124,11 @@ func printLine(c call, all []status.Snapshot) (ok bool) {
 	if !printStatus(call{options: c.options, stdout: &b, stderr: c.stderr}, all) {
 		return false
 	}
-	var line bytes.Buffer
-	if err := json.Compact(&line, b.Bytes()); err != nil {
+	line, err := json.Compact(nil, b.Bytes())
+	if err != nil {
 		return false
 	}
-	line.WriteByte('\n')
-	_, err := c.stdout.Write(line.Bytes())
+	_, err = c.stdout.Write(append(line, '\n'))
 	return err == nil
 }
 

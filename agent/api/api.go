@@ -6,11 +6,11 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
+	"wguplink/agent/json"
 	"wguplink/agent/status"
 	"wguplink/agent/ubus"
 	"wguplink/agent/uplink"

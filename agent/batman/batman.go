@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
-	"github.com/mdlayher/genetlink"
-	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"wguplink/agent/netlink"
 )
 
 // V is the routing algorithm that knows throughputs; the other is BATMAN_IV.
@@ -40,47 +43,53 @@ type Hard struct {
 	HopPenalty uint8  // of 255
 }
 
+// kernel is the socket to it.
+type kernel interface {
+	Family(name string) (netlink.Family, error)
+	Each(r *netlink.Request, kind uint16, f func(m []byte)) error
+	Close()
+}
+
 // Client talks to batman-adv in the network namespace in which it was opened. It is safe for concurrent use.
 type Client struct {
-	c       *genetlink.Conn
-	family  uint16
-	version uint8
+	kernel kernel
+	family netlink.Family
 }
 
 // Open connects to batman-adv. The error is os.ErrNotExist when the kernel has none, or has not loaded it.
 func Open() (*Client, error) {
-	c, err := genetlink.Dial(nil)
+	h, err := netlink.NewGenericHandle()
 	if err != nil {
-		return nil, fmt.Errorf("batman-adv: open netlink: %w", err)
+		return nil, fmt.Errorf("batman-adv: %w", err)
 	}
-	client, err := newClient(c)
+	client, err := newClient(h)
 	if err != nil {
-		c.Close()
+		h.Close()
 		return nil, err
 	}
 	return client, nil
 }
 
-func newClient(c *genetlink.Conn) (*Client, error) {
-	f, err := c.GetFamily(family)
+func newClient(k kernel) (*Client, error) {
+	f, err := k.Family(family)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("the kernel has no batman-adv: %w", os.ErrNotExist)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("batman-adv: look up netlink family: %w", err)
+		return nil, fmt.Errorf("batman-adv: %w", err)
 	}
-	return &Client{c: c, family: f.ID, version: f.Version}, nil
+	return &Client{kernel: k, family: f}, nil
 }
 
 // Close gives the socket back.
-func (c *Client) Close() error { return c.c.Close() }
+func (c *Client) Close() { c.kernel.Close() }
 
 // Algorithm is the routing algorithm of the mesh interface with that index: BATMAN_IV or BATMAN_V.
 func (c *Client) Algorithm(mesh int) (string, error) {
 	var name string
-	err := c.each("read algorithm", cmdGetMesh, 0, mesh, 0, func(d *netlink.AttributeDecoder) {
-		if d.Type() == attrAlgoName {
-			name = d.String()
+	err := c.each("read algorithm", cmdGetMesh, 0, mesh, 0, func(kind uint16, v []byte) {
+		if kind == attrAlgoName {
+			name = strings.TrimRight(string(v), "\x00")
 		}
 	}, nil)
 	if err == nil && name == "" {
@@ -94,16 +103,16 @@ func (c *Client) Neighbours(mesh, hard int) ([]Neighbour, error) {
 	var all []Neighbour
 	var n Neighbour
 	on := 0
-	err := c.each("list neighbours", cmdGetNeighbours, netlink.Dump, mesh, hard, func(d *netlink.AttributeDecoder) {
-		switch d.Type() {
+	err := c.each("list neighbours", cmdGetNeighbours, unix.NLM_F_DUMP, mesh, hard, func(kind uint16, v []byte) {
+		switch kind {
 		case attrNeighAddress:
-			n.Address = d.Bytes()
+			n.Address = slices.Clone(v)
 		case attrHardIfindex:
-			on = int(d.Uint32())
+			on = netlink.Number(v)
 		case attrLastSeenMsecs:
-			n.LastSeen = time.Duration(d.Uint32()) * time.Millisecond
+			n.LastSeen = time.Duration(uint32(netlink.Number(v))) * time.Millisecond
 		case attrThroughput:
-			n.Throughput = d.Uint32()
+			n.Throughput = uint32(netlink.Number(v))
 		}
 	}, func() {
 		if on == hard && len(n.Address) > 0 {
@@ -118,22 +127,22 @@ func (c *Client) Neighbours(mesh, hard int) ([]Neighbour, error) {
 func (c *Client) Originators(mesh int) ([]Originator, error) {
 	var all []Originator
 	var o Originator
-	err := c.each("list originators", cmdGetOriginators, netlink.Dump, mesh, 0, func(d *netlink.AttributeDecoder) {
-		switch d.Type() {
+	err := c.each("list originators", cmdGetOriginators, unix.NLM_F_DUMP, mesh, 0, func(kind uint16, v []byte) {
+		switch kind {
 		case attrOrigAddress:
-			o.Address = d.Bytes()
+			o.Address = slices.Clone(v)
 		case attrNeighAddress:
-			o.NextHop = d.Bytes()
+			o.NextHop = slices.Clone(v)
 		case attrHardIfindex:
-			o.Hard = int(d.Uint32())
+			o.Hard = netlink.Number(v)
 		case attrLastSeenMsecs:
-			o.LastSeen = time.Duration(d.Uint32()) * time.Millisecond
+			o.LastSeen = time.Duration(uint32(netlink.Number(v))) * time.Millisecond
 		case attrFlagBest:
 			o.Best = true
 		case attrTQ:
-			o.Quality = d.Uint8()
+			o.Quality = first(v)
 		case attrThroughput:
-			o.Throughput = d.Uint32()
+			o.Throughput = uint32(netlink.Number(v))
 		}
 	}, func() {
 		if len(o.Address) > 0 {
@@ -146,22 +155,22 @@ func (c *Client) Originators(mesh int) ([]Originator, error) {
 
 // Hard reads a hard-interface.
 func (c *Client) Hard(mesh, hard int) (h Hard, err error) {
-	err = c.each("read hard-interface", cmdGetHardif, 0, mesh, hard, func(d *netlink.AttributeDecoder) {
-		switch d.Type() {
+	err = c.each("read hard-interface", cmdGetHardif, 0, mesh, hard, func(kind uint16, v []byte) {
+		switch kind {
 		case attrThroughputOverride:
-			h.Throughput = d.Uint32() * unit
+			h.Throughput = uint32(netlink.Number(v)) * unit
 		case attrHopPenalty:
-			h.HopPenalty = d.Uint8()
+			h.HopPenalty = first(v)
 		}
 	}, nil)
 	return h, err
 }
 
-// SetThroughput sets the throughput that BATMAN_V takes a hard-interface to have, in kbit/s, rounded to steps of 100 and at
-// least one; 0 lets batman-adv estimate it.
+// SetThroughput sets the throughput that BATMAN_V takes a hard-interface to have, in kbit/s, rounded to steps of 100
+// and at least one; 0 lets batman-adv estimate it.
 func (c *Client) SetThroughput(mesh, hard int, kbits uint32) error {
-	return c.set("set throughput", mesh, hard, func(e *netlink.AttributeEncoder) {
-		e.Uint32(attrThroughputOverride, Steps(kbits))
+	return c.set("set throughput", mesh, hard, func(r *netlink.Request) {
+		r.Uint32(attrThroughputOverride, Steps(kbits))
 	})
 }
 
@@ -173,58 +182,51 @@ func Steps(kbits uint32) uint32 {
 	return max(1, kbits/unit+kbits%unit/(unit/2))
 }
 
-// SetHopPenalty sets the hop penalty of a hard-interface, of 255. Kernels before 5.9 have it only for the whole mesh, and take
-// no notice.
+// SetHopPenalty sets the hop penalty of a hard-interface, of 255. Kernels before 5.9 have it only for the whole mesh,
+// and take no notice.
 func (c *Client) SetHopPenalty(mesh, hard int, penalty uint8) error {
-	return c.set("set hop penalty", mesh, hard, func(e *netlink.AttributeEncoder) { e.Uint8(attrHopPenalty, penalty) })
+	return c.set("set hop penalty", mesh, hard, func(r *netlink.Request) { r.Attr(attrHopPenalty, []byte{penalty}) })
 }
 
-func (c *Client) set(what string, mesh, hard int, attrs func(*netlink.AttributeEncoder)) error {
-	_, err := c.execute(what, cmdSetHardif, netlink.Acknowledge, mesh, hard, attrs)
-	return err
-}
-
-// each runs a request, and calls attr for each attribute and end after each message of the answer.
-func (c *Client) each(what string, cmd uint8, flags netlink.HeaderFlags, mesh, hard int, attr func(*netlink.AttributeDecoder), end func()) error {
-	msgs, err := c.execute(what, cmd, flags, mesh, hard, nil)
-	if err != nil {
-		return err
-	}
-	for _, m := range msgs {
-		d, err := netlink.NewAttributeDecoder(m.Data)
-		if err != nil {
-			return fmt.Errorf("batman-adv: %s: %w", what, err)
-		}
-		for d.Next() {
-			attr(d)
-		}
-		if err := d.Err(); err != nil {
-			return fmt.Errorf("batman-adv: %s: %w", what, err)
-		}
-		if end != nil {
-			end()
-		}
+func (c *Client) set(what string, mesh, hard int, put func(*netlink.Request)) error {
+	r := c.request(cmdSetHardif, 0, mesh, hard)
+	put(r)
+	if err := c.kernel.Each(r, 0, func([]byte) {}); err != nil {
+		return fmt.Errorf("batman-adv: %s: %w", what, err)
 	}
 	return nil
 }
 
-func (c *Client) execute(what string, cmd uint8, flags netlink.HeaderFlags, mesh, hard int, attrs func(*netlink.AttributeEncoder)) ([]genetlink.Message, error) {
-	e := netlink.NewAttributeEncoder()
-	e.Uint32(attrMeshIfindex, uint32(mesh))
+// each runs a request, and calls attr for each attribute and end after each message of the answer. attr must not keep
+// what it is given.
+func (c *Client) each(what string, cmd uint8, flags, mesh, hard int, attr func(kind uint16, v []byte),
+	end func()) error {
+	err := c.kernel.Each(c.request(cmd, flags, mesh, hard), c.family.ID, func(m []byte) {
+		netlink.GenericAttributes(m, attr)
+		if end != nil {
+			end()
+		}
+	})
+	// A list that changed while the kernel wrote it may lack what came or went: so does one of a moment ago.
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return fmt.Errorf("batman-adv: %s: %w", what, err)
+	}
+	return nil
+}
+
+func (c *Client) request(cmd uint8, flags, mesh, hard int) *netlink.Request {
+	r := netlink.NewGenericRequest(c.family, cmd, flags)
+	r.Uint32(attrMeshIfindex, uint32(mesh))
 	if hard != 0 {
-		e.Uint32(attrHardIfindex, uint32(hard))
+		r.Uint32(attrHardIfindex, uint32(hard))
 	}
-	if attrs != nil {
-		attrs(e)
+	return r
+}
+
+// first is the first byte of an attribute; 0 when it has none.
+func first(v []byte) byte {
+	if len(v) == 0 {
+		return 0
 	}
-	data, err := e.Encode()
-	if err != nil {
-		return nil, fmt.Errorf("batman-adv: %s: %w", what, err)
-	}
-	m := genetlink.Message{Header: genetlink.Header{Command: cmd, Version: c.version}, Data: data}
-	msgs, err := c.c.Execute(m, c.family, netlink.Request|flags)
-	if err != nil {
-		return nil, fmt.Errorf("batman-adv: %s: %w", what, err)
-	}
-	return msgs, nil
+	return v[0]
 }

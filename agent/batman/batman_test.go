@@ -2,52 +2,80 @@ package batman
 
 import (
 	"errors"
-	"io"
+	"fmt"
 	"net"
 	"os"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/mdlayher/genetlink"
-	"github.com/mdlayher/genetlink/genltest"
-	"github.com/mdlayher/netlink"
+	library "github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"wguplink/agent/netlink"
 )
 
+// request is one as the kernel sees it.
+type request struct {
+	command byte
+	flags   uint16
+	data    []byte // its attributes
+}
+
+// fake is a kernel that answers each request with messages, written by the library, as told.
+type fake struct {
+	*testing.T
+	family netlink.Family
+	answer func(request) ([][]byte, error)
+}
+
+func (f fake) Close() {}
+
+func (f fake) Family(name string) (netlink.Family, error) {
+	if name != "batadv" || f.family.ID == 0 {
+		return netlink.Family{}, fmt.Errorf("netlink family %s: %w", name, os.ErrNotExist)
+	}
+	return f.family, nil
+}
+
+func (f fake) Each(r *netlink.Request, kind uint16, take func([]byte)) error {
+	if r.Kind != f.family.ID || kind != 0 && kind != f.family.ID || len(r.Data) < 4 || r.Data[1] != f.family.Version {
+		f.Errorf("a request of kind %d with header %x, and answers of kind %d; the family is %v", r.Kind, r.Data, kind,
+			f.family)
+	}
+	all, err := f.answer(request{r.Data[0], r.Flags, r.Data[4:]})
+	for _, m := range all {
+		take(append([]byte{r.Data[0], f.family.Version, 0, 0}, m...))
+		clear(m) // the client must not keep it
+	}
+	return err
+}
+
 // dial gives a client of a kernel that answers each request as told.
-func dial(t *testing.T, f func(genetlink.Message, netlink.Message) ([]genetlink.Message, error)) *Client {
+func dial(t *testing.T, answer func(request) ([][]byte, error)) *Client {
 	t.Helper()
-	fam := genetlink.Family{ID: 31, Version: 1, Name: family}
-	conn := genltest.Dial(genltest.ServeFamily(fam, func(g genetlink.Message, n netlink.Message) ([]genetlink.Message, error) {
-		if n.Header.Type != netlink.HeaderType(fam.ID) {
-			t.Errorf("a request to family %d, want %d", n.Header.Type, fam.ID)
-		}
-		return f(g, n)
-	}))
-	c, err := newClient(conn)
+	c, err := newClient(fake{t, netlink.Family{ID: 31, Version: 1}, answer})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
 	return c
 }
 
-func attrs(t *testing.T, f func(*netlink.AttributeEncoder)) genetlink.Message {
+func attrs(t *testing.T, f func(*library.AttributeEncoder)) []byte {
 	t.Helper()
-	e := netlink.NewAttributeEncoder()
+	e := library.NewAttributeEncoder()
 	f(e)
 	b, err := e.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return genetlink.Message{Data: b}
+	return b
 }
 
 // asked reads the numbers of a request.
-func asked(t *testing.T, m genetlink.Message) map[uint16]uint32 {
+func asked(t *testing.T, r request) map[uint16]uint32 {
 	t.Helper()
-	d, err := netlink.NewAttributeDecoder(m.Data)
+	d, err := library.NewAttributeDecoder(r.data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,15 +96,15 @@ func asked(t *testing.T, m genetlink.Message) map[uint16]uint32 {
 var mac1, mac2 = net.HardwareAddr{2, 0, 0, 0, 0, 1}, net.HardwareAddr{2, 0, 0, 0, 0, 2}
 
 func TestNeighbours(t *testing.T) {
-	c := dial(t, func(g genetlink.Message, n netlink.Message) ([]genetlink.Message, error) {
-		if g.Header.Command != cmdGetNeighbours || n.Header.Flags&netlink.Dump != netlink.Dump {
-			t.Errorf("request %d with flags %v, want a dump of neighbours", g.Header.Command, n.Header.Flags)
+	c := dial(t, func(r request) ([][]byte, error) {
+		if r.command != cmdGetNeighbours || r.flags&unix.NLM_F_DUMP != unix.NLM_F_DUMP {
+			t.Errorf("request %d with flags %v, want a dump of neighbours", r.command, r.flags)
 		}
-		if diff := cmp.Diff(map[uint16]uint32{attrMeshIfindex: 5, attrHardIfindex: 7}, asked(t, g)); diff != "" {
+		if diff := cmp.Diff(map[uint16]uint32{attrMeshIfindex: 5, attrHardIfindex: 7}, asked(t, r)); diff != "" {
 			t.Errorf("request (-want +got):\n%s", diff)
 		}
-		neighbour := func(mac net.HardwareAddr, hard uint32) genetlink.Message {
-			return attrs(t, func(e *netlink.AttributeEncoder) {
+		neighbour := func(mac net.HardwareAddr, hard uint32) []byte {
+			return attrs(t, func(e *library.AttributeEncoder) {
 				e.Bytes(attrNeighAddress, mac)
 				e.Uint32(attrHardIfindex, hard)
 				e.Uint32(attrLastSeenMsecs, 1500)
@@ -84,7 +112,7 @@ func TestNeighbours(t *testing.T) {
 			})
 		}
 		// Kernels older than the filter answer with those of all hard-interfaces.
-		return []genetlink.Message{neighbour(mac1, 7), neighbour(mac2, 8)}, nil
+		return [][]byte{neighbour(mac1, 7), neighbour(mac2, 8)}, nil
 	})
 	got, err := c.Neighbours(5, 7)
 	if err != nil {
@@ -97,12 +125,12 @@ func TestNeighbours(t *testing.T) {
 }
 
 func TestOriginators(t *testing.T) {
-	c := dial(t, func(g genetlink.Message, _ netlink.Message) ([]genetlink.Message, error) {
-		if g.Header.Command != cmdGetOriginators {
-			t.Errorf("request %d, want originators", g.Header.Command)
+	c := dial(t, func(r request) ([][]byte, error) {
+		if r.command != cmdGetOriginators {
+			t.Errorf("request %d, want originators", r.command)
 		}
-		return []genetlink.Message{
-			attrs(t, func(e *netlink.AttributeEncoder) {
+		return [][]byte{
+			attrs(t, func(e *library.AttributeEncoder) {
 				e.Bytes(attrOrigAddress, mac2)
 				e.Bytes(attrNeighAddress, mac1)
 				e.Uint32(attrHardIfindex, 7)
@@ -110,7 +138,7 @@ func TestOriginators(t *testing.T) {
 				e.Uint32(attrLastSeenMsecs, 20)
 				e.Flag(attrFlagBest, true)
 			}),
-			attrs(t, func(e *netlink.AttributeEncoder) {
+			attrs(t, func(e *library.AttributeEncoder) {
 				e.Bytes(attrOrigAddress, mac2)
 				e.Bytes(attrNeighAddress, mac2)
 				e.Uint32(attrHardIfindex, 8)
@@ -131,11 +159,11 @@ func TestOriginators(t *testing.T) {
 }
 
 func TestHard(t *testing.T) {
-	c := dial(t, func(g genetlink.Message, _ netlink.Message) ([]genetlink.Message, error) {
-		if g.Header.Command != cmdGetHardif {
-			t.Errorf("request %d, want the hard-interface", g.Header.Command)
+	c := dial(t, func(r request) ([][]byte, error) {
+		if r.command != cmdGetHardif {
+			t.Errorf("request %d, want the hard-interface", r.command)
 		}
-		return []genetlink.Message{attrs(t, func(e *netlink.AttributeEncoder) {
+		return [][]byte{attrs(t, func(e *library.AttributeEncoder) {
 			e.Uint8(attrHopPenalty, 15)
 			e.Uint32(attrThroughputOverride, 100)
 		})}, nil
@@ -148,12 +176,12 @@ func TestHard(t *testing.T) {
 
 func TestSet(t *testing.T) {
 	var got []map[uint16]uint32
-	c := dial(t, func(g genetlink.Message, n netlink.Message) ([]genetlink.Message, error) {
-		if g.Header.Command != cmdSetHardif || n.Header.Flags&netlink.Acknowledge == 0 {
-			t.Errorf("request %d with flags %v, want an acknowledged setting", g.Header.Command, n.Header.Flags)
+	c := dial(t, func(r request) ([][]byte, error) {
+		if r.command != cmdSetHardif {
+			t.Errorf("request %d with flags %v, want a setting", r.command, r.flags)
 		}
-		got = append(got, asked(t, g))
-		return nil, io.EOF // an acknowledgement without a message
+		got = append(got, asked(t, r))
+		return nil, nil
 	})
 	if err := errors.Join(c.SetThroughput(5, 7, 12345), c.SetHopPenalty(5, 7, 30)); err != nil {
 		t.Fatal(err)
@@ -176,20 +204,29 @@ func TestSteps(t *testing.T) {
 }
 
 func TestAbsent(t *testing.T) {
-	conn := genltest.Dial(func(genetlink.Message, netlink.Message) ([]genetlink.Message, error) {
-		return nil, genltest.Error(int(unix.ENOENT))
-	})
-	defer conn.Close()
-	if _, err := newClient(conn); !errors.Is(err, os.ErrNotExist) {
+	if _, err := newClient(fake{T: t}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a kernel without batman-adv gives %v, want os.ErrNotExist", err)
 	}
 }
 
 func TestRefused(t *testing.T) {
-	c := dial(t, func(genetlink.Message, netlink.Message) ([]genetlink.Message, error) {
-		return nil, genltest.Error(int(unix.ENODEV))
+	c := dial(t, func(request) ([][]byte, error) {
+		return nil, unix.ENODEV
 	})
-	if _, err := c.Neighbours(5, 7); err == nil {
-		t.Error("an error of the kernel is not passed on")
+	_, err := c.Neighbours(5, 7)
+	if set := c.SetHopPenalty(5, 7, 1); !errors.Is(err, unix.ENODEV) || !errors.Is(set, unix.ENODEV) {
+		t.Errorf("the kernel's ENODEV becomes %v and %v", err, set)
+	}
+}
+
+// A list that changes while it is read is taken as it is.
+func TestInterrupted(t *testing.T) {
+	c := dial(t, func(request) ([][]byte, error) {
+		return [][]byte{attrs(t, func(e *library.AttributeEncoder) {
+			e.Bytes(attrOrigAddress, mac1)
+		})}, netlink.ErrDumpInterrupted
+	})
+	if all, err := c.Originators(5); err != nil || len(all) != 1 {
+		t.Errorf("%d originators, %v, want one", len(all), err)
 	}
 }

@@ -1,7 +1,7 @@
 package batman
 
-// Names and numbers of the family "batadv" (linux/batman_adv.h). They are the same in every version since 5.1, in which the
-// hard-interface became writable.
+// Names and numbers of the family "batadv" (linux/batman_adv.h). They are the same in every version since 5.1, in which
+// the hard-interface became writable.
 const (
 	family = "batadv"
 
@@ -24,5 +24,6 @@ const (
 	attrThroughputOverride = 59
 )
 
-// unit is the step of a throughput override, in kbit/s; 0 steps let batman-adv estimate it (struct batadv_hard_iface_bat_v).
+// unit is the step of a throughput override, in kbit/s; 0 steps let batman-adv estimate it (struct
+// batadv_hard_iface_bat_v).
 const unit = 100

@@ -3,12 +3,12 @@
 package broker
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 
+	"wguplink/agent/json"
 	"wguplink/agent/names"
 	"wguplink/peerselector"
 )

@@ -5,7 +5,6 @@ package broker
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -13,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"wguplink/agent/json"
 	"wguplink/peerselector"
 
 	"wguplink/agent/names"
@@ -155,29 +155,26 @@ func checkJSON(body []byte) error {
 // encoding/json it takes names as they are written, and refuses a name that occurs twice instead of mixing both values.
 func fields(object string, raw []byte, names ...string) ([]json.RawMessage, error) {
 	const want = "an object"
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil, bad(object, raw, want)
-	}
 	out := make([]json.RawMessage, len(names))
-	for dec.More() {
-		t, err := dec.Token()
-		if err != nil {
-			return nil, bad(object, raw, want)
-		}
-		var v json.RawMessage
-		if err := dec.Decode(&v); err != nil {
-			return nil, bad(object, raw, want)
-		}
+	var twice error
+	err := json.Object(raw, func(name string, v json.RawMessage) error {
 		for i, n := range names {
-			if t != n {
+			if name != n {
 				continue
 			}
 			if out[i] != nil {
-				return nil, bad(strings.TrimPrefix(object+"."+n, "."), v, "it once only")
+				twice = bad(strings.TrimPrefix(object+"."+n, "."), v, "it once only")
+				return twice
 			}
 			out[i] = v
 		}
+		return nil
+	})
+	if twice != nil {
+		return nil, twice
+	}
+	if err != nil {
+		return nil, bad(object, raw, want)
 	}
 	return out, nil
 }
@@ -193,21 +190,14 @@ func bad(field string, raw []byte, want string) error {
 	return fmt.Errorf("%s is %s, want %s", field, printable.Text(string(raw), 60), want)
 }
 
-func text(raw json.RawMessage) (string, bool) {
-	if len(raw) == 0 || raw[0] != '"' {
-		return "", false
-	}
-	var s string
-	err := json.Unmarshal(raw, &s)
-	return s, err == nil
-}
+func text(raw json.RawMessage) (string, bool) { return json.Text(raw) }
 
 func array(raw json.RawMessage) ([]json.RawMessage, bool) {
-	if len(raw) == 0 || raw[0] != '[' {
-		return nil, false
-	}
-	var l []json.RawMessage
-	err := json.Unmarshal(raw, &l)
+	l := []json.RawMessage{}
+	err := json.Array(raw, func(v json.RawMessage) error {
+		l = append(l, v)
+		return nil
+	})
 	return l, err == nil
 }
 

@@ -4,7 +4,6 @@ package broker
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"wguplink/agent/httpc"
+	"wguplink/agent/json"
 	"wguplink/agent/printable"
 	"wguplink/peerselector"
 )

@@ -5,7 +5,6 @@ package broker
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -13,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"wguplink/agent/json"
 	"wguplink/peerselector"
 
 	"wguplink/agent/printable"

@@ -3,7 +3,6 @@
 package broker
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -14,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"wguplink/agent/json"
 	"wguplink/agent/mtu"
 	"wguplink/peerselector"
 

@@ -14,12 +14,11 @@ import (
 	"strings"
 	"time"
 
-	"golang.zx2c4.com/wireguard/wgctrl"
-
 	"wguplink/agent/config"
 	"wguplink/agent/mask"
 	"wguplink/agent/netlink"
 	"wguplink/agent/uci"
+	"wguplink/agent/wireguard"
 )
 
 // Options are what a report is made of.
@@ -151,7 +150,7 @@ func (r *report) devices() {
 	if len(names) == 0 {
 		r.line("none of the uplinks' devices is there")
 	}
-	wg, err := wgctrl.New()
+	wg, err := wireguard.New()
 	if err != nil {
 		r.line("WireGuard cannot be asked: %v", err)
 	} else {

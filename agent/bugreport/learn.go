@@ -8,11 +8,10 @@ import (
 	"slices"
 	"strings"
 
-	"golang.zx2c4.com/wireguard/wgctrl"
-
 	"wguplink/agent/config"
 	"wguplink/agent/mask"
 	"wguplink/agent/uci"
+	"wguplink/agent/wireguard"
 )
 
 // learn tells the mask of all secrets that this machine has in UCI and in the files of keys, and of the public keys.
@@ -36,13 +35,12 @@ func (r *report) learn() {
 			r.mask.Public(g.PublicKey.String())
 		}
 	}
-	wg, err := wgctrl.New()
+	wg, err := wireguard.New()
 	if err != nil {
 		return
 	}
 	defer wg.Close()
-	devices, _ := wg.Devices()
-	for _, d := range devices {
+	for _, d := range wg.Devices() {
 		r.mask.Secret(d.PrivateKey.String())
 		r.mask.Public(d.PublicKey.String())
 		for _, p := range d.Peers {

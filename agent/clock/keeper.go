@@ -3,11 +3,12 @@ package clock
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"reflect"
 	"time"
+
+	"wguplink/agent/slog"
 )
 
 // Settings are what the gate of an uplink is built from. The keeper compares them on a reload.

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"wguplink/agent/clock/clocktest"
+	"wguplink/agent/slog"
 )
 
 // noWay leads to no server.

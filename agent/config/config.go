@@ -6,7 +6,6 @@
 package config
 
 import (
-	"log/slog"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"wguplink/agent/mtu"
 	"wguplink/agent/signify"
+	"wguplink/agent/slog"
 	"wguplink/peerselector"
 )
 

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"log/slog"
 	"math"
 	"net/netip"
 	"strings"
@@ -9,6 +8,7 @@ import (
 
 	"wguplink/agent/derive"
 	"wguplink/agent/mtu"
+	"wguplink/agent/slog"
 	"wguplink/peerselector"
 )
 

@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"log/slog"
 	"net/netip"
 	"net/url"
 	"os"
@@ -10,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"wguplink/agent/slog"
 	"wguplink/agent/uci"
 	"wguplink/peerselector"
 )

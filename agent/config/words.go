@@ -1,8 +1,9 @@
 package config
 
 import (
-	"log/slog"
 	"time"
+
+	"wguplink/agent/slog"
 )
 
 // Protocol says where the gateways come from.

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"time"
 
 	"wguplink/agent/mtu"
+	"wguplink/agent/slog"
 )
 
 // measureWait is a long usual round trip; see Largest.

@@ -3,12 +3,12 @@ package health
 import (
 	"bytes"
 	"errors"
-	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
 
 	"wguplink/agent/mtu"
+	"wguplink/agent/slog"
 )
 
 func TestPathMTU(t *testing.T) {

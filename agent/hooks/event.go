@@ -1,10 +1,11 @@
 package hooks
 
 import (
-	"encoding/json"
 	"os"
 	"strconv"
 	"strings"
+
+	"wguplink/agent/json"
 )
 
 // The kinds of Event.

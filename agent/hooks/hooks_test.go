@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"wguplink/agent/slog"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -42,7 +43,8 @@ func (b *bench) Write(p []byte) (int, error) {
 // newBench makes a Runner; start runs it.
 func newBench(t *testing.T, o Options) *bench {
 	t.Helper()
-	b := &bench{t: t, dir: t.TempDir(), scratch: t.TempDir(), results: make(chan Result, 1000), done: make(chan struct{})}
+	b := &bench{t: t, dir: t.TempDir(), scratch: t.TempDir(), results: make(chan Result, 1000),
+		done: make(chan struct{})}
 	if o.Dir == "" {
 		o.Dir = b.dir
 	}
@@ -50,7 +52,7 @@ func newBench(t *testing.T, o Options) *bench {
 	if err := os.Chmod(b.dir, 0o755); err != nil { // whatever the umask
 		t.Fatal(err)
 	}
-	o.Log = slog.New(slog.NewJSONHandler(b, nil))
+	o.Log = slog.New(jsonHandler{b: b})
 	o.OnResult = func(_ string, r Result) { b.results <- r }
 	b.Runner = New(o)
 	return b
@@ -128,6 +130,29 @@ func (b *bench) next() Result {
 		b.t.Fatalf("no hook ended; the log:\n%s", b.buf.String())
 	}
 	return Result{}
+}
+
+// jsonHandler writes a line of JSON for each record, so that log can read it.
+type jsonHandler struct {
+	b     *bench
+	attrs []slog.Attr
+}
+
+func (h jsonHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
+func (h jsonHandler) WithGroup(string) slog.Handler                { panic("no hook's line has a group") }
+func (h jsonHandler) WithAttrs(all []slog.Attr) slog.Handler {
+	return jsonHandler{h.b, append(h.attrs[:len(h.attrs):len(h.attrs)], all...)}
+}
+
+func (h jsonHandler) Handle(_ context.Context, r slog.Record) error {
+	line := map[string]any{"level": r.Level.String(), "msg": r.Message}
+	for _, a := range append(h.attrs[:len(h.attrs):len(h.attrs)], r.Attrs...) {
+		line[a.Key] = a.Value.Any()
+		if err, ok := line[a.Key].(error); ok {
+			line[a.Key] = err.Error()
+		}
+	}
+	return json.NewEncoder(h.b).Encode(line)
 }
 
 // record is a line of the log.

@@ -3,13 +3,14 @@ package hooks
 import (
 	"cmp"
 	"context"
-	"log/slog"
 	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
 	"time"
+
+	"wguplink/agent/slog"
 )
 
 const (

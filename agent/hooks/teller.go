@@ -2,9 +2,10 @@ package hooks
 
 import (
 	"bytes"
-	"encoding/json"
 	"reflect"
 	"time"
+
+	"wguplink/agent/json"
 )
 
 // quiet is how long after its start an uplink that does not work is not told to the hooks. What they have done before a

@@ -1,9 +1,10 @@
 package hooks
 
 import (
-	"encoding/json"
 	"testing"
 	"time"
+
+	"wguplink/agent/json"
 )
 
 func TestSame(t *testing.T) {

@@ -7,7 +7,6 @@
 package luci
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"slices"
 
 	"wguplink/agent/config"
+	"wguplink/agent/json"
 )
 
 // Tree is the UCI files. uci.Tree is the real one.
@@ -79,7 +79,12 @@ func (p *Plugin) Run(args []string, in io.Reader, out io.Writer) error {
 	if err != nil {
 		answer = map[string]string{"error": err.Error()}
 	}
-	return json.NewEncoder(out).Encode(answer)
+	b, err := json.Marshal(answer)
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(append(b, '\n'))
+	return err
 }
 
 func decode(in io.Reader, to any) error {

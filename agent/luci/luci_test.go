@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"wguplink/agent/config"
+	ours "wguplink/agent/json"
 	"wguplink/agent/luci"
 	"wguplink/agent/uci"
 )
@@ -80,12 +81,12 @@ func (r *router) call(method, args string) (a answer) {
 	p := luci.Plugin{
 		Tree: tree{uci.NewTree(r.dir, filepath.Join(r.dir, "staged"))}, File: config.File,
 		Changed: func() error { r.told++; return r.telling },
-		Doctor: func(uplink string, start bool) (json.RawMessage, error) {
+		Doctor: func(uplink string, start bool) (ours.RawMessage, error) {
 			if start {
 				r.asked = append(r.asked, uplink)
 				return nil, nil
 			}
-			return json.RawMessage(r.found), nil
+			return ours.RawMessage(r.found), nil
 		},
 	}
 	var out bytes.Buffer

@@ -30,8 +30,10 @@ type Handle struct {
 const answerWithin = 60
 
 // NewHandle opens a socket of the family NETLINK_ROUTE.
-func NewHandle() (*Handle, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+func NewHandle() (*Handle, error) { return newHandle(unix.NETLINK_ROUTE) }
+
+func newHandle(protocol int) (*Handle, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket: %w", err)
 	}

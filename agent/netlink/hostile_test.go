@@ -35,6 +35,7 @@ func FuzzMessages(f *testing.F) {
 			if len(m) >= unix.SizeofIfAddrmsg {
 				parseAddr(m)
 			}
+			parseFamily(m)
 			filter := &Filter{}
 			filter.options(m)
 			filter.police(m)

@@ -42,6 +42,9 @@ func (r *Request) Attr(kind int, v []byte) {
 	r.Data = append(r.Data, make([]byte, align(size)-size)...)
 }
 
+// Uint16 appends an attribute of 16 bits.
+func (r *Request) Uint16(kind int, v uint16) { r.Attr(kind, binary.NativeEndian.AppendUint16(nil, v)) }
+
 // Uint32 appends an attribute of 32 bits.
 func (r *Request) Uint32(kind int, v uint32) { r.Attr(kind, binary.NativeEndian.AppendUint32(nil, v)) }
 

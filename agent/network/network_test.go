@@ -3,7 +3,6 @@
 package network
 
 import (
-	"log/slog"
 	"net/netip"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"wguplink/agent/config"
 	"wguplink/agent/hooks"
 	"wguplink/agent/peers"
+	"wguplink/agent/slog"
 	"wguplink/agent/status"
 	"wguplink/agent/tunnel"
 	"wguplink/agent/wan"

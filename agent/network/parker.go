@@ -3,7 +3,6 @@ package network
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"net/netip"
 	"reflect"
 	"strconv"
@@ -12,6 +11,7 @@ import (
 	"wguplink/agent/broker"
 	"wguplink/agent/config"
 	"wguplink/agent/hooks"
+	"wguplink/agent/json"
 	rules "wguplink/agent/parker"
 	"wguplink/agent/status"
 	"wguplink/agent/tunnel"

@@ -7,13 +7,13 @@ package peers
 
 import (
 	"bytes"
-	"log/slog"
 	"net/netip"
 	"slices"
 	"time"
 
 	"wguplink/agent/config"
 	"wguplink/agent/names"
+	"wguplink/agent/slog"
 	"wguplink/agent/status"
 	"wguplink/peerselector"
 )

@@ -5,7 +5,6 @@ package peers
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"wguplink/agent/config"
+	"wguplink/agent/slog"
 	"wguplink/peerselector"
 )
 

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"reflect"
 	"time"
 
 	"wguplink/agent/broker"
+	"wguplink/agent/slog"
 	"wguplink/agent/status"
 )
 

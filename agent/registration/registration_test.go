@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"net/url"
 	"reflect"
@@ -18,6 +17,7 @@ import (
 	"wguplink/agent/broker"
 	"wguplink/agent/config"
 	"wguplink/agent/signify"
+	"wguplink/agent/slog"
 	"wguplink/agent/status"
 	"wguplink/peerselector"
 )

@@ -3,10 +3,11 @@ package status
 import (
 	"bytes"
 	"errors"
-	"log/slog"
 	"os"
 	"strings"
 	"testing"
+
+	"wguplink/agent/slog"
 )
 
 func TestCause(t *testing.T) {

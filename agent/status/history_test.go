@@ -3,11 +3,12 @@ package status
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"wguplink/agent/slog"
 )
 
 func quiet(t *testing.T) *Publisher {

@@ -2,12 +2,13 @@ package status
 
 import (
 	"context"
-	"log/slog"
 	"os"
 	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
+
+	"wguplink/agent/slog"
 )
 
 // Publisher publishes what changes of one uplink: as the status file, as a line of the log, and to Changed. All but

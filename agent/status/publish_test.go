@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
-	"log/slog"
 	"os"
 	"strings"
 	"testing"
+
+	"wguplink/agent/slog"
 )
 
 // A status that cannot be written leaves no older one behind, and one line in the log.
@@ -68,7 +69,7 @@ func TestPublishLevels(t *testing.T) {
 		log.Reset()
 		p.Publish(s.snapshot, false, "")
 		switch got := log.String(); {
-		case s.level == "" && got != "", s.level != "" && !strings.Contains(got, " level="+s.level+" "):
+		case s.level == "" && got != "", s.level != "" && !strings.HasPrefix(got, "level="+s.level+" "):
 			t.Errorf("step %d: %q, want level %q", i, got, s.level)
 		}
 	}

@@ -14,11 +14,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"wguplink/agent/slog"
 )
 
 // Path is where the system's log listens.

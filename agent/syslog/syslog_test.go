@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -13,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"wguplink/agent/slog"
 )
 
 // stderr stands in for standard error.
@@ -83,12 +84,7 @@ func newLog(t *testing.T) (log *slog.Logger, path string, rest *stderr) {
 	h, err := New(Options{
 		Path: path, Name: "wguplink", PID: 123, Stderr: rest, Now: func() time.Time { return time.Date(2026, 2, 3, 4, 5, 6, 7, time.UTC) },
 		Handler: func(w io.Writer) slog.Handler {
-			return slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-				if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
-					return slog.Attr{}
-				}
-				return a
-			}})
+			return slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug, NoLevel: true})
 		},
 	})
 	if err != nil {

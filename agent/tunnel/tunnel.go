@@ -17,11 +17,11 @@ import (
 	"slices"
 	"time"
 
-	"golang.zx2c4.com/wireguard/wgctrl"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"wguplink/agent/batman"
 	"wguplink/agent/netlink"
+	"wguplink/agent/wireguard"
 )
 
 // Desired is the whole kernel state of one uplink.
@@ -134,7 +134,7 @@ type Spawner func(ctx context.Context, ifname, alias string) error
 type Tunnel struct {
 	spawn   Spawner // nil: this build has no userspace WireGuard
 	h       *netlink.Handle
-	wg      *wgctrl.Client
+	wg      *wireguard.Client
 	devices map[string]*applied // by interface
 	count   int
 	swept   []string         // the links that were wanted when those of ours that are not were last looked for
@@ -170,7 +170,7 @@ func Open(spawn Spawner) (*Tunnel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open netlink: %w", err)
 	}
-	wg, err := wgctrl.New()
+	wg, err := wireguard.New()
 	if err != nil {
 		h.Close()
 		return nil, fmt.Errorf("open WireGuard control: %w", err)

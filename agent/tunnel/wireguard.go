@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-	"golang.zx2c4.com/wireguard/wgctrl"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"wguplink/agent/netlink"
+	"wguplink/agent/wireguard"
 )
 
 // device finds the WireGuard device or makes it, and sees that it is ours or lent to us.
@@ -91,7 +91,7 @@ func (t *Tunnel) create(ctx context.Context, d Device, uplink string) error {
 }
 
 func (t *Tunnel) reopen() error {
-	wg, err := wgctrl.New()
+	wg, err := wireguard.New()
 	if err != nil {
 		return fmt.Errorf("open WireGuard control: %w", err)
 	}

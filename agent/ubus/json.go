@@ -1,13 +1,11 @@
 package ubus
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"strconv"
+
+	"wguplink/agent/json"
 )
 
 // MarshalJSON writes an object with the fields in their order.
@@ -41,67 +39,47 @@ func (a Array) MarshalJSON() ([]byte, error) {
 // TableFromJSON turns an object into a table, in its order. Numbers become int32 if they fit, else int64, else float64, as
 // the tool ubus does it.
 func TableFromJSON(b []byte) (Table, error) {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	v, err := fromJSON(d, 0)
+	t, err := tableFromJSON(b, 0)
 	if err != nil {
 		return nil, fmt.Errorf("turn JSON into a table: %w", err)
-	}
-	t, ok := v.(Table)
-	if _, err := d.Token(); !ok || err != io.EOF {
-		return nil, errors.New("turn JSON into a table: it is not one object")
 	}
 	return t, nil
 }
 
-func fromJSON(d *json.Decoder, depth int) (any, error) {
+func fromJSON(b json.RawMessage, depth int) (any, error) {
 	if depth > maxDepth {
 		return nil, fmt.Errorf("nested deeper than %d", maxDepth)
 	}
-	token, err := d.Token()
-	if err != nil {
-		return nil, err
+	switch b[0] {
+	case '{':
+		return tableFromJSON(b, depth)
+	case '[':
+		a := Array{}
+		err := json.Array(b, func(value json.RawMessage) error {
+			v, err := fromJSON(value, depth+1)
+			a = append(a, v)
+			return err
+		})
+		return a, err
+	case '"':
+		s, _ := json.Text(b)
+		return s, nil
+	case 't', 'f':
+		return b[0] == 't', nil
+	case 'n':
+		return nil, nil
 	}
-	switch token := token.(type) {
-	case json.Number:
-		return number(string(token))
-	case json.Delim:
-		if token == '[' {
-			return arrayFromJSON(d, depth)
-		}
-		return tableFromJSON(d, depth)
-	}
-	return token, nil // string, bool or nil
+	return number(string(b))
 }
 
-func tableFromJSON(d *json.Decoder, depth int) (any, error) {
+func tableFromJSON(b []byte, depth int) (Table, error) {
 	t := Table{}
-	for d.More() {
-		name, err := d.Token()
-		if err != nil {
-			return nil, err
-		}
-		v, err := fromJSON(d, depth+1)
-		if err != nil {
-			return nil, err
-		}
-		t = append(t, Field{name.(string), v})
-	}
-	_, err := d.Token()
+	err := json.Object(b, func(name string, value json.RawMessage) error {
+		v, err := fromJSON(value, depth+1)
+		t = append(t, Field{name, v})
+		return err
+	})
 	return t, err
-}
-
-func arrayFromJSON(d *json.Decoder, depth int) (any, error) {
-	a := Array{}
-	for d.More() {
-		v, err := fromJSON(d, depth+1)
-		if err != nil {
-			return nil, err
-		}
-		a = append(a, v)
-	}
-	_, err := d.Token()
-	return a, err
 }
 
 func number(s string) (any, error) {

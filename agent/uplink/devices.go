@@ -3,12 +3,12 @@ package uplink
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"reflect"
 	"slices"
 	"time"
 
+	"wguplink/agent/slog"
 	"wguplink/agent/tunnel"
 )
 

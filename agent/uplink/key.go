@@ -1,7 +1,6 @@
 package uplink
 
 import (
-	"log/slog"
 	"time"
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
@@ -10,6 +9,7 @@ import (
 	"wguplink/agent/derive"
 	"wguplink/agent/identity"
 	"wguplink/agent/network"
+	"wguplink/agent/slog"
 	"wguplink/peerselector"
 )
 

@@ -3,7 +3,6 @@ package uplink
 import (
 	"bytes"
 	"errors"
-	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,6 +10,7 @@ import (
 
 	"wguplink/agent/config"
 	"wguplink/agent/identity"
+	"wguplink/agent/slog"
 )
 
 // A key that could not be stored is used, and looked after until it is stored. A running uplink keeps its key whatever becomes of

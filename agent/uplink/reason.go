@@ -1,9 +1,9 @@
 package uplink
 
 import (
-	"log/slog"
 	"time"
 
+	"wguplink/agent/slog"
 	"wguplink/peerselector"
 )
 

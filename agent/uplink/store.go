@@ -1,12 +1,12 @@
 package uplink
 
 import (
-	"encoding/json"
-	"log/slog"
 	"os"
 	"path/filepath"
 
 	"wguplink/agent/config"
+	"wguplink/agent/json"
+	"wguplink/agent/slog"
 	"wguplink/peerselector"
 )
 

@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 	"wguplink/agent/hooks"
 	"wguplink/agent/identity"
 	"wguplink/agent/registration"
+	"wguplink/agent/slog"
 	"wguplink/agent/status"
 )
 

@@ -3,13 +3,13 @@ package uplink
 import (
 	"errors"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"wguplink/agent/hooks"
+	"wguplink/agent/slog"
 	"wguplink/agent/status"
 )
 

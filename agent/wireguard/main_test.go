@@ -1,0 +1,9 @@
+package wireguard
+
+import (
+	"testing"
+
+	"wguplink/agent/testns"
+)
+
+func TestMain(m *testing.M) { testns.Main(m) }
