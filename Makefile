@@ -12,6 +12,8 @@
 #   make gateway  a gateway for trying, on this machine's own address, until Ctrl-C (as root): make gateway [ADDRESS=192.0.2.1]
 #   make fleet    10,000 nodes that share a broker and four gateways, in virtual time: fails when a goal is missed, and draws what it saw
 #                 into docs/fleet; about 20 minutes: make fleet [NODES=10000] [ONLY=flush]
+#   make bench-userspace  userspace WireGuard beside the library's own program, by turns (as root; about five minutes):
+#                 make bench-userspace [RUNS=5]
 #   make figures  measure the start, the failover and the memory, ten times over, in the lab (as root)
 #   make lint     gofmt, go vet, staticcheck, shellcheck
 #   make cross    static binaries for routers: build/<variant>/wguplink-<arch>
@@ -35,7 +37,7 @@ export PATH := $(CURDIR)/build/go/bin:$(PATH)
 export CGO_ENABLED := 0
 BUILD = go build -trimpath -buildvcs=false -ldflags "-s -w $$(scripts/version)"
 
-.PHONY: help check build race labtool gateway fleet qemutool test test-unit test-lab test-luci demo lab figures setup setup-lab setup-demo lint cross size packages release release-check feed-index vulnerabilities qemu qemu-image test-cross test-cross-user test-cross-vm clean
+.PHONY: help check build race labtool gateway fleet qemutool test test-unit test-lab test-luci demo lab figures bench-userspace setup setup-lab setup-demo lint cross size packages release release-check feed-index vulnerabilities qemu qemu-image test-cross test-cross-user test-cross-vm clean
 
 # -v names each package as it is compiled: the first time on a small machine is minutes.
 build:
@@ -96,6 +98,13 @@ lab: setup-lab
 figures: setup-demo
 	$(MAKE) labtool
 	build/lab $(if $(RUNS),-runs $(RUNS)) figures
+
+# The library's own program comes out of the module in go.mod.
+bench-userspace: setup
+	$(MAKE) labtool
+	go build -trimpath -o build/wireguard-go golang.zx2c4.com/wireguard
+	cd testbed && go build -o ../build/bench ./cmd/bench
+	build/bench $(if $(RUNS),-pairs $(RUNS))
 
 # The architectures' machines, what their agent is watched for at rest, and how many of them at once.
 ARCH ?=

@@ -24,14 +24,25 @@ const (
 	maxReceiveErrors = 16
 )
 
-// bind is wireguard-go's conn.Bind on one plain UDP socket per address family, one datagram at a time. Its receivers are
-// one of the two doors where memory is bounded. Unlike conn.StdNetBind it has no sockets of 7 MiB and no batches.
+// bind is wireguard-go's conn.Bind on one UDP socket per address family. Its receivers are one of the two doors where
+// memory is bounded. Unlike conn.StdNetBind it has no sockets of 7 MiB, and no buffers of 64 KiB for each datagram.
 type bind struct {
-	admit func(packet []byte) bool
+	batch  int // datagrams of one call
+	memory int // for what a socket has received, in bytes; 0 leaves it to the kernel
+	admit  func(packet []byte) bool
+	wait   func() // returns when data may come in
+	// sending hears of packets on their way to the network, 1 before and -1 after, when the kernel has taken them
+	sending func(n int32)
 
 	mu sync.RWMutex
-	v4 *net.UDPConn
-	v6 *net.UDPConn
+	v4 *socket
+	v6 *socket
+}
+
+func newBind(d *doors, memory int) *bind {
+	return &bind{
+		batch: d.batch, memory: memory, admit: d.admitInbound, wait: d.waitInbound, sending: d.send,
+	}
 }
 
 // endpoint is the remote address of a peer. It never changes, so that packets can share one.
@@ -68,7 +79,7 @@ func (b *bind) ParseEndpoint(s string) (conn.Endpoint, error) {
 }
 
 // BatchSize implements conn.Bind.
-func (b *bind) BatchSize() int { return 1 }
+func (b *bind) BatchSize() int { return b.batch }
 
 // Open implements conn.Bind: both families on the same port. A family that the system does not have is left out.
 func (b *bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
@@ -81,13 +92,17 @@ func (b *bind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	b.v4, b.v6 = v4, v6
 	var fns []conn.ReceiveFunc
-	for _, c := range []*net.UDPConn{v4, v6} {
-		if c != nil {
-			port = c.LocalAddr().(*net.UDPAddr).AddrPort().Port()
-			fns = append(fns, b.receiver(c))
+	for _, f := range []struct {
+		conn *net.UDPConn
+		s    **socket
+	}{{v4, &b.v4}, {v6, &b.v6}} {
+		if f.conn == nil {
+			continue
 		}
+		*f.s = newSocket(f.conn, b.memory)
+		port = f.conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()
+		fns = append(fns, newReceiver(*f.s, b.wait, b.admit).receive)
 	}
 	return fns, port, nil
 }
@@ -150,32 +165,6 @@ func control(c syscall.RawConn, f func(fd int) error) error {
 	return errFn
 }
 
-// receiver returns the function that reads one datagram from c; one goroutine calls it.
-func (b *bind) receiver(c *net.UDPConn) conn.ReceiveFunc {
-	last := new(endpoint)
-	return func(bufs [][]byte, sizes []int, eps []conn.Endpoint) (int, error) {
-		buf := bufs[0][:bufferSize] // see newBuffer; a longer datagram is cut and fails authentication
-		for failures := 0; ; {
-			n, from, err := c.ReadFromUDPAddrPort(buf)
-			if err != nil {
-				if failures++; errors.Is(err, net.ErrClosed) || failures > maxReceiveErrors {
-					return 0, err
-				}
-				continue
-			}
-			failures = 0
-			if !b.admit(buf[:n]) {
-				continue
-			}
-			if from != last.dst {
-				last = &endpoint{from}
-			}
-			sizes[0], eps[0] = n, last
-			return 1, nil
-		}
-	}
-}
-
 // Send implements conn.Bind.
 func (b *bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	e, ok := ep.(*endpoint)
@@ -191,28 +180,22 @@ func (b *bind) Send(bufs [][]byte, ep conn.Endpoint) error {
 	if c == nil {
 		return fmt.Errorf("send to %s: %w", e.dst, syscall.EAFNOSUPPORT)
 	}
-	for _, buf := range bufs {
-		if _, err := c.WriteToUDPAddrPort(buf, e.dst); err != nil {
-			return err
-		}
-	}
-	return nil
+	b.sending(1)
+	defer b.sending(-1)
+	return c.send(bufs, e.dst)
 }
 
 // SetMark implements conn.Bind. The device sets the mark anew after each Open.
 func (b *bind) SetMark(mark uint32) error {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	for _, c := range []*net.UDPConn{b.v4, b.v6} {
+	for _, c := range []*socket{b.v4, b.v6} {
 		if c == nil {
 			continue
 		}
-		sc, err := c.SyscallConn()
-		if err == nil {
-			err = control(sc, func(fd int) error {
-				return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(mark))
-			})
-		}
+		err := control(c.raw, func(fd int) error {
+			return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, int(mark))
+		})
 		if err != nil {
 			return fmt.Errorf("set mark %#x on UDP socket: %w", mark, err)
 		}
@@ -225,7 +208,7 @@ func (b *bind) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var errs []error
-	for _, c := range []*net.UDPConn{b.v4, b.v6} {
+	for _, c := range []*socket{b.v4, b.v6} {
 		if c != nil {
 			errs = append(errs, c.Close())
 		}

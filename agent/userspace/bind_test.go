@@ -59,7 +59,7 @@ func TestBind(t *testing.T) {
 	n := newNamespace(t)
 	n.loopback()
 
-	b := &bind{admit: func(p []byte) bool { return string(p) != "refused" }}
+	b := &bind{batch: 1, wait: func() {}, sending: func(int32) {}, admit: func(p []byte) bool { return string(p) != "refused" }}
 	if err := b.Close(); err != nil {
 		t.Errorf("close before open: %v", err)
 	}
@@ -157,12 +157,8 @@ func TestBindMark(t *testing.T) {
 		if err := b.SetMark(mark); err != nil {
 			t.Fatal(err)
 		}
-		for _, c := range []*net.UDPConn{b.v4, b.v6} {
-			sc, err := c.SyscallConn()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := control(sc, func(fd int) error {
+		for _, c := range []*socket{b.v4, b.v6} {
+			if err := control(c.raw, func(fd int) error {
 				got, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK)
 				if uint32(got) != mark {
 					t.Errorf("%v has mark %#x, want %#x", c.LocalAddr(), uint32(got), mark)

@@ -7,9 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"reflect"
 	"runtime"
-	"strings"
 	"sync"
 	"testing"
 	"unsafe"
@@ -21,14 +19,14 @@ import (
 func TestOutboundBound(t *testing.T) {
 	leakCheck(t)
 	hold := make(chan struct{})
-	_, a, b := pair(t, limits{out: 300, in: 300}, wide, hold)
+	_, a, b := pair(t, limits{out: 300, in: 300, batch: 8}, wide, hold)
 	const flood = 3000
 	for i := range flood {
 		a.send(packet(a.ip, b.ip, 1000, i))
 	}
 	a.send(nil) // taken: the device is done with the one before
 	a.bound()
-	if got := a.doors.outbound.taken(); got < 300 || got > 302 {
+	if got := a.doors.outboundInside(); got < 300 || got > 302 {
 		t.Errorf("%d packets inside with a stuck socket, want the limit of 300", got)
 	}
 	close(hold)
@@ -48,7 +46,7 @@ func TestOutboundBound(t *testing.T) {
 
 func TestInboundBound(t *testing.T) {
 	leakCheck(t)
-	_, a, b := pair(t, limits{out: 300, in: 300}, wide, nil)
+	_, a, b := pair(t, limits{out: 300, in: 300, batch: 8}, wide, nil)
 	const flood = 3000
 	for i := range flood {
 		b.send(packet(b.ip, a.ip, 1000, i))
@@ -101,7 +99,7 @@ func TestSilentPeers(t *testing.T) {
 			}
 			a.send(nil)
 			a.bound()
-			if got, want := a.doors.outbound.taken(), min(tt.silent*device.QueueStagedSize, a.doors.out); got < want || got > want+2 {
+			if got, want := a.doors.outboundInside(), min(tt.silent*device.QueueStagedSize, a.doors.out); got < want || got > want+2 {
 				t.Fatalf("%d packets wait for a session, want %d", got, want)
 			}
 
@@ -156,6 +154,7 @@ func TestHandshakesAndDataApart(t *testing.T) {
 		binary.LittleEndian.PutUint32(p, kind)
 		return p
 	}
+	const batch, idle = 4, 3 * 4 // the readers of the tun and of two sockets
 	data, hello := msg(device.MessageTransportType, 100), msg(device.MessageInitiationType, device.MessageInitiationSize)
 	set := func(n uint32) pool { return pool{new(sync.Mutex), &n} }
 	tests := []struct {
@@ -163,15 +162,15 @@ func TestHandshakesAndDataApart(t *testing.T) {
 		buffers, inbound        uint32
 		wantData, wantHandshake bool
 	}{
-		{name: "idle", buffers: idleBuffers, wantData: true, wantHandshake: true},
-		{name: "data full", buffers: idleBuffers + 10, inbound: 10, wantHandshake: true},
-		{name: "handshakes full", buffers: idleBuffers + maxHandshakes, wantData: true},
-		{name: "both full", buffers: idleBuffers + maxHandshakes + 10, inbound: 10},
+		{name: "idle", buffers: idle, wantData: true, wantHandshake: true},
+		{name: "data full", buffers: idle + 10, inbound: 10, wantHandshake: true},
+		{name: "handshakes full", buffers: idle + maxHandshakes, wantData: true},
+		{name: "both full", buffers: idle + maxHandshakes + 10, inbound: 10},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			d := newDoors(limits{out: 10, in: 10})
-			d.buffers, d.inbound, d.outbound = set(tt.buffers), set(tt.inbound), set(0)
+			d := newDoors(limits{out: 10, in: 10, batch: batch})
+			d.buffers, d.inbound, d.outbound = set(tt.buffers), set(tt.inbound), set(batch)
 			if got := d.admitInbound(data); got != tt.wantData {
 				t.Errorf("data admitted: %v, want %v", got, tt.wantData)
 			}
@@ -255,43 +254,23 @@ func TestBufferSize(t *testing.T) {
 	}
 }
 
-func TestChangedLibrary(t *testing.T) {
-	type partly struct {
-		messageBuffers  *device.WaitPool
-		inboundElements *device.WaitPool
-	}
-	type wrong struct{ messageBuffers *sync.Pool }
-	wp := func() *device.WaitPool { return device.NewWaitPool(0, func() any { return nil }) }
-	tests := []struct {
-		name  string
-		pools any
-		want  string
-	}{
-		{name: "no pools", pools: 3, want: "Device.pool of"},
-		{name: "another type", pools: wrong{new(sync.Pool)}, want: "Device.pool.messageBuffers"},
-		{name: "nil", pools: partly{}, want: "Device.pool.messageBuffers"},
-		{name: "one missing", pools: partly{wp(), wp()}, want: "Device.pool.outboundElements"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			err := newDoors(limitsFor(0)).place(reflect.ValueOf(tt.pools))
-			if err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("error %v, want one naming %s", err, tt.want)
-			}
-		})
-	}
-}
-
 func TestLimits(t *testing.T) {
 	tests := []struct {
-		mib  uint64
-		want int // per direction
+		mib    uint64
+		want   int // per direction
+		batch  int
+		queue  int
+		memory int // KiB of a socket
 	}{
-		{0, 384}, {64, 384}, {128, 512}, {256, 1024}, {512, 2048}, {1 << 14, 2048},
+		{0, 384, 8, 500, 0}, {64, 384, 8, 500, 128}, {128, 512, 10, 500, 256}, {256, 1024, 21, 768, 512},
+		{512, 2048, 32, 1792, 1024}, {1 << 14, 2048, 32, 1792, 2048},
 	}
 	for _, tt := range tests {
-		if got := limitsFor(tt.mib << 20); got.in != tt.want || got.out != tt.want {
-			t.Errorf("%d MiB: %+v, want %d each", tt.mib, got, tt.want)
+		if got, want := limitsFor(tt.mib<<20), (limits{tt.want, tt.want, tt.batch, tt.queue}); got != want {
+			t.Errorf("%d MiB: %+v, want %+v", tt.mib, got, want)
+		}
+		if got := socketMemory(tt.mib << 20); got != tt.memory<<10 {
+			t.Errorf("%d MiB: %d bytes for a socket, want %d KiB", tt.mib, got, tt.memory)
 		}
 	}
 }

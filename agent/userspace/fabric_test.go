@@ -27,24 +27,41 @@ type fakeFile struct {
 	in, out   chan []byte
 	closed    chan struct{}
 	closeOnce sync.Once
+	bursts    bool // in is buffered: what is there comes at once
 }
 
-func (f *fakeFile) Read(p []byte) (int, error) {
+func (f *fakeFile) ReadBatch(bufs [][]byte, sizes []int, offset int) (int, error) {
+	take := func(n int, b []byte) int {
+		sizes[n] = copy(bufs[n][offset:offset+MaxMTU+1], b)
+		return n + 1
+	}
+	var n int
 	select {
 	case b := <-f.in:
-		return copy(p, b), nil
+		n = take(0, b)
 	case <-f.closed:
 		return 0, os.ErrClosed
 	}
+	for f.bursts && n < len(bufs) {
+		select {
+		case b := <-f.in:
+			n = take(n, b)
+		default:
+			return n, nil
+		}
+	}
+	return n, nil
 }
 
-func (f *fakeFile) Write(p []byte) (int, error) {
-	select {
-	case f.out <- bytes.Clone(p):
-		return len(p), nil
-	case <-f.closed:
-		return 0, os.ErrClosed
+func (f *fakeFile) WriteBatch(bufs [][]byte, offset int) (int, error) {
+	for i, b := range bufs {
+		select {
+		case f.out <- bytes.Clone(b[offset:]):
+		case <-f.closed:
+			return i, os.ErrClosed
+		}
 	}
+	return len(bufs), nil
 }
 
 func (f *fakeFile) Close() error {
@@ -80,6 +97,7 @@ func (b *fabricBind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 		for {
 			select {
 			case d := <-b.recv:
+				b.wait()
 				buf := bufs[0][:bufferSize]
 				n := copy(buf, d.payload)
 				ok := b.admit(buf[:n])
@@ -104,6 +122,8 @@ func isData(p []byte) bool {
 }
 
 func (b *fabricBind) Send(bufs [][]byte, ep conn.Endpoint) error {
+	b.sending(1)
+	b.sending(-1)
 	b.fabric.mu.Lock()
 	dst := b.fabric.binds[ep.(*endpoint).dst]
 	b.fabric.mu.Unlock()
@@ -165,7 +185,7 @@ func newNode(t *testing.T, f *fabric, n int, l limits, hold chan struct{}) *node
 		},
 	}
 	nd.doors = newDoors(l)
-	nd.bind.admit = nd.doors.admitInbound
+	nd.bind.bind = *newBind(nd.doors, 0)
 	f.mu.Lock()
 	f.binds[nd.bind.addr] = nd.bind
 	f.mu.Unlock()
@@ -263,12 +283,12 @@ func pair(t *testing.T, la, lb limits, hold chan struct{}) (*fabric, *node, *nod
 	return f, a, b
 }
 
-var wide = limits{out: 1 << 20, in: 1 << 20}
+var wide = limits{out: 1 << 20, in: 1 << 20, batch: maxBatch}
 
 // bound fails when more packet buffers are out than the limits allow, with room for the readers and for keepalives.
 func (n *node) bound() {
 	n.t.Helper()
-	const slack = idleBuffers + 4
+	slack := 3*n.doors.batch + 4
 	if got, limit := n.doors.buffers.taken(), n.doors.out+n.doors.in+slack; got > limit {
 		n.t.Errorf("%d packet buffers taken, want at most %d", got, limit)
 	}

@@ -96,8 +96,10 @@ func start(ifname, alias string, o Options, log *rateLog) (*server, error) {
 		t.Close()
 		return nil, err
 	}
-	d := newDoors(limitsFor(mem.total))
-	dev, err := newDevice(t, &bind{admit: d.admitInbound}, d, log.printf)
+	l := limitsFor(mem.total)
+	t.setQueue(l.queue) // it only costs speed when it fails
+	d := newDoors(l)
+	dev, err := newDevice(t, newBind(d, socketMemory(mem.total)), d, log.printf)
 	if err != nil {
 		uapi.Close()
 		return nil, err
@@ -107,8 +109,8 @@ func start(ifname, alias string, o Options, log *rateLog) (*server, error) {
 	return s, nil
 }
 
-// setAlias marks the interface, so that an agent that comes after a crash of the one before knows whose it is. It goes with this
-// process, so there is never one without a mark.
+// setAlias marks the interface, so that an agent that comes after a crash of the one before knows whose it is. It goes
+// with this process, so there is never one without a mark.
 func setAlias(ifname, alias string) error {
 	if alias == "" {
 		return nil
@@ -170,8 +172,8 @@ func listenUAPI(ifname string) (net.Listener, error) {
 	return l, nil
 }
 
-// A process whose interface was deleted answers on its socket a moment longer: uapiWait bounds that moment, and uapiEvery is
-// between two looks, for a socket's end is no event.
+// A process whose interface was deleted answers on its socket a moment longer: uapiWait bounds that moment, and
+// uapiEvery is between two looks, for a socket's end is no event.
 const (
 	uapiWait  = 2 * time.Second
 	uapiEvery = 10 * time.Millisecond

@@ -24,10 +24,10 @@ const (
 	readyLimit = 4096
 )
 
-// Spawn starts `wguplink wireguard-go <ifname>` from this same binary, which gives its interface the alias before all else, in a session of its own so that it outlives the
-// agent, with standard output and error on log (nil means our own standard error). It returns as soon as the device's
-// control socket answers, or with the reason when the process ended instead. The process is reaped in the background;
-// that it ended later shows as the deletion of its interface.
+// Spawn starts `wguplink wireguard-go <ifname>` from this same binary, which gives its interface the alias before all
+// else, in a session of its own so that it outlives the agent, with standard output and error on log (nil means our own
+// standard error). It returns as soon as the device's control socket answers, or with the reason when the process ended
+// instead. The process is reaped in the background; that it ended later shows as the deletion of its interface.
 func Spawn(ifname, alias string, log *os.File) (pid int, err error) {
 	p, err := spawn(ifname, alias, log)
 	if err != nil {

@@ -150,12 +150,13 @@ func TestWriteWhileDown(t *testing.T) {
 		return err
 	})
 	defer d.Close()
-	packet := append([]byte{0x45}, make([]byte, 27)...)
-	if sent, err := d.Write([][]byte{packet}, 0); sent != 1 || err != nil {
+	d.doors = newDoors(wide)
+	packet := append(make([]byte, offset), append([]byte{0x45}, make([]byte, 27)...)...)
+	if sent, err := d.Write([][]byte{packet}, offset); sent != 1 || err != nil {
 		t.Errorf("while the link is down: %d packets, %v", sent, err)
 	}
 	n.up(name("q"), "10.9.0.1/24")
-	if sent, err := d.Write([][]byte{packet, {}, packet}, 0); sent != 1 || err == nil {
+	if sent, err := d.Write([][]byte{packet, make([]byte, offset), packet}, offset); sent != 1 || err == nil {
 		t.Errorf("an empty packet: %d packets before it, %v", sent, err)
 	}
 }

@@ -24,15 +24,17 @@ func checkName(ifname string) error {
 	return nil
 }
 
-// packetFile is the device file: one Read or Write is one packet.
+// packetFile is the device file.
 type packetFile interface {
-	Read(p []byte) (int, error)
-	Write(p []byte) (int, error)
+	// ReadBatch waits for a packet and puts it, and others that are there, behind offset bytes of each buffer.
+	ReadBatch(bufs [][]byte, sizes []int, offset int) (int, error)
+	// WriteBatch writes the packets that begin at offset of each buffer, in order, until an error, and tells how many.
+	WriteBatch(bufs [][]byte, offset int) (int, error)
 	Close() error
 }
 
-// tunDevice is wireguard-go's tun.Device on a tun without offloads, so that packets come one at a time and never larger
-// than the MTU. Its reader is one of the two doors where memory is bounded.
+// tunDevice is wireguard-go's tun.Device on a tun without offloads, so that packets are never larger than the MTU. Its
+// reader is one of the two doors where memory is bounded.
 type tunDevice struct {
 	file   packetFile
 	ctl    *os.File // the same file, for ioctl; nil in tests
@@ -52,8 +54,8 @@ func newTUNDevice(file packetFile, errorf func(format string, args ...any)) *tun
 	return &tunDevice{file: file, errorf: errorf, events: make(chan tun.Event, 4)}
 }
 
-// openTUN creates the tun device ifname. IFF_TUN_EXCL makes sure that it did not exist, and without IFF_VNET_HDR there
-// are no super-packets of 64 KiB.
+// openTUN creates the tun device ifname. IFF_TUN_EXCL makes sure that it did not exist. With IFF_VNET_HDR it takes runs
+// of packets; it gives none, as long as no offload is set.
 func openTUN(ifname string, errorf func(format string, args ...any)) (*tunDevice, error) {
 	fd, err := unix.Open(clonePath, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -64,7 +66,7 @@ func openTUN(ifname string, errorf func(format string, args ...any)) (*tunDevice
 		unix.Close(fd)
 		return nil, fmt.Errorf("interface name %q: %w", ifname, err)
 	}
-	ifr.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_TUN_EXCL)
+	ifr.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_TUN_EXCL | unix.IFF_VNET_HDR)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
 		unix.Close(fd)
 		switch {
@@ -76,7 +78,12 @@ func openTUN(ifname string, errorf func(format string, args ...any)) (*tunDevice
 		return nil, fmt.Errorf("create tun %s: %w", ifname, err)
 	}
 	f := os.NewFile(uintptr(fd), clonePath)
-	t := newTUNDevice(f, errorf)
+	file, err := newTUNFile(f)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("open %s: %w", clonePath, err)
+	}
+	t := newTUNDevice(file, errorf)
 	t.ctl = f
 	if t.watcher, err = subscribeLinks(); err != nil {
 		f.Close()
@@ -93,33 +100,33 @@ func openTUN(ifname string, errorf func(format string, args ...any)) (*tunDevice
 // the answer waits until the doors are in place.
 func (t *tunDevice) BatchSize() int {
 	<-t.doors.placed
-	return 1
+	return t.doors.batch
 }
 
-// Read implements tun.Device: one packet. What the memory bound does not admit is read and dropped, the same as a full
-// queue in the kernel does.
+// Read implements tun.Device: the packets that are there. While the device is busy they stay in the tun's queue, where
+// the kernel drops what is too much; what it has no room for although it waits is read and dropped.
 func (t *tunDevice) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
-	// One byte more than is allowed, to see what was too large: the kernel cuts silently.
-	buf := bufs[0][offset : offset+MaxMTU+1]
 	for {
-		n, err := t.file.Read(buf)
+		room := t.doors.waitOutbound()
+		n, err := t.file.ReadBatch(bufs[:max(room, 1)], sizes, offset)
 		if err != nil {
 			return 0, t.ended(err)
 		}
-		if n > MaxMTU {
-			t.errorf("packet larger than %d bytes dropped: userspace WireGuard carries no more, lower the interface's MTU", MaxMTU)
+		if room == 0 && t.doors.waitOutbound() == 0 {
 			continue
 		}
-		if !t.doors.admitOutbound() {
-			continue
+		for i, size := range sizes[:n] {
+			if size > MaxMTU {
+				t.errorf("packet larger than %d bytes dropped: userspace WireGuard carries no more, lower the interface's MTU", MaxMTU)
+				sizes[i] = 0 // the device leaves it out
+			}
 		}
-		sizes[0] = n
-		return 1, nil
+		return n, nil
 	}
 }
 
-// ended notes why the reader ends. A deleted link gives EBADFD; or, when the runtime's poller hears of it first, an error
-// of its own that says nothing, so we ask the link (which waits until the kernel is done with deleting).
+// ended notes why the reader ends. A deleted link gives EBADFD; or, when the runtime's poller hears of it first, an
+// error of its own that says nothing, so we ask the link (which waits until the kernel is done with deleting).
 func (t *tunDevice) ended(err error) error {
 	if t.ctl != nil && !errors.Is(err, os.ErrClosed) {
 		if _, errQuery := t.query(); errQuery != nil {
@@ -145,18 +152,26 @@ func (t *tunDevice) cause() error {
 	return fmt.Errorf("read from tun: %w", t.readErr)
 }
 
-// Write implements tun.Device. What arrives while the link is down, which is EIO, is dropped without a word, as by the kernel's
-// WireGuard: links are taken down before they are deleted, and peers do not wait for that.
+// Write implements tun.Device. What arrives while the link is down, which is EIO, is dropped without a word, as by the
+// kernel's WireGuard: links are taken down before they are deleted, and peers do not wait for that.
 func (t *tunDevice) Write(bufs [][]byte, offset int) (int, error) {
-	for i, b := range bufs {
-		if _, err := t.file.Write(b[offset:]); err != nil && !errors.Is(err, unix.EIO) {
-			if errors.Is(err, unix.EBADFD) {
-				err = os.ErrClosed
+	moved(t.doors.written)
+	for done := 0; ; {
+		n, err := t.file.WriteBatch(bufs[done:], offset)
+		done += n
+		switch {
+		case err == nil:
+			return done, nil
+		case errors.Is(err, unix.EIO):
+			if done++; done >= len(bufs) {
+				return done, nil
 			}
-			return i, err
+		case errors.Is(err, unix.EBADFD):
+			return done, os.ErrClosed
+		default:
+			return done, err
 		}
 	}
-	return len(bufs), nil
 }
 
 // subscribeLinks opens a netlink socket on which the kernel tells that a link changed.
@@ -172,8 +187,8 @@ func subscribeLinks() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "netlink"), nil
 }
 
-// watch reports link changes as events (up, down, MTU) until Close or the end of the link. What our link is like is read
-// from the kernel at each message, so that nothing depends on the message's content or on none being lost.
+// watch reports link changes as events (up, down, MTU) until Close or the end of the link. What our link is like is
+// read from the kernel at each message, so that nothing depends on the message's content or on none being lost.
 func (t *tunDevice) watch() {
 	if t.watcher != nil {
 		go t.watchLinks()
@@ -284,6 +299,14 @@ func (t *tunDevice) setMTU(mtu uint32) error {
 	return t.linkIoctl(func(s int, ifr *unix.Ifreq) error {
 		ifr.SetUint32(mtu)
 		return unix.IoctlIfreq(s, unix.SIOCSIFMTU, ifr)
+	})
+}
+
+// setQueue sets how many packets the kernel keeps for us.
+func (t *tunDevice) setQueue(packets int) error {
+	return t.linkIoctl(func(s int, ifr *unix.Ifreq) error {
+		ifr.SetUint32(uint32(packets))
+		return unix.IoctlIfreq(s, unix.SIOCSIFTXQLEN, ifr)
 	})
 }
 
