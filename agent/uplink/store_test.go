@@ -2,13 +2,13 @@ package uplink
 
 import (
 	"bytes"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"wguplink/agent/config"
+	"wguplink/agent/slog"
 	"wguplink/peerselector"
 )
 
