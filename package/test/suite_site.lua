@@ -288,7 +288,7 @@ local function domain_says(part, change, package)
 	return sitecheck.check_domain(package or WIREGUARD, site, part)
 end
 local function domain_good(name, wireguard, change)
-	local ok, err = domain_says({ mesh_vpn = { wireguard = wireguard } }, change)
+	local ok, err = domain_says({ mesh_vpn = wireguard and { wireguard = wireguard } }, change)
 	lib.check('good domain: ' .. name, ok, err)
 end
 local function domain_bad(key, part, change, package)
@@ -331,7 +331,15 @@ for _, key in ipairs({ 'peers', 'broker', 'loadbalancing' }) do
 end
 domain_bad('mesh_vpn.wireguard', { mesh_vpn = { wireguard = false } })
 domain_bad('mesh_vpn.wireguard', { mesh_vpn = { wireguard = {} } })
-lib.check('mesh_vpn = {} warns', domain_says({ mesh_vpn = {} }))
+do
+	local said, stderr = '', io.stderr
+	rawset(_G, 'wguplink_said', nil)
+	io.stderr = { write = function(_, text) said = said .. text end } -- luacheck: ignore
+	ok, err = domain_says({ mesh_vpn = {} })
+	io.stderr = stderr -- luacheck: ignore
+	lib.check('mesh_vpn = {} builds', ok, err)
+	lib.contains('mesh_vpn = {} warns', said, 'domains/city.conf: mesh_vpn = {} takes')
+end
 domain_bad('domain_seed', { domain_seed = false })
 domain_bad('parker.config_pubkey', { parker = { config_pubkey = false } }, nil, PARKER)
 domain_bad('ntp_servers', { ntp_servers = {} }, nil, PARKER)
