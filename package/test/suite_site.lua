@@ -332,13 +332,13 @@ end
 domain_bad('mesh_vpn.wireguard', { mesh_vpn = { wireguard = false } })
 domain_bad('mesh_vpn.wireguard', { mesh_vpn = { wireguard = {} } })
 do
-	local said, stderr = '', io.stderr
+	local heard, stderr = '', io.stderr
 	rawset(_G, 'wguplink_said', nil)
-	io.stderr = { write = function(_, text) said = said .. text end } -- luacheck: ignore
+	io.stderr = { write = function(_, t) heard = heard .. t end } -- luacheck: ignore
 	ok, err = domain_says({ mesh_vpn = {} })
 	io.stderr = stderr -- luacheck: ignore
 	lib.check('mesh_vpn = {} builds', ok, err)
-	lib.contains('mesh_vpn = {} warns', said, 'domains/city.conf: mesh_vpn = {} takes')
+	lib.contains('mesh_vpn = {} warns', heard, 'domains/city.conf: mesh_vpn = {} takes')
 end
 domain_bad('domain_seed', { domain_seed = false })
 domain_bad('parker.config_pubkey', { parker = { config_pubkey = false } }, nil, PARKER)
