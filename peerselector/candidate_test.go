@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A round's order with every kind of candidate: the one wished for, the one used before, the broker's choice, and those that failed
-// last; all of them are in it, once.
+// A round's order with every kind of candidate: the one wished for, the one used before, the broker's choice, and those
+// that failed last; all of them are in it, once.
 func TestOrder(t *testing.T) {
 	const n = 400
 	r := rand.New(rand.NewPCG(1, 2))
@@ -48,8 +48,8 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// A new list: who stays keeps his history and gets what is new of his address; a name that comes twice counts once, as the broker
-// has it.
+// A new list: who stays keeps his history and gets what is new of his address; a name that comes twice counts once, as
+// the broker has it.
 func TestNewList(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	now := time.Unix(1e9, 0)

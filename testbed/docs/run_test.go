@@ -42,7 +42,8 @@ func newMachine(t *testing.T, wguplink, uci string) *machine {
 
 func (m *machine) places() []string {
 	at := func(d string) string { return filepath.Join(m.dir, d) }
-	return []string{"--config", at("config"), "--staged", at("staged"), "--run", at("run"), "--state", at("state"), "--ubus", at("ubus.sock")}
+	return []string{"--config", at("config"), "--staged", at("staged"), "--run", at("run"), "--state", at("state"),
+		"--ubus", at("ubus.sock")}
 }
 
 func (m *machine) write(t *testing.T, name, text string) {
@@ -87,14 +88,14 @@ config gateway 'gw1'
 	option link_address 'fe80::2a6:8fff:fe21:5465'
 `
 
-// TestRun runs each command of wguplink that a document has, on a node whose agent does not run and that has no WAN: the exit codes
-// are those of the README.
+// TestRun runs each command of wguplink that a document has, on a node whose agent does not run and that has no WAN:
+// the exit codes are those of the README.
 func TestRun(t *testing.T) {
 	wguplink := program(t)
 	// By sub-command. 4: the uplink is stopped. 11: there is no route to a gateway. 1: what it needs is not there.
 	codes := map[string]int{
-		"config check": 0, "key show": 0, "version": 0, "--version": 0, "help": 0, "status": 4, "doctor": 11, "netcheck": 1, "ping": 1,
-		"reconnect": 1, "locations": 1, "bugreport": 0, "down": 0,
+		"config check": 0, "key show": 0, "version": 0, "--version": 0, "help": 0, "bugreport": 0, "down": 0,
+		"status": 4, "doctor": 11, "netcheck": 1, "ping": 1, "reconnect": 1, "locations": 1,
 	}
 	ran := map[string]bool{}
 	for _, p := range pages(t) {
@@ -110,7 +111,7 @@ func TestRun(t *testing.T) {
 			want, ok := codes[strings.TrimRight(sub, ",.")]
 			// --watch goes on for ever; what is in capitals or brackets is put in, or may be left out.
 			line = optional.ReplaceAllString(strings.ReplaceAll(line, "--watch", ""), "$1")
-			line = strings.NewReplacer("UPLINK", "mesh", "GATEWAY", "gw1", "gateway", "gw1", "COMMAND", "status", "[", "", "]", "").Replace(line)
+			line = placeholders.Replace(line)
 			if !ok || ran[line] || strings.ContainsAny(line, "…'\"") {
 				continue
 			}
@@ -143,6 +144,9 @@ func TestRun(t *testing.T) {
 	}
 }
 
+var placeholders = strings.NewReplacer("UPLINK", "mesh", "GATEWAY", "gw1", "gateway", "gw1", "COMMAND", "status",
+	"[", "", "]", "")
+
 var optional = regexp.MustCompile(`\[(--[a-z-]+)\]`)
 
 // blockWith is the block of a document that has a text.
@@ -159,7 +163,8 @@ func blockWith(t *testing.T, name, text string) string {
 	return ""
 }
 
-// TestMigration goes the way from plain OpenWrt that docs/migration.md describes: the key goes over, and the old interface away.
+// TestMigration goes the way from plain OpenWrt that docs/migration.md describes: the key goes over, and the old
+// interface away.
 func TestMigration(t *testing.T) {
 	m := newMachine(t, program(t), withoutKey)
 	uci := filepath.Join(m.dir, "uci")
@@ -167,7 +172,7 @@ func TestMigration(t *testing.T) {
 	if b, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, b)
 	}
-	m.program(t, "bin/uci", `exec `+uci+` -c `+filepath.Join(m.dir, "config")+` -P `+filepath.Join(m.dir, "staged")+` "$@"`)
+	m.program(t, "bin/uci", fmt.Sprintf(`exec %s -c %[2]s/config -P %[2]s/staged "$@"`, uci, m.dir))
 	for _, service := range []string{"network", "wguplink"} {
 		m.program(t, "init.d/"+service, `echo "$0 $*" >>`+filepath.Join(m.dir, "services"))
 	}
@@ -175,8 +180,8 @@ func TestMigration(t *testing.T) {
 	if err != nil || base64.StdEncoding.EncodeToString(key.PublicKey().Bytes()) != public {
 		t.Fatalf("%v", err)
 	}
-	m.write(t, "config/network", fmt.Sprintf("config interface 'lan'\n\toption proto 'static'\n\nconfig interface 'wg_mesh'\n"+
-		"\toption proto 'wireguard'\n\toption private_key '%s'\n", base64.StdEncoding.EncodeToString(private)))
+	m.write(t, "config/network", "config interface 'lan'\n\toption proto 'static'\n\nconfig interface 'wg_mesh'\n"+
+		"\toption proto 'wireguard'\n\toption private_key '"+base64.StdEncoding.EncodeToString(private)+"'\n")
 
 	for _, text := range []string{"uci get network.wg_mesh.private_key", "uci delete network.wg_mesh"} {
 		if out, code, err := m.sh(blockWith(t, "docs/migration.md", text)); err != nil || code != 0 {
@@ -197,11 +202,12 @@ func TestMigration(t *testing.T) {
 	}
 }
 
-// TestMapRecipe runs what docs/monitoring.md has for meshviewer on an output of Yanic's, in its form (output/meshviewer-ffrgb of its
-// version 91a8825).
+// TestMapRecipe runs what docs/monitoring.md has for meshviewer on an output of Yanic's, in its form
+// (output/meshviewer-ffrgb of its version 91a8825).
 func TestMapRecipe(t *testing.T) {
 	m := newMachine(t, program(t), withoutKey)
-	m.write(t, "meshviewer-yanic.json", `{"timestamp": "2026-01-01T00:00:00+0000", "links": [{"type": "vpn"}], "nodes": [
+	m.write(t, "meshviewer-yanic.json", `{"timestamp": "2026-01-01T00:00:00+0000", "links": [{"type": "vpn"}],
+		"nodes": [
 		{"node_id": "one", "custom_fields": {"vpn_gateway": "gw1", "vpn_state": "connected"}},
 		{"node_id": "two", "custom_fields": {"vpn_state": "connecting", "vpn_reason": "no gateway answers"}},
 		{"node_id": "three"}]}`)
