@@ -10,8 +10,9 @@
 #   make lab      install what is needed, then break things in the lab and measure how long the mesh is gone (as root):
 #                 make lab [ONLY=scenario] [RUNS=5] [AGAIN=2]; the table is in build/lab.json, too
 #   make gateway  a gateway for trying, on this machine's own address, until Ctrl-C (as root): make gateway [ADDRESS=192.0.2.1]
-#   make fleet    10,000 nodes that share a broker and four gateways, in virtual time: fails when a goal is missed, and draws what it saw
-#                 into docs/fleet; about 20 minutes: make fleet [NODES=10000] [ONLY=flush]
+#   make fleet    10,000 nodes that share a broker and four gateways, in virtual time: fails when a goal is missed, and writes what it
+#                 saw into docs/fleet.md and docs/fleet; about 20 minutes: make fleet [NODES=10000] [ONLY=flush]
+#   make fleet ONLY=costs  what a step of the engine costs with 100, 1,000 and 10,000 nodes, and as many gateways: a minute
 #   make bench-userspace  userspace WireGuard beside the library's own program, by turns (as root; about five minutes):
 #                 make bench-userspace [RUNS=5]
 #   make figures  measure the start, the failover and the memory, ten times over, in the lab (as root)
@@ -158,7 +159,7 @@ NODES ?=
 
 fleet: setup
 	cd testbed && go build -o ../build/fleet ./cmd/fleet
-	build/fleet $(if $(NODES),-nodes $(NODES)) $(if $(ONLY),-only "$(ONLY)") $(if $(NODES)$(ONLY),,-out docs/fleet)
+	build/fleet $(if $(NODES),-nodes $(NODES)) $(if $(ONLY),-only "$(ONLY)") $(if $(NODES)$(ONLY),,-out docs/fleet -doc docs/fleet.md)
 
 lint:
 	scripts/lint

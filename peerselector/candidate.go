@@ -1,6 +1,9 @@
 package peerselector
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // candidate is a peer and its history.
 type candidate struct {
@@ -49,26 +52,30 @@ func (e *Engine) know(p Peer) *candidate {
 }
 
 // merge makes the candidates from the broker's and the configured peers. Who is known keeps his history; a gateway
-// named twice counts once, as the broker describes it.
+// named twice counts once, as the broker describes it. It takes time in proportion to their number.
 func (e *Engine) merge(now time.Time) []Action {
 	var acts []Action
 	old := e.cands
+	known := make(map[Key]*candidate, len(old))
+	for _, o := range old {
+		known[o.peer.PublicKey] = o
+	}
+	named := make(map[Key]bool, len(e.broker)+len(e.static))
 	e.cands = nil
 	for _, p := range append(append([]Peer(nil), e.broker...), e.static...) {
-		if e.find(p.PublicKey) != nil {
+		if named[p.PublicKey] {
 			continue
 		}
-		c := &candidate{peer: p}
-		for _, o := range old {
-			if o.peer.PublicKey == p.PublicKey {
-				o.peer = p
-				c = o
-			}
+		named[p.PublicKey] = true
+		c := known[p.PublicKey]
+		if c == nil {
+			c = &candidate{}
 		}
+		c.peer = p
 		e.cands = append(e.cands, c)
 	}
 	for _, o := range old {
-		if e.find(o.peer.PublicKey) != nil {
+		if named[o.peer.PublicKey] {
 			continue
 		}
 		if o == e.rival {
@@ -95,25 +102,22 @@ func (e *Engine) shuffle(now time.Time) {
 		j := int(e.cfg.Intn(int64(i + 1)))
 		e.cands[i], e.cands[j] = e.cands[j], e.cands[i]
 	}
-	rank := func(c *candidate) int {
-		r := e.rank(c, now)
+	const last, wished = 4, 8 // more than any rank
+	var groups [last + wished + 4][]*candidate
+	for _, c := range e.cands {
+		r := last + wished + e.rank(c, now)
 		if c.last {
-			r -= 4
+			r -= last
 		}
 		if e.wish != nil && e.wish.key == c.peer.PublicKey {
-			r -= 8
+			r -= wished
 		}
-		return r
+		groups[r] = append(groups[r], c)
 	}
-	// Insertion sort: stable, and the list is short.
-	for i := 1; i < len(e.cands); i++ {
-		for j := i; j > 0 && rank(e.cands[j]) < rank(e.cands[j-1]); j-- {
-			e.cands[j], e.cands[j-1] = e.cands[j-1], e.cands[j]
-		}
-	}
+	e.cands = slices.Concat(groups[:]...)
 }
 
-// rank says how good a choice a candidate is; less is better.
+// rank says how good a choice a candidate is; less is better, and none is less than 0 or more than 3.
 func (e *Engine) rank(c *candidate, now time.Time) int {
 	r := 0
 	if e.failedLately(c, now) {

@@ -181,9 +181,12 @@ func (e *Engine) fail(k Key, now time.Time) []Action {
 
 // stopRound takes every handshake under way back.
 func (e *Engine) stopRound() []Action {
+	e.rival, e.wish = nil, nil
+	if !e.running {
+		return nil // none is under way; this is so with each sign of life
+	}
 	var acts []Action
 	e.running = false
-	e.rival, e.wish = nil, nil
 	for _, c := range e.cands {
 		if c.active {
 			c.active = false

@@ -26,8 +26,10 @@ func (e *Engine) watchDeadlines(add func(deadline)) {
 	if at, ok := e.suspectAt(); ok {
 		add(deadline{kind: suspect, at: at})
 	}
-	if at, ok := e.betterAt(); ok && e.current.mute {
-		add(deadline{kind: leaveMute, at: at})
+	if e.current.mute {
+		if at, ok := e.betterAt(); ok {
+			add(deadline{kind: leaveMute, at: at})
+		}
 	}
 }
 

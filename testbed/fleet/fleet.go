@@ -44,6 +44,8 @@ type Options struct {
 	Rebalance time.Duration
 	// ProbeEvery and Look replace the engine's times, for runs of many hours; 0: the router's own.
 	ProbeEvery, Look time.Duration
+	// Record keeps the events that engines are given, for Costs.
+	Record bool
 }
 
 // Fleet is all of it. It is driven by one goroutine.
@@ -74,7 +76,7 @@ func New(o Options) (*Fleet, error) {
 	go func() { _ = f.server.Serve(f.pipes) }() // it ends with Close
 	for i := range o.Gateways {
 		f.gateways = append(f.gateways, &gateway{
-			c: &f.c, index: i, peer: gatewayPeer(i), alive: true, arrived: new(series),
+			c: &f.c, index: i, peer: gatewayPeer(i), alive: true, arrived: new(series), vain: new(series),
 			known: make(map[peerselector.Key]time.Time), sessions: make(map[peerselector.Key]int),
 		})
 		f.workers = append(f.workers, nil)
@@ -103,6 +105,7 @@ func (f *Fleet) addNode(i int) error {
 	}
 	// Round trips of 10 to 60 ms.
 	n.delay = 5*time.Millisecond + time.Duration(n.rand.Int64N(int64(25*time.Millisecond)))
+	n.chance = n.rand.Uint64()
 	var err error
 	n.client, err = broker.New(broker.Options{
 		Bases: []*url.URL{{Scheme: "http", Host: "broker.example.org"}}, Domain: domain, OwnChoice: f.o.OwnChoice, Dial: f.dial,

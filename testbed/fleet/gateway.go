@@ -7,13 +7,13 @@ import (
 )
 
 const (
-	// goLoad is how many waiting handshakes make wireguard-go consider itself under load: an eighth of its queue (QueueHandshakeSize
-	// is 1024, device/queueconstants_default.go and device.go, IsUnderLoad). Linux has four times as many
-	// (MAX_QUEUED_INCOMING_HANDSHAKES, drivers/net/wireguard/messages.h and receive.c).
+	// goLoad is how many waiting handshakes make wireguard-go consider itself under load: an eighth of its queue
+	// (QueueHandshakeSize is 1024, device/queueconstants_default.go and device.go, IsUnderLoad). Linux has four times
+	// as many (MAX_QUEUED_INCOMING_HANDSHAKES, drivers/net/wireguard/messages.h and receive.c).
 	goLoad = 1024 / 8
-	// handshakeWork is what an initiation costs one core of a gateway, and strangerWork one with an unknown key, which is given up
-	// after the first operation on Curve25519: wireguard-go on a busy core of 2026 (0.57 and 0.14 ms, BenchmarkResponder). The
-	// kernel's is faster, and uses all cores.
+	// handshakeWork is what an initiation costs one core of a gateway, and strangerWork one with an unknown key, which
+	// is given up after the first operation on Curve25519: wireguard-go on a busy core of 2026 (0.57 and 0.14 ms,
+	// BenchmarkResponder). The kernel's is faster, and uses all cores.
 	handshakeWork = 600 * time.Microsecond
 	strangerWork  = 150 * time.Microsecond
 )
@@ -28,6 +28,7 @@ type gateway struct {
 	known    map[peerselector.Key]time.Time // the last handshake; zero: none yet
 	sessions map[peerselector.Key]int       // the node's generation that has a session
 	arrived  *series                        // initiations
+	vain     *series                        // those while it was away
 	backlog  time.Duration                  // work that waits
 	worked   time.Time
 	finished []time.Time // when each that waits will be done
@@ -71,10 +72,11 @@ func (g *gateway) forget(keepKeys bool) {
 
 // initiation is a handshake that a node begins. done says when it is answered; ok is false when it is not.
 func (g *gateway) initiation(k peerselector.Key, generation int) (done time.Time, ok bool) {
-	g.arrived.count(g.c.now)
 	if !g.alive {
+		g.vain.count(g.c.now)
 		return done, false
 	}
+	g.arrived.count(g.c.now)
 	_, known := g.known[k]
 	work := handshakeWork
 	if !known {

@@ -29,6 +29,8 @@ type node struct {
 	client *broker.Client
 	engine *peerselector.Engine
 	rand   *rand.Rand
+	chance uint64        // seeds the engine's own chance
+	given  []given       // with Options.Record
 	delay  time.Duration // one way to gateways and broker
 	boots  int
 
@@ -43,17 +45,23 @@ type node struct {
 	moves int
 }
 
+// newEngine makes the engine of the present boot; each time the same.
+func (n *node) newEngine() *peerselector.Engine {
+	timing := peerselector.Default().For(n.f.o.Hint)
+	if n.f.o.Look != 0 {
+		timing.Look = n.f.o.Look
+	}
+	chance := rand.New(rand.NewPCG(n.chance, uint64(n.boots)))
+	return peerselector.New(peerselector.Config{Timing: timing, Broker: true, Intn: chance.Int64N})
+}
+
 // start boots the node.
 func (n *node) start() {
 	n.boots++
 	n.links = make([]link, len(n.f.gateways))
 	n.current = -1
 	n.since, n.back = n.f.c.now, time.Time{}
-	timing := peerselector.Default().For(n.f.o.Hint)
-	if n.f.o.Look != 0 {
-		timing.Look = n.f.o.Look
-	}
-	n.engine = peerselector.New(peerselector.Config{Timing: timing, Broker: true, Intn: n.rand.Int64N})
+	n.engine = n.newEngine()
 	n.send(peerselector.Rebalance{Every: n.f.o.Rebalance})
 	n.send(peerselector.Economy{ProbeEvery: n.f.o.ProbeEvery})
 	if !n.f.o.NoList {
@@ -75,7 +83,11 @@ func (n *node) await() { n.since, n.back = n.f.c.now, time.Time{} }
 
 func (n *node) send(ev peerselector.Event) {
 	n.f.Steps++
-	for _, a := range n.engine.Handle(ev, n.f.c.now) {
+	acts := n.engine.Handle(ev, n.f.c.now)
+	if n.f.o.Record {
+		n.given = append(n.given, given{ev, n.f.c.now, len(acts)})
+	}
+	for _, a := range acts {
 		n.do(a)
 	}
 	n.plan()

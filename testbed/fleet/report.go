@@ -3,21 +3,27 @@ package fleet
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
-// Report writes results as a table in Markdown, and below it the goals that were not met.
+// Report writes results as tables in Markdown: what was seen, handshakes at each gateway, and the goals.
 func Report(w io.Writer, all []*Result) {
-	fmt.Fprint(w, "| scenario | p50 | p95 | p99 | requests/s: before, after | handshakes/s, most at a gateway | most waiting there | load, furthest off | moves |\n")
-	fmt.Fprint(w, "|---|---|---|---|---|---|---|---|---|\n")
+	fmt.Fprint(w, "| scenario | p50 | p95 | p99 | requests/s: before, after | load, furthest off | moves |\n")
+	fmt.Fprint(w, "|---|---|---|---|---|---|---|\n")
 	for _, r := range all {
 		before := "–"
 		if r.Begin < 0 {
 			before = fmt.Sprint(r.Peak(r.Begin, 0))
 		}
-		fmt.Fprintf(w, "| %s | %s | %s | %s | %s, %d | %d | %d | %.1f %% | %d |\n", r.Name, seconds(r.P(50)), seconds(r.P(95)),
-			seconds(r.P(99)), before, r.Peak(0, forEver), r.PeakInitiations(), r.Deepest, r.Off, r.Moves)
+		off := fmt.Sprintf("%.1f %%", r.Off)
+		if least(r.Load) == 0 {
+			off = "one is empty"
+		}
+		fmt.Fprintf(w, "| %s | %s | %s | %s | %s, %d | %s | %d |\n", r.Name, seconds(r.P(50)), seconds(r.P(95)),
+			seconds(r.P(99)), before, r.Peak(0, forEver), off, r.Moves)
 	}
+	reportHandshakes(w, all)
 	fmt.Fprint(w, "\n| scenario | goal | got | |\n|---|---|---|---|\n")
 	for _, r := range all {
 		for _, g := range r.Goals {
@@ -30,32 +36,37 @@ func Report(w io.Writer, all []*Result) {
 	}
 }
 
-// Cost is what the engines of a fleet took.
-type Cost struct {
-	Nodes, Steps int
-	Took         time.Duration
-}
-
-// Costs boots towns of these sizes and measures what the whole simulation takes for each event that an engine is given.
-func Costs(o Options, sizes ...int) ([]Cost, error) {
-	var all []Cost
-	for _, n := range sizes {
-		o.Nodes, o.Hint = n, n
-		began := time.Now()
-		r, err := Town(o)
-		if err != nil {
-			return nil, err
+// reportHandshakes writes what each gateway got, and what was sent to it while it was away.
+func reportHandshakes(w io.Writer, all []*Result) {
+	fmt.Fprint(w, "\n| scenario | handshakes/s, most at gw1, gw2, … | most that waited at one | sent while it was away |\n")
+	fmt.Fprint(w, "|---|---|---|---|\n")
+	list := func(by []int) string { return strings.Trim(fmt.Sprint(by), "[]") }
+	for _, r := range all {
+		vain := "–"
+		if p := peaks(r.InVain); most(p) > 0 {
+			vain = list(p)
 		}
-		all = append(all, Cost{n, r.Steps, time.Since(began)})
+		fmt.Fprintf(w, "| %s | %s | %d | %s |\n", r.Name, list(peaks(r.Initiations)), r.Deepest, vain)
 	}
-	return all, nil
 }
 
-// ReportCosts writes them as a table.
-func ReportCosts(w io.Writer, all []Cost) {
-	fmt.Fprint(w, "| nodes | events | for each node | time | for each event |\n|---|---|---|---|---|\n")
+// ReportCosts writes what an event costs with more nodes, and with more gateways.
+func ReportCosts(w io.Writer, all []Cost, peers []PeerCost) {
+	fmt.Fprint(w, "| nodes | events | for each node | engines' time | for each event ")
+	fmt.Fprint(w, "| with all else | for each event |\n")
+	fmt.Fprint(w, "|---|---|---|---|---|---|---|\n")
 	for _, c := range all {
-		fmt.Fprintf(w, "| %d | %d | %d | %.2f s | %.1f µs |\n", c.Nodes, c.Steps, c.Steps/c.Nodes, c.Took.Seconds(),
-			float64(c.Took.Microseconds())/float64(c.Steps))
+		fmt.Fprintf(w, "| %d | %d | %d | %.3f s | %.2f µs | %.2f s | %.2f µs |\n", c.Nodes, c.Steps, c.Steps/c.Nodes,
+			c.Engines.Seconds(), micros(c.Engines, c.Steps), c.Took.Seconds(), micros(c.Took, c.Steps))
 	}
+	fmt.Fprint(w, "\n| gateways known | a list is taken | for each | a step of a race | for each | a step at rest |\n")
+	fmt.Fprint(w, "|---|---|---|---|---|---|\n")
+	for _, c := range peers {
+		fmt.Fprintf(w, "| %d | %.0f µs | %.2f µs | %.2f µs | %.3f µs | %.2f µs |\n", c.Peers, micros(c.List, 1),
+			micros(c.List, c.Peers), micros(c.Race, 1), micros(c.Race, c.Peers), micros(c.Rest, 1))
+	}
+}
+
+func micros(d time.Duration, parts int) float64 {
+	return float64(d.Nanoseconds()) / 1000 / float64(parts)
 }

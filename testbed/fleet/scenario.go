@@ -17,9 +17,11 @@ type Result struct {
 	Waits   []time.Duration
 	Without int
 	// Requests and Initiations (by gateway) are counts for each second from Begin, which is a time on the axis; 0 is the event.
+	// InVain are those initiations that were sent to a gateway while it was away.
 	Begin       time.Duration
 	Requests    []int
 	Initiations [][]int
+	InVain      [][]int
 	// Deepest is the most initiations that waited at any gateway.
 	Deepest int
 	Load    []int   // nodes by gateway at the end
@@ -49,13 +51,13 @@ func (r *Result) Peak(from, to time.Duration) int {
 	return most(r.Requests[first:last])
 }
 
-// PeakInitiations is the most handshakes that began at one gateway in a second.
-func (r *Result) PeakInitiations() int {
-	n := 0
-	for _, s := range r.Initiations {
-		n = max(n, most(s))
+// peaks gives the most in a second at each gateway.
+func peaks(by [][]int) []int {
+	var all []int
+	for _, s := range by {
+		all = append(all, most(s))
 	}
-	return n
+	return all
 }
 
 // settled lets a town boot and settle.
@@ -74,6 +76,7 @@ func (f *Fleet) result(name, title string, event, begin time.Time) *Result {
 	r := &Result{Name: name, Title: title, Begin: begin.Sub(event), Requests: f.requests.from(begin, f.c.now), Steps: f.Steps}
 	for _, g := range f.gateways {
 		r.Initiations = append(r.Initiations, g.arrived.from(begin, f.c.now))
+		r.InVain = append(r.InVain, g.vain.from(begin, f.c.now))
 		r.Deepest = max(r.Deepest, g.deepest)
 	}
 	for _, n := range f.nodes {
@@ -201,7 +204,7 @@ func Maintenance(o Options) (*Result, error) {
 	name, title := "maintenance", "One gateway of four is away for ten minutes; no rebalancing"
 	after := 10 * time.Minute
 	if o.Rebalance != 0 {
-		name, title = "rebalance", "The same, with option rebalance 'daily', over two days"
+		name, title = "rebalance", "The same, rebalanced each "+minutes(o.Rebalance)+" on average"
 		after = 2 * o.Rebalance
 	}
 	f.c.run(gone.Add(awayFor + after))

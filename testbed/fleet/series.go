@@ -40,3 +40,10 @@ func most(counts []int) int {
 	}
 	return slices.Max(counts)
 }
+
+func least(counts []int) int {
+	if len(counts) == 0 {
+		return 0
+	}
+	return slices.Min(counts)
+}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vishvananda/netlink"
+
 	"wguplink/testbed/netlab"
 	"wguplink/testbed/topology"
 )
@@ -15,6 +17,8 @@ func TestStandaloneGateway(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, topology.Options{Gateways: 1}, func(*topology.Topology) string { return "" })
 	program, err := filepath.Abs("../../build/gateway")
+	s.must(err)
+	before, err := s.Services.Netlink().LinkList()
 	s.must(err)
 	p, err := s.Services.Start(netlab.Command{Path: program,
 		Args: []string{"-address", topology.ServicesV4.Addr().String(), "-port", "51999"}})
@@ -45,11 +49,18 @@ func TestStandaloneGateway(t *testing.T) {
 	if err := p.Wait(s.ctx); err != nil {
 		t.Errorf("it ended with %v:\n%s", err, strings.Join(p.Lines(), "\n"))
 	}
-	links, err := s.Services.Netlink().LinkList()
+	after, err := s.Services.Netlink().LinkList()
 	s.must(err)
-	for _, l := range links {
-		if strings.HasSuffix(l.Attrs().Name, "-try") {
-			t.Errorf("%s is left", l.Attrs().Name)
-		}
+	if was, is := deviceNames(before), deviceNames(after); was != is {
+		t.Errorf("devices before: %s; after: %s", was, is)
 	}
+}
+
+// deviceNames lists devices, in the kernel's order.
+func deviceNames(links []netlink.Link) string {
+	var names []string
+	for _, l := range links {
+		names = append(names, l.Attrs().Name)
+	}
+	return strings.Join(names, " ")
 }

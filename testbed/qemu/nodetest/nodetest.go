@@ -98,6 +98,7 @@ func (t *Test) Go(ctx context.Context) error {
 		{"batman-adv's settings", t.batman, true},
 		{"status: who is heard", t.heard, true},
 		{"doctor: all green", t.doctor, false},
+		{"netcheck: each gateway, beside the tunnel", t.netcheck, false},
 		{"agent killed and back, no ping lost", t.restart, false},
 		{"service restarted", t.restarted, false},
 		{"device deleted by others", t.deleted, false},
