@@ -41,7 +41,7 @@ func newServers(o Options, accept string) (*servers, error) {
 		return nil, errors.New("broker: no dial function given")
 	}
 	if o.CAFile == PinOnly && len(o.Pins) == 0 {
-		return nil, fmt.Errorf("broker: authority %q without a pin would trust anybody; give a pin, or no authority for the system's", PinOnly)
+		return nil, fmt.Errorf("broker: authority %q without a pin would trust any server; give a pin, or no authority for the system's", PinOnly)
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout

@@ -50,7 +50,7 @@ const (
 	FromKernel Source = "kernel"     // the kernel says that it is synchronised
 	FromNTP    Source = "ntp"        // a server was asked, and believed
 	FromSigned Source = "signed"     // see Offer
-	Unverified Source = "unverified" // nobody vouches for the clock
+	Unverified Source = "unverified" // no time source confirms the clock
 )
 
 // Result is what became of the clock.

@@ -99,7 +99,7 @@ func (x *exam) clock(ctx context.Context) Finding {
 		x.blocked = true
 		return skip("needs wan: nobody can be asked for the time")
 	}
-	return warn(fmt.Sprintf("nobody vouches for the clock, which says %s", stamp(now)), "if that is right, nothing; else "+remedy, why)
+	return warn(fmt.Sprintf("no time source confirms the clock, which says %s", stamp(now)), "if that is right, nothing; else "+remedy, why)
 }
 
 func refusals(res clock.Result) string {

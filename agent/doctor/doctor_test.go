@@ -75,9 +75,9 @@ func TestCauses(t *testing.T) {
 			b.time = clock.Result{Source: clock.Unverified, Floor: today}
 			b.system.Step(time.Date(2063, 1, 1, 0, 0, 0, 0, time.UTC))
 		}, failed: Clock, cause: "the clock is wrong, it says 2063-01-01 00:00:0", remedy: "UDP port 123"},
-		{name: "clock not verified", change: unverified, warned: Clock, cause: "nobody vouches for the clock, which says 2026-05-01 12:00:00 UTC",
+		{name: "clock not verified", change: unverified, warned: Clock, cause: "no time source confirms the clock, which says 2026-05-01 12:00:00 UTC",
 			detail: "ntp.example.org: no answer", remedy: "ntp_server"},
-		{name: "clock not verified, beside an agent", change: func(b *bed) { unverified(b); b.withAgent() }, warned: Clock, cause: "nobody vouches for the clock", remedy: "ntp_server"},
+		{name: "clock not verified, beside an agent", change: func(b *bed) { unverified(b); b.withAgent() }, warned: Clock, cause: "no time source confirms the clock", remedy: "ntp_server"},
 		{name: "clock not verified, and nobody answers", change: func(b *bed) { unverified(b); b.kernel.shakes, b.cfg.Protocol = nil, config.Static },
 			failed: Handshake, cause: "and if the clock is wrong", remedy: "is it now 2026-05-01 12:00:00 UTC? ask the operators whether the gateways know " + wgtypes.Key{1}.PublicKey().String(),
 			skipped: "broker tunnel mtu"},
@@ -205,7 +205,7 @@ func TestCauses(t *testing.T) {
 		{name: "the second round", change: func(b *bed) { b.kernel.shakes = map[wgtypes.Key]int{wgKey(1): 2} }},
 		{name: "the device goes away", change: func(b *bed) { b.kernel.statErr = errors.New("no such device") },
 			failed: Handshake, cause: "no such device", remedy: "took the device away", skipped: "tunnel mtu"},
-		{name: "the agent hears nobody", change: func(b *bed) { b.withAgent(); b.snap.Gateway = nil },
+		{name: "the agent hears no neighbour", change: func(b *bed) { b.withAgent(); b.snap.Gateway = nil },
 			failed: Handshake, cause: "UDP to gw1 (192.0.2.1:51820) gets no answer", skipped: "tunnel mtu"},
 		{name: "all gateways have lost the key", change: func(b *bed) {
 			b.withAgent()

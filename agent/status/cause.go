@@ -61,7 +61,7 @@ func (f Facts) stage() (State, Cause, string) {
 	case f.Link == Mute:
 		return state, NoAnswer, f.Gateway + " shook hands, but " + f.Address + " does not answer inside the tunnel"
 	case f.Link == Alive && f.Alone != "":
-		return state, NoNeighbour, "the tunnel to " + f.Gateway + " is fine, but " + f.Alone + " hears nobody behind it"
+		return state, NoNeighbour, "the tunnel to " + f.Gateway + " is fine, but " + f.Alone + " hears no neighbour behind it"
 	case f.Link == Alive:
 		return state, None, ""
 	case f.Link == Silent:

@@ -31,7 +31,7 @@ func TestCause(t *testing.T) {
 		{with(func(f *Facts) { f.WANUp, f.WAN, f.Link = false, "no route", Silent }), Suspect, NoWAN, "no route"},
 		{with(func(f *Facts) { f.Link = Alive }), Connected, None, ""},
 		{with(func(f *Facts) { f.Link, f.Alone = Alive, "bat0" }), Impaired, NoNeighbour,
-			"the tunnel to gw1 is fine, but bat0 hears nobody behind it"},
+			"the tunnel to gw1 is fine, but bat0 hears no neighbour behind it"},
 		{with(func(f *Facts) { f.Link = Mute }), Suspect, NoAnswer,
 			"gw1 shook hands, but fe80::1 does not answer inside the tunnel"},
 		{with(func(f *Facts) { f.Link = Silent }), Suspect, NoAnswer, "gw1 is silent; trying others beside it"},

@@ -36,9 +36,9 @@ func TestChanges(t *testing.T) {
 	p.Publish(with(Suspect, NoAnswer, "gw1 is silent", "gw1"), true, "")
 	p.Publish(with(Connected, None, "", "gw1"), false, "")
 	p.Publish(with(Connected, None, "", "gw2"), false, "instead of gw1: silent 4s")
-	p.Publish(with(Impaired, NoNeighbour, "bat0 hears nobody", "gw2"), false, "instead of gw1: silent 4s")
+	p.Publish(with(Impaired, NoNeighbour, "bat0 hears no neighbour", "gw2"), false, "instead of gw1: silent 4s")
 	p.Publish(with(Connected, None, "", "gw2"), false, "instead of gw1: silent 4s")
-	want := "starting|connected (gw1)|connected (gw2): instead of gw1: silent 4s|impaired (gw2): no_neighbour: bat0 hears nobody|connected (gw2)"
+	want := "starting|connected (gw1)|connected (gw2): instead of gw1: silent 4s|impaired (gw2): no_neighbour: bat0 hears no neighbour|connected (gw2)"
 	if got := strings.Join(said(), "|"); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

@@ -55,7 +55,7 @@ func Print(w io.Writer, s Snapshot) {
 		}
 	}
 	if b := s.Batman; b != nil {
-		heard := "nobody heard"
+		heard := "no neighbour heard"
 		if len(b.Neighbours) > 0 {
 			heard = "hears " + strings.Join(b.Neighbours, ", ")
 		}

@@ -53,7 +53,7 @@ func TestPrint(t *testing.T) {
 func TestPrintBatman(t *testing.T) {
 	for want, b := range map[string]*Batman{
 		"": nil,
-		"  batman      bat0 (BATMAN_V), nobody heard\n": {Interface: "bat0", Algorithm: "BATMAN_V"},
+		"  batman      bat0 (BATMAN_V), no neighbour heard\n": {Interface: "bat0", Algorithm: "BATMAN_V"},
 		"  batman      bat0 (BATMAN_IV), hears 02:00:00:00:00:01, 02:00:00:00:00:02\n": {Interface: "bat0", Algorithm: "BATMAN_IV",
 			Neighbours: []string{"02:00:00:00:00:01", "02:00:00:00:00:02"}},
 	} {

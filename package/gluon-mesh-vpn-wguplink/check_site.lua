@@ -801,7 +801,7 @@ for _, key in ipairs(PLAIN) do
 	end
 end
 if wg.broker_ca == 'none' and wg.broker_pin == nil then
-	refuse(at('broker_ca'), "be the path of a PEM file, or have broker_pin beside it: with 'none' alone anybody is the broker")
+	refuse(at('broker_ca'), "be the path of a PEM file, or have broker_pin beside it: with 'none' alone any server can be the broker")
 end
 if wg.broker_pin ~= nil then
 	need(at('broker'), function(v)

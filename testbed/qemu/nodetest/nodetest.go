@@ -62,7 +62,7 @@ const pingEvery = 50 * time.Millisecond
 
 // Steps that not all tests have.
 const (
-	deafStep   = "nobody heard behind the tunnel"
+	deafStep   = "no neighbour heard behind the tunnel"
 	limitStep  = "bandwidth limits"
 	rebootStep = "key kept over a reboot"
 	switchStep = "switches"
