@@ -58,7 +58,8 @@ labtool: build
 
 test: setup-lab test-unit test-lab
 
-# The module list (agent/modules.txt) is compared by a test in ./agent. The clock is tested with 32 bits, too, which end in 2038.
+# The module list (agent/modules.txt) is compared by a test in ./agent. The clock is tested with 32 bits, too, which end
+# in 2038.
 test-unit:
 	@echo 'make: building and running the unit tests, three times, with each set of build tags'
 	go test ./...

@@ -38,7 +38,8 @@ func (a *agent) note(l loaded) {
 // leftOut is the status of an uplink that a mistake in the configuration leaves out.
 func leftOut(u config.Uplink) status.Snapshot {
 	return status.Snapshot{
-		Uplink: u.Name, State: status.Stopped, Cause: status.Config, Reason: u.Fault, Interface: u.Interface, Since: status.Now(),
+		Uplink: u.Name, State: status.Stopped, Cause: status.Config, Reason: u.Fault, Interface: u.Interface,
+		Since: status.Now(),
 	}
 }
 

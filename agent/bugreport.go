@@ -61,7 +61,8 @@ func report(c call) int {
 func output(ctx context.Context, name string, args ...string) ([]byte, error) {
 	path := ""
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
-		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && path == "" && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && path == "" && info.Mode().IsRegular() &&
+			info.Mode()&0o111 != 0 {
 			path = filepath.Join(dir, name)
 		}
 	}
@@ -80,7 +81,8 @@ func output(ctx context.Context, name string, args ...string) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, programTime)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { child.Kill(); r.SetReadDeadline(time.Unix(1, 0)) }) // what it has started may hold the pipe
+	// what it has started may hold the pipe
+	stop := context.AfterFunc(ctx, func() { child.Kill(); r.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	out, rerr := io.ReadAll(r)
 	end, err := child.Wait()

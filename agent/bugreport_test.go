@@ -59,12 +59,14 @@ func (p *planted) check(report string) {
 	for where, s := range p.all {
 		forms := []string{s}
 		if k, ok := p.keys[where]; ok {
-			forms = append(forms, strings.TrimSuffix(s, "="), base64.URLEncoding.EncodeToString(k[:]), hex.EncodeToString(k[:]), fmt.Sprint(k[:8])[1:20])
+			forms = append(forms, strings.TrimSuffix(s, "="), base64.URLEncoding.EncodeToString(k[:]),
+				hex.EncodeToString(k[:]), fmt.Sprint(k[:8])[1:20])
 		}
 		for _, f := range forms {
 			if strings.Contains(low, strings.ToLower(f)) {
 				i := strings.Index(low, strings.ToLower(f))
-				p.t.Errorf("the secret of %s is in the report: …%s…", where, report[max(0, i-80):min(len(report), i+80)])
+				p.t.Errorf("the secret of %s is in the report: …%s…", where,
+					report[max(0, i-80):min(len(report), i+80)])
 			}
 		}
 	}
@@ -99,7 +101,8 @@ config gateway 'gw1'
 	option link_address 'fe80::1'
 	option preshared_key '%s'
 `, p.key("wguplink, committed"), p.key("a misspelt option"), p.word("a misspelt password", "ganz geheim 1"), p.word("any misspelt option", "nobodyknows"),
-		p.word("password of the broker", "br0ker-pw"), p.word("token on the broker's path", "t0k3n-on-the-path"), p.word("token in the broker's query", "querytoken77"),
+		p.word("password of the broker", "br0ker-pw"), p.word("token on the broker's path", "t0k3n-on-the-path"),
+		p.word("token in the broker's query", "querytoken77"),
 		keyFile, p.key("preshared, of a gateway"))
 	p.write("staged/wguplink", "wguplink.mesh.private_key='%s'\n", p.key("wguplink, staged"))
 	p.write("secret.key", "%s\n", p.key("key file"))
@@ -146,8 +149,10 @@ func (p *planted) stubs() {
 	}
 	stranger := p.key("a key in the log that stands nowhere else")
 	for _, l := range []string{
-		"wguplink[1]: private_key=" + stranger, "wguplink[1]: password=" + p.word("a password in the log", "0nly-in-the-log"),
-		"wguplink[1]: get https://me:" + p.word("a URL in the log", "l0gged-pw") + "@x.example.org/?k=" + p.word("a query in the log", "l0gged-query"),
+		"wguplink[1]: private_key=" + stranger, "wguplink[1]: password=" +
+			p.word("a password in the log", "0nly-in-the-log"),
+		"wguplink[1]: get https://me:" + p.word("a URL in the log", "l0gged-pw") + "@x.example.org/?k=" +
+			p.word("a query in the log", "l0gged-query"),
 		"wguplink[1]: hook says {\"psk\": \"" + p.word("JSON in the log", "json psk 9") + "\"}",
 		"dropbear[2]: password for root is " + p.word("another program's line", "r00tpw"),
 	} {
@@ -166,7 +171,8 @@ func TestBugreport(t *testing.T) {
 	p.stubs()
 	s := status.Snapshot{Uplink: "mesh", State: status.Connecting, Interface: "wg_mesh", Cause: status.BrokerRefused,
 		Reason: "https://operator:br0ker-pw@broker.example.org/t0k3n-on-the-path: no " + p.all["network.wg_mesh"],
-		Hooks:  []status.Hook{{Name: "10-x", Event: "up", Exit: "1", Last: "wpa_psk=" + p.word("a hook's last line", "h00ked-psk")}}}
+		Hooks: []status.Hook{{Name: "10-x", Event: "up", Exit: "1",
+			Last: "wpa_psk=" + p.word("a hook's last line", "h00ked-psk")}}}
 	agentOf(t, p.dir, s)
 	code, stdout, stderr := run(append([]string{"bugreport"}, flags...)...)
 	if code != exitOK || stderr != "" {
@@ -174,9 +180,12 @@ func TestBugreport(t *testing.T) {
 	}
 	p.check(stdout + stderr)
 	for _, want := range []string{
-		"wguplink bugreport, ", "wguplink unknown (variant ", "== configuration " + p.dir, "config uplink 'mesh'", "\toption private_key '***'", "\toption node_nmae '***'",
-		"\toption vxlan_id '7'", "o52Ge+Rpj4CUSitVag9mS7pSXUesNM0ESnvj/wwehkg=", "== devices", "== rules and routes", "# ip -4 rule", "default via 192.0.2.9 dev wan",
-		"== doctor", "config     FAIL", "== log", "# logread", "wguplink[1]: something with *** in it", "broker.example.org",
+		"wguplink bugreport, ", "wguplink unknown (variant ", "== configuration " + p.dir, "config uplink 'mesh'",
+		"\toption private_key '***'", "\toption node_nmae '***'",
+		"\toption vxlan_id '7'", "o52Ge+Rpj4CUSitVag9mS7pSXUesNM0ESnvj/wwehkg=", "== devices", "== rules and routes",
+		"# ip -4 rule", "default via 192.0.2.9 dev wan",
+		"== doctor", "config     FAIL", "== log", "# logread", "wguplink[1]: something with *** in it",
+		"broker.example.org",
 	} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("no %q in\n%s", want, stdout)
@@ -205,12 +214,16 @@ lines:
 		good = append(good, strings.Replace(l, "wgkex", "static", 1))
 	}
 	for where := range p.all { // what is not on the machine any more is no secret of it
-		if strings.Contains(where, "misspelt") || strings.Contains(where, "broker") || where == "preshared, of a gateway" {
+		if strings.Contains(where, "misspelt") || strings.Contains(where, "broker") ||
+			where == "preshared, of a gateway" {
 			delete(p.all, where)
 		}
 	}
-	second := strings.Replace(strings.Join(good, "\n"), "config gateway 'gw1'\n", "config gateway 'gw2'\n\toption uplink 'filed'\n"+
-		"\toption public_key '/////////////////////////////////////////wA='\n\tlist endpoint '192.0.2.2:1'\n\toption link_address 'fe80::2'\n\nconfig gateway 'gw1'\n", 1)
+	second := strings.Replace(strings.Join(good, "\n"), "config gateway 'gw1'\n",
+		"config gateway 'gw2'\n\toption uplink 'filed'\n"+
+			"\toption public_key '/////////////////////////////////////////wA='\n\tlist endpoint "+
+			"'192.0.2.2:1'\n\toption "+
+			"link_address 'fe80::2'\n\nconfig gateway 'gw1'\n", 1)
 	p.write("wguplink", "%s", second)
 	p.stubs()
 	own := p.keys["wguplink, staged"].PublicKey().String()
@@ -219,10 +232,12 @@ lines:
 		return exitOK
 	}
 	t.Cleanup(func() { examination = examine })
-	agentOf(t, p.dir, status.Snapshot{Uplink: "mesh", State: status.Impaired, Interface: "wg_mesh", Cause: status.NoWAN, Reason: "no route " + p.all["key file"]})
+	agentOf(t, p.dir, status.Snapshot{Uplink: "mesh", State: status.Impaired, Interface: "wg_mesh", Cause: status.NoWAN,
+		Reason: "no route " + p.all["key file"]})
 	code, stdout, stderr := run(append([]string{"bugreport"}, flags...)...)
 	p.check(stdout + stderr)
-	if code != exitOK || !strings.Contains(stdout, "mesh: impaired for ") || !strings.Contains(stdout, own) || !strings.Contains(stdout, "no_wan: no route ***") ||
+	if code != exitOK || !strings.Contains(stdout, "mesh: impaired for ") || !strings.Contains(stdout, own) ||
+		!strings.Contains(stdout, "no_wan: no route ***") ||
 		!strings.Contains(stdout, "pass  "+own+", from ***") {
 		t.Errorf("exit code %d, want the public key %s in it:\n%s%s", code, own, stdout, stderr)
 	}
@@ -254,10 +269,12 @@ func TestOutput(t *testing.T) {
 	if out, err := output(context.Background(), "good", "x"); err != nil || string(out) != "said x\n" {
 		t.Errorf("%q, %v", out, err)
 	}
-	if out, err := output(context.Background(), "bad"); err == nil || !strings.Contains(err.Error(), "exit status 3") || string(out) != "half\n" {
+	if out, err := output(context.Background(), "bad"); err == nil || !strings.Contains(err.Error(), "exit status 3") ||
+		string(out) != "half\n" {
 		t.Errorf("%q, %v", out, err)
 	}
-	if _, err := output(context.Background(), "no-such-program"); err == nil || !strings.Contains(err.Error(), "no-such-program") {
+	if _, err := output(context.Background(), "no-such-program"); err == nil ||
+		!strings.Contains(err.Error(), "no-such-program") {
 		t.Errorf("%v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -34,7 +34,8 @@ func folders(t *testing.T, uci string) (dir string, flags []string) {
 			t.Fatal(err)
 		}
 	}
-	return dir, []string{"--config", dir, "--staged", filepath.Join(dir, "staged"), "--run", filepath.Join(dir, "run"), "--state=" + filepath.Join(dir, "state")}
+	return dir, []string{"--config", dir, "--staged", filepath.Join(dir, "staged"), "--run", filepath.Join(dir, "run"),
+		"--state=" + filepath.Join(dir, "state")}
 }
 
 // run runs a command in this process.
@@ -77,7 +78,8 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"wgpeerselector", "--version"}, exitOK, "wgpeerselector: wguplink", ""},
 		{[]string{"wgpeerselector"}, exitUsage, "", "wgpeerselector --help"},
 		{[]string{"wgpeerselector", "-i", "wg_mesh", "--run"}, exitUsage, "", "--run"},
-		{[]string{"version"}, exitOK, "wguplink unknown (variant " + variant() + ", commit unknown, " + runtime.Version() + ")\n", ""},
+		{[]string{"version"}, exitOK, "wguplink unknown (variant " + variant() + ", commit unknown, " +
+			runtime.Version() + ")\n", ""},
 		{[]string{"--version"}, exitOK, "wguplink unknown (variant ", ""},
 		{append([]string{"config", "check"}, flags...), exitOK, "1 uplink, no problem", ""},
 		{append([]string{"key", "show"}, flags...), exitFailed, "", "has no key yet"},
@@ -92,7 +94,8 @@ func TestCommandLine(t *testing.T) {
 		{append([]string{"status", "--json", "mesh"}, flags...), exitStopped, `"state": "stopped"`, ""},
 	} {
 		code, stdout, stderr := run(tt.args...)
-		if code != tt.code || !strings.Contains(stdout, tt.stdout) || !strings.Contains(stderr, tt.stderr) || tt.stderr == "" && stderr != "" {
+		if code != tt.code || !strings.Contains(stdout, tt.stdout) || !strings.Contains(stderr, tt.stderr) ||
+			tt.stderr == "" && stderr != "" {
 			t.Errorf("%q: exit code %d, want %d\n%s%s", tt.args, code, tt.code, stdout, stderr)
 		}
 	}
@@ -120,7 +123,8 @@ func TestConfigCheckNamesEverything(t *testing.T) {
 	}
 }
 
-// What programs read: one value of JSON on standard output, nothing on standard error, and the exit code that people get.
+// What programs read: one value of JSON on standard output, nothing on standard error, and the exit code that people
+// get.
 func TestJSON(t *testing.T) {
 	private, err := wgtypes.GeneratePrivateKey()
 	if err != nil {
@@ -140,12 +144,15 @@ func TestJSON(t *testing.T) {
 	}
 	var c checkedConfig
 	parse(keyed, exitOK, &c, "config", "check", "--json")
-	if len(c.Uplinks) != 1 || c.Uplinks[0] != "mesh" || len(c.Problems) != 0 || !strings.HasSuffix(c.File, "/wguplink") {
+	if len(c.Uplinks) != 1 || c.Uplinks[0] != "mesh" || len(c.Problems) != 0 ||
+		!strings.HasSuffix(c.File, "/wguplink") {
 		t.Errorf("%+v", c)
 	}
 	c = checkedConfig{}
-	parse(strings.Replace(keyed, "1906606", "16777216", 1)+"\toption colour 'red'\n", exitFailed, &c, "config", "check", "--json")
-	if len(c.Problems) != 2 || c.Problems[0].Option != "vxlan_id" || c.Problems[0].Value != "16777216" || c.Problems[1].Section != "gw1" || c.Problems[1].Text == "" {
+	parse(strings.Replace(keyed, "1906606", "16777216", 1)+"\toption colour 'red'\n", exitFailed, &c,
+		"config", "check", "--json")
+	if len(c.Problems) != 2 || c.Problems[0].Option != "vxlan_id" || c.Problems[0].Value != "16777216" ||
+		c.Problems[1].Section != "gw1" || c.Problems[1].Text == "" {
 		t.Errorf("%+v", c)
 	}
 	c = checkedConfig{}
@@ -154,7 +161,8 @@ func TestJSON(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	c = checkedConfig{}
-	parse(strings.Replace(keyed, private.String(), private.String()[:43], 1), exitFailed, &c, "config", "check", "--json")
+	parse(strings.Replace(keyed, private.String(), private.String()[:43], 1), exitFailed, &c,
+		"config", "check", "--json")
 	if len(c.Problems) != 1 || !strings.Contains(c.Problems[0].Text, "wguplink.mesh.private_key") {
 		t.Errorf("%+v", c)
 	}
@@ -170,7 +178,8 @@ func TestJSON(t *testing.T) {
 	}
 	var all []examined
 	parse("config uplink 'mesh'\n\toption colour 'red'\n", 10, &all, "doctor", "--json")
-	if len(all) != 1 || all[0].Code != 10 || len(all[0].Findings) != len(doctor.Stages) || all[0].Findings[0].Outcome != doctor.Failed {
+	if len(all) != 1 || all[0].Code != 10 || len(all[0].Findings) != len(doctor.Stages) ||
+		all[0].Findings[0].Outcome != doctor.Failed {
 		t.Errorf("%+v", all)
 	}
 }
@@ -199,7 +208,8 @@ func TestKeys(t *testing.T) {
 	_, flags = folders(t, strings.Replace(goodConfig, "\n\n", "\n\toption private_key '"+broken+"'\n\n", 1))
 	for _, verb := range [][]string{{"key", "show"}, {"config", "check"}} {
 		code, stdout, stderr = run(append(verb, flags...)...)
-		if code != exitFailed || !strings.Contains(stderr, "wguplink.mesh.private_key") || strings.Contains(stdout+stderr, broken) {
+		if code != exitFailed || !strings.Contains(stderr, "wguplink.mesh.private_key") ||
+			strings.Contains(stdout+stderr, broken) {
 			t.Errorf("%q: exit code %d: %s%s", verb, code, stdout, stderr)
 		}
 	}
@@ -216,20 +226,22 @@ func TestOwnKeyAsGateway(t *testing.T) {
 	if code, stdout, stderr := run(append([]string{"config", "check"}, flags...)...); code != exitOK {
 		t.Fatalf("exit code %d: %s%s", code, stdout, stderr)
 	}
-	text = regexp.MustCompile(`option public_key '[^']*'`).ReplaceAllString(text, "option public_key '"+private.PublicKey().String()+"'")
+	text = regexp.MustCompile(`option public_key '[^']*'`).ReplaceAllString(text,
+		"option public_key '"+private.PublicKey().String()+"'")
 	_, flags = folders(t, text)
 	code, stdout, stderr := run(append([]string{"config", "check"}, flags...)...)
-	if code != exitFailed || !strings.Contains(stderr, `"gw1", option "public_key"`) || !strings.Contains(stderr, "the key of this node itself") ||
+	if code != exitFailed || !strings.Contains(stderr, `"gw1", option "public_key"`) ||
+		!strings.Contains(stderr, "the key of this node itself") ||
 		strings.Contains(stdout+stderr, private.String()) {
 		t.Errorf("exit code %d: %s%s", code, stdout, stderr)
 	}
 }
 
-// TestRunGroup: a group that does not exist ends the program before it does anything. What happens to one that does is for
-// package wgpeerselector to test.
-// A node whose agent has not run yet: --make does what the agent does first, once.
+// TestRunGroup: a group that does not exist ends the program before it does anything. What happens to one that does is
+// for package wgpeerselector to test. A node whose agent has not run yet: --make does what the agent does first, once.
 func TestKeyMake(t *testing.T) {
-	dir, flags := folders(t, strings.Replace(goodConfig, "config uplink 'mesh'\n", "config uplink 'mesh'\n\tlist key_import 'old.vpn.key'\n", 1))
+	dir, flags := folders(t, strings.Replace(goodConfig, "config uplink 'mesh'\n",
+		"config uplink 'mesh'\n\tlist key_import 'old.vpn.key'\n", 1))
 	old := "config vpn 'vpn'\n\toption key 'QIkMRPAxJhZqMQmyAg8WKASJEVMXsMWaRhpuWZfNYmA='\n"
 	if err := os.WriteFile(filepath.Join(dir, "old"), []byte(old), 0o600); err != nil {
 		t.Fatal(err)
@@ -253,7 +265,8 @@ func TestKeyMake(t *testing.T) {
 
 // What an uplink has no use for is named, and keeps no node from it.
 func TestConfigCheckNamesUnused(t *testing.T) {
-	_, flags := folders(t, strings.Replace(goodConfig, "config uplink 'mesh'\n", "config uplink 'mesh'\n\toption location 'Vienna'\n", 1))
+	_, flags := folders(t, strings.Replace(goodConfig, "config uplink 'mesh'\n",
+		"config uplink 'mesh'\n\toption location 'Vienna'\n", 1))
 	code, _, stderr := run(append([]string{"config", "check"}, flags...)...)
 	if code != exitFailed || !strings.Contains(stderr, `"location"`) || !strings.Contains(stderr, "protocol wgkex") {
 		t.Errorf("exit code %d: %s", code, stderr)

@@ -36,24 +36,32 @@ func (c call) fail(err error) int {
 // verbs are all commands, in the order of the help.
 func verbs() []verb {
 	return []verb{
-		{name: "run", short: "run the uplinks of /etc/config/wguplink", flags: []string{"--group", "--end-with-parent", "--stderr"},
-			run: func(c call) int { return runAgent(c.options, c.stderr) }},
+		{name: "run", short: "run the uplinks of /etc/config/wguplink",
+			flags: []string{"--group", "--end-with-parent", "--stderr"},
+			run:   func(c call) int { return runAgent(c.options, c.stderr) }},
 		{name: "down", short: "remove what a stopped agent has left in place",
 			run: func(c call) int { return takeDown(c.options, c.stderr) }},
-		{name: "status", args: "[UPLINK]", short: "what each uplink does, and why", flags: []string{"--json", "--watch"}, most: 1, run: showStatus},
-		{name: "reconnect", args: "[GATEWAY]", short: "switch to that gateway, or to any other", flags: []string{"--uplink"}, most: 1,
+		{name: "status", args: "[UPLINK]", short: "what each uplink does, and why",
+			flags: []string{"--json", "--watch"}, most: 1, run: showStatus},
+		{name: "reconnect", args: "[GATEWAY]", short: "switch to that gateway, or to any other",
+			flags: []string{"--uplink"}, most: 1,
 			run: func(c call) int { return reconnect(c.options, c.args, c.stdout, c.stderr) }},
-		{name: "doctor", args: "[UPLINK]", short: "try each stage; name one cause and one remedy", flags: []string{"--json"}, most: 1,
+		{name: "doctor", args: "[UPLINK]", short: "try each stage; name one cause and one remedy",
+			flags: []string{"--json"}, most: 1,
 			run: func(c call) int { return runDoctor(c.options, c.args, c.stdout, c.stderr) }},
-		{name: "netcheck", args: "[UPLINK]", short: "ask all gateways: handshake, loss, MTU; also ping", flags: []string{"--json"}, most: 1,
+		{name: "netcheck", args: "[UPLINK]", short: "ask all gateways: handshake, loss, MTU; also ping",
+			flags: []string{"--json"}, most: 1,
 			run: netcheck},
 		{name: "bugreport", short: "one text, without secrets, for whoever helps", run: report},
 		{name: "config check", short: "print every problem of the configuration", flags: []string{"--json"},
 			run: func(c call) int { return checkConfig(c.options, c.stdout, c.stderr) }},
-		{name: "key show", args: "[UPLINK]", short: "print the public key", flags: []string{"--json", "--make"}, most: 1,
+		{name: "key show", args: "[UPLINK]", short: "print the public key",
+			flags: []string{"--json", "--make"}, most: 1,
 			run: about(func(c call, u []config.Uplink) int { return showKey(c.options, u, c.stdout, c.stderr) })},
-		{name: "locations", args: "[UPLINK]", short: "print what the broker allows as option location", most: 1, run: locations},
-		{name: "luci", args: "list|call METHOD", short: "what LuCI's pages need, as rpcd runs a plug-in", least: 1, most: 2,
+		{name: "locations", args: "[UPLINK]", short: "print what the broker allows as option location",
+			most: 1, run: locations},
+		{name: "luci", args: "list|call METHOD", short: "what LuCI's pages need, as rpcd runs a plug-in",
+			least: 1, most: 2,
 			run: func(c call) int { return runPlugin(c.options, c.args, c.stdout, c.stderr) }},
 		{name: "wireguard-go", args: "IF", short: "userspace WireGuard, as the agent starts it", least: 1, most: 1,
 			run: func(c call) int { return userspace.Main(c.args[0], userspace.Options{}) }},
@@ -64,7 +72,8 @@ func verbs() []verb {
 }
 
 // other names of commands.
-var aliases = map[string]string{"ping": "netcheck", "--version": "version", "--help": "help", "-h": "help", "-V": "version"}
+var aliases = map[string]string{"ping": "netcheck", "--version": "version", "--help": "help",
+	"-h": "help", "-V": "version"}
 
 // about makes a command out of one that is about the uplink named, or all.
 func about(f func(call, []config.Uplink) int) func(call) int {

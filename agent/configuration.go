@@ -27,7 +27,8 @@ func (o options) loadToRun() (run *config.Run, damage *config.Damage, err error)
 		if run, _ = o.loadKept(); run == nil {
 			return nil, damage, err
 		}
-		doubt = damage.Error() + ". The private key was in it: restore the file, or write it anew without a key for a new one"
+		doubt = damage.Error() +
+			". The private key was in it: restore the file, or write it anew without a key for a new one"
 	case err != nil:
 		return nil, nil, err
 	case len(run.Mistakes) > 0:

@@ -54,7 +54,8 @@ func withOption(lines ...string) string {
 }
 
 func TestLastGood(t *testing.T) {
-	r, log, write := newReader(t, withOption("option private_key '"+secret+"'", "option node_name '"+secret+"'", "option colour '"+secret+"'"))
+	r, log, write := newReader(t, withOption("option private_key '"+secret+"'", "option node_name '"+secret+"'",
+		"option colour '"+secret+"'"))
 	u := r.mustRead(t)
 	id, err := r.loadKey(u)
 	if !u.Enabled || err != nil {
@@ -100,7 +101,8 @@ func TestLastGood(t *testing.T) {
 		log.Reset()
 		fresh := r.after()
 		u := fresh.mustRead(t)
-		if !u.Enabled || len(u.Gateways) != 1 || strings.Count(log.String(), "level=WARN") == 0 || !strings.Contains(log.String(), "empty or damaged") {
+		if !u.Enabled || len(u.Gateways) != 1 || strings.Count(log.String(), "level=WARN") == 0 ||
+			!strings.Contains(log.String(), "empty or damaged") {
 			t.Errorf("%.20q: %+v: %s", text, u, log)
 		}
 		got, err := fresh.loadKey(u)
@@ -119,12 +121,15 @@ func TestLastGood(t *testing.T) {
 			t.Errorf("%.20q: %v", text, err)
 		}
 		for _, args := range [][]string{{"config", "check"}, {"doctor"}} {
-			code, stdout, stderr := run(append(args, "--config", r.o.config, "--staged", r.o.staged, "--run", r.o.run, "--state", r.o.state)...)
-			if code == exitOK || !strings.Contains(stdout+stderr, "empty or damaged") || strings.Contains(stdout+stderr, "no problem") {
+			code, stdout, stderr := run(append(args, "--config", r.o.config, "--staged", r.o.staged, "--run", r.o.run,
+				"--state", r.o.state)...)
+			if code == exitOK || !strings.Contains(stdout+stderr, "empty or damaged") ||
+				strings.Contains(stdout+stderr, "no problem") {
 				t.Errorf("%q: %d %s%s", args, code, stdout, stderr)
 			}
 		}
-		code, stdout, stderr := run("status", "--config", r.o.config, "--staged", r.o.staged, "--run", r.o.run, "--state", r.o.state)
+		code, stdout, stderr := run("status", "--config", r.o.config, "--staged", r.o.staged, "--run", r.o.run,
+			"--state", r.o.state)
 		if code != exitStopped || !strings.Contains(stdout, "empty or damaged") {
 			t.Errorf("status: %d %s%s", code, stdout, stderr)
 		}
@@ -149,7 +154,8 @@ func TestLastGood(t *testing.T) {
 func TestDamagedFromTheStart(t *testing.T) {
 	for _, text := range []string{"\n", "\x00", "what"} {
 		_, flags := folders(t, text)
-		for _, args := range [][]string{{"run"}, {"status"}, {"config", "check"}, {"key", "show"}, {"key", "show", "--make"}} {
+		for _, args := range [][]string{{"run"}, {"status"}, {"config", "check"}, {"key", "show"},
+			{"key", "show", "--make"}} {
 			code, stdout, stderr := run(append(args, flags...)...)
 			if code != exitFailed || !strings.Contains(stderr, "empty or damaged") {
 				t.Errorf("%q %q: %d %s%s", text, args, code, stdout, stderr)
@@ -193,8 +199,10 @@ func (r *reader) mustReadAgain(t *testing.T) config.Uplink {
 func TestMistakesKeepTheKey(t *testing.T) {
 	keep := "option private_key '" + secret + "'"
 	for _, lines := range [][]string{
-		{"option privat_key '" + secret + "'"}, {"option pk '" + secret + "'"}, {"option key_flie '/x'"}, {"option key_file 'x'"},
-		{"list key_file '/x'", "list key_file '/y'"}, {"list key_import 'x'"}, {"option keyimport 'fastd.mesh_vpn.secret'"},
+		{"option privat_key '" + secret + "'"}, {"option pk '" + secret + "'"}, {"option key_flie '/x'"},
+		{"option key_file 'x'"},
+		{"list key_file '/x'", "list key_file '/y'"}, {"list key_import 'x'"},
+		{"option keyimport 'fastd.mesh_vpn.secret'"},
 		{"option fwmark 'x'"}, {"option protocol 'wgkx'", "option domain 'x'", "option mtu 'x'"}, {"option mtu 'x'"},
 	} {
 		r, _, write := newReader(t, withOption(keep))
@@ -212,7 +220,8 @@ func TestMistakesKeepTheKey(t *testing.T) {
 				t.Errorf("%q: shown: %v", lines, err)
 			}
 		}
-		code, stdout, stderr := run("key", "show", "--make", "--config", r.o.config, "--staged", r.o.staged, "--run", r.o.run, "--state", r.o.state)
+		code, stdout, stderr := run("key", "show", "--make", "--config", r.o.config, "--staged", r.o.staged, "--run",
+			r.o.run, "--state", r.o.state)
 		if code == exitOK || stdout != "" {
 			t.Errorf("%q: key show --make: %d %s%s", lines, code, stdout, stderr)
 		}
@@ -225,7 +234,8 @@ func TestMistakesKeepTheKey(t *testing.T) {
 			t.Errorf("%q: %+v, %v", lines, got, err)
 		}
 	}
-	// A first start with a mistake that has nothing to do with the key makes one, as does the key taken out of a good file.
+	// A first start with a mistake that has nothing to do with the key makes one, as does the key taken out of a good
+	// file.
 	for _, text := range []string{withOption("option mtu 'x'"), goodConfig} {
 		r, _, _ := newReader(t, text)
 		if text == goodConfig {
@@ -252,7 +262,8 @@ func TestMistakeAtReload(t *testing.T) {
 		t.Fatalf("%+v: %s", u, log)
 	}
 	write(strings.Replace(goodConfig, "fe80::1", "nonsense", 1))
-	if u := r.mustRead(t); !u.Enabled || u.Fault != "" || len(u.Gateways) != 1 || !strings.Contains(log.String(), "runs on as it was") {
+	if u := r.mustRead(t); !u.Enabled || u.Fault != "" || len(u.Gateways) != 1 ||
+		!strings.Contains(log.String(), "runs on as it was") {
 		t.Errorf("a mistake ends a working tunnel: %+v, %s", u, log)
 	}
 	if strings.Count(log.String(), "level=WARN") != 3 { // the address, no gateway, what follows
@@ -275,13 +286,15 @@ func TestStatusOfALeftOutUplink(t *testing.T) {
 		t.Errorf("%d: %s%s", code, stdout, stderr)
 	}
 	for want, args := range map[int][]string{exitFailed: {"config", "check"}, 10: {"doctor"}} {
-		if code, stdout, stderr := run(append(args, flags...)...); code != want || !strings.Contains(stdout+stderr, "link_address") {
+		if code, stdout, stderr := run(append(args, flags...)...); code != want ||
+			!strings.Contains(stdout+stderr, "link_address") {
 			t.Errorf("%q is not strict: %d %s%s", args, code, stdout, stderr)
 		}
 	}
 }
 
-// On a disk that is full or read-only a node without a key has one in memory, and each thing is told of once. What is there stays.
+// On a disk that is full or read-only a node without a key has one in memory, and each thing is told of once. What is
+// there stays.
 func TestNoRoomInEtc(t *testing.T) {
 	dir := t.TempDir()
 	must := func(err error) {

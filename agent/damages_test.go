@@ -11,7 +11,8 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 )
 
-// damages gives what can become of a file: cut off anywhere, filled with NUL bytes from there on, a byte changed, a line lost or twice.
+// damages gives what can become of a file: cut off anywhere, filled with NUL bytes from there on, a byte changed, a
+// line lost or twice.
 func damages(text string, random *rand.Rand) []string {
 	var all []string
 	for range 60 {
@@ -23,22 +24,26 @@ func damages(text string, random *rand.Rand) []string {
 		twice := strings.Join(lines[:l+1], "") + strings.Join(lines[l:], "")
 		lost := strings.Join(lines[:l], "") + strings.Join(lines[min(l+1, len(lines)):], "")
 		all = append(all, text[:i], text[:i]+strings.Repeat("\x00", len(text)-i), string(changed), twice)
-		if l < len(lines) && !strings.Contains(lines[l], "private_key") { // to take it out is how a new one is asked for
+		// to take it out is how a new one is asked for
+		if l < len(lines) && !strings.Contains(lines[l], "private_key") {
 			all = append(all, lost)
 		}
 	}
 	return all
 }
 
-// Whatever becomes of a file with two uplinks: no panic, the file is left alone, and each uplink has its own key, or none.
+// Whatever becomes of a file with two uplinks: no panic, the file is left alone, and each uplink has its own key, or
+// none.
 func TestDamagesKeepTheKeys(t *testing.T) {
 	keys := map[string]string{}
 	text := ""
 	for i, name := range []string{"one", "two"} {
 		private := wgtypes.Key(bytes.Repeat([]byte{byte(0x50 + i)}, wgtypes.KeyLen))
 		keys[name] = private.PublicKey().String()
-		text += strings.NewReplacer("'mesh'\n", "'"+name+"'\n\toption private_key '"+private.String()+"'\n\toption interface 'wg"+name+
-			"'\n\toption vxlan_interface 'vx"+name+"'\n", "gw1", "gw"+name, "option public_key", "option uplink '"+name+"'\n\toption public_key",
+		text += strings.NewReplacer("'mesh'\n", "'"+name+"'\n\toption private_key '"+private.String()+
+			"'\n\toption interface 'wg"+name+
+			"'\n\toption vxlan_interface 'vx"+name+"'\n", "gw1", "gw"+name, "option public_key",
+			"option uplink '"+name+"'\n\toption public_key",
 			"fe80::1", []string{"fe80::1", "fe80::2"}[i]).Replace(goodConfig) + "\n"
 	}
 	r, log, write := newReader(t, text)
@@ -76,7 +81,8 @@ func TestDamagesKeepTheKeys(t *testing.T) {
 		}
 		for _, u := range l.uplinks {
 			id, err := fresh.loadKey(u)
-			if err == nil && keys[u.Name] != "" && id.Origin != "uci wguplink."+u.Name+".private_key" && !strings.HasPrefix(id.Origin, "found in") {
+			if err == nil && keys[u.Name] != "" && id.Origin != "uci wguplink."+u.Name+".private_key" &&
+				!strings.HasPrefix(id.Origin, "found in") {
 				t.Errorf("uplink %s has a new key:\n%s", u.Name, wrong)
 			}
 			if err == nil && u.Enabled {

@@ -72,7 +72,8 @@ func examine(ctx context.Context, o options, args []string, stdout, stderr io.Wr
 		uplinks = []config.Uplink{{}} // the findings say what is wrong
 	}
 	if len(args) == 0 { // one that is switched off is worth a word only when it is asked for, or nothing else is there
-		if on := slices.DeleteFunc(slices.Clone(uplinks), func(u config.Uplink) bool { return !u.Enabled }); len(on) > 0 {
+		if on := slices.DeleteFunc(slices.Clone(uplinks),
+			func(u config.Uplink) bool { return !u.Enabled }); len(on) > 0 {
 			uplinks = on
 		}
 	}

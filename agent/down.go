@@ -15,12 +15,12 @@ import (
 	"wguplink/agent/uplink"
 )
 
-// downWait is how long to wait for an agent that is about to end: as long as the start script has procd wait before it kills the
-// agent (term_timeout).
+// downWait is how long to wait for an agent that is about to end: as long as the start script has procd wait before it
+// kills the agent (term_timeout).
 const downWait = 15 * time.Second
 
-// takeDown removes what an agent has left at SIGTERM for the next one: all devices and routes with the mark of an uplink, and with
-// them the processes of userspace WireGuard. It waits for agents that are about to end.
+// takeDown removes what an agent has left at SIGTERM for the next one: all devices and routes with the mark of an
+// uplink, and with them the processes of userspace WireGuard. It waits for agents that are about to end.
 func takeDown(o options, stderr io.Writer) int {
 	protocols := map[string]config.Protocol{}
 	var names []string
@@ -70,7 +70,8 @@ func takeDown(o options, stderr io.Writer) int {
 
 // tellDown has the hooks run for uplinks that are no more.
 func tellDown(o options, uplinks []string, protocols map[string]config.Protocol, stderr io.Writer) {
-	runner := hooks.New(hooks.Options{Dir: filepath.Join(o.state, "hooks.d"), Log: newLogger(stderr, slog.LevelInfo), OnResult: func(string, hooks.Result) {}})
+	runner := hooks.New(hooks.Options{Dir: filepath.Join(o.state, "hooks.d"), Log: newLogger(stderr, slog.LevelInfo),
+		OnResult: func(string, hooks.Result) {}})
 	for _, name := range uplinks {
 		e := hooks.Event{Event: hooks.Down, Uplink: name}
 		if p, ok := protocols[name]; ok {

@@ -23,7 +23,9 @@ func (e *exposure) protect() {
 		e.warned = append(e.warned, "")
 		e.log.Warn("the configuration can be read and locked by all users", "err", err)
 	case changed:
-		e.log.Warn("the configuration could be read by all users, and is root's alone now: it is the place of private keys", "path", e.o.file())
+		e.log.Warn(
+			"the configuration could be read by all users, and is root's alone now: it is the place of private keys",
+			"path", e.o.file())
 	}
 }
 

@@ -14,8 +14,9 @@ func TestFirmware(t *testing.T) {
 		t.Errorf("without any file: %q", got)
 	}
 	for name, text := range map[string]string{
-		"lib/gluon/release":   "v2026.1-3\n",
-		"etc/openwrt_release": "DISTRIB_ID='OpenWrt'\nDISTRIB_DESCRIPTION='OpenWrt 24.10.2 r28739'\nDISTRIB_TAINTS=''\n",
+		"lib/gluon/release": "v2026.1-3\n",
+		"etc/openwrt_release": "DISTRIB_ID='OpenWrt'\nDISTRIB_DESCRIPTION='OpenWrt 24.10.2 " +
+			"r28739'\nDISTRIB_TAINTS=''\n",
 	} {
 		file := filepath.Join(root, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {

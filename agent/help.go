@@ -8,11 +8,14 @@ import (
 
 // overview lists the commands and what is common to them, in at most 80 columns.
 func overview(w io.Writer) {
-	io.WriteString(w, "wguplink brings a community router's mesh online: WireGuard and VXLAN.\n\nUsage: wguplink COMMAND [OPTION]...\n\n")
+	io.WriteString(w,
+		"wguplink brings a community router's mesh online: WireGuard and VXLAN.\n\nUsage: wguplink COMMAND "+
+			"[OPTION]...\n\n")
 	for _, v := range verbs() {
 		fmt.Fprintf(w, "  %-22s %s\n", strings.TrimSpace(v.name+" "+v.args), v.short)
 	}
-	fmt.Fprintf(w, "  %-22s %s\n\nOptions of all commands:\n", "wgpeerselector ...", "the drop-in for Gluon's wgpeerselector; see its --help")
+	fmt.Fprintf(w, "  %-22s %s\n\nOptions of all commands:\n", "wgpeerselector ...",
+		"the drop-in for Gluon's wgpeerselector; see its --help")
 	var o options
 	listFlags(w, o.flags(), func(f setting) bool { return f.common })
 	io.WriteString(w, exitCodes)

@@ -82,7 +82,8 @@ func TestDidYouMean(t *testing.T) {
 func TestOptions(t *testing.T) {
 	v := find("status")
 	o, rest, err := parseOptions(v, []string{"mesh", "--json", "--run=/r", "--config", "/c", "--", "--watch"})
-	if err != nil || !o.json || o.watch || o.run != "/r" || o.config != "/c" || strings.Join(rest, " ") != "mesh --watch" {
+	if err != nil || !o.json || o.watch || o.run != "/r" || o.config != "/c" ||
+		strings.Join(rest, " ") != "mesh --watch" {
 		t.Errorf("%+v, %q, %v", o, rest, err)
 	}
 	var b bytes.Buffer

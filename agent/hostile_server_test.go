@@ -19,9 +19,9 @@ import (
 	"wguplink/agent/testtls"
 )
 
-// TestHostileServers: what is known against the old Go's TLS and certificates ends the request with one error, as the old Go itself
-// builds it; never the program, and never later than its time and the work on 256 KiB of certificates. How long that work takes is
-// logged, not judged.
+// TestHostileServers: what is known against the old Go's TLS and certificates ends the request with one error, as the
+// old Go itself builds it; never the program, and never later than its time and the work on 256 KiB of certificates.
+// How long that work takes is logged, not judged.
 func TestHostileServers(t *testing.T) {
 	good, _ := testtls.Good(t, "a.invalid")
 	root := testtls.NewAuthority(t, nil)
@@ -57,9 +57,11 @@ func TestHostileServers(t *testing.T) {
 		{"GO-2026-4947 many authorities", "a.invalid", ca, "", "10s",
 			certificates(many[0].Server(t, []string{"a.invalid"}, nil, many...)), "certificate"},
 		{"GO-2025-4007 many constraints", "a.invalid", ca, "", "10s",
-			certificates(narrow.Server(t, append(testtls.Names(4000, "a.invalid"), "a.invalid"), nil, narrow)), "error: "},
+			certificates(narrow.Server(t, append(testtls.Names(4000, "a.invalid"), "a.invalid"), nil, narrow)),
+			"error: "},
 		{"GO-2026-4946 many policies", "a.invalid", ca, "", "10s",
-			certificates(mapping.Server(t, []string{"a.invalid"}, nil, mapping)), "status: 200"}, // this Go does not look at mappings // a limit of Go's own
+			// this Go does not look at mappings // a limit of Go's own
+			certificates(mapping.Server(t, []string{"a.invalid"}, nil, mapping)), "status: 200"},
 		{"GO-2025-4175 wildcard over an exclusion", "test.invalid", excluding.File(t), "", "10s",
 			certificates(wildcard), "status: 200"},
 		{"GO-2025-4175 the same with a pin", "test.invalid", excluding.File(t), wrongPin, "10s",
@@ -67,9 +69,11 @@ func TestHostileServers(t *testing.T) {
 		{"GO-2026-4340 a message of another's in the first record", "a.invalid", "none", pinOf(t, good), "10s",
 			func(t *testing.T, l net.Listener) chan struct{} { return testtls.AddMessage(t, l, good) }, "error: "},
 		{"GO-2026-4870 key updates in one record", "a.invalid", "none", pinOf(t, good), "1s",
-			func(t *testing.T, l net.Listener) chan struct{} { return testtls.KeyUpdates(t, l, good, true) }, "error: "},
+			func(t *testing.T, l net.Listener) chan struct{} { return testtls.KeyUpdates(t, l, good, true) },
+			"error: "},
 		{"GO-2026-6090 key updates for ever", "a.invalid", "none", pinOf(t, good), "1s",
-			func(t *testing.T, l net.Listener) chan struct{} { return testtls.KeyUpdates(t, l, good, false) }, "error: "},
+			func(t *testing.T, l net.Listener) chan struct{} { return testtls.KeyUpdates(t, l, good, false) },
+			"error: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l, err := net.Listen("tcp", "127.0.0.1:0")

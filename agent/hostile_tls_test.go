@@ -47,10 +47,11 @@ func execute(t *testing.T, name string, args ...string) (int, string) {
 	return 0, string(b)
 }
 
-// TestHostileCertificates: no chain of certificates ends the program as it is built for routers. The same server does end a
-// program that makes a plain handshake, or the test would show nothing.
+// TestHostileCertificates: no chain of certificates ends the program as it is built for routers. The same server does
+// end a program that makes a plain handshake, or the test would show nothing.
 func TestHostileCertificates(t *testing.T) {
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{testtls.DSAChain(t, "127.0.0.1")}})
+	l, err := tls.Listen("tcp", "127.0.0.1:0",
+		&tls.Config{Certificates: []tls.Certificate{testtls.DSAChain(t, "127.0.0.1")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,8 +79,10 @@ func TestHostileCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	config := fmt.Sprintf("config uplink 'mesh'\n\toption enabled '1'\n\toption protocol 'wgkex'\n\toption domain 'ffxx'\n"+
-		"\toption domain_seed '%s'\n\toption fwmark '0'\n\tlist broker 'https://127.0.0.1:%s'\n", strings.Repeat("ab", 32), port)
+	config := fmt.Sprintf(
+		"config uplink 'mesh'\n\toption enabled '1'\n\toption protocol 'wgkex'\n\toption domain 'ffxx'\n"+
+			"\toption domain_seed '%s'\n\toption fwmark '0'\n\tlist broker 'https://127.0.0.1:%s'\n",
+		strings.Repeat("ab", 32), port)
 	if err := os.WriteFile(filepath.Join(dir, "wguplink"), []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,8 @@ func TestDocImports(t *testing.T) {
 		return
 	}
 	if diff := cmp.Diff(strings.Split(want, "\n"), strings.Split(have, "\n")); diff != "" {
-		t.Errorf("the list in %s; if the code is right: go test ./agent -run DocImports -update (-code +docs):\n%s", architecture, diff)
+		t.Errorf("the list in %s; if the code is right: go test ./agent -run DocImports -update (-code +docs):\n%s",
+			architecture, diff)
 	}
 }
 
@@ -43,7 +44,8 @@ func TestDocImports(t *testing.T) {
 func imports(t *testing.T) (lines []string) {
 	all := map[string]map[string]bool{}
 	for _, tags := range []string{"", "userspace", "nobroker"} {
-		out, err := exec.Command("go", "list", "-tags", tags, "-f", `{{.ImportPath}} {{join .Imports " "}}`, "../...").Output()
+		out, err := exec.Command("go", "list", "-tags", tags, "-f", `{{.ImportPath}} {{join .Imports " "}}`,
+			"../...").Output()
 		if err != nil {
 			t.Fatalf("go list: %v", err)
 		}

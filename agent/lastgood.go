@@ -78,7 +78,8 @@ func (o options) knownKeys() []string {
 	if err != nil {
 		return nil
 	}
-	return slices.DeleteFunc(strings.SplitAfter(string(text), "\n"), func(l string) bool { return !strings.HasSuffix(l, "\n") })
+	return slices.DeleteFunc(strings.SplitAfter(string(text), "\n"),
+		func(l string) bool { return !strings.HasSuffix(l, "\n") })
 }
 
 // knownKey gives the public key that an uplink had last.

@@ -42,8 +42,8 @@ func runLuci(o options, args []string, stdin io.Reader, stdout, stderr io.Writer
 	return exitOK
 }
 
-// tellService does what rpcd does after "uci apply": procd runs the start script's reload, and that starts or stops the agent, or
-// has it read its configuration.
+// tellService does what rpcd does after "uci apply": procd runs the start script's reload, and that starts or stops the
+// agent, or has it read its configuration.
 func tellService(o options) error {
 	ctx, cancel := context.WithTimeout(context.Background(), statusTimeout)
 	defer cancel()
@@ -67,8 +67,8 @@ const (
 	doctorLock = "luci-doctor.lock"
 )
 
-// luciDoctor gives the findings of the last examination. start begins one, in a process of its own: all stages together may take
-// longer than a browser waits.
+// luciDoctor gives the findings of the last examination. start begins one, in a process of its own: all stages together
+// may take longer than a browser waits.
 func luciDoctor(o options, uplink string, start bool) (json.RawMessage, error) {
 	if err := os.MkdirAll(o.run, 0o755); err != nil {
 		return nil, fmt.Errorf("make the run directory: %w", err)
@@ -115,7 +115,8 @@ func startDoctor(o options, uplink, file string, lock *os.File) error {
 		return err
 	}
 	defer null.Close()
-	args := []string{"wguplink", "doctor", "--json", "--config", o.config, "--staged", o.staged, "--run", o.run, "--state", o.state}
+	args := []string{"wguplink", "doctor", "--json", "--config", o.config, "--staged", o.staged, "--run",
+		o.run, "--state", o.state}
 	if o.ubus != "" {
 		args = append(args, "--ubus", o.ubus)
 	}

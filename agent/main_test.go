@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestMain keeps a test from starting all tests once more: what starts userspace WireGuard starts /proc/self/exe with these
-// arguments. Tests of this package make no device: they run on the machine itself.
+// TestMain keeps a test from starting all tests once more: what starts userspace WireGuard starts /proc/self/exe with
+// these arguments. Tests of this package make no device: they run on the machine itself.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "wireguard-go" {
 		fmt.Fprintln(os.Stderr, "a test of the command line wants a device on this machine")

@@ -11,8 +11,9 @@ func manual(string) (text string, examples [][2]string) {
 
 // absent is what is for people at a keyboard, and left out of the smallest variant.
 func absent(c call, what string) int {
-	return c.fail(fmt.Errorf("wguplink %s is not in the variant nobroker, which is kept small for routers with little flash; "+
-		"the variants default and userspace have it", what))
+	return c.fail(
+		fmt.Errorf("wguplink %s is not in the variant nobroker, which is kept small for routers with little flash; "+
+			"the variants default and userspace have it", what))
 }
 
 func netcheck(c call) int { return absent(c, "netcheck") }

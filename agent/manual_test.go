@@ -54,8 +54,12 @@ func page() string {
 	p(`.TH WGUPLINK 8 "" wguplink "System Administration"`)
 	p(".SH NAME\nwguplink \\- bring a community router\\(aqs mesh online: WireGuard and VXLAN")
 	p(".SH SYNOPSIS\n.B wguplink\n.I COMMAND\n[OPTION]...")
-	p(".SH DESCRIPTION\nThe agent keeps the uplinks of\n.I /etc/config/wguplink\nup: it waits for a way out and the time, makes the key known to a" +
-		"\nbroker, chooses a gateway among all that answer, and makes the WireGuard and\nVXLAN devices. The other commands look at it, or ask it for something.")
+	p(
+		".SH DESCRIPTION\nThe agent keeps the uplinks of\n.I /etc/config/wguplink\nup: it waits for a way out and " +
+			"the time, makes the key known to a" +
+			"\nbroker, chooses a gateway among all that answer, and makes the WireGuard and\nVXLAN " +
+			"devices. The other " +
+			"commands look at it, or ask it for something.")
 	p(".SH COMMANDS")
 	for _, v := range verbs() {
 		p(".SS wguplink %s", roff(v.name))
@@ -95,9 +99,13 @@ func page() string {
 func completions() string {
 	var b bytes.Buffer
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	p("# shellcheck shell=bash\n# bash's completion for wguplink(8), for /usr/share/bash-completion/completions/wguplink")
+	p(
+		"# shellcheck shell=bash\n# bash's completion for wguplink(8), for " +
+			"/usr/share/bash-completion/completions/wguplink")
 	p("# Made from the table of commands: go test ./agent -run Completion -update\n")
-	p("_wguplink() {\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]-} words")
+	p(
+		"_wguplink() {\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} " +
+			"verb=${COMP_WORDS[1]-} words")
 	var o options
 	var values, first, second []string
 	cases := map[string][]string{}
@@ -121,8 +129,11 @@ func completions() string {
 		}
 	}
 	first = append(first, "ping", "wgpeerselector", "--help", "--version")
-	p("\tcase $prev in\n\t%s)\n\t\tmapfile -t COMPREPLY < <(compgen -f -- \"$cur\")\n\t\treturn\n\t\t;;", strings.Join(values, " | "))
-	p("\t--uplink | --group)\n\t\treturn\n\t\t;;\n\tesac\n\tif [[ $COMP_CWORD -eq 1 ]]; then\n\t\twords='%s'\n\telse\n\t\tcase $verb in", strings.Join(first, " "))
+	p("\tcase $prev in\n\t%s)\n\t\tmapfile -t COMPREPLY < <(compgen -f -- \"$cur\")\n\t\treturn\n\t\t;;",
+		strings.Join(values, " | "))
+	p(
+		"\t--uplink | --group)\n\t\treturn\n\t\t;;\n\tesac\n\tif [[ $COMP_CWORD -eq 1 ]]; "+
+			"then\n\t\twords='%s'\n\telse\n\t\tcase $verb in", strings.Join(first, " "))
 	for _, one := range first {
 		if len(cases[one]) == 0 {
 			continue
@@ -141,7 +152,9 @@ func completions() string {
 		}
 		p("\t\t%s) words='%s' ;;", one, strings.Join(more, " "))
 	}
-	p("\t\tesac\n\tfi\n\tmapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\")\n}\n\ncomplete -F _wguplink wguplink")
+	p(
+		"\t\tesac\n\tfi\n\tmapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\")\n}\n\ncomplete -F " +
+			"_wguplink wguplink")
 	return b.String()
 }
 
@@ -162,7 +175,8 @@ func TestCompletionInBash(t *testing.T) {
 	} {
 		words := strings.Fields(line)
 		script := `source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _wguplink; echo "${COMPREPLY[*]}"; complete -p wguplink`
-		out, err := exec.Command("bash", append([]string{"-c", script, "bash", completion}, words...)...).CombinedOutput()
+		out, err := exec.Command("bash", append([]string{"-c", script, "bash", completion},
+			words...)...).CombinedOutput()
 		if err != nil || string(out) != want+"\ncomplete -F _wguplink wguplink\n" {
 			t.Errorf("%s: %v: %q, want %q", line, err, out, want)
 		}

@@ -32,7 +32,8 @@ var variants = []struct {
 }
 
 // always are packages that no variant needs and that bring much with them.
-var always = []string{"regexp", "encoding/json", "log/slog", "text/template", "html/template", "go/token", "testing", "plugin", "expvar", "net/http/pprof"}
+var always = []string{"regexp", "encoding/json", "log/slog", "text/template", "html/template", "go/token", "testing",
+	"plugin", "expvar", "net/http/pprof"}
 
 // list prints format for each package that the variant links on a router.
 func list(t *testing.T, tags, format string) []string {
@@ -52,7 +53,8 @@ func list(t *testing.T, tags, format string) []string {
 
 func TestModules(t *testing.T) {
 	var got strings.Builder
-	fmt.Fprintf(&got, "# Modules linked into the router's binary, by variant. After a change: go test ./agent -run Modules -update\n")
+	fmt.Fprintf(&got,
+		"# Modules linked into the router's binary, by variant. After a change: go test ./agent -run Modules -update\n")
 	for _, v := range variants {
 		fmt.Fprintf(&got, "\n%s:\n", v.name)
 		for _, m := range list(t, v.tags, "{{with .Module}}{{.Path}}{{end}}") {

@@ -77,7 +77,8 @@ func printReach(w io.Writer, uplink string, rows []doctor.Reach) {
 		name, address = max(name, len(r.Name)), max(address, len(r.Address))
 	}
 	line := func(mark, gateway, at, family, handshake, trip, loss, mtu, reason string) {
-		fmt.Fprintf(w, "%s %-*s  %-*s  %-6s  %-12s  %-10s  %-6s  %-5s%s\n", mark, name, gateway, address, at, family, handshake, trip, loss, mtu, reason)
+		fmt.Fprintf(w, "%s %-*s  %-*s  %-6s  %-12s  %-10s  %-6s  %-5s%s\n", mark, name, gateway, address, at, family,
+			handshake, trip, loss, mtu, reason)
 	}
 	fmt.Fprintf(w, "%s:\n", uplink)
 	line(" ", "gateway", "address", "family", "handshake", "round trip", "loss", "MTU", "")

@@ -49,10 +49,14 @@ func (o *options) flags() []setting {
 		{name: "--stderr", short: "log to standard error, not to the system log", on: &o.stderr},
 		{name: "--make", short: "import or make the key where there is none", on: &o.make},
 		{name: "--config", value: "DIR", short: "UCI files (default /etc/config)", common: true, to: &o.config},
-		{name: "--staged", value: "DIR", short: "UCI's staged changes (default /tmp/.uci)", common: true, to: &o.staged},
-		{name: "--run", value: "DIR", short: "lock and status files (default /var/run/wguplink)", common: true, to: &o.run},
-		{name: "--state", value: "DIR", short: "what outlives a reboot (default /etc/wguplink)", common: true, to: &o.state},
-		{name: "--ubus", value: "PATH", short: "socket of ubusd (default: where OpenWrt has it)", common: true, to: &o.ubus},
+		{name: "--staged", value: "DIR", short: "UCI's staged changes (default /tmp/.uci)",
+			common: true, to: &o.staged},
+		{name: "--run", value: "DIR", short: "lock and status files (default /var/run/wguplink)",
+			common: true, to: &o.run},
+		{name: "--state", value: "DIR", short: "what outlives a reboot (default /etc/wguplink)",
+			common: true, to: &o.state},
+		{name: "--ubus", value: "PATH", short: "socket of ubusd (default: where OpenWrt has it)",
+			common: true, to: &o.ubus},
 		{name: "--help", short: "what the command does", common: true, on: &o.help},
 	}
 }
@@ -60,8 +64,8 @@ func (o *options) flags() []setting {
 // takes tells whether a command has an option.
 func (v *verb) takes(f setting) bool { return f.common || slices.Contains(v.flags, f.name) }
 
-// parseOptions takes the command's options out of args, wherever they stand, as --name VALUE or --name=VALUE. What follows
-// "--" is no option.
+// parseOptions takes the command's options out of args, wherever they stand, as --name VALUE or --name=VALUE. What
+// follows "--" is no option.
 func parseOptions(v *verb, args []string) (o options, rest []string, err error) {
 	o = options{config: "/etc/config", staged: "/tmp/.uci", run: "/var/run/wguplink", state: defaultState}
 	all := slices.DeleteFunc(o.flags(), func(f setting) bool { return !v.takes(f) })

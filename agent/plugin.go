@@ -12,7 +12,8 @@ var luciPlugin func(o options, args []string, stdin io.Reader, stdout, stderr io
 // runPlugin is the command luci.
 func runPlugin(o options, args []string, stdout, stderr io.Writer) int {
 	if luciPlugin == nil {
-		fmt.Fprintln(stderr, "wguplink luci: this build has no pages in LuCI; install the package wguplink instead of wguplink-mini")
+		fmt.Fprintln(stderr,
+			"wguplink luci: this build has no pages in LuCI; install the package wguplink instead of wguplink-mini")
 		return exitFailed
 	}
 	return luciPlugin(o, args, os.Stdin, stdout, stderr)

@@ -76,8 +76,9 @@ var listLocations = func(ctx context.Context, u config.Uplink) ([]string, error)
 
 func newClient(s registration.Source) (*broker.Client, error) {
 	return broker.New(broker.Options{
-		Bases: s.Brokers, CAFile: s.CA, Pins: s.Pins, Timeout: s.Timeout, Domain: s.Domain, Location: s.Location, OwnChoice: s.OwnChoice,
-		Layer3: s.Layer3,
-		Header: broker.Identify("/", broker.Board{}), Dial: pathOf(s).ByName().DialContext, OwnLink: s.OwnLink,
+		Bases: s.Brokers, CAFile: s.CA, Pins: s.Pins, Timeout: s.Timeout, Domain: s.Domain, Location: s.Location,
+		OwnChoice: s.OwnChoice,
+		Layer3:    s.Layer3,
+		Header:    broker.Identify("/", broker.Board{}), Dial: pathOf(s).ByName().DialContext, OwnLink: s.OwnLink,
 	})
 }

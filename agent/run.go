@@ -41,7 +41,8 @@ func runAgent(o options, stderr io.Writer) int {
 		// As if killed: the next agent goes on with the tunnel that it finds.
 		err := parent.Watch(func() {
 			time.AfterFunc(time.Second, func() { os.Exit(exitFailed) }) // nobody may read what we say
-			fmt.Fprintln(stderr, "the process that started wguplink has ended; so does wguplink, and leaves the tunnel to the next")
+			fmt.Fprintln(stderr,
+				"the process that started wguplink has ended; so does wguplink, and leaves the tunnel to the next")
 			os.Exit(exitFailed)
 		})
 		if err != nil {
@@ -121,7 +122,8 @@ func (s *service) serve() int {
 	})
 	defer settled.Stop()
 	base := uplink.Options{
-		Log: s.log, Firmware: firmware("/"), RunDir: s.run, FloorFile: filepath.Join(s.state, "last-time"), Build: built(), Clock: clock.Watch(clock.Kernel{}),
+		Log: s.log, Firmware: firmware("/"), RunDir: s.run, FloorFile: filepath.Join(s.state, "last-time"),
+		Build: built(), Clock: clock.Watch(clock.Kernel{}),
 		Machine: uplink.Linux(spawner()), LoadKey: s.loadKey, NewRegistrar: newRegistrar,
 		Changed: func(st status.Snapshot) {
 			bus.Send(api.EventName, api.Event(st))

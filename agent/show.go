@@ -43,13 +43,15 @@ func (o options) choose(uplinks []config.Uplink, args []string) ([]config.Uplink
 	for _, u := range uplinks {
 		names = append(names, u.Name)
 	}
-	return nil, fmt.Errorf("no uplink %q in %s/%s%s", args[0], o.config, config.Package, config.DidYouMean(args[0], names))
+	return nil, fmt.Errorf("no uplink %q in %s/%s%s", args[0], o.config, config.Package,
+		config.DidYouMean(args[0], names))
 }
 
 // statusTimeout is how long the agent may take for its answer. It answers beside all else that it does.
 const statusTimeout = 2 * time.Second
 
-// agentsWord is what the running agent says of its uplinks by ubus, by name; nil where there is no ubus, or no answer in time.
+// agentsWord is what the running agent says of its uplinks by ubus, by name; nil where there is no ubus, or no answer
+// in time.
 func agentsWord(o options) map[string]status.Snapshot {
 	ctx, cancel := context.WithTimeout(context.Background(), statusTimeout)
 	defer cancel()
@@ -70,7 +72,8 @@ func lastWord(o options, u config.Uplink) (status.Snapshot, error) {
 	s, err := status.Read(o.run, u.Name, status.Now())
 	if err == nil && s.State == status.Stopped && uplink.Running(o.run, u.Name) {
 		s.State, s.Interface = status.Starting, u.Interface
-		s.Reason = fmt.Sprintf("an agent runs, but %s has no status of it: it has just started, or the file system is full", o.run)
+		s.Reason = fmt.Sprintf(
+			"an agent runs, but %s has no status of it: it has just started, or the file system is full", o.run)
 	}
 	return s, err
 }
@@ -122,7 +125,8 @@ func health(s status.State) int {
 	return exitAway
 }
 
-// healthOf is the exit code for all uplinks: that of the worst. What is switched off counts only when it is all there is.
+// healthOf is the exit code for all uplinks: that of the worst. What is switched off counts only when it is all there
+// is.
 func healthOf(uplinks []config.Uplink, all []status.Snapshot) int {
 	code, on := exitOK, false
 	for i, s := range all {
@@ -200,7 +204,8 @@ func count(s *status.Snapshot) {
 	}
 }
 
-// ownGateway finds a gateway with this node's own key: the handshake would be one with itself. Without a key yet there is none.
+// ownGateway finds a gateway with this node's own key: the handshake would be one with itself. Without a key yet there
+// is none.
 func ownGateway(o options, u config.Uplink) error {
 	own, err := identity.Public(o.tree(), o.keyOptions(u))
 	if err != nil {
@@ -209,7 +214,8 @@ func ownGateway(o options, u config.Uplink) error {
 	for _, g := range u.Gateways {
 		if [32]byte(g.PublicKey) == [32]byte(own) {
 			return config.Problem{
-				File: filepath.Join(o.config, config.Package), Section: g.Name, Option: "public_key", Value: own.String(),
+				File: filepath.Join(o.config, config.Package), Section: g.Name, Option: "public_key",
+				Value:  own.String(),
 				Reason: "the key of this node itself", Allowed: "the key of the gateway",
 			}
 		}
@@ -252,7 +258,8 @@ func checkConfig(o options, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "warning: all users can read the private key in %s: chmod o= %s\n", path, path)
 	}
 	if code == exitOK {
-		fmt.Fprintf(stdout, "%s/%s: %s, no problem\n", o.config, config.Package, status.Count(len(cfg.Uplinks), "uplink"))
+		fmt.Fprintf(stdout, "%s/%s: %s, no problem\n", o.config, config.Package,
+			status.Count(len(cfg.Uplinks), "uplink"))
 	}
 	return code
 }

@@ -46,7 +46,8 @@ config gateway 'far'
 // The exit code tells how the uplinks are; docs/ubus.md has the table.
 func TestStatusCodes(t *testing.T) {
 	for state, want := range map[status.State]int{
-		status.Connected: exitOK, status.Suspect: exitImpaired, status.Impaired: exitImpaired, status.Connecting: exitAway, status.Starting: exitAway,
+		status.Connected: exitOK, status.Suspect: exitImpaired, status.Impaired: exitImpaired,
+		status.Connecting: exitAway, status.Starting: exitAway,
 	} {
 		dir, flags := folders(t, goodConfig)
 		end := agentOf(t, dir, status.Snapshot{Uplink: "mesh", State: state})
@@ -55,14 +56,16 @@ func TestStatusCodes(t *testing.T) {
 			t.Errorf("%s: exit code %d, want %d: %s%s", state, code, want, stdout, stderr)
 		}
 		end()
-		if code, stdout, _ := run(append([]string{"status"}, flags...)...); code != exitStopped || !strings.Contains(stdout, "no agent runs") {
+		if code, stdout, _ := run(append([]string{"status"}, flags...)...); code != exitStopped ||
+			!strings.Contains(stdout, "no agent runs") {
 			t.Errorf("stopped: exit code %d: %s", code, stdout)
 		}
 	}
 	dir, flags := folders(t, twoUplinks)
 	defer agentOf(t, dir, status.Snapshot{Uplink: "mesh", State: status.Connected})()
 	second := agentOf(t, dir, status.Snapshot{Uplink: "other", State: status.Impaired, Cause: status.NoWAN})
-	for args, want := range map[string]int{"status": exitImpaired, "status mesh": exitOK, "status other": exitImpaired} {
+	for args, want := range map[string]int{"status": exitImpaired, "status mesh": exitOK,
+		"status other": exitImpaired} {
 		if code, stdout, stderr := run(append(strings.Fields(args), flags...)...); code != want {
 			t.Errorf("%s: exit code %d, want %d: %s%s", args, code, want, stdout, stderr)
 		}
@@ -84,10 +87,12 @@ func TestStatusSchema(t *testing.T) {
 	_, flags := folders(t, "config global 'global'\n")
 	code, stdout, stderr := run(append([]string{"status", "--json"}, flags...)...)
 	var all map[string]map[string]any
-	if err := json.Unmarshal([]byte(stdout), &all); err != nil || all["uplinks"] == nil || len(all) != 1 || code != exitStopped || stderr != "" {
+	if err := json.Unmarshal([]byte(stdout), &all); err != nil || all["uplinks"] == nil || len(all) != 1 ||
+		code != exitStopped || stderr != "" {
 		t.Errorf("no uplink: exit code %d, %v: %s%s", code, err, stdout, stderr)
 	}
-	if code, stdout, _ := run(append([]string{"status"}, flags...)...); code != exitStopped || !strings.HasPrefix(stdout, "no uplink in ") {
+	if code, stdout, _ := run(append([]string{"status"}, flags...)...); code != exitStopped ||
+		!strings.HasPrefix(stdout, "no uplink in ") {
 		t.Errorf("no uplink: exit code %d: %s", code, stdout)
 	}
 	golden, err := os.ReadFile("status/testdata/status.json")

@@ -25,7 +25,8 @@ import (
 func TestTracebackHidesKey(t *testing.T) {
 	for _, tags := range []string{"", "userspace"} {
 		program := filepath.Join(t.TempDir(), "wguplink")
-		if out, err := exec.Command("go", "build", "-tags", tags, "-gcflags=wguplink/...=-l", "-o", program, ".").CombinedOutput(); err != nil {
+		if out, err := exec.Command("go", "build", "-tags", tags, "-gcflags=wguplink/...=-l", "-o", program,
+			".").CombinedOutput(); err != nil {
 			t.Fatalf("build: %v\n%s", err, out)
 		}
 		for _, s := range []syscall.Signal{syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGSEGV, syscall.SIGSYS} {
@@ -43,8 +44,9 @@ func traceback(t *testing.T, program string, s syscall.Signal) {
 	// With a network and a /run of its own, so that the machine's stay as they are.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "unshare", append([]string{"-n", "-m", "sh", "-c", `mount -t tmpfs tmpfs /run && exec "$0" "$@"`,
-		program, "run", "--stderr"}, flags...)...)
+	cmd := exec.CommandContext(ctx, "unshare",
+		append([]string{"-n", "-m", "sh", "-c", `mount -t tmpfs tmpfs /run && exec "$0" "$@"`,
+			program, "run", "--stderr"}, flags...)...)
 	cmd.Env = append(os.Environ(), "GOTRACEBACK=all")
 	r, w, err := os.Pipe()
 	if err != nil {

@@ -47,7 +47,8 @@ func following(t *testing.T, flags []string, more ...string) (next func() string
 // What changes is told once, by whatever program it is written, and also that the agent is gone.
 func TestWatch(t *testing.T) {
 	dir, flags := folders(t, goodConfig)
-	s := status.Snapshot{Uplink: "mesh", PID: 1, State: status.Connecting, Changes: []status.Change{{At: 1, State: status.Starting}}}
+	s := status.Snapshot{Uplink: "mesh", PID: 1, State: status.Connecting,
+		Changes: []status.Change{{At: 1, State: status.Starting}}}
 	end := agentOf(t, dir, s)
 	next, stop := following(t, flags)
 	for line := next(); !strings.Contains(line, "starting"); line = next() {
@@ -85,7 +86,8 @@ func TestWatch(t *testing.T) {
 // With --json each change is one line of the whole.
 func TestWatchJSON(t *testing.T) {
 	dir, flags := folders(t, goodConfig)
-	s := status.Snapshot{Uplink: "mesh", PID: 1, State: status.Connecting, Changes: []status.Change{{At: 1, State: status.Starting}}}
+	s := status.Snapshot{Uplink: "mesh", PID: 1, State: status.Connecting,
+		Changes: []status.Change{{At: 1, State: status.Starting}}}
 	defer agentOf(t, dir, s)()
 	next, stop := following(t, flags, "--json")
 	if line := next(); !strings.HasPrefix(line, `{"uplinks":{"mesh":{`) || !strings.Contains(line, `"connecting"`) {

@@ -39,8 +39,8 @@ func (e *Engine) keyDoubtful() bool {
 	return lost > 0 && lost >= min(others, 2)
 }
 
-// askSoon has the broker asked. The first question in an outage waits for a random part of spread: all nodes have noticed
-// it at the same moment.
+// askSoon has the broker asked. The first question in an outage waits for a random part of spread: all nodes have
+// noticed it at the same moment.
 func (e *Engine) askSoon(spread time.Duration, now time.Time) {
 	if e.asks == 0 && !e.askAgain {
 		e.notAsk = latest(e.notAsk, now.Add(e.upTo(spread)))
@@ -111,7 +111,8 @@ func (e *Engine) brokerAnswered(peers []Peer, now time.Time) []Action {
 	e.broker = peers
 	for _, c := range e.cands {
 		// A broker names the one it likes best at that moment; that is no verdict on the one in use, or lately in use.
-		if (c == e.current || c.last) && !contains(e.broker, c.peer.PublicKey) && !contains(e.static, c.peer.PublicKey) {
+		if (c == e.current || c.last) && !contains(e.broker, c.peer.PublicKey) &&
+			!contains(e.static, c.peer.PublicKey) {
 			c.peer.Preferred = false
 			e.broker = append(e.broker[:len(e.broker):len(e.broker)], c.peer)
 		}

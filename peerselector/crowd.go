@@ -4,8 +4,8 @@ import "time"
 
 // What one node of a large network leaves to the others. docs/fleet.md has the figures.
 const (
-	// firstShare spreads the first questions after a loss of all gateways to 128 a second: gateways work off 200 keys a second
-	// (wgkex's worker, measured).
+	// firstShare spreads the first questions after a loss of all gateways to 128 a second: gateways work off 200 keys a
+	// second (wgkex's worker, measured).
 	firstShare = 7800 * time.Microsecond
 	// laterShare has each node ask after one to three times this for each node, 67 questions a second together.
 	laterShare = 7500 * time.Microsecond

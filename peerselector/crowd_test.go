@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// What a node asks for in an outage of an hour and after it, when it knows how many others do the same. The fleet's figures are in
-// docs/fleet.md; here is what one node does.
+// What a node asks for in an outage of an hour and after it, when it knows how many others do the same. The fleet's
+// figures are in docs/fleet.md; here is what one node does.
 func TestCrowd(t *testing.T) {
 	for _, tt := range []struct {
 		nodes       int
@@ -66,12 +66,14 @@ func TestCrowdChanges(t *testing.T) {
 	e := New(Config{Timing: Default(), Broker: true, Intn: func(int64) int64 { return 0 }})
 	e.Handle(Economy{ProbeEvery: time.Minute}, epoch)
 	e.Handle(Crowd{10_000}, epoch)
-	if e.t.AskSpread != 78*time.Second || e.t.AskEvery != 75*time.Second || e.t.ProbeEvery != time.Minute || !e.t.crowded() {
+	if e.t.AskSpread != 78*time.Second || e.t.AskEvery != 75*time.Second ||
+		e.t.ProbeEvery != time.Minute || !e.t.crowded() {
 		t.Errorf("%+v", e.t)
 	}
 	e.Handle(Crowd{0}, epoch)
 	e.Handle(Economy{}, epoch)
-	if want := Default(); e.t.AskSpread != 0 || e.t.AskEvery != want.AskEvery || e.t.Stagger != want.Stagger || e.t.ProbeEvery != want.ProbeEvery {
+	if want := Default(); e.t.AskSpread != 0 || e.t.AskEvery != want.AskEvery || e.t.Stagger != want.Stagger ||
+		e.t.ProbeEvery != want.ProbeEvery {
 		t.Errorf("%+v", e.t)
 	}
 }

@@ -28,7 +28,8 @@ func TestFirstAliveWins(t *testing.T) {
 				s.send(WANUp{})
 				s.run(time.Minute, s.connected)
 				if !s.connected() || s.now.Sub(epoch) > tt.want {
-					t.Fatalf("seed %d: connected=%v after %v, want at most %v", seed, s.connected(), s.now.Sub(epoch), tt.want)
+					t.Fatalf("seed %d: connected=%v after %v, want at most %v", seed, s.connected(), s.now.Sub(epoch),
+						tt.want)
 				}
 				s.run(s.now.Sub(epoch)+10*time.Second, nil)
 				if got := s.e.State(); got != Connected || len(s.installed) != 1 {
@@ -169,7 +170,8 @@ func TestOneGatewayAtATime(t *testing.T) {
 			s.run(10*time.Minute, func() bool { return *s.current != key(1) })
 			limit := s.e.t.ProbeEvery + s.e.t.Doubt + latency + s.e.t.Grace + 100*time.Millisecond
 			if took := s.now.Sub(epoch) - died; *s.current != key(2) || took > limit {
-				t.Errorf("%v, seed %d: %s in use after %v, want gw2 within %v", latency, seed, s.e.current.peer.Name, took, limit)
+				t.Errorf("%v, seed %d: %s in use after %v, want gw2 within %v", latency, seed, s.e.current.peer.Name,
+					took, limit)
 			}
 			if s.asks != 2 {
 				t.Errorf("%v, seed %d: %d questions", latency, seed, s.asks)
@@ -449,7 +451,8 @@ func TestRandomWorlds(t *testing.T) {
 		s.broker = func(s *sim) {
 			switch r.IntN(4) {
 			case 0:
-				s.after(time.Duration(r.IntN(20))*time.Second, func() { s.send(BrokerFailed{time.Duration(r.IntN(30)) * time.Second}) })
+				s.after(time.Duration(r.IntN(20))*time.Second,
+					func() { s.send(BrokerFailed{time.Duration(r.IntN(30)) * time.Second}) })
 			default:
 				p := peer(1 + r.IntN(n))
 				p.Preferred = true

@@ -53,9 +53,9 @@ func (f *fleet) load() (by map[Key]int, promotions int) {
 
 const fleetSize = 10_000
 
-// All gateways alive and equally near: each gets the same load. One start of the fleet is a draw of 10,000, whose chance alone
-// is 43 nodes (1.7 % of 2500) wide; so each gateway's share must be within 2 % of the fleet after every start, and within 2 % of
-// its ideal share over many starts.
+// All gateways alive and equally near: each gets the same load. One start of the fleet is a draw of 10,000, whose
+// chance alone is 43 nodes (1.7 % of 2500) wide; so each gateway's share must be within 2 % of the fleet after every
+// start, and within 2 % of its ideal share over many starts.
 func TestFleetLoad(t *testing.T) {
 	const gws, starts = 4, 10
 	sum := map[Key]int{}
@@ -92,7 +92,8 @@ func TestFleetOneDiesAndReturns(t *testing.T) {
 	f.run(15 * time.Second)
 	without, promotions := f.load()
 	if moved := before[key(1)]; without[key(1)] != 0 || promotions != fleetSize+moved {
-		t.Errorf("%d promotions, %d still at the dead gateway; %d had to move", promotions-fleetSize, without[key(1)], moved)
+		t.Errorf("%d promotions, %d still at the dead gateway; %d had to move", promotions-fleetSize,
+			without[key(1)], moved)
 	}
 	for i := 2; i <= gws; i++ {
 		if share := float64(without[key(i)]) / fleetSize; math.Abs(share-1.0/3) > 0.02 {

@@ -32,7 +32,8 @@ func TestGlue(t *testing.T) {
 		s.send(Static{peers(3)})
 		s.send(WANUp{})
 		if late := serving(s); late > time.Second || len(s.promotes) != 1 {
-			t.Fatalf("seed %d: at the start the first answer comes %v after the poll, %d promotions", seed, late, len(s.promotes))
+			t.Fatalf("seed %d: at the start the first answer comes %v after the poll, %d promotions", seed, late,
+				len(s.promotes))
 		}
 		s.rest(time.Minute + time.Duration(seed)*37*time.Millisecond)
 		for range 2 {
@@ -41,8 +42,10 @@ func TestGlue(t *testing.T) {
 			s.gws[dead].alive = false
 			s.run(s.now.Sub(epoch)+time.Minute, func() bool { return *s.current != dead })
 			decided := s.now
-			if late := serving(s); late > time.Second || len(s.promotes) != before+1 || s.now.Sub(decided) > 11*time.Second {
-				t.Fatalf("seed %d: in a failover the first answer comes %v after the poll, %d promotions", seed, late, len(s.promotes)-before)
+			if late := serving(s); late > time.Second || len(s.promotes) != before+1 ||
+				s.now.Sub(decided) > 11*time.Second {
+				t.Fatalf("seed %d: in a failover the first answer comes %v after the poll, %d promotions", seed, late,
+					len(s.promotes)-before)
 			}
 			s.gws[dead].alive = true
 			s.rest(11 * time.Minute)

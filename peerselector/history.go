@@ -52,8 +52,8 @@ const historySpan = 5 * time.Minute
 // handshaking is how long WireGuard may need for a session where handshakes get lost as other packets do.
 func (h *history) handshaking(t Timing) time.Duration { return handshakeTries * h.patience(t) }
 
-// handshakeTries are the tries at a handshake that may fail in a row: WireGuard has as many in handshaking on a line whose
-// answers take as long as its REKEY_TIMEOUT (5 s, WireGuard paper, section 6.1).
+// handshakeTries are the tries at a handshake that may fail in a row: WireGuard has as many in handshaking on a line
+// whose answers take as long as its REKEY_TIMEOUT (5 s, WireGuard paper, section 6.1).
 const handshakeTries = 6
 
 // other forgets what the round trips to another gateway were; bursts are the line's.

@@ -81,7 +81,8 @@ func TestDeathsWithinTheBound(t *testing.T) {
 				if s.current == nil {
 					t.Fatalf("%s, seed %d: not connected", l.name, seed)
 				}
-				bound := s.e.t.ProbeEvery + s.e.line.proof(s.e.t) + s.e.t.Patience + s.e.t.MaxGrace + 2*l.burst + 2*l.most
+				bound := s.e.t.ProbeEvery + s.e.line.proof(s.e.t) + s.e.t.Patience + s.e.t.MaxGrace +
+					2*l.burst + 2*l.most
 				dead := *s.current
 				s.gws[dead].alive = false
 				died := s.now
@@ -89,7 +90,8 @@ func TestDeathsWithinTheBound(t *testing.T) {
 				gone := s.now.Sub(died)
 				took = append(took, gone)
 				if gone > bound {
-					t.Errorf("%s, traffic each %v, seed %d: left after %v, bound %v", l.name, traffic, seed, gone, bound)
+					t.Errorf("%s, traffic each %v, seed %d: left after %v, bound %v", l.name, traffic, seed, gone,
+						bound)
 				}
 			}
 			slices.Sort(took)

@@ -10,7 +10,8 @@ const outageNodes = 20
 
 // outage takes all gateways from twenty nodes for a while, then brings one back, and gives how long each node was
 // without after that.
-func outage(t *testing.T, away time.Duration, broker bool, lost bool, seed int64) (took []time.Duration, asked []time.Duration) {
+func outage(t *testing.T, away time.Duration, broker bool, lost bool,
+	seed int64) (took []time.Duration, asked []time.Duration) {
 	t.Helper()
 	for node := range int64(outageNodes) {
 		s := newSim(t, seed<<16+node, true, 3)
@@ -56,7 +57,10 @@ func outage(t *testing.T, away time.Duration, broker bool, lost bool, seed int64
 		if lost {
 			g.known = s.now.Add(time.Hour) // until it is told again
 		}
-		s.run(s.now.Sub(epoch)+5*time.Minute, func() bool { return s.current != nil && s.e.State() == Connected && s.e.lastAlive.After(back) })
+		s.run(s.now.Sub(epoch)+5*time.Minute, func() bool {
+			return s.current != nil && s.e.State() == Connected &&
+				s.e.lastAlive.After(back)
+		})
 		took = append(took, s.now.Sub(back))
 	}
 	slices.Sort(took)
@@ -80,7 +84,8 @@ func TestOutage(t *testing.T) {
 			for seed := range int64(5) {
 				took, asked := outage(t, away, tt.broker, tt.lost, seed)
 				if median := took[outageNodes/2]; median > 15*time.Second || took[outageNodes-1] > 45*time.Second {
-					t.Errorf("broker %v, keys lost %v, away %v: median %v, last %v", tt.broker, tt.lost, away, median, took[outageNodes-1])
+					t.Errorf("broker %v, keys lost %v, away %v: median %v, last %v", tt.broker, tt.lost, away, median,
+						took[outageNodes-1])
 				}
 				if away < 10*time.Minute || !tt.broker {
 					continue

@@ -33,8 +33,8 @@ type Peer struct {
 	PublicKey Key
 	// Endpoints are "host:port" or "[v6]:port", in order of preference. Names are resolved anew for each attempt.
 	Endpoints []string
-	// LinkAddress is the gateway's own address inside the tunnel; it is the VXLAN remote and is probed. A peer without one
-	// cannot be probed: only its handshakes and its traffic tell whether it is alive.
+	// LinkAddress is the gateway's own address inside the tunnel; it is the VXLAN remote and is probed. A peer without
+	// one cannot be probed: only its handshakes and its traffic tell whether it is alive.
 	LinkAddress netip.Addr
 	// AllowedIPs are what the peer may send and receive once it is promoted.
 	AllowedIPs []netip.Prefix

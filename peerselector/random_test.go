@@ -111,7 +111,8 @@ func TestRandomEvents(t *testing.T) {
 	for seed := uint64(0); seed < 200; seed++ {
 		r := rand.New(rand.NewPCG(seed, 2))
 		e := New(Config{Timing: Default(), Broker: r.IntN(2) == 0, Standby: r.IntN(3) == 0, Intn: r.Int64N})
-		d := &device{standby: e.cfg.Standby, t: t, seed: seed, on: map[Key]bool{}, promoted: map[Key]bool{}, started: map[Key]time.Time{}}
+		d := &device{standby: e.cfg.Standby, t: t, seed: seed, on: map[Key]bool{}, promoted: map[Key]bool{},
+			started: map[Key]time.Time{}}
 		now, acts, events := epoch, 0, 0
 		minute := now
 		handle := func(ev Event) {
@@ -126,7 +127,8 @@ func TestRandomEvents(t *testing.T) {
 				t.Fatalf("seed %d: the engine and its actions do not agree about who is in use after %T", seed, ev)
 			}
 			if at, ok := e.Next(); ok && !at.After(now) {
-				t.Fatalf("seed %d: Next is %v after now, not in the future, after %T, state %v", seed, at.Sub(now), ev, e.State())
+				t.Fatalf("seed %d: Next is %v after now, not in the future, after %T, state %v", seed, at.Sub(now), ev,
+					e.State())
 			}
 		}
 		if r.IntN(3) == 0 {

@@ -63,8 +63,8 @@ func (s *sim) carries(k Key) bool {
 	return w != nil && !w.born.IsZero() && s.now.Sub(w.born) < RejectAfter
 }
 
-// slowLossy is a node on a line that was good, and has a round trip of five seconds and loses most packets from the 30th
-// second on.
+// slowLossy is a node on a line that was good, and has a round trip of five seconds and loses most packets from the
+// 30th second on.
 func slowLossy(t *testing.T, seed int64, most time.Duration, loss float64, broker bool) *sim {
 	s := newSim(t, seed, broker, 4)
 	s.sessions = map[Key]*session{}
@@ -79,15 +79,16 @@ func slowLossy(t *testing.T, seed int64, most time.Duration, loss float64, broke
 		if at.Sub(epoch) < 30*time.Second {
 			return 0, true
 		}
-		return 4880*time.Millisecond + time.Duration(s.rand.Int64N(int64(most-4900*time.Millisecond))), s.rand.Float64() >= loss
+		return 4880*time.Millisecond + time.Duration(s.rand.Int64N(int64(most-4900*time.Millisecond))),
+			s.rand.Float64() >= loss
 	}
 	s.send(Static{peers(4)})
 	s.send(WANUp{})
 	return s
 }
 
-// A line that is slow and loses much costs no switch: neither while the session lives nor when no handshake gets through
-// before it is void.
+// A line that is slow and loses much costs no switch: neither while the session lives nor when no handshake gets
+// through before it is void.
 func TestNoSwitchOnSlowLossyLine(t *testing.T) {
 	for _, l := range []struct {
 		most time.Duration // of a round trip
@@ -102,7 +103,8 @@ func TestNoSwitchOnSlowLossyLine(t *testing.T) {
 					if _, ok := a.(Promote); ok && s.current != nil {
 						switched++
 						t.Logf("%s, seed %d, %v: a switch; the session %v old, silent for %v, renewed %v", name, seed,
-							at.Sub(epoch), at.Sub(s.sessions[*s.current].born), at.Sub(s.last), s.sessions[*s.current].born.IsZero())
+							at.Sub(epoch), at.Sub(s.sessions[*s.current].born), at.Sub(s.last),
+							s.sessions[*s.current].born.IsZero())
 					}
 				}
 				for end := time.Second; end <= 11*time.Minute; end += time.Second {

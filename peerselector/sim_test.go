@@ -58,13 +58,14 @@ type sim struct {
 	acts      int
 	askedAt   []time.Time
 	line      func(at time.Time) (rtt time.Duration, ok bool) // beside the gateways' round trips; nil: it adds nothing
-	traffic   time.Duration                                   // between packets from the gateway in use, which a look at the counters shows
-	looked    time.Time
-	every     time.Duration                // ticks beside those that Next wants; 0: none
-	wake      func() (time.Time, bool)     // in the place of Next
-	did       func(at time.Time, a Action) // sees each action
-	sessions  map[Key]*session             // WireGuard's own tries and their age; nil: a session lives for ever
-	last      time.Time                    // when something last came from the gateway in use
+	// between packets from the gateway in use, which a look at the counters shows
+	traffic  time.Duration
+	looked   time.Time
+	every    time.Duration                // ticks beside those that Next wants; 0: none
+	wake     func() (time.Time, bool)     // in the place of Next
+	did      func(at time.Time, a Action) // sees each action
+	sessions map[Key]*session             // WireGuard's own tries and their age; nil: a session lives for ever
+	last     time.Time                    // when something last came from the gateway in use
 }
 
 type timed struct {
@@ -81,7 +82,8 @@ func key(i int) Key {
 }
 
 func peer(i int) Peer {
-	return Peer{Name: fmt.Sprintf("gw%d", i), PublicKey: key(i), Endpoints: []string{fmt.Sprintf("gw%d.example.org:51820", i)},
+	return Peer{Name: fmt.Sprintf("gw%d", i), PublicKey: key(i),
+		Endpoints:   []string{fmt.Sprintf("gw%d.example.org:51820", i)},
 		LinkAddress: netip.MustParseAddr("fe80::1"), AllowedIPs: []netip.Prefix{netip.MustParsePrefix("fe80::1/128")}}
 }
 
@@ -95,7 +97,8 @@ func peers(n int) []Peer {
 
 func newSim(t judge, seed int64, broker bool, gws int) *sim {
 	r := rand.New(rand.NewPCG(uint64(seed), 0))
-	s := &sim{t: t, now: epoch, rand: r, promoted: map[Key]bool{}, shaken: map[Key]int{}, gws: map[Key]*gateway{}, installed: map[Key]int{}, lastInit: map[Key]time.Time{}, tried: map[Key]int{}}
+	s := &sim{t: t, now: epoch, rand: r, promoted: map[Key]bool{}, shaken: map[Key]int{}, gws: map[Key]*gateway{},
+		installed: map[Key]int{}, lastInit: map[Key]time.Time{}, tried: map[Key]int{}}
 	s.e = New(Config{Timing: Default(), Broker: broker, Intn: r.Int64N})
 	for i := 1; i <= gws; i++ {
 		s.gws[key(i)] = &gateway{alive: true, rtt: 20 * time.Millisecond}
@@ -141,10 +144,12 @@ func (s *sim) send(ev Event) {
 		s.t.Fatalf("%v: the engine says that %s is in use, its actions %v", s.now.Sub(epoch), cur.Name, s.current)
 	}
 	if again := s.e.Handle(Tick{}, s.now); len(again) != 0 {
-		s.t.Fatalf("%v after %T: a second look at the same instant gave %T %+v (state %v)", s.now.Sub(epoch), ev, again[0], again, s.e.State())
+		s.t.Fatalf("%v after %T: a second look at the same instant gave %T %+v (state %v)", s.now.Sub(epoch), ev,
+			again[0], again, s.e.State())
 	}
 	if at, ok := s.e.Next(); ok && !at.After(s.now) {
-		s.t.Fatalf("%v: Next is %v, in the past: the caller would spin (state %v)", s.now.Sub(epoch), at.Sub(epoch), s.e.State())
+		s.t.Fatalf("%v: Next is %v, in the past: the caller would spin (state %v)", s.now.Sub(epoch),
+			at.Sub(epoch), s.e.State())
 	}
 }
 
@@ -244,7 +249,8 @@ func (s *sim) do(a Action) {
 		s.rotated++
 	case AskBroker:
 		s.asks++
-		if s.askedAt = append(s.askedAt, s.now); len(s.askedAt) > 5 && s.now.Sub(s.askedAt[len(s.askedAt)-6]) < time.Minute {
+		if s.askedAt = append(s.askedAt, s.now); len(s.askedAt) > 5 &&
+			s.now.Sub(s.askedAt[len(s.askedAt)-6]) < time.Minute {
 			s.t.Fatalf("%v: the sixth question within a minute", s.now.Sub(epoch))
 		}
 		s.broker(s)
@@ -282,7 +288,8 @@ func (s *sim) look() {
 		return
 	}
 	g := s.gws[*s.current]
-	for at := since.Add(s.traffic).Truncate(s.traffic); g != nil && g.alive && !at.After(s.now); at = at.Add(s.traffic) {
+	for at := since.Add(s.traffic).Truncate(s.traffic); g != nil && g.alive &&
+		!at.After(s.now); at = at.Add(s.traffic) {
 		if (s.line == nil || through(s.line(at))) && at.After(since) {
 			s.send(Alive{Key: *s.current})
 			return

@@ -80,9 +80,9 @@ func (e *Engine) draw(now time.Time) []Action {
 }
 
 // challenge is called when another gateway has answered beside the silent one in use. Both go over the same line: so
-// the one in use has to answer, too, within twice the time that the other has needed, and that such answers took of late. A
-// rival that has answered its first handshake proves that the line worked while the one in use was silent. One that has
-// needed several may have met the end of a burst, and the one in use gets longer.
+// the one in use has to answer, too, within twice the time that the other has needed, and that such answers took of
+// late. A rival that has answered its first handshake proves that the line worked while the one in use was silent. One
+// that has needed several may have met the end of a burst, and the one in use gets longer.
 func (e *Engine) challenge(c *candidate, now time.Time) []Action {
 	if c == e.rival {
 		return nil

@@ -334,7 +334,8 @@ func TestSlowLossyLine(t *testing.T) {
 	installs := s.installs
 	s.rest(10 * time.Minute)
 	if s.installs != installs || len(s.promotes) != 1 {
-		t.Errorf("a slow line without loss: %d handshakes with others, %d promotions", s.installs-installs, len(s.promotes))
+		t.Errorf("a slow line without loss: %d handshakes with others, %d promotions",
+			s.installs-installs, len(s.promotes))
 	}
 	switched := 0
 	for seed := int64(0); seed < 40; seed++ {

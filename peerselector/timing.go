@@ -58,7 +58,8 @@ func Default() Timing {
 		// Never closer than 250 ms (TAI64N stamps are coarse, gateways rate-limit); growing, because each new start
 		// forgets the one before, and a line slower than the gap would never finish. After the last WireGuard's own 5 s
 		// retries go on.
-		Retries:     []time.Duration{250 * time.Millisecond, 600 * time.Millisecond, 1200 * time.Millisecond, 2 * time.Second},
+		Retries: []time.Duration{250 * time.Millisecond, 600 * time.Millisecond,
+			1200 * time.Millisecond, 2 * time.Second},
 		LateRetries: 4,
 		Patience:    3 * time.Second,
 		// WireGuard cannot complete a handshake over a round trip longer than 5 s anyhow; two of its tries.
@@ -90,7 +91,8 @@ func Default() Timing {
 		Grace: 800 * time.Millisecond,
 		// A dozen probes: the line itself was silent a moment ago.
 		GraceBurst: 2500 * time.Millisecond,
-		// WireGuard gives a handshake up after 5 s (REKEY_TIMEOUT) itself: no rival has needed more. Twice that, and a little.
+		// WireGuard gives a handshake up after 5 s (REKEY_TIMEOUT) itself: no rival has needed more. Twice that, and a
+		// little.
 		MaxGrace: 12 * time.Second,
 		// Gateways that poll for new peers do so each 10 s (wireguard-vxlan-glue).
 		Mute:      12 * time.Second,
@@ -122,8 +124,8 @@ func Default() Timing {
 	}
 }
 
-// rekeyAfter is the age at which WireGuard begins to renew a session on which something is sent: REKEY_AFTER_TIME in the
-// WireGuard paper, section 6.1.
+// rekeyAfter is the age at which WireGuard begins to renew a session on which something is sent: REKEY_AFTER_TIME in
+// the WireGuard paper, section 6.1.
 const rekeyAfter = 120 * time.Second
 
 // RejectAfter is the age at which a session is void: REJECT_AFTER_TIME in the WireGuard paper, section 6.1.

@@ -92,8 +92,8 @@ func (e *Engine) leaveAt() (at time.Time, ok bool) {
 	return e.unanswered.Add(e.line.proof(e.t)), !e.unanswered.IsZero()
 }
 
-// rivalAt is when the rival is taken. A gateway whose session is void cannot answer a probe: it has to shake hands first,
-// by tries that get lost as others do. A rival that is through before it may only have been luckier.
+// rivalAt is when the rival is taken. A gateway whose session is void cannot answer a probe: it has to shake hands
+// first, by tries that get lost as others do. A rival that is through before it may only have been luckier.
 func (e *Engine) rivalAt() time.Time {
 	at := e.rivalUntil
 	if !e.probed() || !e.answered {

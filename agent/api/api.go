@@ -53,7 +53,8 @@ func Object(a Agent) ubus.Object {
 		{Name: "status", Handle: func(context.Context, ubus.Table) (ubus.Table, error) {
 			return statusOf(a.Status())
 		}},
-		{Name: "reconnect", Waits: true, Args: []ubus.Arg{{Name: "uplink", Type: ubus.TypeString}, {Name: "gateway", Type: ubus.TypeString}},
+		{Name: "reconnect", Waits: true, Args: []ubus.Arg{{Name: "uplink", Type: ubus.TypeString},
+			{Name: "gateway", Type: ubus.TypeString}},
 			Handle: func(ctx context.Context, args ubus.Table) (ubus.Table, error) {
 				name, _ := args.String("uplink")
 				gateway, _ := args.String("gateway")
@@ -126,7 +127,8 @@ func table(s status.Snapshot) (ubus.Table, error) {
 func Event(s status.Snapshot) ubus.Table {
 	t := ubus.Table{
 		{Name: "uplink", Value: s.Uplink}, {Name: "state", Value: string(s.State)},
-		{Name: "cause", Value: string(s.Cause)}, {Name: "reason", Value: s.Reason}, {Name: "interface", Value: s.Interface},
+		{Name: "cause", Value: string(s.Cause)}, {Name: "reason", Value: s.Reason},
+		{Name: "interface", Value: s.Interface},
 	}
 	if s.Gateway != nil {
 		t = append(t, ubus.Field{Name: "gateway", Value: s.Gateway.Name})

@@ -24,7 +24,8 @@ type fake struct {
 }
 
 func (f *fake) Status() []status.Snapshot {
-	return []status.Snapshot{{Uplink: "mesh", State: status.Connected, Interface: "wg_mesh", Gateway: &status.Gateway{Name: "gw1", RxBytes: 1 << 40}}}
+	return []status.Snapshot{{Uplink: "mesh", State: status.Connected, Interface: "wg_mesh",
+		Gateway: &status.Gateway{Name: "gw1", RxBytes: 1 << 40}}}
 }
 
 func (f *fake) Reconnect(_ context.Context, name, gateway string) (uplink.Outcome, error) {
@@ -141,9 +142,11 @@ func TestReload(t *testing.T) {
 }
 
 func TestEvent(t *testing.T) {
-	got := Event(status.Snapshot{Uplink: "mesh", State: status.Suspect, Cause: status.NoAnswer, Reason: "silent", Interface: "wg_mesh",
+	got := Event(status.Snapshot{Uplink: "mesh", State: status.Suspect, Cause: status.NoAnswer,
+		Reason: "silent", Interface: "wg_mesh",
 		Gateway: &status.Gateway{Name: "gw1"}})
-	want := ubus.Table{{Name: "uplink", Value: "mesh"}, {Name: "state", Value: "suspect"}, {Name: "cause", Value: "no_answer"},
+	want := ubus.Table{{Name: "uplink", Value: "mesh"}, {Name: "state", Value: "suspect"},
+		{Name: "cause", Value: "no_answer"},
 		{Name: "reason", Value: "silent"}, {Name: "interface", Value: "wg_mesh"}, {Name: "gateway", Value: "gw1"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

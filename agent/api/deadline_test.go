@@ -29,7 +29,8 @@ func (stuck) Reload(ctx context.Context) ([]string, error) {
 
 // A call ends with a reason, and well before the ubus tool gives up.
 func TestDeadline(t *testing.T) {
-	for method, reason := range map[string]string{"reconnect": "no gateway has answered within 20s", "reload": "the agent was busy"} {
+	for method, reason := range map[string]string{"reconnect": "no gateway has answered within 20s",
+		"reload": "the agent was busy"} {
 		synctest.Test(t, func(t *testing.T) {
 			began := time.Now()
 			answer, err := call(t, &stuck{}, method, nil)

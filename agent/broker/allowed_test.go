@@ -18,7 +18,8 @@ func TestLayer3(t *testing.T) {
 		err     string
 	}{
 		{`["10.0.0.1"]`, []string{"10.0.0.1", "10.0.0.1/32"}, ""},
-		{`["10.0.0.1/32", "10.0.0.0/8", "fd00::/8"]`, []string{"10.0.0.1", "10.0.0.1/32", "10.0.0.0/8", "fd00::/8"}, ""},
+		{`["10.0.0.1/32", "10.0.0.0/8", "fd00::/8"]`, []string{"10.0.0.1", "10.0.0.1/32", "10.0.0.0/8", "fd00::/8"},
+			""},
 		{`["2001:db8::1"]`, []string{"2001:db8::1", "2001:db8::1/128"}, ""},
 		{`["fe80::1"]`, []string{"fe80::1", "fe80::1/128"}, ""},
 
@@ -56,7 +57,8 @@ func TestLayer3(t *testing.T) {
 			}
 		})
 	}
-	if _, err := parseV2([]byte(endpoint(map[string]string{"AllowedIPs": `["10.0.0.1"]`})), key(t, ownKey), netip.Addr{}, false); err == nil {
+	if _, err := parseV2([]byte(endpoint(map[string]string{"AllowedIPs": `["10.0.0.1"]`})), key(t, ownKey),
+		netip.Addr{}, false); err == nil {
 		t.Error("a layer 3 gateway is taken in mode vxlan")
 	}
 }
@@ -90,7 +92,8 @@ func TestUnknownDomain(t *testing.T) {
 	internal := failing(400, "An internal error has occurred. Please try again later.")
 	w := newWAN()
 	w.serve(t, "a.invalid", canned{pathV2: internal, pathV1: internal})
-	e := failure(t, w.client(t, Options{Domain: "ffxx_moon"}, "http://a.invalid"), Refused, "An internal error", "is option domain 'ffxx_moon' right?")
+	e := failure(t, w.client(t, Options{Domain: "ffxx_moon"}, "http://a.invalid"), Refused, "An internal error",
+		"is option domain 'ffxx_moon' right?")
 	if n := strings.Count(e.Error(), "option domain"); n != 1 {
 		t.Errorf("%d hints: %v", n, e)
 	}
@@ -100,10 +103,12 @@ func TestUnknownDomain(t *testing.T) {
 func TestBOM(t *testing.T) {
 	const bom = "\ufeff"
 	w := newWAN()
-	w.serve(t, "a.invalid", canned{pathV2: ok(bom + endpoint(nil)), pathV1: ok(bom + v1OK), pathLocations: ok(bom + `{"locations":["MUC"]}`)})
+	w.serve(t, "a.invalid", canned{pathV2: ok(bom + endpoint(nil)), pathV1: ok(bom + v1OK),
+		pathLocations: ok(bom + `{"locations":["MUC"]}`)})
 	success(t, w.client(t, Options{}, "http://a.invalid"), "v2", "http://a.invalid")
 	success(t, w.client(t, Options{OwnChoice: true}, "http://a.invalid"), "v1", "http://a.invalid")
-	if names, err := w.client(t, Options{}, "http://a.invalid").Locations(testContext(t)); err != nil || len(names) != 1 {
+	if names, err := w.client(t, Options{}, "http://a.invalid").Locations(testContext(t)); err != nil ||
+		len(names) != 1 {
 		t.Errorf("got %q, %v", names, err)
 	}
 	bad := failing(400, "unknown domain")

@@ -24,10 +24,10 @@ var errNotJSON = errors.New("the answer is not JSON")
 // maxLocations bounds a list that is shown to people.
 const maxLocations = 256
 
-// parseV2 reads {"Endpoint": {"Address": host, "Port": "40011", "AllowedIPs": ["fe80::…"], "PublicKey": K}}, the answer of
-// freifunkMUC/wgkex to v2. Port may be a number as well. Unknown keys are skipped; known ones that occur twice, or that
-// hold anything but one sane gateway, are an error. own and ownLink are ours; the gateway must have others. With layer3 the
-// gateway's address in the tunnel is no link-local one, and prefixes that it routes may follow.
+// parseV2 reads {"Endpoint": {"Address": host, "Port": "40011", "AllowedIPs": ["fe80::…"], "PublicKey": K}}, the answer
+// of freifunkMUC/wgkex to v2. Port may be a number as well. Unknown keys are skipped; known ones that occur twice, or
+// that hold anything but one sane gateway, are an error. own and ownLink are ours; the gateway must have others. With
+// layer3 the gateway's address in the tunnel is no link-local one, and prefixes that it routes may follow.
 func parseV2(body []byte, own peerselector.Key, ownLink netip.Addr, layer3 bool) (peerselector.Peer, error) {
 	var p peerselector.Peer
 	body = withoutBOM(body)
@@ -137,8 +137,8 @@ func parseError(body []byte) (string, bool) {
 	return text(in[0])
 }
 
-// withoutBOM leaves out the mark that some editors and servers put before UTF-8 text (RFC 8259 section 8.1 lets a parser
-// ignore it).
+// withoutBOM leaves out the mark that some editors and servers put before UTF-8 text (RFC 8259 section 8.1 lets a
+// parser ignore it).
 func withoutBOM(body []byte) []byte { return bytes.TrimPrefix(body, []byte("\ufeff")) }
 
 func checkJSON(body []byte) error {
@@ -256,8 +256,8 @@ func parseHost(s string, ok bool) (string, bool) {
 	return s, dnsName(s)
 }
 
-// dnsName checks the syntax of RFC 1035 section 2.3.1, with underscores. A name that ends in a number is none: resolvers
-// take things like 127.1 or 0x7f000001 for addresses.
+// dnsName checks the syntax of RFC 1035 section 2.3.1, with underscores. A name that ends in a number is none:
+// resolvers take things like 127.1 or 0x7f000001 for addresses.
 func dnsName(s string) bool {
 	s = strings.TrimSuffix(s, ".")
 	if s == "" || len(s) > 253 {

@@ -36,7 +36,8 @@ func key(t testing.TB, s string) peerselector.Key {
 // endpoint is a v2 answer with some members replaced; an empty value leaves the member out.
 func endpoint(replace map[string]string) string {
 	members := [][2]string{
-		{"Address", `"gw2.example.org"`}, {"AllowedIPs", `["fe80::2"]`}, {"Port", `"40002"`}, {"PublicKey", `"` + gwKey + `"`},
+		{"Address", `"gw2.example.org"`}, {"AllowedIPs", `["fe80::2"]`}, {"Port", `"40002"`},
+		{"PublicKey", `"` + gwKey + `"`},
 	}
 	var parts []string
 	for _, m := range members {
@@ -53,8 +54,9 @@ func endpoint(replace map[string]string) string {
 
 func gateway(t testing.TB, host, endpoint string) peerselector.Peer {
 	return peerselector.Peer{
-		Name: host, PublicKey: key(t, gwKey), Endpoints: []string{endpoint}, LinkAddress: netip.MustParseAddr("fe80::2"),
-		AllowedIPs: []netip.Prefix{netip.MustParsePrefix("fe80::2/128")}, Preferred: true,
+		Name: host, PublicKey: key(t, gwKey), Endpoints: []string{endpoint},
+		LinkAddress: netip.MustParseAddr("fe80::2"),
+		AllowedIPs:  []netip.Prefix{netip.MustParsePrefix("fe80::2/128")}, Preferred: true,
 	}
 }
 
@@ -63,15 +65,18 @@ func TestParseV2(t *testing.T) {
 		{"plain", endpoint(nil), "gw2.example.org", "gw2.example.org:40002"},
 		{"port as number", endpoint(map[string]string{"Port": "40002"}), "gw2.example.org", "gw2.example.org:40002"},
 		{"highest port", endpoint(map[string]string{"Port": `"65535"`}), "gw2.example.org", "gw2.example.org:65535"},
-		{"with /128", endpoint(map[string]string{"AllowedIPs": `["fe80::2/128","fe80::9"]`}), "gw2.example.org", "gw2.example.org:40002"},
+		{"with /128", endpoint(map[string]string{"AllowedIPs": `["fe80::2/128","fe80::9"]`}), "gw2.example.org",
+			"gw2.example.org:40002"},
 		{"IPv4", endpoint(map[string]string{"Address": `"192.0.2.7"`}), "192.0.2.7", "192.0.2.7:40002"},
 		{"private IPv4", endpoint(map[string]string{"Address": `"10.0.0.7"`}), "10.0.0.7", "10.0.0.7:40002"},
 		{"mapped IPv4", endpoint(map[string]string{"Address": `"::ffff:192.0.2.7"`}), "192.0.2.7", "192.0.2.7:40002"},
 		{"IPv6", endpoint(map[string]string{"Address": `"2001:DB8::7"`}), "2001:db8::7", "[2001:db8::7]:40002"},
-		{"IPv6 in brackets", endpoint(map[string]string{"Address": `"[2001:db8::7]"`}), "2001:db8::7", "[2001:db8::7]:40002"},
+		{"IPv6 in brackets", endpoint(map[string]string{"Address": `"[2001:db8::7]"`}), "2001:db8::7",
+			"[2001:db8::7]:40002"},
 		{"one label", endpoint(map[string]string{"Address": `"gw"`}), "gw", "gw:40002"},
 		{"trailing dot", endpoint(map[string]string{"Address": `"gw."`}), "gw.", "gw.:40002"},
-		{"unknown keys", `{"Endpoint":{"X":{"Port":1},` + endpoint(nil)[len(`{"Endpoint":{`):len(endpoint(nil))-1] + `,"X":[],"x":1}`,
+		{"unknown keys", `{"Endpoint":{"X":{"Port":1},` + endpoint(nil)[len(`{"Endpoint":{`):len(endpoint(nil))-1] +
+			`,"X":[],"x":1}`,
 			"gw2.example.org", "gw2.example.org:40002"},
 		{"other case is another key", `{"endpoint":7,` + endpoint(nil)[1:], "gw2.example.org", "gw2.example.org:40002"},
 	} {
@@ -98,8 +103,10 @@ func TestParseV2Bad(t *testing.T) {
 		{"v1's answer", `{"Message":"OK"}`, "Endpoint is missing, want an object"},
 		{"endpoint null", `{"Endpoint":null}`, "Endpoint is null, want an object"},
 		{"endpoint list", `{"Endpoint":[{}]}`, "Endpoint is [{}], want an object"},
-		{"endpoint twice", endpoint(nil)[:len(endpoint(nil))-1] + `,"Endpoint":{}}`, "Endpoint is {}, want it once only"},
-		{"port twice", endpoint(map[string]string{"Port": `"1","Port":"2"`}), `Endpoint.Port is "2", want it once only`},
+		{"endpoint twice", endpoint(nil)[:len(endpoint(nil))-1] + `,"Endpoint":{}}`,
+			"Endpoint is {}, want it once only"},
+		{"port twice", endpoint(map[string]string{"Port": `"1","Port":"2"`}),
+			`Endpoint.Port is "2", want it once only`},
 
 		{"no port", endpoint(map[string]string{"Port": ""}), "Endpoint.Port is missing"},
 		{"port 0", endpoint(map[string]string{"Port": `"0"`}), `Endpoint.Port is "0", want a port from 1 to 65535`},
@@ -120,33 +127,49 @@ func TestParseV2Bad(t *testing.T) {
 		{"key number", endpoint(map[string]string{"PublicKey": "7"}), "Endpoint.PublicKey is 7, want a WireGuard key"},
 		{"key short", endpoint(map[string]string{"PublicKey": `"XjwaieDeh0"`}), `Endpoint.PublicKey is "XjwaieDeh0"`},
 		{"key not canonical", endpoint(map[string]string{"PublicKey": `"` + gwKey[:42] + `B="`}), `nB=", want`},
-		{"key URL alphabet", endpoint(map[string]string{"PublicKey": `"` + strings.Replace(gwKey, "+", "-", 1) + `"`}), `Endpoint.PublicKey is "Xj`},
+		{"key URL alphabet", endpoint(map[string]string{"PublicKey": `"` + strings.Replace(gwKey, "+", "-", 1) + `"`}),
+			`Endpoint.PublicKey is "Xj`},
 		{"key newline", endpoint(map[string]string{"PublicKey": `"` + gwKey + `\n"`}), `Endpoint.PublicKey is "Xj`},
-		{"key newline inside", endpoint(map[string]string{"PublicKey": `"` + gwKey[:20] + `\n` + gwKey[21:] + `"`}), `Endpoint.PublicKey is "Xj`},
-		{"key of zeros", endpoint(map[string]string{"PublicKey": `"` + strings.Repeat("A", 43) + `="`}), `Endpoint.PublicKey is "AA`},
+		{"key newline inside", endpoint(map[string]string{"PublicKey": `"` + gwKey[:20] + `\n` + gwKey[21:] + `"`}),
+			`Endpoint.PublicKey is "Xj`},
+		{"key of zeros", endpoint(map[string]string{"PublicKey": `"` + strings.Repeat("A", 43) + `="`}),
+			`Endpoint.PublicKey is "AA`},
 		{"own key", endpoint(map[string]string{"PublicKey": `"` + ownKey + `"`}), `", want another key than our own`},
 
 		{"no allowed IPs", endpoint(map[string]string{"AllowedIPs": ""}), "Endpoint.AllowedIPs is missing"},
-		{"allowed IPs empty", endpoint(map[string]string{"AllowedIPs": "[]"}), "Endpoint.AllowedIPs is [], want a list"},
-		{"allowed IPs string", endpoint(map[string]string{"AllowedIPs": `"fe80::2"`}), `Endpoint.AllowedIPs is "fe80::2", want a list`},
+		{"allowed IPs empty", endpoint(map[string]string{"AllowedIPs": "[]"}),
+			"Endpoint.AllowedIPs is [], want a list"},
+		{"allowed IPs string", endpoint(map[string]string{"AllowedIPs": `"fe80::2"`}),
+			`Endpoint.AllowedIPs is "fe80::2", want a list`},
 		{"allowed IPs numbers", endpoint(map[string]string{"AllowedIPs": `[1]`}), `Endpoint.AllowedIPs[0] is 1, want`},
-		{"everything", endpoint(map[string]string{"AllowedIPs": `["::/0"]`}), `Endpoint.AllowedIPs[0] is "::/0", want a link-local`},
-		{"everything too", endpoint(map[string]string{"AllowedIPs": `["fe80::2","0.0.0.0/0"]`}), `Endpoint.AllowedIPs[1] is "0.0.0.0/0"`},
-		{"somebody else's", endpoint(map[string]string{"AllowedIPs": `["fe80::2","2001:db8::1"]`}), `Endpoint.AllowedIPs[1] is "2001:db8::1"`},
-		{"broad", endpoint(map[string]string{"AllowedIPs": `["fe80::2/64"]`}), `Endpoint.AllowedIPs[0] is "fe80::2/64"`},
-		{"broad second", endpoint(map[string]string{"AllowedIPs": `["fe80::2","fe80::/10"]`}), `Endpoint.AllowedIPs[1] is "fe80::/10"`},
-		{"global", endpoint(map[string]string{"AllowedIPs": `["2001:db8::2"]`}), `Endpoint.AllowedIPs[0] is "2001:db8::2"`},
-		{"zone", endpoint(map[string]string{"AllowedIPs": `["fe80::2%eth0"]`}), `Endpoint.AllowedIPs[0] is "fe80::2%eth0"`},
-		{"link-local IPv4", endpoint(map[string]string{"AllowedIPs": `["169.254.0.1"]`}), `Endpoint.AllowedIPs[0] is "169.254.0.1"`},
-		{"mapped", endpoint(map[string]string{"AllowedIPs": `["::ffff:169.254.0.1"]`}), `Endpoint.AllowedIPs[0] is "::ffff:169.254.0.1"`},
+		{"everything", endpoint(map[string]string{"AllowedIPs": `["::/0"]`}),
+			`Endpoint.AllowedIPs[0] is "::/0", want a link-local`},
+		{"everything too", endpoint(map[string]string{"AllowedIPs": `["fe80::2","0.0.0.0/0"]`}),
+			`Endpoint.AllowedIPs[1] is "0.0.0.0/0"`},
+		{"somebody else's", endpoint(map[string]string{"AllowedIPs": `["fe80::2","2001:db8::1"]`}),
+			`Endpoint.AllowedIPs[1] is "2001:db8::1"`},
+		{"broad", endpoint(map[string]string{"AllowedIPs": `["fe80::2/64"]`}),
+			`Endpoint.AllowedIPs[0] is "fe80::2/64"`},
+		{"broad second", endpoint(map[string]string{"AllowedIPs": `["fe80::2","fe80::/10"]`}),
+			`Endpoint.AllowedIPs[1] is "fe80::/10"`},
+		{"global", endpoint(map[string]string{"AllowedIPs": `["2001:db8::2"]`}),
+			`Endpoint.AllowedIPs[0] is "2001:db8::2"`},
+		{"zone", endpoint(map[string]string{"AllowedIPs": `["fe80::2%eth0"]`}),
+			`Endpoint.AllowedIPs[0] is "fe80::2%eth0"`},
+		{"link-local IPv4", endpoint(map[string]string{"AllowedIPs": `["169.254.0.1"]`}),
+			`Endpoint.AllowedIPs[0] is "169.254.0.1"`},
+		{"mapped", endpoint(map[string]string{"AllowedIPs": `["::ffff:169.254.0.1"]`}),
+			`Endpoint.AllowedIPs[0] is "::ffff:169.254.0.1"`},
 		{"multicast", endpoint(map[string]string{"AllowedIPs": `["ff02::1"]`}), `Endpoint.AllowedIPs[0] is "ff02::1"`},
-		{"own link address", endpoint(map[string]string{"AllowedIPs": `["` + ownLink + `"]`}), `want another address than our own`},
+		{"own link address", endpoint(map[string]string{"AllowedIPs": `["` + ownLink + `"]`}),
+			`want another address than our own`},
 
 		{"no address", endpoint(map[string]string{"Address": ""}), "Endpoint.Address is missing"},
 		{"address number", endpoint(map[string]string{"Address": "7"}), "Endpoint.Address is 7, want a host name"},
 		{"address long", endpoint(map[string]string{"Address": `"` + strings.Repeat("a", 1000) + `"`}),
 			`Endpoint.Address is "` + strings.Repeat("a", 59) + `…, want a host name`},
-		{"address hostile", endpoint(map[string]string{"Address": `"a` + "\u202e\u009b\x7f" + `b"`}), `Endpoint.Address is "a???b", want`},
+		{"address hostile", endpoint(map[string]string{"Address": `"a` + "\u202e\u009b\x7f" + `b"`}),
+			`Endpoint.Address is "a???b", want`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := parseV2([]byte(tt.body), key(t, ownKey), netip.MustParseAddr(ownLink), false)
@@ -162,10 +185,14 @@ func TestParseV2Bad(t *testing.T) {
 
 func TestParseHost(t *testing.T) {
 	for _, s := range []string{
-		"", ".", "..", "a..b", ".a", "-a.org", "a-.org", "a b", "a/b", "a:1", "a\x00", "ä.org", strings.Repeat("a", 64) + ".org",
-		strings.Repeat("a.", 127) + "aa", "localhost", "x.LocalHost.", "1.2.3", "127.1", "1.2.3.4.5", "0x7f.0x1", "0x7f000001", "300.1.1.1",
-		"127.0.0.1", "::1", "0.0.0.0", "0.1.2.3", "::", "224.0.0.1", "ff02::1", "169.254.1.1", "fe80::1", "255.255.255.255",
-		"240.0.0.1", "::ffff:127.0.0.1", "::127.0.0.1", "2001:db8::1%eth0", "[::1]", "[]", "[192.0.2.1]", "[gw]", "[2001:db8::1",
+		"", ".", "..", "a..b", ".a", "-a.org", "a-.org", "a b", "a/b", "a:1", "a\x00", "ä.org",
+		strings.Repeat("a", 64) + ".org",
+		strings.Repeat("a.", 127) + "aa", "localhost", "x.LocalHost.", "1.2.3", "127.1", "1.2.3.4.5", "0x7f.0x1",
+		"0x7f000001", "300.1.1.1",
+		"127.0.0.1", "::1", "0.0.0.0", "0.1.2.3", "::", "224.0.0.1", "ff02::1", "169.254.1.1", "fe80::1",
+		"255.255.255.255",
+		"240.0.0.1", "::ffff:127.0.0.1", "::127.0.0.1", "2001:db8::1%eth0", "[::1]", "[]", "[192.0.2.1]",
+		"[gw]", "[2001:db8::1",
 	} {
 		if got, ok := parseHost(s, true); ok {
 			t.Errorf("%q is taken as %q", s, got)
@@ -214,8 +241,10 @@ func TestParseLocations(t *testing.T) {
 
 func FuzzParseV2(f *testing.F) {
 	for _, s := range []string{
-		endpoint(nil), endpoint(map[string]string{"Port": "1", "Address": `"[2001:db8::1]"`}), `{"Endpoint":null}`, `{"Endpoint":{"Port":"\u0000`,
-		endpoint(map[string]string{"AllowedIPs": `["fe80::2/128","fe80::1"]`, "Address": `"192.0.2.1"`}), `[[[[`, "\xff", "",
+		endpoint(nil), endpoint(map[string]string{"Port": "1", "Address": `"[2001:db8::1]"`}), `{"Endpoint":null}`,
+		`{"Endpoint":{"Port":"\u0000`,
+		endpoint(map[string]string{"AllowedIPs": `["fe80::2/128","fe80::1"]`, "Address": `"192.0.2.1"`}),
+		`[[[[`, "\xff", "",
 	} {
 		f.Add([]byte(s))
 	}
@@ -234,7 +263,8 @@ func FuzzParseV2(f *testing.F) {
 			return
 		}
 		host, port, err := net.SplitHostPort(p.Endpoints[0])
-		if n, e := strconv.Atoi(port); err != nil || e != nil || n < 1 || n > 65535 || len(p.Endpoints) != 1 || host != p.Name {
+		if n, e := strconv.Atoi(port); err != nil || e != nil || n < 1 || n > 65535 ||
+			len(p.Endpoints) != 1 || host != p.Name {
 			t.Errorf("endpoint %q, name %q", p.Endpoints, p.Name)
 		}
 		if a, err := netip.ParseAddr(host); err == nil && (!a.IsGlobalUnicast() || a.Zone() != "" || a.Is4In6()) {

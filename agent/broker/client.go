@@ -35,12 +35,12 @@ const DefaultTimeout = 10 * time.Second
 type Options struct {
 	// Bases are "http[s]://host[:port][/prefix]", without the API's path.
 	Bases []*url.URL
-	// CAFile is a PEM file with the only authorities to trust; "" means the system's, PinOnly none at all. It is read for
-	// each connection, so that a new file needs no restart.
+	// CAFile is a PEM file with the only authorities to trust; "" means the system's, PinOnly none at all. It is read
+	// for each connection, so that a new file needs no restart.
 	CAFile string
 	// Pins are SHA-256 sums of SubjectPublicKeyInfo. When there are any, then in addition to the usual checks one
-	// certificate of the verified chain must match. With PinOnly it must be the broker's own certificate, and its name and
-	// dates do not count.
+	// certificate of the verified chain must match. With PinOnly it must be the broker's own certificate, and its name
+	// and dates do not count.
 	Pins [][32]byte
 	// Timeout bounds one exchange: name, connection, TLS, redirects and the whole answer. Default is DefaultTimeout.
 	Timeout time.Duration
@@ -79,10 +79,10 @@ func New(o Options) (*Client, error) {
 }
 
 // Register makes our key known and gives the gateways that the broker named. The brokers are asked in the configured
-// order, from a random one on, so that the load spreads: v2 first, v1 when that fails, then the next broker. A broker that
-// cannot be connected to is not tried with v1; nor is one that sent a Retry-After, and it is left alone until that is
-// over; nor is one that has no gateway online, since it has made the key known before it found that out. The error is an
-// *Error.
+// order, from a random one on, so that the load spreads: v2 first, v1 when that fails, then the next broker. A broker
+// that cannot be connected to is not tried with v1; nor is one that sent a Retry-After, and it is left alone until that
+// is over; nor is one that has no gateway online, since it has made the key known before it found that out. The error
+// is an *Error.
 func (c *Client) Register(ctx context.Context, key peerselector.Key) (Answer, error) {
 	var a, taken Answer
 	good, failed := c.inTurn(ctx, func(base *url.URL) (bool, *Error) {
@@ -135,7 +135,8 @@ func (c *Client) registerAt(ctx context.Context, base *url.URL, key peerselector
 	}
 }
 
-func (c *Client) v2(ctx context.Context, base *url.URL, key peerselector.Key) (p peerselector.Peer, own []netip.Prefix, e *Error) {
+func (c *Client) v2(ctx context.Context, base *url.URL, key peerselector.Key) (p peerselector.Peer,
+	own []netip.Prefix, e *Error) {
 	r, e := c.post(ctx, base.JoinPath(pathV2), request{c.o.Domain, key.String(), c.o.Location})
 	if e != nil {
 		return p, nil, e
@@ -195,7 +196,8 @@ const (
 func (c *Client) interpret(said *SaidError) {
 	switch {
 	case strings.HasPrefix(said.Text, saysInternal):
-		said.Hint = fmt.Sprintf("brokers say so when they do not know the domain: is option domain '%s' right?", printable.Text(c.o.Domain, 60))
+		said.Hint = fmt.Sprintf("brokers say so when they do not know the domain: is option domain '%s' right?",
+			printable.Text(c.o.Domain, 60))
 	case strings.HasPrefix(said.Text, saysNoGateway):
 		said.NoGateway = true
 	}

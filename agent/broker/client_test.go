@@ -78,7 +78,8 @@ func TestVectors(t *testing.T) {
 				checkError(t, a.Fallback, Refused, "v2: status 404 Not Found, content type text/plain")
 			case v.status == 200:
 				a := success(t, c, "v2", "http://broker.invalid")
-				if d := cmp.Diff(gateway(t, "gw2.example.org", "gw2.example.org:40002"), a.Peers[0], addrCmp, prefixCmp); d != "" || a.Fallback != nil {
+				if d := cmp.Diff(gateway(t, "gw2.example.org", "gw2.example.org:40002"), a.Peers[0], addrCmp,
+					prefixCmp); d != "" || a.Fallback != nil {
 					t.Error(d, a.Fallback)
 				}
 			case strings.Contains(v.body, saysNoGateway):
@@ -119,7 +120,8 @@ func TestRequests(t *testing.T) {
 		mu.Unlock()
 		canned{"x/" + pathV1: ok(v1OK), "x/" + pathLocations: ok(`{"locations":["MUC","Vienna"]}`)}.ServeHTTP(rw, r)
 	}))
-	c := w.client(t, Options{Location: "MUC", Header: http.Header{"User-Agent": {"gluon/1 (b)"}, "X-Board-Name": {"b\r\nEvil: 1"}, "X-Empty": {"\x00"}}},
+	c := w.client(t, Options{Location: "MUC", Header: http.Header{"User-Agent": {"gluon/1 (b)"},
+		"X-Board-Name": {"b\r\nEvil: 1"}, "X-Empty": {"\x00"}}},
 		"http://broker.invalid/x/")
 	success(t, c, "v1", "http://broker.invalid/x")
 	names, err := c.Locations(testContext(t))
@@ -127,7 +129,8 @@ func TestRequests(t *testing.T) {
 		t.Error(d, err)
 	}
 	header := func(more ...string) http.Header {
-		h := http.Header{"User-Agent": {"gluon/1 (b)"}, "X-Board-Name": {"bEvil: 1"}, "Accept": {"application/json"}, "Accept-Encoding": {"identity"}, "Connection": {"close"}}
+		h := http.Header{"User-Agent": {"gluon/1 (b)"}, "X-Board-Name": {"bEvil: 1"}, "Accept": {"application/json"},
+			"Accept-Encoding": {"identity"}, "Connection": {"close"}}
 		if len(more) > 0 {
 			h.Set("Content-Type", "application/json")
 		}
@@ -182,15 +185,23 @@ func TestFallback(t *testing.T) {
 		kind     Kind
 		fallback string
 	}{
-		{"v2 500", failing(500, "could not get gateway data"), Unreachable, `v2: status 500 Internal Server Error: "could not get gateway data"`},
+		{"v2 500", failing(500, "could not get gateway data"), Unreachable,
+			`v2: status 500 Internal Server Error: "could not get gateway data"`},
 		{"v2 503", answer{status: 503}, Unreachable, `v2: status 503 Service Unavailable, content type (none)`},
-		{"v2 400", failing(400, "no gateway\n\x1b[31m online"), Refused, `v2: status 400 Bad Request: "no gateway ?[31m online"`},
-		{"v2 empty", answer{status: 200}, Malformed, `v2: status 200, content type (none): the answer is not JSON but empty`},
-		{"v2 204", answer{status: 204}, Malformed, `v2: status 204, content type (none): the answer is not JSON but empty`},
-		{"v2 portal", answer{status: 200, ctype: "text/html", body: "<html>login"}, Malformed, `content type text/html: the answer is not JSON, it starts with "<html>login"`},
-		{"v2 hostile", ok(endpoint(map[string]string{"Port": "0"})), Malformed, `v2: Endpoint.Port is 0, want a port from 1 to 65535`},
-		{"v2 own link", ok(endpoint(map[string]string{"AllowedIPs": `["` + ownLink + `"]`})), Malformed, `another address than our own`},
-		{"v2 redirect", answer{status: 302, header: http.Header{"Location": {"/login"}}}, Malformed, `status 302 with redirect to "/login"`},
+		{"v2 400", failing(400, "no gateway\n\x1b[31m online"), Refused,
+			`v2: status 400 Bad Request: "no gateway ?[31m online"`},
+		{"v2 empty", answer{status: 200}, Malformed,
+			`v2: status 200, content type (none): the answer is not JSON but empty`},
+		{"v2 204", answer{status: 204}, Malformed,
+			`v2: status 204, content type (none): the answer is not JSON but empty`},
+		{"v2 portal", answer{status: 200, ctype: "text/html", body: "<html>login"}, Malformed,
+			`content type text/html: the answer is not JSON, it starts with "<html>login"`},
+		{"v2 hostile", ok(endpoint(map[string]string{"Port": "0"})), Malformed,
+			`v2: Endpoint.Port is 0, want a port from 1 to 65535`},
+		{"v2 own link", ok(endpoint(map[string]string{"AllowedIPs": `["` + ownLink + `"]`})), Malformed,
+			`another address than our own`},
+		{"v2 redirect", answer{status: 302, header: http.Header{"Location": {"/login"}}}, Malformed,
+			`status 302 with redirect to "/login"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWAN()
@@ -228,7 +239,8 @@ func TestNextBroker(t *testing.T) {
 		t.Error(d)
 	}
 
-	c = w.client(t, Options{Intn: func(n int64) int64 { return n - 1 }}, "http://a.invalid", "http://b.invalid", "http://c.invalid")
+	c = w.client(t, Options{Intn: func(n int64) int64 { return n - 1 }}, "http://a.invalid",
+		"http://b.invalid", "http://c.invalid")
 	if a := success(t, c, "v2", "http://c.invalid"); a.Fallback != nil {
 		t.Error(a.Fallback)
 	}
@@ -280,7 +292,8 @@ func TestRetryAfter(t *testing.T) {
 	w.serve(t, "b.invalid", b)
 	c := w.client(t, Options{Now: func() time.Time { return now }}, "http://a.invalid", "http://b.invalid")
 
-	e := failure(t, c, Refused, `broker http://a.invalid: refused: status 429 Too Many Requests: "slow down"`, "broker http://b.invalid: unreachable")
+	e := failure(t, c, Refused, `broker http://a.invalid: refused: status 429 Too Many Requests: "slow down"`,
+		"broker http://b.invalid: unreachable")
 	if e.RetryAfter != 30*time.Second || a.asked() != 1 {
 		t.Errorf("RetryAfter %v, asked %d times", e.RetryAfter, a.asked())
 	}
@@ -324,7 +337,8 @@ func TestRetryAfterHeader(t *testing.T) {
 		value, date string
 		want        time.Duration
 	}{
-		{"", "", 0}, {"0", "", 0}, {"7", "", 7 * time.Second}, {" 7 ", "", 7 * time.Second}, {"3600", "", time.Hour}, {"3601", "", time.Hour},
+		{"", "", 0}, {"0", "", 0}, {"7", "", 7 * time.Second}, {" 7 ", "", 7 * time.Second}, {"3600", "", time.Hour},
+		{"3601", "", time.Hour},
 		{"99999999999999999999999", "", time.Hour}, {"-7", "", 0}, {"7s", "", 0}, {"soon", "", 0},
 		{at(time.Minute), "", time.Minute}, {at(-time.Minute), "", 0}, {at(100 * time.Hour), "", time.Hour},
 		// Our clock is a day off; the server's own tells the difference.
@@ -354,7 +368,8 @@ func TestLocations(t *testing.T) {
 		{"HTML", answer{status: 200, ctype: "Text/HTML;charset=x", body: "<p>"}, nil, 0, ""},
 		{"500", failing(500, "x"), nil, Unreachable, "status 500"},
 		{"wrong type", ok(`{"locations":{}}`), nil, Malformed, "locations is {}, want a list of names"},
-		{"too big", ok(`{"locations":["` + strings.Repeat("x", maxBody) + `"]}`), nil, Malformed, "status 200 with more than 65536 bytes"},
+		{"too big", ok(`{"locations":["` + strings.Repeat("x", maxBody) + `"]}`), nil, Malformed,
+			"status 200 with more than 65536 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWAN()

@@ -31,7 +31,8 @@ type reply struct {
 	retryAfter time.Duration
 }
 
-// exchange makes one request and follows the redirects that it may, all within the timeout. The Error has no Broker yet.
+// exchange makes one request and follows the redirects that it may, all within the timeout. The Error has no Broker
+// yet.
 func (s *servers) exchange(ctx context.Context, method string, u *url.URL, body []byte) (reply, *Error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.o.Timeout, errTimeout)
 	defer cancel()
@@ -57,7 +58,8 @@ func (s *servers) exchange(ctx context.Context, method string, u *url.URL, body 
 // errTimeout tells our own limit from the caller's.
 var errTimeout = errors.New("timeout")
 
-func (s *servers) once(ctx context.Context, method string, u *url.URL, body []byte) (r reply, location string, err error) {
+func (s *servers) once(ctx context.Context, method string, u *url.URL, body []byte) (r reply,
+	location string, err error) {
 	q := httpc.Request{Method: method, URL: u, Header: s.header, Body: body}
 	if body != nil {
 		q.Header = make(map[string][]string)
@@ -66,7 +68,8 @@ func (s *servers) once(ctx context.Context, method string, u *url.URL, body []by
 		}
 		q.Header["Content-Type"] = []string{"application/json"}
 	}
-	c := httpc.Client{Dial: s.o.Dial, Trust: httpc.Trust{CAFile: s.o.CAFile, Pins: s.o.Pins, Now: s.o.Now}, MaxBody: maxBody}
+	c := httpc.Client{Dial: s.o.Dial, Trust: httpc.Trust{CAFile: s.o.CAFile, Pins: s.o.Pins, Now: s.o.Now},
+		MaxBody: maxBody}
 	resp, err := c.Do(ctx, q)
 	if broke := (*httpc.BrokenOffError)(nil); errors.As(err, &broke) && resp.Status >= 300 {
 		err = nil // the status says enough
@@ -81,8 +84,8 @@ func (s *servers) once(ctx context.Context, method string, u *url.URL, body []by
 	return r, resp.Header.Get("Location"), nil
 }
 
-// explain adds the way out to the failures that people meet, and keeps the text short and printable: crypto/x509 quotes what
-// the server sent. late says that it was our own time limit.
+// explain adds the way out to the failures that people meet, and keeps the text short and printable: crypto/x509 quotes
+// what the server sent. late says that it was our own time limit.
 func (s *servers) explain(err error, late bool) error {
 	var connect *httpc.ConnectError
 	var cert *httpc.CertificateError
@@ -124,9 +127,9 @@ func (e *shownError) Error() string {
 
 func (e *shownError) Unwrap() error { return e.err }
 
-// redirect gives where to go. Only the same server counts, since it is the one that was configured and verified, and only
-// the statuses that keep the method (RFC 9110 sections 15.4.8 and 15.4.9): with the others a POST becomes a GET. A redirect
-// to another scheme, host or port is one that the configuration should follow, whatever its status.
+// redirect gives where to go. Only the same server counts, since it is the one that was configured and verified, and
+// only the statuses that keep the method (RFC 9110 sections 15.4.8 and 15.4.9): with the others a POST becomes a GET. A
+// redirect to another scheme, host or port is one that the configuration should follow, whatever its status.
 func redirect(from *url.URL, status int, location string) (*url.URL, error) {
 	shown := printable.Text(location, 100)
 	to, err := from.Parse(location)
@@ -134,7 +137,8 @@ func redirect(from *url.URL, status int, location string) (*url.URL, error) {
 		return nil, fmt.Errorf("status %d with redirect to %q, which is no URL", status, shown)
 	}
 	if to.Scheme != from.Scheme || !strings.EqualFold(to.Hostname(), from.Hostname()) || port(to) != port(from) {
-		return nil, &RedirectError{Status: status, To: shown, Moved: true, Why: "only " + from.Scheme + "://" + from.Host + " is followed"}
+		return nil, &RedirectError{Status: status, To: shown, Moved: true,
+			Why: "only " + from.Scheme + "://" + from.Host + " is followed"}
 	}
 	if status != 307 && status != 308 {
 		return nil, &RedirectError{Status: status, To: shown, Why: "only 307 and 308 are followed"}
@@ -172,7 +176,8 @@ func (r reply) check() *Error {
 	}
 	text := r.statusLine()
 	if msg, ok := parseError(r.body); ok {
-		return &Error{Kind: kind, RetryAfter: r.retryAfter, Err: &SaidError{Status: text, Text: printable.Text(msg, 160)}}
+		return &Error{Kind: kind, RetryAfter: r.retryAfter,
+			Err: &SaidError{Status: text, Text: printable.Text(msg, 160)}}
 	}
 	return &Error{Kind: kind, RetryAfter: r.retryAfter, Err: fmt.Errorf("%s, content type %s", text, r.contentType())}
 }
@@ -243,8 +248,8 @@ func (r reply) contentType() string {
 	return printable.Text(r.ctype, 60)
 }
 
-// retryAfter reads the header of that name, seconds or a date (RFC 9110 section 10.2.3); 0 when there is none that makes
-// sense. A date is compared with the answer's own Date, if it has one: our clock may be the wrong one of the two.
+// retryAfter reads the header of that name, seconds or a date (RFC 9110 section 10.2.3); 0 when there is none that
+// makes sense. A date is compared with the answer's own Date, if it has one: our clock may be the wrong one of the two.
 func retryAfter(h textproto.MIMEHeader, now time.Time) time.Duration {
 	v := strings.TrimSpace(h.Get("Retry-After"))
 	if v == "" {

@@ -49,10 +49,12 @@ func NewFFAC(o FFACOptions) (*FFAC, error) {
 		return nil, errors.New("broker: no node name to register; set option node_name or the host name")
 	}
 	if len(o.NodeName) > maxNodeName || printable.Text(o.NodeName, maxNodeName) != o.NodeName {
-		return nil, fmt.Errorf("broker: node name %q; want at most %d bytes of printable text", printable.Text(o.NodeName, 60), maxNodeName)
+		return nil, fmt.Errorf("broker: node name %q; want at most %d bytes of printable text",
+			printable.Text(o.NodeName, 60), maxNodeName)
 	}
 	s, err := newServers(Options{
-		Bases: o.URLs, CAFile: o.CAFile, Pins: o.Pins, Timeout: o.Timeout, Header: o.Header, Dial: o.Dial, Now: o.Now, Intn: o.Intn,
+		Bases: o.URLs, CAFile: o.CAFile, Pins: o.Pins, Timeout: o.Timeout, Header: o.Header, Dial: o.Dial,
+		Now: o.Now, Intn: o.Intn,
 	}, "*/*")
 	if err != nil {
 		return nil, err
@@ -60,8 +62,9 @@ func NewFFAC(o FFACOptions) (*FFAC, error) {
 	return &FFAC{s, o.NodeName}, nil
 }
 
-// Register makes our key known; which gateways there are the caller has to know. The servers are asked in the configured
-// order, from a random one on, until one takes the key, or has it already (Answer.Known). The error is an *Error.
+// Register makes our key known; which gateways there are the caller has to know. The servers are asked in the
+// configured order, from a random one on, until one takes the key, or has it already (Answer.Known). The error is an
+// *Error.
 func (f *FFAC) Register(ctx context.Context, key peerselector.Key) (Answer, error) {
 	a := Answer{API: "ffac"}
 	// The members stand in the order of the original (freifunk-gluon/community-packages, ffac-wg-registration).
@@ -83,9 +86,9 @@ func (f *FFAC) Register(ctx context.Context, key peerselector.Key) (Answer, erro
 	return result(a, good, failed)
 }
 
-// registered reads what Aachen's server says (ff-supernode, ff.wgbroker). Its older form answers errors with status 400 and
-// plain text, the newer one with status 200 and a Message. That an entry exists already is every start but the first; but it
-// may also be another node's with the same name and a key that begins alike.
+// registered reads what Aachen's server says (ff-supernode, ff.wgbroker). Its older form answers errors with status 400
+// and plain text, the newer one with status 200 and a Message. That an entry exists already is every start but the
+// first; but it may also be another node's with the same name and a key that begins alike.
 func (r reply) registered() (known string, e *Error) {
 	says, isError := r.message()
 	if strings.Contains(strings.ToLower(says), "already exists") && r.status >= 200 && r.status <= 499 {
@@ -101,7 +104,8 @@ func (r reply) registered() (known string, e *Error) {
 	case !r.success():
 		return "", r.check()
 	case r.markup(): // a captive portal looks like this
-		return "", &Error{Kind: Malformed, Err: fmt.Errorf("status %d, content type %s: not an answer of a registration", r.status, r.contentType())}
+		return "", &Error{Kind: Malformed,
+			Err: fmt.Errorf("status %d, content type %s: not an answer of a registration", r.status, r.contentType())}
 	case isError:
 		return "", &Error{Kind: Refused, Err: &SaidError{Status: r.statusLine(), Text: says}}
 	}

@@ -17,7 +17,8 @@ import (
 func (w *wan) ffac(t testing.TB, name string, urls ...string) *FFAC {
 	t.Helper()
 	f, err := NewFFAC(FFACOptions{
-		URLs: bases(t, urls...), NodeName: name, Dial: w.dial, Timeout: time.Minute, Intn: func(int64) int64 { return 0 },
+		URLs: bases(t, urls...), NodeName: name, Dial: w.dial, Timeout: time.Minute,
+		Intn:   func(int64) int64 { return 0 },
 		Header: http.Header{"User-Agent": {"gluon/1"}},
 	})
 	if err != nil {
@@ -37,7 +38,8 @@ func TestFFACRequest(t *testing.T) {
 		w := newWAN()
 		w.serve(t, "a.invalid", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
-			got <- []string{r.Method, r.RequestURI, r.Header.Get("Content-Type"), r.Header.Get("User-Agent"), string(body)}
+			got <- []string{r.Method, r.RequestURI, r.Header.Get("Content-Type"),
+				r.Header.Get("User-Agent"), string(body)}
 		}))
 		a, err := w.ffac(t, name, "http://a.invalid/api/add_key/").Register(testContext(t), key(t, ownKey))
 		if err != nil {
@@ -70,7 +72,8 @@ func TestFFAC(t *testing.T) {
 		{"error in 200", ok(`{"Message":"Error adding key: Not a valid Wireguard public key: K."}`), Refused,
 			`status 200 OK: "Error adding key: Not a valid Wireguard public key: K."`},
 		{"another message in 200", ok(`{"Message":"try later"}`), Refused, `"try later"`},
-		{"text in 200", answer{status: 200, ctype: "text/plain", body: "Error adding key: git\n"}, Refused, `"Error adding key: git"`},
+		{"text in 200", answer{status: 200, ctype: "text/plain", body: "Error adding key: git\n"}, Refused,
+			`"Error adding key: git"`},
 		{"error member in 200", failing(200, "no"), Refused, `"no"`},
 		{"error member of text in 200", ok(`{"error": "key is on a list"}`), Refused, `"key is on a list"`},
 		{"no error", ok(`{"error": null, "Message": "ok"}`), 0, ""},
@@ -81,18 +84,27 @@ func TestFFAC(t *testing.T) {
 		{"text in quotation marks", ok(` "Error adding key: git" `), Refused, `"Error adding key: git"`},
 		{"empty", answer{status: 200, ctype: "application/json"}, 0, ""},
 		{"another shape", ok(`[{"Message": "OK"}]`), 0, ""},
-		{"portal", answer{status: 200, ctype: "text/html", body: "<html>"}, Malformed, "content type text/html: not an answer of a registration"},
-		{"text in 400", answer{status: 400, ctype: "text/plain", body: "Error adding key: node_name\nmissing\x1b[2J"}, Refused,
+		{"portal", answer{status: 200, ctype: "text/html", body: "<html>"}, Malformed,
+			"content type text/html: not an answer of a registration"},
+		{"text in 400", answer{status: 400, ctype: "text/plain", body: "Error adding key: node_name\nmissing\x1b[2J"},
+			Refused,
 			`status 400 Bad Request: "Error adding key: node_name missing?[2J"`},
-		{"text of a page's type", answer{status: 400, ctype: "text/html; charset=utf-8", body: "Error adding key: x"}, Refused, `"Error adding key: x"`},
-		{"message in 400", answer{status: 400, ctype: "application/json", body: `{"Message":"Error"}`}, Refused, `status 400 Bad Request: "Error"`},
-		{"text in 500", answer{status: 500, ctype: "text/plain", body: "oops"}, Unreachable, `status 500 Internal Server Error: "oops"`},
-		{"exists in 500", answer{status: 500, ctype: "text/plain", body: "already exists"}, Unreachable, "already exists"},
-		{"302", answer{status: 302, header: http.Header{"Location": {"/login"}}}, Malformed, `status 302 with redirect to "/login"`},
+		{"text of a page's type", answer{status: 400, ctype: "text/html; charset=utf-8", body: "Error adding key: x"},
+			Refused, `"Error adding key: x"`},
+		{"message in 400", answer{status: 400, ctype: "application/json", body: `{"Message":"Error"}`}, Refused,
+			`status 400 Bad Request: "Error"`},
+		{"text in 500", answer{status: 500, ctype: "text/plain", body: "oops"}, Unreachable,
+			`status 500 Internal Server Error: "oops"`},
+		{"exists in 500", answer{status: 500, ctype: "text/plain", body: "already exists"}, Unreachable,
+			"already exists"},
+		{"302", answer{status: 302, header: http.Header{"Location": {"/login"}}}, Malformed,
+			`status 302 with redirect to "/login"`},
 		{"304", answer{status: 304}, Malformed, "status 304"},
 		{"400", failing(400, "bad\nkey"), Refused, `status 400 Bad Request: "bad key"`},
-		{"422", answer{status: 422, ctype: "application/json", body: `{"detail":[]}`}, Refused, "status 422 Unprocessable Entity, content type application/json"},
-		{"500", answer{status: 500, ctype: "text/html", body: "<p>"}, Unreachable, "status 500 Internal Server Error, content type text/html"},
+		{"422", answer{status: 422, ctype: "application/json", body: `{"detail":[]}`}, Refused,
+			"status 422 Unprocessable Entity, content type application/json"},
+		{"500", answer{status: 500, ctype: "text/html", body: "<p>"}, Unreachable,
+			"status 500 Internal Server Error, content type text/html"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWAN()
@@ -113,7 +125,8 @@ func TestFFAC(t *testing.T) {
 				t.Errorf("got %+v", a)
 			}
 			checkError(t, a.Fallback, tt.kind, "broker http://a.invalid/add: ", tt.want)
-			_, err = w.ffac(t, "node", "http://a.invalid/add", "http://none.invalid/add").Register(testContext(t), key(t, ownKey))
+			_, err = w.ffac(t, "node", "http://a.invalid/add", "http://none.invalid/add").Register(testContext(t),
+				key(t, ownKey))
 			checkError(t, err, tt.kind, tt.want, "http://none.invalid/add")
 		})
 	}
@@ -123,7 +136,8 @@ func TestFFAC(t *testing.T) {
 func TestFFACKnown(t *testing.T) {
 	for _, a := range []answer{
 		ok(`{"Message":"Error adding key: node_abcd already exists"}`),
-		{status: 400, ctype: "text/html; charset=utf-8", body: `{"Message":"Error adding key: node_abcd already exists"}`},
+		{status: 400, ctype: "text/html; charset=utf-8",
+			body: `{"Message":"Error adding key: node_abcd already exists"}`},
 		{status: 400, ctype: "text/plain", body: "Error adding key: node_abcd already exists"},
 		failing(409, "Error adding key: node_abcd already exists"),
 		ok(`{"error": "Error adding key: node_abcd already exists"}`),
@@ -133,7 +147,8 @@ func TestFFACKnown(t *testing.T) {
 		w := newWAN()
 		w.serve(t, "a.invalid", canned{"add": a})
 		got, err := w.ffac(t, "node", "http://a.invalid/add").Register(testContext(t), key(t, ownKey))
-		if err != nil || got.Known != "Error adding key: node_abcd already exists" || got.API != "ffac" || got.Fallback != nil {
+		if err != nil || got.Known != "Error adding key: node_abcd already exists" || got.API != "ffac" ||
+			got.Fallback != nil {
 			t.Errorf("%+v: got %+v, %v", a, got, err)
 		}
 	}

@@ -23,8 +23,10 @@ func TestBigBody(t *testing.T) {
 		kind   Kind
 		text   string
 	}{
-		{"extra field", ok(endpoint(nil)[:len(endpoint(nil))-1] + `,"x":"` + big + `"}`), Malformed, "v2: status 200 with more than 65536 bytes"},
-		{"spaces after", ok(endpoint(nil) + strings.Repeat(" ", 2<<20)), Malformed, "v2: status 200 with more than 65536 bytes"},
+		{"extra field", ok(endpoint(nil)[:len(endpoint(nil))-1] + `,"x":"` + big + `"}`), Malformed,
+			"v2: status 200 with more than 65536 bytes"},
+		{"spaces after", ok(endpoint(nil) + strings.Repeat(" ", 2<<20)), Malformed,
+			"v2: status 200 with more than 65536 bytes"},
 		{"error", failing(400, big), Refused, "v2: status 400 Bad Request, content type application/json"},
 		{"long message", failing(400, big[:10000]), Refused, `v2: status 400 Bad Request: "` + big[:160] + `…"`},
 		{"header", answer{status: 200, header: http.Header{"X": {big}}, body: endpoint(nil)}, Unreachable, "v2: "},
@@ -86,8 +88,8 @@ func TestSlowDrip(t *testing.T) {
 	checkError(t, success(t, c, "v1", "http://v1.invalid").Fallback, Unreachable, "no complete answer within 1s")
 }
 
-// TestSilentDial: a server that never takes the connection costs one timeout, not one for each version, and Dial's context
-// ends with it.
+// TestSilentDial: a server that never takes the connection costs one timeout, not one for each version, and Dial's
+// context ends with it.
 func TestSilentDial(t *testing.T) {
 	w := newWAN()
 	c := w.client(t, Options{Timeout: 50 * time.Millisecond}, "http://a.invalid")
@@ -132,12 +134,14 @@ func TestRedirects(t *testing.T) {
 		{"four", to(307, "/three"), `more than 3 redirects, the last one to "/good"`},
 		{"loop", to(307, "/"+pathV2), `more than 3 redirects, the last one to "/` + pathV2 + `"`},
 		{"moved", to(301, "/good"), `status 301 with redirect to "/good"; only 307 and 308 are followed`},
-		{"moved to https", to(301, "https://broker.invalid/good"), "only http://broker.invalid is followed, put the new URL into `list broker`"},
+		{"moved to https", to(301, "https://broker.invalid/good"),
+			"only http://broker.invalid is followed, put the new URL into `list broker`"},
 		{"found at https", to(302, "https://broker.invalid/good"), "put the new URL into `list broker`"},
 		{"permanently at https", to(308, "https://broker.invalid/good"), "put the new URL into `list broker`"},
 		{"see other", to(303, "/good"), `status 303 with redirect to "/good"`},
 		{"choices", to(300, ""), `status 300`},
-		{"other host", to(307, "http://evil.invalid/good"), `status 307 with redirect to "http://evil.invalid/good"; only http://broker.invalid is followed`},
+		{"other host", to(307, "http://evil.invalid/good"),
+			`status 307 with redirect to "http://evil.invalid/good"; only http://broker.invalid is followed`},
 		{"no scheme", to(307, "//evil.invalid/good"), `status 307 with redirect to "//evil.invalid/good"`},
 		{"other port", to(307, "http://broker.invalid:81/good"), `"http://broker.invalid:81/good"`},
 		{"https", to(307, "https://broker.invalid/good"), `"https://broker.invalid/good"`},
@@ -155,7 +159,8 @@ func TestRedirects(t *testing.T) {
 				"three": to(308, "/two"), "two": to(308, "/one"), "one": to(307, "/good"),
 			}
 			w.serve(t, "broker.invalid", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-				if body, _ := io.ReadAll(r.Body); r.Method != "POST" || !strings.Contains(string(body), ownKey) || r.Header.Get("Authorization") != "" {
+				if body, _ := io.ReadAll(r.Body); r.Method != "POST" || !strings.Contains(string(body), ownKey) ||
+					r.Header.Get("Authorization") != "" {
 					t.Errorf("%s %s with %q", r.Method, r.URL, body)
 				}
 				routes.ServeHTTP(rw, r)
@@ -188,11 +193,16 @@ func TestRawServers(t *testing.T) {
 		{"HTTP/1.0", say("HTTP/1.0 200 OK\r\n\r\n%s", endpoint(nil)), 0, ""},
 		{"chunked", say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n",
 			endpoint(nil)[:5], len(endpoint(nil))-5, endpoint(nil)[5:]), 0, ""},
-		{"continue first", say("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(endpoint(nil)), endpoint(nil)), 0, ""},
-		{"chunk cut off", say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{"), Unreachable, "the answer broke off after 1 bytes: unexpected EOF"},
-		{"body cut off", say("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n%s", endpoint(nil)), Unreachable, "the answer broke off after"},
-		{"error cut off", say("HTTP/1.1 502 Bad\r\nContent-Type: text/html\r\nContent-Length: 900\r\n\r\n<"), Unreachable, "status 502 Bad Gateway, content type text/html"},
-		{"reason phrase", say("HTTP/1.1 599 \x1b[2J\u202e\r\nContent-Length: 0\r\n\r\n"), Unreachable, "status 599, content type (none)"},
+		{"continue first", say("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s",
+			len(endpoint(nil)), endpoint(nil)), 0, ""},
+		{"chunk cut off", say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{"), Unreachable,
+			"the answer broke off after 1 bytes: unexpected EOF"},
+		{"body cut off", say("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n%s", endpoint(nil)), Unreachable,
+			"the answer broke off after"},
+		{"error cut off", say("HTTP/1.1 502 Bad\r\nContent-Type: text/html\r\nContent-Length: 900\r\n\r\n<"),
+			Unreachable, "status 502 Bad Gateway, content type text/html"},
+		{"reason phrase", say("HTTP/1.1 599 \x1b[2J\u202e\r\nContent-Length: 0\r\n\r\n"), Unreachable,
+			"status 599, content type (none)"},
 		{"not HTTP", say("SSH-2.0-\x1b[2J\u202e\r\n"), Unreachable, "malformed HTTP response"},
 		{"long and not HTTP", say("%s\r\n", strings.Repeat("x", 10000)), Unreachable, "malformed HTTP response \"xxx"},
 		{"nothing", func(*net.TCPConn) {}, Unreachable, "EOF"},
@@ -232,5 +242,6 @@ func TestResetThenV1(t *testing.T) {
 		}
 		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(v1OK), v1OK)
 	})
-	checkError(t, success(t, w.client(t, Options{}, "http://broker.invalid"), "v1", "http://broker.invalid").Fallback, Unreachable, "reset")
+	checkError(t, success(t, w.client(t, Options{}, "http://broker.invalid"), "v1", "http://broker.invalid").Fallback,
+		Unreachable, "reset")
 }

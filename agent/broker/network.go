@@ -34,9 +34,10 @@ const (
 	maxKeepalive     = 65535                            // seconds; 16 bits in the kernel's WireGuard
 	minMTU, maxMTU   = mtu.Least, 1500 - mtu.WireGuard4 // the second is what Ethernet leaves with an endpoint of IPv4
 	maxConcentrators = 64                               // the largest number of them in wgkex (wgkex/broker/parker.py)
-	maxConcentrator  = 99999999                         // the id; the device's name, "wg_c" and the id, has at most 15 bytes
-	maxID            = 64                               // bytes
-	maxTime          = 253402300799                     // seconds since 1970; the end of the year 9999
+	// the id; the device's name, "wg_c" and the id, has at most 15 bytes
+	maxConcentrator = 99999999
+	maxID           = 64           // bytes
+	maxTime         = 253402300799 // seconds since 1970; the end of the year 9999
 )
 
 // parseNetwork reads the signed text of a Parker server (ffbs-ansible, etcdconfigweb.py; freifunkMUC/wgkex,
@@ -46,10 +47,11 @@ const (
 //	 "address4": "10.0.20.1", "range4": "10.0.20.0/22", "address6": "2001:db8:5::1", "range6": "2001:db8:5::/64",
 //	 "concentrators": [{"id": 1, "pubkey": K, "endpoint": "192.0.2.1:10001", "address4": "10.0.0.1", "address6": "fe80::1"}]}
 //
-// with xlat_range6 from wgkex. The nonce must be ours. Without an id the server does not know us yet, and of the rest only
-// retry counts; then Network.ID is empty. Needed is what the original node scripts fail without (freifunk-gluon/community-packages,
-// ffbs-mesh-vpn-parker): all but time, retry, wg_keepalive and xlat_range6. A number may be written as a string, null is
-// the same as absent, and unknown members are skipped. own is our key, which no concentrator can have.
+// with xlat_range6 from wgkex. The nonce must be ours. Without an id the server does not know us yet, and of the rest
+// only retry counts; then Network.ID is empty. Needed is what the original node scripts fail without
+// (freifunk-gluon/community-packages, ffbs-mesh-vpn-parker): all but time, retry, wg_keepalive and xlat_range6. A
+// number may be written as a string, null is the same as absent, and unknown members are skipped. own is our key, which
+// no concentrator can have.
 func parseNetwork(signed []byte, nonce string, own peerselector.Key) (*Network, error) {
 	if err := checkJSON(signed); err != nil {
 		return nil, err
@@ -57,10 +59,12 @@ func parseNetwork(signed []byte, nonce string, own peerselector.Key) (*Network, 
 	if !utf8.Valid(signed) {
 		return nil, errors.New("the answer is not in UTF-8")
 	}
-	m := read("", signed, "nonce", "id", "retry", "time", "wg_keepalive", "mtu", "address4", "address6", "range4", "range6",
+	m := read("", signed, "nonce", "id", "retry", "time", "wg_keepalive", "mtu", "address4",
+		"address6", "range4", "range6",
 		"xlat_range6", "concentrators")
 	if s, ok := text(m.raw["nonce"]); m.err == nil && (!ok || s != nonce || nonce == "") {
-		return nil, bad("nonce", m.raw["nonce"], fmt.Sprintf("%q, that of our request; is this an old answer, or somebody else's?", nonce))
+		return nil, bad("nonce", m.raw["nonce"],
+			fmt.Sprintf("%q, that of our request; is this an old answer, or somebody else's?", nonce))
 	}
 	n := &Network{Retry: m.seconds("retry", minRetry, maxRetry, defaultRetry)}
 	if m.err != nil {
@@ -104,7 +108,8 @@ func parseNetwork(signed []byte, nonce string, own peerselector.Key) (*Network, 
 	return n, nil
 }
 
-// loops refuses an address of our own that is that of a concentrator's endpoint: packets to it would not leave the node.
+// loops refuses an address of our own that is that of a concentrator's endpoint: packets to it would not leave the
+// node.
 func (n *Network) loops() error {
 	for _, c := range n.Concentrators {
 		for _, e := range c.Peer.Endpoints {
@@ -112,7 +117,8 @@ func (n *Network) loops() error {
 			if err != nil || a.Addr() != n.Address4 && a.Addr() != n.Address6 {
 				continue
 			}
-			return fmt.Errorf("our own address %s is that of the endpoint of concentrator %d: its packets would not leave the node",
+			return fmt.Errorf(
+				"our own address %s is that of the endpoint of concentrator %d: its packets would not leave the node",
 				a.Addr(), c.ID)
 		}
 	}
@@ -144,8 +150,9 @@ func parseConcentrator(name string, raw []byte, n *Network, own peerselector.Key
 	}
 	c.Peer = peerselector.Peer{
 		Name: "c" + strconv.Itoa(c.ID), PublicKey: key, Endpoints: []string{endpoint}, LinkAddress: c.Address6,
-		AllowedIPs: []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)},
-		Keepalive:  n.Keepalive,
+		AllowedIPs: []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0),
+			netip.PrefixFrom(netip.IPv6Unspecified(), 0)},
+		Keepalive: n.Keepalive,
 	}
 	if n.XLATRange6.IsValid() {
 		c.Peer.AllowedIPs = c.Peer.AllowedIPs[1:] // the translator leaves no IPv4 to send
@@ -153,8 +160,8 @@ func parseConcentrator(name string, raw []byte, n *Network, own peerselector.Key
 	return c, m.err
 }
 
-// parseEndpoint takes "host:port". Unlike a broker's answer this one is signed, so that an address of this host may stand
-// in it: that of a test network.
+// parseEndpoint takes "host:port". Unlike a broker's answer this one is signed, so that an address of this host may
+// stand in it: that of a test network.
 func parseEndpoint(s string, ok bool) (string, bool) {
 	h, p, err := net.SplitHostPort(s)
 	if !ok || err != nil {
@@ -208,8 +215,8 @@ func (m *members) number(name string, low, high int64) int64 {
 	return n
 }
 
-// bounded takes the nearest value for one that is out of bounds, with a warning: it is signed, and a node with a strange value
-// is better than one without a network.
+// bounded takes the nearest value for one that is out of bounds, with a warning: it is signed, and a node with a
+// strange value is better than one without a network.
 func (m *members) bounded(name string, low, high int64) int64 {
 	n, ok := wholeNumber(m.raw[name])
 	if !ok {
@@ -218,7 +225,8 @@ func (m *members) bounded(name string, low, high int64) int64 {
 	}
 	taken := min(max(n, low), high)
 	if taken != n {
-		m.warnings = append(m.warnings, fmt.Sprintf("%s %d of the signed configuration is out of bounds: %d is taken", name, n, taken))
+		m.warnings = append(m.warnings, fmt.Sprintf("%s %d of the signed configuration is out of bounds: %d is taken",
+			name, n, taken))
 	}
 	return taken
 }
@@ -268,7 +276,8 @@ func (m *members) prefix(name string, low, high int) netip.Prefix {
 	s, ok := text(m.raw[name])
 	p, err := netip.ParsePrefix(s)
 	four := strings.HasSuffix(name, "4")
-	if !ok || err != nil || p.Addr().Is4() != four || p.Addr().Is4In6() || p.Bits() < low || p.Bits() > high || !names.Unicast(p.Masked().Addr()) {
+	if !ok || err != nil || p.Addr().Is4() != four || p.Addr().Is4In6() || p.Bits() < low || p.Bits() > high ||
+		!names.Unicast(p.Masked().Addr()) {
 		family := "IPv6"
 		if four {
 			family = "IPv4"

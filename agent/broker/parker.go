@@ -21,8 +21,8 @@ import (
 	"wguplink/agent/signify"
 )
 
-// ParkerOptions is what a Parker is made from. Bases, SigningKey and Dial must be set; CAFile, Pins, Timeout, Header, Dial,
-// Now and Intn are those of Options.
+// ParkerOptions is what a Parker is made from. Bases, SigningKey and Dial must be set; CAFile, Pins, Timeout, Header,
+// Dial, Now and Intn are those of Options.
 type ParkerOptions struct {
 	// Bases are the full URLs of the configuration, without a query: "http://config.example.org/config", and at wgkex
 	// "http://broker.example.org/api/v3/config".
@@ -36,15 +36,15 @@ type ParkerOptions struct {
 	Dial       func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Version is the firmware's, which the servers log: the content of /lib/gluon/release.
 	Version string
-	// V6MTU gives the IPv6 MTU of the WAN device in bytes, from which a server chooses the family of the endpoints. When it
-	// fails, or is nil, that is 1280, the least there is: a WAN without IPv6 gets the answer for IPv4.
+	// V6MTU gives the IPv6 MTU of the WAN device in bytes, from which a server chooses the family of the endpoints.
+	// When it fails, or is nil, that is 1280, the least there is: a WAN without IPv6 gets the answer for IPv4.
 	V6MTU func() (int, error)
 	// Ingress and Egress are the bandwidth limits in kbit/s, 0 for none. Without any the server is not told.
 	Ingress, Egress uint32
 	Now             func() time.Time
 	Intn            func(n int64) int64
-	// Nonce gives what the server must repeat, another one for each call and without characters that mean something in a
-	// URL; 32 hexadecimal digits of crypto/rand when nil.
+	// Nonce gives what the server must repeat, another one for each call and without characters that mean something in
+	// a URL; 32 hexadecimal digits of crypto/rand when nil.
 	Nonce func() string
 }
 
@@ -64,7 +64,8 @@ func NewParker(o ParkerOptions) (*Parker, error) {
 		o.Nonce = newNonce
 	}
 	s, err := newServers(Options{
-		Bases: o.Bases, CAFile: o.CAFile, Pins: o.Pins, Timeout: o.Timeout, Header: o.Header, Dial: o.Dial, Now: o.Now, Intn: o.Intn,
+		Bases: o.Bases, CAFile: o.CAFile, Pins: o.Pins, Timeout: o.Timeout, Header: o.Header, Dial: o.Dial,
+		Now: o.Now, Intn: o.Intn,
 	}, "*/*")
 	if err != nil {
 		return nil, err
@@ -81,11 +82,11 @@ func newNonce() string {
 	return hex.EncodeToString(b[:])
 }
 
-// Register asks for our configuration, which makes our key known where it was not; Answer.Network is never nil then. The
-// servers are asked in the configured order, from a random one on, until one answers as it should: an answer that is not
-// signed by the network, or not made for this request, is as good as none. One that says that our key is not known yet
-// ends the search with an Error of the kind NotRegistered, whose RetryAfter is when the server wants to be asked again.
-// The error is an *Error.
+// Register asks for our configuration, which makes our key known where it was not; Answer.Network is never nil then.
+// The servers are asked in the configured order, from a random one on, until one answers as it should: an answer that
+// is not signed by the network, or not made for this request, is as good as none. One that says that our key is not
+// known yet ends the search with an Error of the kind NotRegistered, whose RetryAfter is when the server wants to be
+// asked again. The error is an *Error.
 func (p *Parker) Register(ctx context.Context, key peerselector.Key) (Answer, error) {
 	var a Answer
 	var unknown *Error
@@ -106,7 +107,8 @@ func (p *Parker) Register(ctx context.Context, key peerselector.Key) (Answer, er
 func (p *Parker) ask(ctx context.Context, base *url.URL, key peerselector.Key) (Answer, *Error) {
 	nonce := p.opts.Nonce()
 	if nonce == "" {
-		return Answer{}, &Error{Kind: Unreachable, Err: errors.New("not asked, since the kernel gives no random numbers")}
+		return Answer{}, &Error{Kind: Unreachable,
+			Err: errors.New("not asked, since the kernel gives no random numbers")}
 	}
 	u := *base
 	u.RawQuery = p.query(key, nonce)
@@ -123,7 +125,8 @@ func (p *Parker) ask(ctx context.Context, base *url.URL, key peerselector.Key) (
 	}
 	if n.ID == "" {
 		retry := min(n.Retry, MaxRetryAfter)
-		return Answer{}, &Error{Kind: NotRegistered, RetryAfter: retry, Err: fmt.Errorf("the server does not know our key yet, ask again in %v", retry)}
+		return Answer{}, &Error{Kind: NotRegistered, RetryAfter: retry,
+			Err: fmt.Errorf("the server does not know our key yet, ask again in %v", retry)}
 	}
 	n.Saved = append(fmt.Appendf(nil, "%s %s %s %s\n", savedFormat, nonce, key, base), r.body...)
 	return Answer{Broker: base.String(), API: "parker", Network: n}, nil
@@ -144,8 +147,8 @@ func (p *Parker) verify(response []byte, nonce string, key peerselector.Key) (*N
 }
 
 // query is written as the original's script does it (freifunk-gluon/community-packages, ffbs-mesh-vpn-parker,
-// nodeconfig.sh), so that servers and their logs see no difference: the order, and of the key only its plus signs escaped.
-// With limits the original sends both, and one that is not set as an empty value.
+// nodeconfig.sh), so that servers and their logs see no difference: the order, and of the key only its plus signs
+// escaped. With limits the original sends both, and one that is not set as an empty value.
 func (p *Parker) query(key peerselector.Key, nonce string) string {
 	narrowest := mtu.Least
 	if p.opts.V6MTU != nil {
@@ -153,7 +156,8 @@ func (p *Parker) query(key peerselector.Key, nonce string) string {
 			narrowest = n
 		}
 	}
-	q := "pubkey=" + strings.ReplaceAll(key.String(), "+", "%2B") + "&nonce=" + nonce + "&v6mtu=" + strconv.Itoa(narrowest) +
+	q := "pubkey=" + strings.ReplaceAll(key.String(), "+", "%2B") + "&nonce=" + nonce + "&v6mtu=" +
+		strconv.Itoa(narrowest) +
 		"&version=" + queryValue(p.opts.Version)
 	if p.opts.Ingress > 0 || p.opts.Egress > 0 {
 		q += "&tc_ingress=" + limit(p.opts.Ingress) + "&tc_egress=" + limit(p.opts.Egress)
@@ -169,7 +173,8 @@ func limit(kbit uint32) string {
 }
 
 // queryValue leaves s as it is, like the original, but for the bytes that would end the value, the query or the request
-// line: all that may not stand in a query (RFC 3986 section 3.4), and & ; and %. A plus sign stays, as the original's does.
+// line: all that may not stand in a query (RFC 3986 section 3.4), and & ; and %. A plus sign stays, as the original's
+// does.
 func queryValue(s string) string {
 	const raw = "-._~!$'()*+,:@/?="
 	var b strings.Builder
@@ -183,11 +188,12 @@ func queryValue(s string) string {
 	return b.String()
 }
 
-// savedFormat starts Network.Saved: one line with it, the nonce, our key and the server's URL, then the response as it came.
+// savedFormat starts Network.Saved: one line with it, the nonce, our key and the server's URL, then the response as it
+// came.
 const savedFormat = "wguplink-parker 1"
 
-// Restore goes on with a configuration that Register gave, from its Network.Saved. All is verified again: the signature,
-// the nonce, each value, and that it is for this key. Network.Time is not set, since that moment has passed.
+// Restore goes on with a configuration that Register gave, from its Network.Saved. All is verified again: the
+// signature, the nonce, each value, and that it is for this key. Network.Time is not set, since that moment has passed.
 func (p *Parker) Restore(saved []byte, key peerselector.Key) (Answer, error) {
 	fail := func(err error) (Answer, error) { return Answer{}, fmt.Errorf("saved configuration: %w", err) }
 	head, response, ok := bytes.Cut(saved, []byte("\n"))

@@ -95,25 +95,29 @@ func unconfigured(t *testing.T, p *Parker, kind Kind, texts ...string) *Error {
 	return e
 }
 
-var ignoreRaw = cmp.FilterPath(func(p cmp.Path) bool { return p.String() == "Config" || p.String() == "Saved" }, cmp.Ignore())
+var ignoreRaw = cmp.FilterPath(func(p cmp.Path) bool { return p.String() == "Config" || p.String() == "Saved" },
+	cmp.Ignore())
 
 // TestParkerRecorded replays the recorded answers: the good ones mean what they say, the bad ones nothing.
 func TestParkerRecorded(t *testing.T) {
 	for _, name := range []string{
-		"response-ffbs", "response-wgkex-parker", "bad-algorithm", "bad-flipped-byte", "bad-key-number", "bad-no-newline-signed", "bad-signature",
+		"response-ffbs", "response-wgkex-parker", "bad-algorithm", "bad-flipped-byte", "bad-key-number",
+		"bad-no-newline-signed", "bad-signature",
 		"bad-truncated-signature", "bad-unsigned",
 	} {
 		t.Run(name, func(t *testing.T) {
 			response := testfile(t, name)
 			w := newWAN()
 			w.serve(t, "a.invalid", &configServer{respond: func(string) string { return string(response) }})
-			p := w.parker(t, ParkerOptions{SigningKey: recordedKey(t), Nonce: func() string { return testNonce }}, "http://a.invalid/config")
+			p := w.parker(t, ParkerOptions{SigningKey: recordedKey(t), Nonce: func() string { return testNonce }},
+				"http://a.invalid/config")
 			if strings.HasPrefix(name, "bad") {
 				unconfigured(t, p, Malformed, "broker http://a.invalid/config: malformed answer: ", "sign")
 				return
 			}
 			a := configured(t, p, "http://a.invalid/config")
-			if d := cmp.Diff(recorded(t, name), a.Network, addrCmp, prefixCmp, ignoreRaw); d != "" || a.Fallback != nil {
+			if d := cmp.Diff(recorded(t, name), a.Network, addrCmp, prefixCmp, ignoreRaw); d != "" ||
+				a.Fallback != nil {
 				t.Error(d, a.Fallback)
 			}
 			if want := response[:bytes.LastIndexByte(response, '\n')+1]; !bytes.Equal(a.Network.Config, want) {
@@ -121,7 +125,8 @@ func TestParkerRecorded(t *testing.T) {
 			}
 			// The same answer to another request is a replay.
 			p = w.parker(t, ParkerOptions{SigningKey: recordedKey(t)}, "http://a.invalid/config")
-			unconfigured(t, p, Malformed, `nonce is "`+testNonce+`", want "`, "is this an old answer, or somebody else's?")
+			unconfigured(t, p, Malformed, `nonce is "`+testNonce+`", want "`,
+				"is this an old answer, or somebody else's?")
 		})
 	}
 }
@@ -141,20 +146,28 @@ func TestParkerRequest(t *testing.T) {
 		o         ParkerOptions
 		want      string
 	}{
-		{"plain", "http://a.invalid/config", ownKey, ParkerOptions{Version: "v2023.2.4-1", V6MTU: mtu(1500, nil)}, "/config?" + own + "&v6mtu=1500&version=v2023.2.4-1"},
+		{"plain", "http://a.invalid/config", ownKey, ParkerOptions{Version: "v2023.2.4-1", V6MTU: mtu(1500, nil)},
+			"/config?" + own + "&v6mtu=1500&version=v2023.2.4-1"},
 		{"plus and slash", "http://a.invalid/config", plus.String(), ParkerOptions{Version: "1", V6MTU: mtu(1492, nil)},
 			"/config?pubkey=%2B%2B%2B%2B%2B/////%2B%2B%2B%2B%2B/////%2B%2B%2B%2B%2B/////%2B%2B%2B%2B%2B/////%2BA8=&nonce=" + nonce + "&v6mtu=1492&version=1"},
-		{"wgkex", "http://a.invalid:80/api/v3/config", ownKey, ParkerOptions{Version: "1"}, "/api/v3/config?" + own + "&v6mtu=1280&version=1"},
-		{"no version", "http://a.invalid/config", ownKey, ParkerOptions{V6MTU: mtu(1280, nil)}, "/config?" + own + "&v6mtu=1280&version="},
-		{"no IPv6", "http://a.invalid/config", ownKey, ParkerOptions{Version: "1", V6MTU: mtu(9000, errors.New("no such file"))}, "/config?" + own + "&v6mtu=1280&version=1"},
+		{"wgkex", "http://a.invalid:80/api/v3/config", ownKey, ParkerOptions{Version: "1"},
+			"/api/v3/config?" + own + "&v6mtu=1280&version=1"},
+		{"no version", "http://a.invalid/config", ownKey, ParkerOptions{V6MTU: mtu(1280, nil)},
+			"/config?" + own + "&v6mtu=1280&version="},
+		{"no IPv6", "http://a.invalid/config", ownKey, ParkerOptions{Version: "1",
+			V6MTU: mtu(9000, errors.New("no such file"))}, "/config?" + own + "&v6mtu=1280&version=1"},
 		{"limits", "http://a.invalid/config", ownKey, ParkerOptions{Version: "1", Ingress: 12000, Egress: 1200},
 			"/config?" + own + "&v6mtu=1280&version=1&tc_ingress=12000&tc_egress=1200"},
-		{"limit in", "http://a.invalid/config", ownKey, ParkerOptions{Version: "1", Ingress: 4294967295}, "/config?" + own + "&v6mtu=1280&version=1&tc_ingress=4294967295&tc_egress="},
-		{"limit out", "http://a.invalid/config", ownKey, ParkerOptions{Version: "1", Egress: 1}, "/config?" + own + "&v6mtu=1280&version=1&tc_ingress=&tc_egress=1"},
+		{"limit in", "http://a.invalid/config", ownKey, ParkerOptions{Version: "1", Ingress: 4294967295},
+			"/config?" + own + "&v6mtu=1280&version=1&tc_ingress=4294967295&tc_egress="},
+		{"limit out", "http://a.invalid/config", ownKey, ParkerOptions{Version: "1", Egress: 1},
+			"/config?" + own + "&v6mtu=1280&version=1&tc_ingress=&tc_egress=1"},
 		{"raw", "http://a.invalid/config", ownKey, ParkerOptions{Version: "2.9+exp~2026-01-02_(a):b/c@d,e=f?!$'*"},
 			"/config?" + own + "&v6mtu=1280&version=2.9+exp~2026-01-02_(a):b/c@d,e=f?!$'*"},
-		{"escaped", "http://a.invalid/config", ownKey, ParkerOptions{Version: "a b&c#d%e\r\n\x00\x7f\"<>\\^`{|};[]\u00e4"},
-			"/config?" + own + "&v6mtu=1280&version=a%20b%26c%23d%25e%0D%0A%00%7F%22%3C%3E%5C%5E%60%7B%7C%7D%3B%5B%5D%C3%A4"},
+		{"escaped", "http://a.invalid/config", ownKey,
+			ParkerOptions{Version: "a b&c#d%e\r\n\x00\x7f\"<>\\^`{|};[]\u00e4"},
+			"/config?" + own +
+				"&v6mtu=1280&version=a%20b%26c%23d%25e%0D%0A%00%7F%22%3C%3E%5C%5E%60%7B%7C%7D%3B%5B%5D%C3%A4"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := make(chan string, 1)
@@ -218,30 +231,45 @@ func TestParkerNextServer(t *testing.T) {
 	}{
 		{"none", nil, Unreachable, "no such host"},
 		{"empty 400", canned{"config": answer{status: 400}}, Refused, "status 400 Bad Request, content type (none)"},
-		{"wgkex 400", canned{"config": failing(400, "Not a valid Wireguard public key\n\x1b")}, Refused, `status 400 Bad Request: "Not a valid Wireguard public key ?"`},
-		{"wgkex 500", canned{"config": failing(500, "no prefix left")}, Unreachable, `status 500 Internal Server Error: "no prefix left"`},
+		{"wgkex 400", canned{"config": failing(400, "Not a valid Wireguard public key\n\x1b")}, Refused,
+			`status 400 Bad Request: "Not a valid Wireguard public key ?"`},
+		{"wgkex 500", canned{"config": failing(500, "no prefix left")}, Unreachable,
+			`status 500 Internal Server Error: "no prefix left"`},
 		{"404", canned{}, Refused, "status 404 Not Found"},
-		{"empty", plain(""), Malformed, "status 200, content type text/plain: the answer is not signed: it has one line only"},
+		{"empty", plain(""), Malformed,
+			"status 200, content type text/plain: the answer is not signed: it has one line only"},
 		{"portal", canned{"config": answer{status: 200, ctype: "text/html", body: "<html>\n<p>\n</html>\n"}}, Malformed,
 			"status 200, content type text/html: the answer is not signed: the last line has 7 characters"},
-		{"portal elsewhere", canned{"config": answer{status: 302, header: http.Header{"Location": {"http://portal.invalid/"}}}}, Malformed,
+		{"portal elsewhere", canned{"config": answer{status: 302,
+			header: http.Header{"Location": {"http://portal.invalid/"}}}}, Malformed,
 			`status 302 with redirect to "http://portal.invalid/"`},
-		{"other server", canned{"config": answer{status: 307, header: http.Header{"Location": {"http://b.invalid/config"}}}}, Malformed,
+		{"other server", canned{"config": answer{status: 307,
+			header: http.Header{"Location": {"http://b.invalid/config"}}}}, Malformed,
 			"only http://a.invalid is followed"},
-		{"forged", respond(newSigner(2).good), Malformed, "signed by key 0201020304050607, configured is 0101020304050607"},
-		{"forged with the number", respond(signer{s.number, newSigner(2).private}.good), Malformed, "is not that of key 0101020304050607"},
-		{"changed", respond(func(nonce string) string { return strings.Replace(s.good(nonce), "1375", "1376", 1) }), Malformed, "forged, or changed on the way"},
+		{"forged", respond(newSigner(2).good), Malformed,
+			"signed by key 0201020304050607, configured is 0101020304050607"},
+		{"forged with the number", respond(signer{s.number, newSigner(2).private}.good), Malformed,
+			"is not that of key 0101020304050607"},
+		{"changed", respond(func(nonce string) string { return strings.Replace(s.good(nonce), "1375", "1376", 1) }),
+			Malformed, "forged, or changed on the way"},
 		{"replayed", respond(func(nonce string) string {
 			if old == "" {
 				old = s.good("00000000000000000000000000000000")
 			}
 			return old
 		}), Malformed, `nonce is "00000000000000000000000000000000", want "`},
-		{"signature cut off", respond(func(nonce string) string { return s.good(nonce)[:len(network())+50] }), Malformed, "was it cut off?"},
-		{"text cut off", respond(func(nonce string) string { return s.good(nonce)[:200] }), Malformed, "the answer is not signed: it has one line only"},
-		{"unsigned", respond(func(nonce string) string { return network("nonce", `"`+nonce+`"`) }), Malformed, "the answer is not signed: it has one line only"},
-		{"signed nonsense", respond(func(string) string { return s.sign("x\n") }), Malformed, `status 200, content type text/plain: the answer is not JSON, it starts with "x "`},
-		{"signed and wrong", respond(func(nonce string) string { return s.sign(network("nonce", `"`+nonce+`"`, "mtu", `"x"`)) }), Malformed, `mtu is "x", want a whole number`},
+		{"signature cut off", respond(func(nonce string) string { return s.good(nonce)[:len(network())+50] }),
+			Malformed, "was it cut off?"},
+		{"text cut off", respond(func(nonce string) string { return s.good(nonce)[:200] }), Malformed,
+			"the answer is not signed: it has one line only"},
+		{"unsigned", respond(func(nonce string) string { return network("nonce", `"`+nonce+`"`) }), Malformed,
+			"the answer is not signed: it has one line only"},
+		{"signed nonsense", respond(func(string) string { return s.sign("x\n") }), Malformed,
+			`status 200, content type text/plain: the answer is not JSON, it starts with "x "`},
+		{"signed and wrong", respond(func(nonce string) string {
+			return s.sign(network("nonce", `"`+nonce+`"`, "mtu",
+				`"x"`))
+		}), Malformed, `mtu is "x", want a whole number`},
 		{"our own key", respond(func(nonce string) string {
 			return s.sign(network("nonce", `"`+nonce+`"`, "concentrators", "["+conc("pubkey", `"`+ownKey+`"`)+"]"))
 		}), Malformed, "concentrators[0].pubkey is \"" + ownKey + "\", want another key than our own"},
@@ -284,16 +312,21 @@ func TestParkerLimit(t *testing.T) {
 func TestParkerHang(t *testing.T) {
 	s := newSigner(1)
 	w := newWAN()
-	w.serve(t, "silent.invalid", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	w.serve(t, "silent.invalid", http.HandlerFunc(func(_ http.ResponseWriter,
+		r *http.Request) {
+		<-r.Context().Done()
+	}))
 	w.serve(t, "slow.invalid", http.HandlerFunc(drip))
 	w.raw(t, "cut.invalid", func(conn *net.TCPConn) {
 		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n%s", s.good(testNonce)[:300])
 	})
 	w.serve(t, "b.invalid", &configServer{respond: s.good})
-	p := w.parker(t, ParkerOptions{Timeout: time.Second}, "http://silent.invalid/config", "http://slow.invalid/config", "http://cut.invalid/config", "http://b.invalid/config")
+	p := w.parker(t, ParkerOptions{Timeout: time.Second}, "http://silent.invalid/config", "http://slow.invalid/config",
+		"http://cut.invalid/config", "http://b.invalid/config")
 	a := configured(t, p, "http://b.invalid/config")
 	checkError(t, a.Fallback, Unreachable, "http://silent.invalid/config: unreachable: no complete answer within 1s",
-		"http://slow.invalid/config: unreachable: no complete answer within 1s", "http://cut.invalid/config: unreachable: the answer broke off after 300 bytes")
+		"http://slow.invalid/config: unreachable: no complete answer within 1s",
+		"http://cut.invalid/config: unreachable: the answer broke off after 300 bytes")
 }
 
 func TestParkerCancelled(t *testing.T) {
@@ -304,7 +337,8 @@ func TestParkerCancelled(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	p := w.parker(t, ParkerOptions{}, "http://a.invalid/config", "http://b.invalid/config")
-	if _, err := p.Register(ctx, key(t, ownKey)); !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "b.invalid") {
+	if _, err := p.Register(ctx, key(t, ownKey)); !errors.Is(err, context.Canceled) ||
+		strings.Contains(err.Error(), "b.invalid") {
 		t.Errorf("got %v", err)
 	}
 	if d := cmp.Diff([]string{"a.invalid:80"}, w.dials()); d != "" {
@@ -329,7 +363,10 @@ func TestParkerRedirect(t *testing.T) {
 func TestParkerNotRegistered(t *testing.T) {
 	s := newSigner(1)
 	unknown := func(retry string) *configServer {
-		return &configServer{respond: func(nonce string) string { return s.sign(network("nonce", `"`+nonce+`"`, "id", "", "retry", retry)) }}
+		return &configServer{respond: func(nonce string) string {
+			return s.sign(network("nonce", `"`+nonce+`"`, "id",
+				"", "retry", retry))
+		}}
 	}
 	a, b := unknown("300"), unknown("7")
 	w := newWAN()
@@ -339,7 +376,8 @@ func TestParkerNotRegistered(t *testing.T) {
 	w.serve(t, "busy.invalid", canned{"config": answer{status: 503, header: http.Header{"Retry-After": {"10"}}}})
 
 	p := w.parker(t, ParkerOptions{}, "http://a.invalid/config", "http://b.invalid/config")
-	e := unconfigured(t, p, NotRegistered, "broker http://a.invalid/config: not registered yet: the server does not know our key yet, ask again in 5m0s")
+	e := unconfigured(t, p, NotRegistered,
+		"broker http://a.invalid/config: not registered yet: the server does not know our key yet, ask again in 5m0s")
 	if e.RetryAfter != 5*time.Minute || len(b.asked()) != 0 {
 		t.Errorf("RetryAfter %v; b was asked %q", e.RetryAfter, b.asked())
 	}
@@ -349,8 +387,10 @@ func TestParkerNotRegistered(t *testing.T) {
 		t.Errorf("a was asked %q", a.asked())
 	}
 	// Servers that failed before do not change when to come back.
-	p = w.parker(t, ParkerOptions{}, "http://none.invalid/config", "http://busy.invalid/config", "http://a.invalid/config")
-	e = unconfigured(t, p, NotRegistered, "broker http://a.invalid/config: not registered yet", "broker http://none.invalid/config: unreachable", "status 503")
+	p = w.parker(t, ParkerOptions{}, "http://none.invalid/config", "http://busy.invalid/config",
+		"http://a.invalid/config")
+	e = unconfigured(t, p, NotRegistered, "broker http://a.invalid/config: not registered yet",
+		"broker http://none.invalid/config: unreachable", "status 503")
 	if e.RetryAfter != 5*time.Minute {
 		t.Errorf("RetryAfter %v", e.RetryAfter)
 	}
@@ -389,7 +429,8 @@ func TestParkerRestore(t *testing.T) {
 		t.Errorf("restored twice: %v", err)
 	}
 	// A server that is not configured any more is not named.
-	if again, err = w.parker(t, ParkerOptions{}, "http://b.invalid/config").Restore(saved, key(t, ownKey)); err != nil || again.Broker != "" {
+	if again, err = w.parker(t, ParkerOptions{}, "http://b.invalid/config").Restore(saved,
+		key(t, ownKey)); err != nil || again.Broker != "" {
 		t.Errorf("got %q, %v", again.Broker, err)
 	}
 
@@ -432,7 +473,8 @@ func TestParkerRestore(t *testing.T) {
 	if _, err := p.Restore(saved, key(t, gwKey)); err == nil {
 		t.Error("restored for another key")
 	}
-	if _, err := w.parker(t, ParkerOptions{SigningKey: newSigner(2).key()}, "http://a.invalid/config").Restore(saved, key(t, ownKey)); err == nil {
+	if _, err := w.parker(t, ParkerOptions{SigningKey: newSigner(2).key()}, "http://a.invalid/config").Restore(saved,
+		key(t, ownKey)); err == nil {
 		t.Error("restored though the network's key has changed")
 	} else {
 		checkText(t, err, "signed by key 0101020304050607, configured is 0201020304050607")
@@ -459,12 +501,14 @@ func TestParkerBad(t *testing.T) {
 
 // TestParkerPeer shows that a concentrator is a peer as the selector wants it.
 func TestParkerPeer(t *testing.T) {
-	n, err := parseNetwork([]byte(network("concentrators", "["+conc("address6", `"fe80::7"`)+"]")), testNonce, key(t, ownKey))
+	n, err := parseNetwork([]byte(network("concentrators", "["+conc("address6", `"fe80::7"`)+"]")),
+		testNonce, key(t, ownKey))
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := n.Concentrators[0].Peer
-	if p.Name != "c1" || p.LinkAddress != netip.MustParseAddr("fe80::7") || p.Keepalive != 15*time.Second || p.Preferred {
+	if p.Name != "c1" || p.LinkAddress != netip.MustParseAddr("fe80::7") ||
+		p.Keepalive != 15*time.Second || p.Preferred {
 		t.Errorf("%+v", p)
 	}
 }

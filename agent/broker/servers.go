@@ -41,7 +41,10 @@ func newServers(o Options, accept string) (*servers, error) {
 		return nil, errors.New("broker: no dial function given")
 	}
 	if o.CAFile == PinOnly && len(o.Pins) == 0 {
-		return nil, fmt.Errorf("broker: authority %q without a pin would trust any server; give a pin, or no authority for the system's", PinOnly)
+		return nil,
+			fmt.Errorf(
+				"broker: authority %q without a pin would trust any server; give a pin, or no authority for "+
+					"the system's", PinOnly)
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
@@ -82,7 +85,8 @@ func checkBase(u *url.URL) error {
 		return errors.New("broker: empty URL; " + want)
 	case u.User != nil: // not printed: it holds a password
 		return fmt.Errorf("broker: URL for host %q has a user name in it; %s", u.Host, want)
-	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.Opaque != "", u.RawQuery != "", u.Fragment != "":
+	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.Opaque != "",
+		u.RawQuery != "", u.Fragment != "":
 		return fmt.Errorf("broker: URL %q; %s", printable.Text(u.String(), 200), want)
 	}
 	return nil
@@ -97,11 +101,12 @@ func random(n int64) int64 {
 	return int64(binary.NativeEndian.Uint64(b[:]) % uint64(n))
 }
 
-// inTurn asks the servers in the configured order, from a random one on, so that the load spreads, until ask says that one
-// was good, or the context ends. A server that sent a Retry-After is left alone until that is over. ask gives an Error when
-// the server was not good, and may when it was; the Broker in it is filled in here. What went wrong comes back as one Error,
-// nil when nothing did.
-func (s *servers) inTurn(ctx context.Context, ask func(base *url.URL) (good bool, e *Error)) (good bool, failed *Error) {
+// inTurn asks the servers in the configured order, from a random one on, so that the load spreads, until ask says that
+// one was good, or the context ends. A server that sent a Retry-After is left alone until that is over. ask gives an
+// Error when the server was not good, and may when it was; the Broker in it is filled in here. What went wrong comes
+// back as one Error, nil when nothing did.
+func (s *servers) inTurn(ctx context.Context, ask func(base *url.URL) (good bool, e *Error)) (good bool,
+	failed *Error) {
 	var errs []*Error
 	for _, i := range s.order() {
 		if e := s.onHold(i); e != nil {

@@ -22,7 +22,8 @@ type signer struct {
 }
 
 func newSigner(seed byte) signer {
-	return signer{[8]byte{seed, 1, 2, 3, 4, 5, 6, 7}, ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize))}
+	return signer{[8]byte{seed, 1, 2, 3, 4, 5, 6, 7},
+		ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize))}
 }
 
 func (s signer) key() signify.PublicKey {

@@ -38,7 +38,8 @@ func newAuthority(t *testing.T, name string) *authority {
 		Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	})
 	a.file = filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(a.file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw}), 0o644); err != nil {
+	if err := os.WriteFile(a.file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw}),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	return a
@@ -94,9 +95,11 @@ func TestTLS(t *testing.T) {
 	expired, expiredKey := newCert(t, ca, &x509.Certificate{
 		DNSNames: names, NotBefore: time.Now().AddDate(0, 0, -9), NotAfter: time.Now().AddDate(0, 0, -2),
 	})
-	misnamed, misnamedKey := newCert(t, ca, &x509.Certificate{DNSNames: []string{"evil.invalid", strings.Repeat("e", 60) + ".invalid", strings.Repeat("f", 60) + ".invalid"}})
+	misnamed, misnamedKey := newCert(t, ca, &x509.Certificate{DNSNames: []string{"evil.invalid",
+		strings.Repeat("e", 60) + ".invalid", strings.Repeat("f", 60) + ".invalid"}})
 	selfMade, selfKey := newCert(t, nil, &x509.Certificate{
-		Subject: pkix.Name{CommonName: "x"}, NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1, 0), // no name, no good date
+		// no name, no good date
+		Subject: pkix.Name{CommonName: "x"}, NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1, 0),
 	})
 	noPEM := filepath.Join(t.TempDir(), "no.pem")
 	if err := os.WriteFile(noPEM, []byte("-----BEGIN NOTHING-----\n"), 0o644); err != nil {
@@ -112,32 +115,43 @@ func TestTLS(t *testing.T) {
 		want  []string // in the error; nil when all is well
 	}{
 		{"own CA", Options{CAFile: ca.file}, goodKey, []*x509.Certificate{good}, nil},
-		{"pin of the leaf", Options{CAFile: ca.file, Pins: [][32]byte{{}, pin(good)}}, goodKey, []*x509.Certificate{good}, nil},
-		{"pin of the CA, not sent", Options{CAFile: ca.file, Pins: [][32]byte{pin(ca.cert)}}, goodKey, []*x509.Certificate{good}, nil},
+		{"pin of the leaf", Options{CAFile: ca.file, Pins: [][32]byte{{}, pin(good)}}, goodKey,
+			[]*x509.Certificate{good}, nil},
+		{"pin of the CA, not sent", Options{CAFile: ca.file, Pins: [][32]byte{pin(ca.cert)}}, goodKey,
+			[]*x509.Certificate{good}, nil},
 		{"pin only", Options{CAFile: PinOnly, Pins: [][32]byte{pin(good)}}, goodKey, []*x509.Certificate{good}, nil},
-		{"pin only, self-signed and expired", Options{CAFile: PinOnly, Pins: [][32]byte{pin(selfMade)}}, selfKey, []*x509.Certificate{selfMade}, nil},
-		{"pin only, clock wrong", Options{CAFile: PinOnly, Pins: [][32]byte{pin(good)}, Now: in1970}, goodKey, []*x509.Certificate{good}, nil},
+		{"pin only, self-signed and expired", Options{CAFile: PinOnly, Pins: [][32]byte{pin(selfMade)}}, selfKey,
+			[]*x509.Certificate{selfMade}, nil},
+		{"pin only, clock wrong", Options{CAFile: PinOnly, Pins: [][32]byte{pin(good)}, Now: in1970}, goodKey,
+			[]*x509.Certificate{good}, nil},
 
 		{"unknown CA", Options{CAFile: ca.file}, foreignKey, []*x509.Certificate{foreign, other.cert},
 			[]string{"certificate signed by unknown authority", "the authority is not the one in " + ca.file}},
 		{"not in the system's", Options{}, goodKey, []*x509.Certificate{good, ca.cert},
 			[]string{"certificate signed by unknown authority", "ca-bundle"}},
-		{"expired", Options{CAFile: ca.file}, expiredKey, []*x509.Certificate{expired}, []string{"expired", "is the clock of this router right? it is past that time"}},
+		{"expired", Options{CAFile: ca.file}, expiredKey, []*x509.Certificate{expired},
+			[]string{"expired", "is the clock of this router right? it is past that time"}},
 		{"not yet valid", Options{CAFile: ca.file, Now: in1970}, goodKey, []*x509.Certificate{good},
 			[]string{"not yet valid", "is the clock of this router right? it is behind that time"}},
-		{"wrong name", Options{CAFile: ca.file}, misnamedKey, []*x509.Certificate{misnamed}, []string{"evil.invalid", "not broker.invalid"}},
-		{"wrong pin", Options{CAFile: ca.file, Pins: [][32]byte{pin(foreign), pin(selfMade)}}, goodKey, []*x509.Certificate{good},
+		{"wrong name", Options{CAFile: ca.file}, misnamedKey, []*x509.Certificate{misnamed},
+			[]string{"evil.invalid", "not broker.invalid"}},
+		{"wrong pin", Options{CAFile: ca.file, Pins: [][32]byte{pin(foreign), pin(selfMade)}}, goodKey,
+			[]*x509.Certificate{good},
 			[]string{"none of the 2 pins matches", "(base64) = "}},
 		{"pin of a certificate outside the chain", Options{CAFile: ca.file, Pins: [][32]byte{pin(other.cert)}}, goodKey,
 			[]*x509.Certificate{good, other.cert}, []string{"none of the 1 pins matches"}},
-		{"right pin, unknown CA", Options{CAFile: ca.file, Pins: [][32]byte{pin(foreign)}}, foreignKey, []*x509.Certificate{foreign},
+		{"right pin, unknown CA", Options{CAFile: ca.file, Pins: [][32]byte{pin(foreign)}}, foreignKey,
+			[]*x509.Certificate{foreign},
 			[]string{"certificate signed by unknown authority"}},
-		{"pin only, wrong", Options{CAFile: PinOnly, Pins: [][32]byte{pin(good)}}, foreignKey, []*x509.Certificate{foreign}, []string{"none of the 1 pins"}},
-		{"pin only, copied certificate", Options{CAFile: PinOnly, Pins: [][32]byte{pin(good)}}, foreignKey, []*x509.Certificate{foreign, good},
+		{"pin only, wrong", Options{CAFile: PinOnly, Pins: [][32]byte{pin(good)}}, foreignKey,
+			[]*x509.Certificate{foreign}, []string{"none of the 1 pins"}},
+		{"pin only, copied certificate", Options{CAFile: PinOnly, Pins: [][32]byte{pin(good)}}, foreignKey,
+			[]*x509.Certificate{foreign, good},
 			[]string{"none of the 1 pins"}},
 		{"no such CA file", Options{CAFile: "/nonexistent/ca.pem"}, goodKey, []*x509.Certificate{good},
 			[]string{"broker authority: open /nonexistent/ca.pem: no such file"}},
-		{"empty CA file", Options{CAFile: noPEM}, goodKey, []*x509.Certificate{good}, []string{noPEM + " holds no PEM certificate"}},
+		{"empty CA file", Options{CAFile: noPEM}, goodKey, []*x509.Certificate{good},
+			[]string{noPEM + " holds no PEM certificate"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWAN()
@@ -164,9 +178,11 @@ func TestTLSOtherKinds(t *testing.T) {
 	w.serve(t, "plain.invalid", canned{pathV2: ok(endpoint(nil))})
 	w.add("plain.invalid:443", w.servers["plain.invalid:80"])
 	w.add("broker.invalid:80", w.servers["broker.invalid:443"])
-	failure(t, w.client(t, Options{CAFile: ca.file}, "https://plain.invalid"), Unreachable, "does not look like a TLS handshake; is this a broker for http:// URLs?")
+	failure(t, w.client(t, Options{CAFile: ca.file}, "https://plain.invalid"), Unreachable,
+		"does not look like a TLS handshake; is this a broker for http:// URLs?")
 	failure(t, w.client(t, Options{CAFile: ca.file}, "http://broker.invalid"), Refused, "status 400")
-	want := []string{"plain.invalid:443", "broker.invalid:80", "broker.invalid:80"} // never a silent change of the scheme
+	// never a silent change of the scheme
+	want := []string{"plain.invalid:443", "broker.invalid:80", "broker.invalid:80"}
 	if d := cmp.Diff(want, w.dials()); d != "" {
 		t.Error(d)
 	}

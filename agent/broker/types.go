@@ -11,11 +11,11 @@ import (
 
 // Answer is what a successful registration brought.
 type Answer struct {
-	// Peers are the gateways that the broker named. It is empty after v1, and after v2 when no gateway is online (Fallback
-	// says so then): use the configured list.
+	// Peers are the gateways that the broker named. It is empty after v1, and after v2 when no gateway is online
+	// (Fallback says so then): use the configured list.
 	Peers []peerselector.Peer
-	// Addresses are our own in the tunnel, which the broker has handed out, each a single one; none with most brokers. Only
-	// with Options.Layer3.
+	// Addresses are our own in the tunnel, which the broker has handed out, each a single one; none with most brokers.
+	// Only with Options.Layer3.
 	Addresses []netip.Prefix
 	// Broker is the base URL of the broker that answered.
 	Broker string
@@ -24,10 +24,11 @@ type Answer struct {
 	// Fallback says what went wrong before this answer came: with v2 at this broker, or with the brokers asked earlier.
 	// It is nil when the first request was answered well. It is of type *Error.
 	Fallback error
-	// Known is what FFAC's server said when it had this node's name and key already, or those of another node that look the
-	// same to it; "" otherwise.
+	// Known is what FFAC's server said when it had this node's name and key already, or those of another node that look
+	// the same to it; "" otherwise.
 	Known string
-	// Network is what a signed configuration says; nil with all other protocols. Its gateways are the only ones there are.
+	// Network is what a signed configuration says; nil with all other protocols. Its gateways are the only ones there
+	// are.
 	Network *Network
 }
 
@@ -45,7 +46,8 @@ type Network struct {
 	MTU int
 	// Address4 and Address6 are the node's own on each of them.
 	Address4, Address6 netip.Addr
-	// Range4 and Range6 are the node's prefixes for its clients; XLATRange6 is that of 464XLAT, the zero Prefix when there is none.
+	// Range4 and Range6 are the node's prefixes for its clients; XLATRange6 is that of 464XLAT, the zero Prefix when
+	// there is none.
 	Range4, Range6, XLATRange6 netip.Prefix
 	Concentrators              []Concentrator
 	// Warnings are about values that were taken with bounds.
@@ -94,8 +96,9 @@ func (k Kind) String() string {
 type Error struct {
 	Kind   Kind
 	Broker string // base URL
-	// RetryAfter is how long all brokers want to be left alone (Retry-After, RFC 9110 section 10.2.3), at most MaxRetryAfter;
-	// 0 when at least one of them did not say so. With NotRegistered it is what that one server said in its answer.
+	// RetryAfter is how long all brokers want to be left alone (Retry-After, RFC 9110 section 10.2.3), at most
+	// MaxRetryAfter; 0 when at least one of them did not say so. With NotRegistered it is what that one server said in
+	// its answer.
 	RetryAfter time.Duration
 	Err        error
 }
@@ -122,8 +125,8 @@ func (e *SaidError) Error() string {
 	return fmt.Sprintf("%s: %q", e.Status, e.Text)
 }
 
-// RedirectError is a redirect that is not followed, since the server that it leads to is not the one configured, or since the
-// request would become another one.
+// RedirectError is a redirect that is not followed, since the server that it leads to is not the one configured, or
+// since the request would become another one.
 type RedirectError struct {
 	Status int
 	To     string // as the server sent it, short and printable

@@ -21,7 +21,8 @@ func TestMerge(t *testing.T) {
 	if e.Kind != Refused || e.Broker != "http://b" || e.RetryAfter != time.Second {
 		t.Errorf("got %+v", e)
 	}
-	want := "broker http://b: refused: no domain; broker http://a: malformed answer: x; broker http://c: unreachable: i/o timeout"
+	want := "broker http://b: refused: no domain; broker http://a: malformed answer: x; broker http://c: " +
+		"unreachable: i/o timeout"
 	if e.Error() != want {
 		t.Errorf("got  %s\nwant %s", e, want)
 	}

@@ -79,18 +79,22 @@ func (r *report) read(path string) string {
 
 func (r *report) system() {
 	r.line("wguplink bugreport, %s", r.o.Now.Format("2006-01-02 15:04:05 -0700"))
-	r.line("Secrets are masked as %s. Names, addresses and public keys are not: read it before you hand it over.", mask.Blot)
+	r.line("Secrets are masked as %s. Names, addresses and public keys are not: read it before you hand it over.",
+		mask.Blot)
 	r.section("system")
 	r.line("%s", r.o.Version)
-	for _, f := range []string{"/tmp/sysinfo/model", "/lib/gluon/release", "/proc/version", "/proc/uptime", "/proc/loadavg"} {
+	for _, f := range []string{"/tmp/sysinfo/model", "/lib/gluon/release", "/proc/version",
+		"/proc/uptime", "/proc/loadavg"} {
 		if s := r.read(f); s != "" {
 			r.line("%s: %s", f, s)
 		}
 	}
 	for _, f := range []string{"/etc/openwrt_release", "/proc/meminfo"} {
 		for _, l := range strings.Split(r.read(f), "\n") {
-			if name, _, _ := strings.Cut(l, ":"); slices.Contains([]string{"MemTotal", "MemFree", "MemAvailable"}, name) ||
-				strings.HasPrefix(l, "DISTRIB_RELEASE") || strings.HasPrefix(l, "DISTRIB_TARGET") || strings.HasPrefix(l, "DISTRIB_DESCRIPTION") {
+			if name, _, _ := strings.Cut(l, ":"); slices.Contains([]string{"MemTotal", "MemFree", "MemAvailable"},
+				name) ||
+				strings.HasPrefix(l, "DISTRIB_RELEASE") || strings.HasPrefix(l, "DISTRIB_TARGET") ||
+				strings.HasPrefix(l, "DISTRIB_DESCRIPTION") {
 				r.line("%s", l)
 			}
 		}
@@ -162,9 +166,11 @@ func (r *report) devices() {
 			continue
 		}
 		a := l.Attrs()
-		r.line("%s: %s, MTU %d, flags %#x, master %d, alias %q, index %d", name, l.Type(), a.MTU, a.RawFlags, a.MasterIndex, a.Alias, a.Index)
+		r.line("%s: %s, MTU %d, flags %#x, master %d, alias %q, index %d", name, l.Type(), a.MTU, a.RawFlags,
+			a.MasterIndex, a.Alias, a.Index)
 		if v, ok := l.(*netlink.Vxlan); ok {
-			r.line("  id %d, port %d, over %d, from %v, remote %v, learning %v, zero checksum tx %v rx %v", v.VxlanId, v.Port, v.VtepDevIndex, v.SrcAddr,
+			r.line("  id %d, port %d, over %d, from %v, remote %v, learning %v, zero checksum tx %v rx %v", v.VxlanId,
+				v.Port, v.VtepDevIndex, v.SrcAddr,
 				v.Group, v.Learning, v.UDP6ZeroCSumTx, v.UDP6ZeroCSumRx)
 		}
 		if i, err := net.InterfaceByName(name); err == nil {
@@ -184,7 +190,8 @@ func (r *report) devices() {
 			if !p.LastHandshakeTime.IsZero() {
 				shaken = "handshake " + r.o.Now.Sub(p.LastHandshakeTime).Round(time.Second).String() + " ago"
 			}
-			r.line("  peer %s at %v, %s, %d bytes received, %d sent, keepalive %v, allowed IPs %v", p.PublicKey, p.Endpoint, shaken,
+			r.line("  peer %s at %v, %s, %d bytes received, %d sent, keepalive %v, allowed IPs %v", p.PublicKey,
+				p.Endpoint, shaken,
 				p.ReceiveBytes, p.TransmitBytes, p.PersistentKeepaliveInterval, p.AllowedIPs)
 		}
 	}

@@ -103,7 +103,8 @@ func (r *report) learnOption(tree *uci.Tree, name, option string, values []strin
 		for _, v := range values {
 			r.mask.Secret(inURL(v)...)
 		}
-	case name == config.Package && !config.HasOption("uplink", option) && !config.HasOption("gateway", option) && !config.HasOption("global", option):
+	case name == config.Package && !config.HasOption("uplink", option) && !config.HasOption("gateway", option) &&
+		!config.HasOption("global", option):
 		for _, v := range values { // a secret may stand under a misspelt name
 			if len(v) >= leastUnknown {
 				r.mask.Secret(v)
@@ -112,7 +113,8 @@ func (r *report) learnOption(tree *uci.Tree, name, option string, values []strin
 	}
 }
 
-// inURL are the parts of a URL that may be secrets: who logs in, what is asked, and a long name on the path, as a token is.
+// inURL are the parts of a URL that may be secrets: who logs in, what is asked, and a long name on the path, as a token
+// is.
 func inURL(s string) (found []string) {
 	if _, rest, ok := strings.Cut(s, "://"); ok {
 		s = rest

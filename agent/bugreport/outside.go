@@ -16,7 +16,8 @@ const (
 	mostLog    = 300
 )
 
-// routes writes the rules, and of the routes those that matter: default ones, what refuses, and what goes by our devices.
+// routes writes the rules, and of the routes those that matter: default ones, what refuses, and what goes by our
+// devices.
 func (r *report) routes(ctx context.Context) {
 	r.section("rules and routes")
 	names := r.names()
@@ -39,7 +40,8 @@ func (r *report) routes(ctx context.Context) {
 		for _, g := range u.Gateways {
 			for _, e := range g.Endpoints {
 				if a, err := netip.ParseAddrPort(e); err == nil {
-					r.program(ctx, always, mostRoutes, "ip", "route", "get", a.Addr().String(), "mark", fmt.Sprint(u.FwMark))
+					r.program(ctx, always, mostRoutes, "ip", "route", "get", a.Addr().String(), "mark",
+						fmt.Sprint(u.FwMark))
 				}
 			}
 		}
@@ -50,7 +52,8 @@ func (r *report) routes(ctx context.Context) {
 func (r *report) log(ctx context.Context) {
 	r.section("log")
 	r.program(ctx, func(line string) bool {
-		return strings.Contains(line, "wguplink") || strings.Contains(line, "wgpeerselector") || strings.Contains(line, "wireguard")
+		return strings.Contains(line, "wguplink") || strings.Contains(line, "wgpeerselector") ||
+			strings.Contains(line, "wireguard")
 	}, mostLog, "logread")
 }
 

@@ -31,8 +31,8 @@ type said struct {
 // unasked as the number of a round has no server asked.
 const unasked = -1
 
-// ask puts the question to all servers at once and gives the answer of the majority, or the only one that the floor leaves; nil
-// when there is none.
+// ask puts the question to all servers at once and gives the answer of the majority, or the only one that the floor
+// leaves; nil when there is none.
 func (g *Gate) ask(ctx context.Context, o Options, l limits, n int) (best *answer, agreed bool, refusals []Refusal) {
 	if len(o.Servers) == 0 {
 		return nil, false, []Refusal{{From: "ntp", Reason: "no server is configured"}}
@@ -135,7 +135,8 @@ func (g *Gate) askServer(ctx context.Context, o Options, server string, bounds B
 	targets, quiet := g.choose(addrs, port, n)
 	switch {
 	case len(targets) == 0 && quiet > 0:
-		return refused(server, "not asked, for it asked to be left alone", "for "+quiet.Round(time.Second).String()+" more")
+		return refused(server, "not asked, for it asked to be left alone",
+			"for "+quiet.Round(time.Second).String()+" more")
 	case len(targets) == 0:
 		return refused(server, "its name has no address", "")
 	}

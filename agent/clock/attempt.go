@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attempt asks the kernel, then every server once. With act it steps the clock and keeps the time. The error is a *SetError.
+// attempt asks the kernel, then every server once. With act it steps the clock and keeps the time. The error is a
+// *SetError.
 func (g *Gate) attempt(ctx context.Context, n int, act bool) (Result, bool, error) {
 	o := g.options()
 	l, refused := o.limits()
@@ -42,9 +43,11 @@ func (g *Gate) attempt(ctx context.Context, n int, act bool) (Result, bool, erro
 	}
 	right := best.now()
 	if !agreed && (right.Before(l.floor) || right.After(l.floor.AddDate(alone, 0, 0))) {
-		agreed = g.repeated(claim{server: best.server, addr: best.addr, time: best.time, at: best.at, within: best.distance})
+		agreed = g.repeated(claim{server: best.server, addr: best.addr, time: best.time, at: best.at,
+			within: best.distance})
 		if !agreed {
-			from, reason := at(best.server, best.addr), "alone, and more than a year after the last known time "+stamp(l.floor)
+			from, reason := at(best.server, best.addr), "alone, and more than a year after the last known time "+
+				stamp(l.floor)
 			if right.Before(l.floor) {
 				reason = beforeFloor(l.floor)
 			}
@@ -68,8 +71,8 @@ func (g *Gate) attempt(ctx context.Context, n int, act bool) (Result, bool, erro
 	return res, true, nil
 }
 
-// restore sets a clock that cannot be right to the floor, as OpenWrt's sysfixtime does at boot with the newest file: wrong, but
-// less so, and never ahead of the truth as far as is known.
+// restore sets a clock that cannot be right to the floor, as OpenWrt's sysfixtime does at boot with the newest file:
+// wrong, but less so, and never ahead of the truth as far as is known.
 func (g *Gate) restore(res *Result) error {
 	o := g.options()
 	l, _ := o.limits()

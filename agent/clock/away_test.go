@@ -48,7 +48,8 @@ func TestKeeperAway(t *testing.T) {
 // What a query found out of the way reaches the result.
 func TestAwayOfServer(t *testing.T) {
 	g := New(Options{
-		System: clocktest.At(today), Servers: []string{"2001:db8::1"}, Build: build, FloorFile: filepath.Join(t.TempDir(), "last-time"),
+		System: clocktest.At(today), Servers: []string{"2001:db8::1"}, Build: build,
+		FloorFile: filepath.Join(t.TempDir(), "last-time"),
 		Dial: func(context.Context, string, string) (net.Conn, error) {
 			return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", unix.EAFNOSUPPORT)}
 		},

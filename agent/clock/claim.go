@@ -25,8 +25,8 @@ func (c claim) agrees(with claim) bool {
 	return (c.time.Sub(with.time) - c.at.Sub(with.at)).Abs() <= agreement+c.within+with.within
 }
 
-// by tells whether two claims come from one source. Addresses of one name are different servers, but for an IPv4 and an IPv6
-// address, which may be one.
+// by tells whether two claims come from one source. Addresses of one name are different servers, but for an IPv4 and an
+// IPv6 address, which may be one.
 func (c claim) by(other claim) bool {
 	if c.server != other.server {
 		return c.addr == other.addr && c.addr.IsValid()
@@ -34,7 +34,8 @@ func (c claim) by(other claim) bool {
 	return c.addr == other.addr || c.addr.Addr().Is4() != other.addr.Addr().Is4()
 }
 
-// repeated notes a claim, and tells whether the doubtful ones agree by now. One that contradicts those before begins anew.
+// repeated notes a claim, and tells whether the doubtful ones agree by now. One that contradicts those before begins
+// anew.
 func (g *Gate) repeated(c claim) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

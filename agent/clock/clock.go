@@ -20,8 +20,8 @@ type System interface {
 	Step(time.Time) error
 }
 
-// StepThreshold is how wrong the clock may be without being set. WireGuard minds seconds backwards, not the uncertainty of
-// one exchange over a slow line.
+// StepThreshold is how wrong the clock may be without being set. WireGuard minds seconds backwards, not the uncertainty
+// of one exchange over a slow line.
 const StepThreshold = time.Second
 
 // Options of a Gate. The zero value of each field but System is usable.
@@ -29,8 +29,8 @@ type Options struct {
 	System System
 	// Servers are "host", "host:port" or "[v6]:port"; the port is 123 when not given.
 	Servers []string
-	// Grace is how long Ensure waits for a good answer. Zero means not at all: Ensure looks at the kernel's word and at the
-	// floor, and the servers are left to Retry.
+	// Grace is how long Ensure waits for a good answer. Zero means not at all: Ensure looks at the kernel's word and at
+	// the floor, and the servers are left to Retry.
 	Grace time.Duration
 	// Build is the program's build date, which is as good as the clock of the machine that built it.
 	Build time.Time
@@ -76,7 +76,8 @@ type Refusal struct {
 	From   string // the server as configured, with the address when it is a name; a path; or "kernel"
 	Reason string
 	Value  string // what it said, may be empty
-	// Away says that there is no way to it from here, such as by IPv6 on a node without: that tells nothing of the server.
+	// Away says that there is no way to it from here, such as by IPv6 on a node without: that tells nothing of the
+	// server.
 	Away bool
 }
 
@@ -115,8 +116,9 @@ func New(o Options) *Gate {
 	return g
 }
 
-// Replace gives the gate other options, such as corrected servers or another way to them. What is being asked by the old ones is
-// dropped, and an Ensure or Retry at work asks anew at once. What doubtful sources said, and who asked to be left alone, is kept.
+// Replace gives the gate other options, such as corrected servers or another way to them. What is being asked by the
+// old ones is dropped, and an Ensure or Retry at work asks anew at once. What doubtful sources said, and who asked to
+// be left alone, is kept.
 func (g *Gate) Replace(o Options) {
 	g.mu.Lock()
 	old := g.replace
@@ -152,9 +154,9 @@ func (g *Gate) validity() context.Context {
 	return g.valid
 }
 
-// Ensure makes the clock right if it can within the grace period, and else sees that it is plausible. Servers that do not
-// answer are no error: Result says Unverified and why, and Retry goes on trying. The error is a *SetError, beside a Result that
-// is valid, or that of a context that ended.
+// Ensure makes the clock right if it can within the grace period, and else sees that it is plausible. Servers that do
+// not answer are no error: Result says Unverified and why, and Retry goes on trying. The error is a *SetError, beside a
+// Result that is valid, or that of a context that ended.
 func (g *Gate) Ensure(ctx context.Context) (Result, error) {
 	o := g.options()
 	var res Result
@@ -163,7 +165,8 @@ func (g *Gate) Ensure(ctx context.Context) (Result, error) {
 	if o.Grace > 0 {
 		grace, cancel := context.WithTimeout(ctx, o.Grace)
 		defer cancel()
-		res, good, err = g.keepTrying(grace, trying{backoff: backoff{first: 250 * time.Millisecond, most: 4 * time.Second}, once: len(o.Servers) == 0})
+		res, good, err = g.keepTrying(grace,
+			trying{backoff: backoff{first: 250 * time.Millisecond, most: 4 * time.Second}, once: len(o.Servers) == 0})
 	} else {
 		res, good, err = g.attempt(ctx, unasked, true)
 	}
@@ -185,18 +188,20 @@ func (g *Gate) ended(ctx context.Context, good bool) error {
 }
 
 // Retry asks again and again, ever more rarely down to once in five minutes, until somebody vouches for the time; if
-// the clock turns out to be off it is stepped. After each round in vain, tell gets its result. While the clock cannot be set it
-// is asked for once a minute, and ever more rarely down to once an hour. The error is for a context that ended.
+// the clock turns out to be off it is stepped. After each round in vain, tell gets its result. While the clock cannot
+// be set it is asked for once a minute, and ever more rarely down to once an hour. The error is for a context that
+// ended.
 func (g *Gate) Retry(ctx context.Context, tell func(Result)) (Result, error) {
 	if n := g.unsettable(); n > 0 && !g.sleep(ctx, g.validity(), slow.delay(n-1)) {
 		return Result{Source: Unverified}, g.ended(ctx, false)
 	}
-	res, good, _ := g.keepTrying(ctx, trying{backoff: backoff{first: 2 * time.Second, most: 5 * time.Minute}, forever: true, tell: tell})
+	res, good, _ := g.keepTrying(ctx, trying{backoff: backoff{first: 2 * time.Second, most: 5 * time.Minute},
+		forever: true, tell: tell})
 	return res, g.ended(ctx, good)
 }
 
-// Check asks everybody once and changes nothing, neither the clock nor a file: Result says what Ensure would do at first.
-// The error is for a context that ended.
+// Check asks everybody once and changes nothing, neither the clock nor a file: Result says what Ensure would do at
+// first. The error is for a context that ended.
 func (g *Gate) Check(ctx context.Context) (Result, error) {
 	res, _, _ := g.attempt(ctx, 0, false)
 	if ctx.Err() != nil && res.Source == Unverified {

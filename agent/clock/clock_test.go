@@ -28,7 +28,8 @@ var (
 
 // gate makes a Gate on the world's servers that gives each of them ample time.
 func (w *world) gate(sys System, floorFile string, servers ...string) *Gate {
-	g := New(Options{System: sys, Servers: servers, Grace: time.Minute, Build: build, FloorFile: floorFile, Dial: w.Dial, Resolve: w.Resolve})
+	g := New(Options{System: sys, Servers: servers, Grace: time.Minute, Build: build, FloorFile: floorFile,
+		Dial: w.Dial, Resolve: w.Resolve})
 	g.patience = func(int) time.Duration { return 20 * time.Second }
 	return g
 }
@@ -60,18 +61,22 @@ func TestKernelIsAsked(t *testing.T) {
 		want    Source
 		refused string
 	}{
-		"synchronised":           {today, true, nil, FromKernel, ""},
-		"synchronised to 1970":   {boot, true, nil, FromNTP, "kernel: its clock is synchronised, yet earlier than can be, before 2026-01-01T00:00:00Z: 1970-01-01T00:0"},
-		"not synchronised":       {today, false, nil, FromNTP, ""},
-		"cannot tell":            {today, false, errors.New("adjtimex: function not implemented"), FromNTP, "kernel: cannot tell whether its clock is synchronised: adjtimex: function not implemented"},
-		"synchronised, far away": {today.AddDate(20, 0, 0), true, nil, FromKernel, "kernel: not kept as the last known time: later than can be, after 2041-06-01T00:00:00Z: 2046-08-15T12:0"},
+		"synchronised": {today, true, nil, FromKernel, ""},
+		"synchronised to 1970": {boot, true, nil, FromNTP,
+			"kernel: its clock is synchronised, yet earlier than can be, before 2026-01-01T00:00:00Z: 1970-01-01T00:0"},
+		"not synchronised": {today, false, nil, FromNTP, ""},
+		"cannot tell": {today, false, errors.New("adjtimex: function not implemented"), FromNTP,
+			"kernel: cannot tell whether its clock is synchronised: adjtimex: function not implemented"},
+		"synchronised, far away": {today.AddDate(20, 0, 0), true, nil, FromKernel,
+			"kernel: not kept as the last known time: later than can be, after 2041-06-01T00:00:00Z: 2046-08-15T12:0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, sys, file := newWorld(), clocktest.At(c.now), filepath.Join(t.TempDir(), "last-time")
 			w.serve(t, "192.0.2.1:123", from(today).honest())
 			sys.SetSynchronised(c.synced, c.err)
 			res, err := w.gate(sys, file, "192.0.2.1").Ensure(background(t))
-			if err != nil || res.Source != c.want || !strings.HasPrefix(lines(res), c.refused) || (c.refused == "") != (len(res.Refused) == 0) || len(res.Refused) > 1 {
+			if err != nil || res.Source != c.want || !strings.HasPrefix(lines(res), c.refused) ||
+				(c.refused == "") != (len(res.Refused) == 0) || len(res.Refused) > 1 {
 				t.Errorf("source %s, error %v, refused\n%s", res.Source, err, lines(res))
 			}
 			if asked := w.count("192.0.2.1:123") > 0; asked != (c.want == FromNTP) {
@@ -126,7 +131,8 @@ func TestStepFails(t *testing.T) {
 	w.serve(t, "192.0.2.1:123", from(today).honest())
 	sys.RefuseSteps(os.ErrPermission)
 	res, err := w.gate(sys, file, "192.0.2.1").Ensure(background(t))
-	if !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), "2026-08-15T12:0") || strings.Contains(err.Error(), "\n") {
+	if !errors.Is(err, os.ErrPermission) || !strings.Contains(err.Error(), "2026-08-15T12:0") ||
+		strings.Contains(err.Error(), "\n") {
 		t.Errorf("error %v", err)
 	}
 	if res.Source != Unverified || res.Stepped || res.Offset < 50*365*24*time.Hour {
@@ -144,31 +150,54 @@ func TestRefused(t *testing.T) {
 		lie  respond
 		want string
 	}{
-		"kiss RATE":         {truth.kiss("RATE"), `kiss of death (stratum 0): "RATE"`},
-		"kiss DENY":         {truth.kiss("DENY"), `kiss of death (stratum 0): "DENY"`},
-		"kiss without time": {truth.honest(func(p []byte) { p[1] = 0; copy(p[12:], "RSTR"); clear(p[32:48]) }), `kiss of death (stratum 0): "RSTR"`},
-		"kiss in the dark":  {truth.honest(func(p []byte) { p[1] = 0; copy(p[12:], "\n\x1b[m") }), `kiss of death (stratum 0): "\n\x1b[m"`},
-		"stratum 0":         {truth.honest(func(p []byte) { p[1] = 0; clear(p[12:16]) }), `kiss of death (stratum 0): "\x00\x00\x00\x00"`},
-		"stratum 16":        {truth.honest(func(p []byte) { p[1] = 16 }), "stratum too high: stratum 16,"},
-		"stratum 255":       {truth.honest(func(p []byte) { p[1] = 255 }), "stratum too high: stratum 255,"},
-		"1970":              {from(boot).honest(), "earlier than can be, before 2026-01-01T00:00:00Z: 1970-01-01T00:0"},
-		"before the build":  {from(build.Add(-time.Hour)).honest(), "before the last known time 2026-06-01T00:00:00Z: 2026-05-31T23:0"},
-		"20 years ahead":    {from(today.AddDate(20, 0, 0)).honest(), "later than can be, after 2041-06-01T00:00:00Z: "},
-		"not synchronised":  {truth.honest(func(p []byte) { p[0] |= 3 << 6 }), "not synchronised: stratum 2, leap indicator 3,"},
-		"stale":             {truth.honest(func(p []byte) { binary.BigEndian.PutUint64(p[16:], ntpTime(today.AddDate(0, 0, -3))) }), "clock set too long ago: "},
-		"set in the future": {truth.honest(func(p []byte) { binary.BigEndian.PutUint64(p[16:], ntpTime(today.AddDate(0, 0, 3))) }),
+		"kiss RATE": {truth.kiss("RATE"), `kiss of death (stratum 0): "RATE"`},
+		"kiss DENY": {truth.kiss("DENY"), `kiss of death (stratum 0): "DENY"`},
+		"kiss without time": {truth.honest(func(p []byte) { p[1] = 0; copy(p[12:], "RSTR"); clear(p[32:48]) }),
+			`kiss of death (stratum 0): "RSTR"`},
+		"kiss in the dark": {truth.honest(func(p []byte) { p[1] = 0; copy(p[12:], "\n\x1b[m") }),
+			`kiss of death (stratum 0): "\n\x1b[m"`},
+		"stratum 0": {truth.honest(func(p []byte) { p[1] = 0; clear(p[12:16]) }),
+			`kiss of death (stratum 0): "\x00\x00\x00\x00"`},
+		"stratum 16":  {truth.honest(func(p []byte) { p[1] = 16 }), "stratum too high: stratum 16,"},
+		"stratum 255": {truth.honest(func(p []byte) { p[1] = 255 }), "stratum too high: stratum 255,"},
+		"1970":        {from(boot).honest(), "earlier than can be, before 2026-01-01T00:00:00Z: 1970-01-01T00:0"},
+		"before the build": {from(build.Add(-time.Hour)).honest(),
+			"before the last known time 2026-06-01T00:00:00Z: 2026-05-31T23:0"},
+		"20 years ahead": {from(today.AddDate(20, 0, 0)).honest(),
+			"later than can be, after 2041-06-01T00:00:00Z: "},
+		"not synchronised": {truth.honest(func(p []byte) { p[0] |= 3 << 6 }),
+			"not synchronised: stratum 2, leap indicator 3,"},
+		"stale": {truth.honest(func(p []byte) {
+			binary.BigEndian.PutUint64(p[16:],
+				ntpTime(today.AddDate(0, 0, -3)))
+		}), "clock set too long ago: "},
+		"set in the future": {truth.honest(func(p []byte) {
+			binary.BigEndian.PutUint64(p[16:],
+				ntpTime(today.AddDate(0, 0, 3)))
+		}),
 			"clock set after the answer: "},
-		"far from its source": {truth.honest(func(p []byte) { binary.BigEndian.PutUint32(p[8:], 20<<16) }), "root distance too large: "},
-		"ticks backwards": {truth.honest(func(p []byte) { binary.BigEndian.PutUint64(p[32:], ntpTime(today.AddDate(1, 0, 0))) }),
+		"far from its source": {truth.honest(func(p []byte) { binary.BigEndian.PutUint32(p[8:], 20<<16) }),
+			"root distance too large: "},
+		"ticks backwards": {truth.honest(func(p []byte) {
+			binary.BigEndian.PutUint64(p[32:],
+				ntpTime(today.AddDate(1, 0, 0)))
+		}),
 			"query failed: the answer was sent before the question came in"},
-		"no time":      {truth.honest(func(p []byte) { clear(p[32:48]) }), "query failed: the answer has no time"},
-		"another mode": {truth.honest(func(p []byte) { p[0] = 4<<3 | 5 }), "query failed: not the answer of a server, but of mode 5"},
-		"wrong origin": {truth.honest(func(p []byte) { binary.BigEndian.PutUint64(p[24:], 0xfeedface) }), "no answer within WAIT: dropped a packet that answers no question of ours, origin timestamp 0xfeedface"},
-		"truncated":    {func(q []byte) [][]byte { return [][]byte{reply(q, truth())[:47]} }, "no answer within WAIT: dropped a packet of 47 bytes, an answer has at least 48"},
-		"empty packet": {func(q []byte) [][]byte { return [][]byte{{}} }, "no answer within WAIT: dropped a packet of 0 bytes, an answer has at least 48"},
-		"garbage":      {func(q []byte) [][]byte { return [][]byte{[]byte(strings.Repeat("garbage ", 20))} }, "no answer within WAIT: dropped a packet that answers no question of ours, origin timestamp 0x6761726261676520"},
-		"echo":         {func(q []byte) [][]byte { return [][]byte{q} }, "no answer within WAIT: dropped a packet that answers no question of ours"},
-		"silent":       {silent, "no answer within WAIT"},
+		"no time": {truth.honest(func(p []byte) { clear(p[32:48]) }), "query failed: the answer has no time"},
+		"another mode": {truth.honest(func(p []byte) { p[0] = 4<<3 | 5 }),
+			"query failed: not the answer of a server, but of mode 5"},
+		"wrong origin": {truth.honest(func(p []byte) { binary.BigEndian.PutUint64(p[24:], 0xfeedface) }),
+			"no answer within WAIT: dropped a packet that answers no question of ours, origin timestamp 0xfeedface"},
+		"truncated": {func(q []byte) [][]byte { return [][]byte{reply(q, truth())[:47]} },
+			"no answer within WAIT: dropped a packet of 47 bytes, an answer has at least 48"},
+		"empty packet": {func(q []byte) [][]byte { return [][]byte{{}} },
+			"no answer within WAIT: dropped a packet of 0 bytes, an answer has at least 48"},
+		"garbage": {func(q []byte) [][]byte { return [][]byte{[]byte(strings.Repeat("garbage ", 20))} },
+			"no answer within WAIT: dropped a packet that answers no question of ours, origin timestamp " +
+				"0x6761726261676520"},
+		"echo": {func(q []byte) [][]byte { return [][]byte{q} },
+			"no answer within WAIT: dropped a packet that answers no question of ours"},
+		"silent": {silent, "no answer within WAIT"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -266,10 +295,12 @@ func TestChoose(t *testing.T) {
 	g := New(Options{})
 	g.keepQuiet(mustAddr("192.0.2.9:123"), time.Hour)
 	for round, want := range []string{
-		"[[2001:db8::1]:123 192.0.2.1:123]", "[[2001:db8::2]:123 192.0.2.2:123]", "[[2001:db8::1]:123 192.0.2.3:123]", "[[2001:db8::2]:123 192.0.2.1:123]",
+		"[[2001:db8::1]:123 192.0.2.1:123]", "[[2001:db8::2]:123 192.0.2.2:123]", "[[2001:db8::1]:123 192.0.2.3:123]",
+		"[[2001:db8::2]:123 192.0.2.1:123]",
 	} {
 		var addrs []netip.Addr
-		for _, a := range []string{"192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "::ffff:192.0.2.2", "192.0.2.9", "2001:db8::2", "192.0.2.3"} {
+		for _, a := range []string{"192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "::ffff:192.0.2.2", "192.0.2.9",
+			"2001:db8::2", "192.0.2.3"} {
 			addrs = append(addrs, netip.MustParseAddr(a))
 		}
 		targets, _ := g.choose(append(addrs, netip.Addr{}), 123, round)
@@ -283,7 +314,8 @@ func TestNames(t *testing.T) {
 	w, sys := newWorld(), clocktest.At(today)
 	w.name("empty.example.org")
 	w.route("192.0.2.7:99", func(context.Context) (net.Conn, error) { return nil, os.ErrPermission })
-	res, err := w.gate(sys, "", "unknown.example.org", "empty.example.org", "a:b:c", "192.0.2.7:99", "198.51.100.1").Check(background(t))
+	res, err := w.gate(sys, "", "unknown.example.org", "empty.example.org", "a:b:c", "192.0.2.7:99",
+		"198.51.100.1").Check(background(t))
 	if err != nil {
 		t.Fatal(err)
 	}

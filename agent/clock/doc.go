@@ -1,18 +1,18 @@
 // Package clock is the gate before the tunnel: is the time right, and if not, what is it?
 //
-// A router without a battery-backed clock boots in the past, one with an empty battery may boot in the future. A WireGuard
-// gateway ignores a handshake whose time is not later than that of the last, so both keep a node offline. The gate asks the
-// kernel whether its clock is synchronised, else NTP servers through the WAN. It checks the answers against what can be, and
-// against each other, and steps the clock. No answer is never fatal: a tunnel that may not come up is better than one that is
-// not tried.
+// A router without a battery-backed clock boots in the past, one with an empty battery may boot in the future. A
+// WireGuard gateway ignores a handshake whose time is not later than that of the last, so both keep a node offline. The
+// gate asks the kernel whether its clock is synchronised, else NTP servers through the WAN. It checks the answers
+// against what can be, and against each other, and steps the clock. No answer is never fatal: a tunnel that may not
+// come up is better than one that is not tried.
 //
 // # Rules
 //
-// The floor is the later of the build date and the kept time, which is the last time known to be right, in a file on flash. A
-// kept time more than five years after the build is not the floor: most firmware is younger, and a time that was wrong once may
-// have been kept. The build date may be wrong, too, for a build machine has a clock of its own. So the floor judges doubtful
-// sources only. A time can be when it is neither before [Earliest] nor more than 30 years after the build. It is plausible from
-// the floor to 15 years after the build or the kept time.
+// The floor is the later of the build date and the kept time, which is the last time known to be right, in a file on
+// flash. A kept time more than five years after the build is not the floor: most firmware is younger, and a time that
+// was wrong once may have been kept. The build date may be wrong, too, for a build machine has a clock of its own. So
+// the floor judges doubtful sources only. A time can be when it is neither before [Earliest] nor more than 30 years
+// after the build. It is plausible from the floor to 15 years after the build or the kept time.
 //
 //	     who tells the time                          the time is               the gate
 //	 1   the kernel, synchronised                    plausible                 believes it
@@ -41,7 +41,8 @@
 // Repeated means: three times in a row, over five seconds at least, or by another source (another server, or a signed
 // configuration) that says the same. In a row means that no other doubtful time came between.
 //
-// What is believed is kept by these rules; where nothing is kept yet, the build date counts as kept. Agreed are the kernel's word, a majority, and what was repeated.
+// What is believed is kept by these rules; where nothing is kept yet, the build date counts as kept. Agreed are the
+// kernel's word, a majority, and what was repeated.
 //
 //	     believed time                               the kept time
 //	18   agreed, earlier than it by over a minute    becomes that time, at once: a wrong one heals
@@ -50,8 +51,8 @@
 //	21   told by one source, earlier                 stays
 //	22   in the file is no time, or one more than 30 years after the build: counts as none, and is replaced
 //
-// A clock that cannot be set is an error of Ensure. Retry then asks less and less often, from once a minute to once an hour,
-// and goes on without an error.
+// A clock that cannot be set is an error of Ensure. Retry then asks less and less often, from once a minute to once an
+// hour, and goes on without an error.
 //
 //	23   no right to set the clock                   rules 1 to 22, but that the clock and the kept time stay
 //	24   32 bit, and a time after 19 January 2038    the same; in the grace time a clock that is not plausible is set to the

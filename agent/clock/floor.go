@@ -44,8 +44,8 @@ func (o Options) limits() (limits, []Refusal) {
 	return l, []Refusal{{From: o.FloorFile, Reason: "last known time ignored", Value: oneLine(err)}}
 }
 
-// keep writes down a time that is believed, by rules 18 to 22 of the package's documentation. Flash wears, and a kept time that
-// is a week old is as good.
+// keep writes down a time that is believed, by rules 18 to 22 of the package's documentation. Flash wears, and a kept
+// time that is a week old is as good.
 func (o Options) keep(now time.Time, l limits, agreed bool) error {
 	if o.FloorFile == "" {
 		return nil

@@ -37,17 +37,21 @@ func TestFloorFile(t *testing.T) {
 		refused string
 		written bool
 	}{
-		"missing":           {"-", build, "", true},
-		"young":             {"2026-08-09T00:00:00Z\n", time.Date(2026, 8, 9, 0, 0, 0, 0, time.UTC), "", false},
-		"a week and a bit":  {"2026-08-08T11:59:00Z\n", time.Date(2026, 8, 8, 11, 59, 0, 0, time.UTC), "", true},
-		"before the build":  {"2025-01-01T00:00:00Z\n", build, "", true},
-		"no newline, zone":  {"2026-08-09T02:00:00+02:00", time.Date(2026, 8, 9, 0, 0, 0, 0, time.UTC), "", false},
-		"empty":             {"", build, `last known time ignored: not a time like 2026-01-01T00:00:00Z: ""`, true},
-		"garbage":           {"gar\nbage\x00", build, `last known time ignored: not a time like 2026-01-01T00:00:00Z: "gar\nbage\x00"`, true},
-		"megabyte":          {strings.Repeat("9", 1<<20), build, "last known time ignored: not a time like 2026-01-01T00:00:00Z: \"999", true},
-		"half a line":       {"2026-08-0", build, "last known time ignored: not a time", true},
-		"31 years later":    {"2057-06-02T00:00:00Z\n", build, "last known time ignored: more than 30 years after this program was built: 2057-06-02T00:00:00Z", true},
-		"the year 9999":     {"9999-12-31T23:59:59Z\n", build, "last known time ignored: more than 30 years after this program was built: 9999-12-31T23:59:59Z", true},
+		"missing":          {"-", build, "", true},
+		"young":            {"2026-08-09T00:00:00Z\n", time.Date(2026, 8, 9, 0, 0, 0, 0, time.UTC), "", false},
+		"a week and a bit": {"2026-08-08T11:59:00Z\n", time.Date(2026, 8, 8, 11, 59, 0, 0, time.UTC), "", true},
+		"before the build": {"2025-01-01T00:00:00Z\n", build, "", true},
+		"no newline, zone": {"2026-08-09T02:00:00+02:00", time.Date(2026, 8, 9, 0, 0, 0, 0, time.UTC), "", false},
+		"empty":            {"", build, `last known time ignored: not a time like 2026-01-01T00:00:00Z: ""`, true},
+		"garbage": {"gar\nbage\x00", build,
+			`last known time ignored: not a time like 2026-01-01T00:00:00Z: "gar\nbage\x00"`, true},
+		"megabyte": {strings.Repeat("9", 1<<20), build,
+			"last known time ignored: not a time like 2026-01-01T00:00:00Z: \"999", true},
+		"half a line": {"2026-08-0", build, "last known time ignored: not a time", true},
+		"31 years later": {"2057-06-02T00:00:00Z\n", build,
+			"last known time ignored: more than 30 years after this program was built: 2057-06-02T00:00:00Z", true},
+		"the year 9999": {"9999-12-31T23:59:59Z\n", build,
+			"last known time ignored: more than 30 years after this program was built: 9999-12-31T23:59:59Z", true},
 		"negative, invalid": {"-001-01-01T00:00:00Z\n", build, "last known time ignored: not a time", true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -70,7 +74,8 @@ func TestFloorFile(t *testing.T) {
 				t.Errorf("floor %v, want %v", res.Floor, c.floor)
 			}
 			got := lines(res)
-			if c.refused == "" && got != "" || !strings.HasPrefix(strings.TrimPrefix(got, path+": "), c.refused) || strings.Count(got, "\n") > 1 {
+			if c.refused == "" && got != "" || !strings.HasPrefix(strings.TrimPrefix(got, path+": "), c.refused) ||
+				strings.Count(got, "\n") > 1 {
 				t.Errorf("refused %q, want %q", got, c.refused)
 			}
 			after := read(t, path)
@@ -99,7 +104,8 @@ func TestKeptTimeBounds(t *testing.T) {
 	w.serve(t, "192.0.2.1:123", from(today).honest())
 	g := w.gate(sys, path, "192.0.2.1")
 	res, err := g.Check(background(t))
-	if err != nil || res.Source != Unverified || !strings.HasPrefix(lines(res), "192.0.2.1: before the last known time 2026-09-01T00:00:00Z: 2026-08-15T12:0") {
+	if err != nil || res.Source != Unverified || !strings.HasPrefix(lines(res),
+		"192.0.2.1: before the last known time 2026-09-01T00:00:00Z: 2026-08-15T12:0") {
 		t.Errorf("%+v, %v", res, err)
 	}
 	for at, want := range map[string]string{

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Watched is a System that tells steps that others make from those made through it. Its methods may be called from several
-// goroutines.
+// Watched is a System that tells steps that others make from those made through it. Its methods may be called from
+// several goroutines.
 type Watched struct {
 	System
 
@@ -28,8 +28,8 @@ func (w *Watched) Step(t time.Time) error {
 	return err
 }
 
-// Foreign is how far the clock is ahead of a monotonic one, but for what we stepped it by: the value itself means nothing,
-// and it changes only when others set the clock.
+// Foreign is how far the clock is ahead of a monotonic one, but for what we stepped it by: the value itself means
+// nothing, and it changes only when others set the clock.
 func (w *Watched) Foreign() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()

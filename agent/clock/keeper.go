@@ -177,8 +177,8 @@ func (k *Keeper) Take(a Answer) {
 	k.kept(a.Result)
 }
 
-// tell tells of the sources that were not believed. Where others were, one that there is no way to is not worth a warning: a
-// server has addresses of both families, and many a node has a way by one alone.
+// tell tells of the sources that were not believed. Where others were, one that there is no way to is not worth a
+// warning: a server has addresses of both families, and many a node has a way by one alone.
 func (k *Keeper) tell(all []Refusal, verified bool) {
 	for _, r := range all {
 		level := slog.LevelWarn

@@ -98,7 +98,8 @@ func TestKeeperReload(t *testing.T) {
 		for _, s := range []Settings{
 			{Servers: []string{"192.0.2.2"}}, {Servers: []string{"192.0.2.2"}, Mark: 1},
 			{Servers: []string{"192.0.2.2"}, Mark: 1, Grace: time.Second},
-			{Servers: []string{"192.0.2.2"}, Mark: 1, Grace: time.Second, DNS: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")}},
+			{Servers: []string{"192.0.2.2"}, Mark: 1, Grace: time.Second,
+				DNS: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.53:53")}},
 		} {
 			before, _ := k.Job()
 			k.Configure(s, noWay{})
@@ -218,8 +219,8 @@ func TestNoGrace(t *testing.T) {
 	})
 }
 
-// A signed time before the floor is used once it is repeated, though questions begin and end meanwhile; until then the log has
-// it once.
+// A signed time before the floor is used once it is repeated, though questions begin and end meanwhile; until then the
+// log has it once.
 func TestKeeperSignedRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := keep(t, boot, Settings{Servers: []string{"192.0.2.1"}, Grace: time.Second})
@@ -264,7 +265,8 @@ func TestKeeperCannotSet(t *testing.T) {
 			}
 		})
 		k.Take(a)
-		if lines := strings.Count(k.log.String(), "\n"); lines != 2 || rounds < 20 || rounds > 60 || w.count("192.0.2.1:123") > 61 {
+		if lines := strings.Count(k.log.String(), "\n"); lines != 2 || rounds < 20 || rounds > 60 ||
+			w.count("192.0.2.1:123") > 61 {
 			t.Errorf("%d rounds, asked %d times, log\n%s", rounds, w.count("192.0.2.1:123"), &k.log)
 		}
 	})

@@ -26,7 +26,8 @@ func TestOffer(t *testing.T) {
 		sys := clocktest.At(c.clock)
 		path := filepath.Join(t.TempDir(), "last-time")
 		res, err := New(Options{System: sys, Build: build, FloorFile: path}).Offer(c.offered, "config.example.org")
-		if res.Source != c.source || res.Stepped != c.stepped || (err == nil) != (c.source == FromSigned) || len(sys.Steps()) > 0 != c.stepped {
+		if res.Source != c.source || res.Stepped != c.stepped || (err == nil) != (c.source == FromSigned) ||
+			len(sys.Steps()) > 0 != c.stepped {
 			t.Errorf("%s: %+v, %v, steps %v", name, res, err, sys.Steps())
 		}
 		if kept := read(t, path); (kept != "") != (c.source == FromSigned) {
@@ -40,8 +41,10 @@ func TestOfferBehindTheFloor(t *testing.T) {
 	sys := clocktest.At(boot)
 	path := filepath.Join(t.TempDir(), "last-time")
 	write(t, path, stamp(today)+"\n")
-	res, err := New(Options{System: sys, Build: build, FloorFile: path}).Offer(today.Add(-time.Hour), "config.example.org")
-	if err == nil || res.Source != Unverified || len(sys.Steps()) != 0 || !strings.Contains(err.Error(), "before the last known time") {
+	res, err := New(Options{System: sys, Build: build, FloorFile: path}).Offer(today.Add(-time.Hour),
+		"config.example.org")
+	if err == nil || res.Source != Unverified || len(sys.Steps()) != 0 ||
+		!strings.Contains(err.Error(), "before the last known time") {
 		t.Errorf("%+v, %v, steps %v", res, err, sys.Steps())
 	}
 }
@@ -49,7 +52,8 @@ func TestOfferBehindTheFloor(t *testing.T) {
 func TestOfferWithoutTheRight(t *testing.T) {
 	sys := clocktest.At(boot)
 	sys.RefuseSteps(errors.New("not permitted"))
-	if res, err := New(Options{System: sys, Build: build}).Offer(today, "config.example.org"); err == nil || res.Stepped || res.Source != Unverified {
+	if res, err := New(Options{System: sys, Build: build}).Offer(today, "config.example.org"); err == nil ||
+		res.Stepped || res.Source != Unverified {
 		t.Errorf("%+v, %v", res, err)
 	}
 }

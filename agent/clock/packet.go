@@ -61,8 +61,9 @@ func span(t uint64) time.Duration {
 	return time.Duration(t>>32)*time.Second + time.Duration((t&0xffffffff)*uint64(time.Second)>>32)
 }
 
-// swap sends one question, and waits for its answer. It drops what does not answer it, so that a forged packet that comes
-// first does not shut out the true one; dropped says what. With an error the packet may be there, and be a kiss of death.
+// swap sends one question, and waits for its answer. It drops what does not answer it, so that a forged packet that
+// comes first does not shut out the true one; dropped says what. With an error the packet may be there, and be a kiss
+// of death.
 func swap(conn net.Conn) (p packet, dropped string, err error) {
 	q := make([]byte, headerSize)
 	q[0] = version4 | modeClient
@@ -84,7 +85,8 @@ func swap(conn net.Conn) (p packet, dropped string, err error) {
 		case n < headerSize:
 			dropped = fmt.Sprintf("dropped a packet of %d bytes, an answer has at least %d", n, headerSize)
 		case string(buf[originAt:originAt+8]) != string(q[transmitAt:]):
-			dropped = fmt.Sprintf("dropped a packet that answers no question of ours, origin timestamp %#x", binary.BigEndian.Uint64(buf[originAt:]))
+			dropped = fmt.Sprintf("dropped a packet that answers no question of ours, origin timestamp %#x",
+				binary.BigEndian.Uint64(buf[originAt:]))
 		default:
 			p = packet{header: buf[:headerSize], at: time.Now()}
 			return p, "", p.check(p.at.Sub(sent))

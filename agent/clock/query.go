@@ -36,7 +36,8 @@ func (a *answer) now() time.Time { return a.time.Add(time.Since(a.at)) }
 func (a *answer) ahead(b *answer) time.Duration { return a.time.Sub(b.time) - a.at.Sub(b.at) }
 
 // query asks one address once. The Refusal lacks the server's name.
-func (g *Gate) query(ctx context.Context, o Options, target netip.AddrPort, wait time.Duration, bounds Bounds) (*answer, *Refusal) {
+func (g *Gate) query(ctx context.Context, o Options, target netip.AddrPort, wait time.Duration,
+	bounds Bounds) (*answer, *Refusal) {
 	limited, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	conn, err := o.Dial(limited, "udp", target.String())
@@ -67,8 +68,9 @@ func (g *Gate) query(ctx context.Context, o Options, target netip.AddrPort, wait
 	// The time was right when it was sent; half the round trip later it came in.
 	t := p.transmit().Add(p.rtt / 2)
 	if wrong := p.wrong(); wrong != "" {
-		return nil, &Refusal{Reason: wrong, Value: fmt.Sprintf("stratum %d, leap indicator %d, time %s, its clock was last set %s, root distance %v",
-			p.stratum(), p.leap(), stamp(t), stamp(p.reference()), p.distance())}
+		return nil, &Refusal{Reason: wrong,
+			Value: fmt.Sprintf("stratum %d, leap indicator %d, time %s, its clock was last set %s, root distance %v",
+				p.stratum(), p.leap(), stamp(t), stamp(p.reference()), p.distance())}
 	}
 	if t.Before(bounds.From) {
 		return nil, &Refusal{Reason: beforeFloor(bounds.From), Value: stamp(t)}
@@ -79,9 +81,11 @@ func (g *Gate) query(ctx context.Context, o Options, target netip.AddrPort, wait
 	return &answer{addr: target, time: t, at: p.at, distance: p.distance()}, nil
 }
 
-// away says that an error means that there is no way: no route, no address of the family, or no such family in the kernel.
+// away says that an error means that there is no way: no route, no address of the family, or no such family in the
+// kernel.
 func away(err error) bool {
-	return errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) || errors.Is(err, unix.EADDRNOTAVAIL) ||
+	return errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) ||
+		errors.Is(err, unix.EADDRNOTAVAIL) ||
 		errors.Is(err, unix.EAFNOSUPPORT)
 }
 

@@ -52,88 +52,142 @@ func TestRules(t *testing.T) {
 	}
 	var none time.Time
 	rows := []row{
-		{rule: 1, name: "a synchronised kernel", clock: today, synced: true, servers: []time.Time{boot}, source: FromKernel, keeps: today},
-		{rule: 2, name: "a synchronised kernel and a poisoned floor", kept: day(2040, 1, 1), clock: today, synced: true, servers: []time.Time{none},
+		{rule: 1, name: "a synchronised kernel", clock: today, synced: true, servers: []time.Time{boot},
 			source: FromKernel, keeps: today},
-		{rule: 2, name: "a synchronised kernel before the build", clock: day(2026, 3, 1), synced: true, source: FromKernel, keeps: day(2026, 3, 1)},
-		{rule: 3, name: "a synchronised kernel in twenty years", kept: day(2026, 8, 1), clock: today.AddDate(20, 0, 0), synced: true, source: FromKernel,
+		{rule: 2, name: "a synchronised kernel and a poisoned floor", kept: day(2040, 1, 1), clock: today, synced: true,
+			servers: []time.Time{none},
+			source:  FromKernel, keeps: today},
+		{rule: 2, name: "a synchronised kernel before the build", clock: day(2026, 3, 1), synced: true,
+			source: FromKernel, keeps: day(2026, 3, 1)},
+		{rule: 3, name: "a synchronised kernel in twenty years", kept: day(2026, 8, 1), clock: today.AddDate(20, 0, 0),
+			synced: true, source: FromKernel,
 			refused: "kernel: not kept as the last known time: later than can be, after 2041-08-01T00:00:00Z: 2046"},
-		{rule: 4, name: "a synchronised kernel in 1970", clock: boot, synced: true, servers: []time.Time{today, today}, source: FromNTP, after: today, keeps: today,
+		{rule: 4, name: "a synchronised kernel in 1970", clock: boot, synced: true, servers: []time.Time{today, today},
+			source: FromNTP, after: today, keeps: today,
 			refused: "kernel: its clock is synchronised, yet earlier than can be, before 2026-01-01T00:00:00Z: 1970"},
-		{rule: 4, name: "a synchronised kernel in 2063", clock: rtc, synced: true, servers: []time.Time{today}, source: FromNTP, after: today, keeps: day(2026, 7, 1),
+		{rule: 4, name: "a synchronised kernel in 2063", clock: rtc, synced: true, servers: []time.Time{today},
+			source: FromNTP, after: today, keeps: day(2026, 7, 1),
 			refused: "kernel: its clock is synchronised, yet later than can be, after 2056-06-01T00:00:00Z: 2063"},
-		{rule: 4, name: "a synchronised kernel in 2063, and nobody answers", clock: rtc, synced: true, servers: []time.Time{none}, source: Unverified, after: build,
+		{rule: 4, name: "a synchronised kernel in 2063, and nobody answers", clock: rtc, synced: true,
+			servers: []time.Time{none}, source: Unverified, after: build,
 			refused: "192.0.2.1: no answer"},
-		{rule: 5, name: "servers that agree", clock: boot, servers: []time.Time{today, today, today}, source: FromNTP, after: today, keeps: today},
-		{rule: 5, name: "servers that agree for years ahead", clock: boot, servers: []time.Time{day(2031, 1, 1), day(2031, 1, 1)}, source: FromNTP,
+		{rule: 5, name: "servers that agree", clock: boot, servers: []time.Time{today, today, today}, source: FromNTP,
+			after: today, keeps: today},
+		{rule: 5, name: "servers that agree for years ahead", clock: boot,
+			servers: []time.Time{day(2031, 1, 1), day(2031, 1, 1)}, source: FromNTP,
 			after: day(2031, 1, 1), keeps: build.AddDate(1, 0, 0)},
-		{rule: 5, name: "two agree, two differ", clock: boot, servers: []time.Time{day(2040, 1, 1), today, today, day(2030, 1, 1)}, source: FromNTP, after: today,
+		{rule: 5, name: "two agree, two differ", clock: boot,
+			servers: []time.Time{day(2040, 1, 1), today, today, day(2030, 1, 1)}, source: FromNTP, after: today,
 			keeps: today, refused: "192.0.2.1: contradicts 2 servers that agree: 2040"},
-		{rule: 6, name: "three agree, the floor is poisoned", kept: day(2040, 1, 1), clock: today, servers: []time.Time{today, today, today}, source: FromNTP, keeps: today},
-		{rule: 6, name: "three agree, the floor is poisoned, and the clock is in 2040", kept: day(2040, 1, 1), clock: day(2040, 1, 2),
+		{rule: 6, name: "three agree, the floor is poisoned", kept: day(2040, 1, 1), clock: today,
+			servers: []time.Time{today, today, today}, source: FromNTP, keeps: today},
+		{rule: 6, name: "three agree, the floor is poisoned, and the clock is in 2040", kept: day(2040, 1, 1),
+			clock:   day(2040, 1, 2),
 			servers: []time.Time{today, today, today}, source: FromNTP, after: today, keeps: today},
-		{rule: 6, name: "three agree, the floor is poisoned within five years", kept: day(2031, 1, 1), clock: boot, servers: []time.Time{today, today, today},
-			source: FromNTP, after: today, keeps: today},
-		{rule: 6, name: "two agree, one is where the poisoned floor is", kept: day(2040, 1, 1), clock: boot, servers: []time.Time{day(2040, 1, 2), today, today},
-			source: FromNTP, after: today, keeps: today, refused: "192.0.2.1: contradicts 2 servers that agree"},
-		{rule: 6, name: "two agree on a time before the build", clock: boot, servers: []time.Time{day(2026, 3, 1), day(2026, 3, 1)}, source: FromNTP,
+		{rule: 6, name: "three agree, the floor is poisoned within five years", kept: day(2031, 1, 1), clock: boot,
+			servers: []time.Time{today, today, today},
+			source:  FromNTP, after: today, keeps: today},
+		{rule: 6, name: "two agree, one is where the poisoned floor is", kept: day(2040, 1, 1), clock: boot,
+			servers: []time.Time{day(2040, 1, 2), today, today},
+			source:  FromNTP, after: today, keeps: today, refused: "192.0.2.1: contradicts 2 servers that agree"},
+		{rule: 6, name: "two agree on a time before the build", clock: boot,
+			servers: []time.Time{day(2026, 3, 1), day(2026, 3, 1)}, source: FromNTP,
 			after: day(2026, 3, 1), keeps: day(2026, 3, 1)},
-		{rule: 7, name: "one behind the floor, one not", kept: day(2026, 8, 1), clock: boot, servers: []time.Time{day(2026, 7, 1), today}, source: FromNTP, after: today,
+		{rule: 7, name: "one behind the floor, one not", kept: day(2026, 8, 1), clock: boot,
+			servers: []time.Time{day(2026, 7, 1), today}, source: FromNTP, after: today,
 			keeps: today, refused: "192.0.2.1: before the last known time 2026-08-01T00:00:00Z: 2026-07-01"},
-		{rule: 7, name: "two and two", kept: day(2026, 8, 1), clock: boot, servers: []time.Time{day(2026, 7, 1), today, today, day(2026, 7, 1)}, source: FromNTP,
+		{rule: 7, name: "two and two", kept: day(2026, 8, 1), clock: boot,
+			servers: []time.Time{day(2026, 7, 1), today, today, day(2026, 7, 1)}, source: FromNTP,
 			after: today, keeps: today, refused: "192.0.2.1: before the last known time"},
-		{rule: 8, name: "all differ", clock: today, servers: []time.Time{today, day(2026, 9, 1), day(2026, 10, 1)}, source: Unverified,
+		{rule: 8, name: "all differ", clock: today, servers: []time.Time{today, day(2026, 9, 1), day(2026, 10, 1)},
+			source:  Unverified,
 			refused: "192.0.2.1: the servers contradict each other, and none has a majority"},
-		{rule: 8, name: "one in 2040, one right", clock: today, servers: []time.Time{today, day(2040, 1, 1)}, source: Unverified,
+		{rule: 8, name: "one in 2040, one right", clock: today, servers: []time.Time{today, day(2040, 1, 1)},
+			source:  Unverified,
 			refused: "192.0.2.2: the servers contradict each other, and none has a majority: 2040"},
-		{rule: 9, name: "one server", clock: boot, servers: []time.Time{today, none}, source: FromNTP, after: today, keeps: day(2026, 7, 1),
+		{rule: 9, name: "one server", clock: boot, servers: []time.Time{today, none}, source: FromNTP, after: today,
+			keeps:   day(2026, 7, 1),
 			refused: "192.0.2.2: no answer"},
-		{rule: 10, name: "one server in 2040, steadily", clock: boot, servers: []time.Time{day(2040, 1, 1)}, source: FromNTP, after: day(2040, 1, 1), keeps: day(2027, 6, 1)},
-		{rule: 9, name: "one server, and a kept time that is not the floor", kept: day(2040, 1, 1), clock: boot, servers: []time.Time{today}, source: FromNTP, after: today},
-		{rule: 11, name: "one server, the floor is poisoned", kept: day(2030, 1, 1), clock: boot, servers: []time.Time{today}, source: FromNTP, after: today, keeps: today},
-		{rule: 11, name: "one server before the build", clock: boot, servers: []time.Time{day(2026, 3, 1)}, source: FromNTP, after: day(2026, 3, 1), keeps: day(2026, 3, 1)},
-		{rule: 12, name: "servers that agree on 2063", clock: today, servers: []time.Time{rtc, rtc, rtc}, source: Unverified,
+		{rule: 10, name: "one server in 2040, steadily", clock: boot, servers: []time.Time{day(2040, 1, 1)},
+			source: FromNTP, after: day(2040, 1, 1), keeps: day(2027, 6, 1)},
+		{rule: 9, name: "one server, and a kept time that is not the floor", kept: day(2040, 1, 1), clock: boot,
+			servers: []time.Time{today}, source: FromNTP, after: today},
+		{rule: 11, name: "one server, the floor is poisoned", kept: day(2030, 1, 1), clock: boot,
+			servers: []time.Time{today}, source: FromNTP, after: today, keeps: today},
+		{rule: 11, name: "one server before the build", clock: boot, servers: []time.Time{day(2026, 3, 1)},
+			source: FromNTP, after: day(2026, 3, 1), keeps: day(2026, 3, 1)},
+		{rule: 12, name: "servers that agree on 2063", clock: today, servers: []time.Time{rtc, rtc, rtc},
+			source:  Unverified,
 			refused: "192.0.2.1: later than can be, after 2041-06-01T00:00:00Z: 2063"},
-		{rule: 12, name: "servers that agree on 2006", clock: today, servers: []time.Time{day(2006, 1, 1), day(2006, 1, 1)}, source: Unverified,
+		{rule: 12, name: "servers that agree on 2006", clock: today,
+			servers: []time.Time{day(2006, 1, 1), day(2006, 1, 1)}, source: Unverified,
 			refused: "192.0.2.1: earlier than can be, before 2026-01-01T00:00:00Z: 2006"},
-		{rule: 16, name: "nobody answers, a year ahead", clock: today.AddDate(1, 0, 0), servers: []time.Time{none}, source: Unverified, refused: "192.0.2.1: no answer"},
-		{rule: 16, name: "nobody is configured", clock: today, source: Unverified, refused: "ntp: no server is configured"},
-		{rule: 16, name: "nobody answers, and a kept time that is not the floor", kept: day(2040, 1, 1), clock: today, servers: []time.Time{none}, source: Unverified,
+		{rule: 16, name: "nobody answers, a year ahead", clock: today.AddDate(1, 0, 0), servers: []time.Time{none},
+			source: Unverified, refused: "192.0.2.1: no answer"},
+		{rule: 16, name: "nobody is configured", clock: today, source: Unverified,
+			refused: "ntp: no server is configured"},
+		{rule: 16, name: "nobody answers, and a kept time that is not the floor", kept: day(2040, 1, 1), clock: today,
+			servers: []time.Time{none}, source: Unverified,
 			refused: "no answer"},
-		{rule: 16, name: "nobody answers, a program of sixteen years with a kept time", kept: day(2042, 1, 1), clock: day(2042, 6, 1), servers: []time.Time{none},
+		{rule: 16, name: "nobody answers, a program of sixteen years with a kept time", kept: day(2042, 1, 1),
+			clock: day(2042, 6, 1), servers: []time.Time{none},
 			source: Unverified, refused: "no answer"},
-		{rule: 17, name: "nobody answers in 1970, and a kept time that is not the floor", kept: day(2040, 1, 1), clock: boot, servers: []time.Time{none},
+		{rule: 17, name: "nobody answers in 1970, and a kept time that is not the floor", kept: day(2040, 1, 1),
+			clock: boot, servers: []time.Time{none},
 			source: Unverified, after: build, refused: "no answer"},
-		{rule: 17, name: "nobody answers in 1970", kept: day(2026, 8, 1), clock: boot, servers: []time.Time{none}, source: Unverified, after: day(2026, 8, 1), refused: "no answer"},
-		{rule: 17, name: "nobody answers in 2063", kept: day(2026, 8, 1), clock: rtc, servers: []time.Time{none}, source: Unverified, after: day(2026, 8, 1), refused: "no answer"},
-		{rule: 17, name: "nobody answers a moment after what is plausible", clock: day(2041, 6, 1).Add(time.Second), servers: []time.Time{none}, source: Unverified, after: build,
+		{rule: 17, name: "nobody answers in 1970", kept: day(2026, 8, 1), clock: boot, servers: []time.Time{none},
+			source: Unverified, after: day(2026, 8, 1), refused: "no answer"},
+		{rule: 17, name: "nobody answers in 2063", kept: day(2026, 8, 1), clock: rtc, servers: []time.Time{none},
+			source: Unverified, after: day(2026, 8, 1), refused: "no answer"},
+		{rule: 17, name: "nobody answers a moment after what is plausible", clock: day(2041, 6, 1).Add(time.Second),
+			servers: []time.Time{none}, source: Unverified, after: build,
 			refused: "no answer"},
-		{rule: 17, name: "nobody is configured in 2063", clock: rtc, source: Unverified, after: build, refused: "ntp: no server is configured"},
-		{rule: 18, name: "an hour ahead", kept: today.Add(time.Hour), clock: today, synced: true, source: FromKernel, keeps: today},
-		{rule: 18, name: "a second ahead", kept: today.Add(time.Second), clock: today, synced: true, source: FromKernel},
+		{rule: 17, name: "nobody is configured in 2063", clock: rtc, source: Unverified, after: build,
+			refused: "ntp: no server is configured"},
+		{rule: 18, name: "an hour ahead", kept: today.Add(time.Hour), clock: today, synced: true,
+			source: FromKernel, keeps: today},
+		{rule: 18, name: "a second ahead", kept: today.Add(time.Second), clock: today, synced: true,
+			source: FromKernel},
 		{rule: 19, name: "a week", kept: today.AddDate(0, 0, -7), clock: today, synced: true, source: FromKernel},
-		{rule: 19, name: "eight days", kept: today.AddDate(0, 0, -8), clock: today, synced: true, source: FromKernel, keeps: today},
-		{rule: 19, name: "five years", kept: today, clock: today.AddDate(5, 0, 0), synced: true, source: FromKernel, keeps: today.AddDate(1, 0, 0)},
-		{rule: 19, name: "a program of eight years", kept: day(2034, 1, 1), clock: day(2034, 6, 1), synced: true, source: FromKernel, keeps: day(2034, 6, 1)},
-		{rule: 20, name: "a program of eight years", kept: day(2034, 1, 1), clock: boot, servers: []time.Time{day(2034, 1, 20)}, source: FromNTP, after: day(2034, 1, 20),
+		{rule: 19, name: "eight days", kept: today.AddDate(0, 0, -8), clock: today, synced: true,
+			source: FromKernel, keeps: today},
+		{rule: 19, name: "five years", kept: today, clock: today.AddDate(5, 0, 0), synced: true, source: FromKernel,
+			keeps: today.AddDate(1, 0, 0)},
+		{rule: 19, name: "a program of eight years", kept: day(2034, 1, 1), clock: day(2034, 6, 1), synced: true,
+			source: FromKernel, keeps: day(2034, 6, 1)},
+		{rule: 20, name: "a program of eight years", kept: day(2034, 1, 1), clock: boot,
+			servers: []time.Time{day(2034, 1, 20)}, source: FromNTP, after: day(2034, 1, 20),
 			keeps: day(2034, 1, 20)},
-		{rule: 20, name: "eight days", kept: today.AddDate(0, 0, -8), clock: today, servers: []time.Time{today}, source: FromNTP, keeps: today},
-		{rule: 20, name: "half a year", kept: day(2026, 6, 10), clock: boot, servers: []time.Time{day(2026, 12, 1)}, source: FromNTP, after: day(2026, 12, 1), keeps: day(2026, 7, 10)},
-		{rule: 22, name: "of 2057", kept: day(2057, 1, 1), clock: today, synced: true, source: FromKernel, keeps: today, refused: ""},
-		{rule: 23, name: "servers that agree", clock: boot, servers: []time.Time{today, today}, noRight: true, source: Unverified},
-		{rule: 23, name: "nobody answers in 2063", clock: rtc, servers: []time.Time{none}, noRight: true, source: Unverified, refused: "no answer"},
-		{rule: 23, name: "servers that agree, and the clock is right", clock: today, servers: []time.Time{today, today}, noRight: true, source: FromNTP, keeps: today},
-		{rule: 24, name: "a kernel that is synchronised in 2039", kept: day(2037, 6, 1), clock: day(2039, 1, 1), synced: true, width: 32, source: FromKernel, keeps: day(2038, 6, 1)},
+		{rule: 20, name: "eight days", kept: today.AddDate(0, 0, -8), clock: today, servers: []time.Time{today},
+			source: FromNTP, keeps: today},
+		{rule: 20, name: "half a year", kept: day(2026, 6, 10), clock: boot, servers: []time.Time{day(2026, 12, 1)},
+			source: FromNTP, after: day(2026, 12, 1), keeps: day(2026, 7, 10)},
+		{rule: 22, name: "of 2057", kept: day(2057, 1, 1), clock: today, synced: true, source: FromKernel,
+			keeps: today, refused: ""},
+		{rule: 23, name: "servers that agree", clock: boot, servers: []time.Time{today, today}, noRight: true,
+			source: Unverified},
+		{rule: 23, name: "nobody answers in 2063", clock: rtc, servers: []time.Time{none}, noRight: true,
+			source: Unverified, refused: "no answer"},
+		{rule: 23, name: "servers that agree, and the clock is right", clock: today, servers: []time.Time{today, today},
+			noRight: true, source: FromNTP, keeps: today},
+		{rule: 24, name: "a kernel that is synchronised in 2039", kept: day(2037, 6, 1), clock: day(2039, 1, 1),
+			synced: true, width: 32, source: FromKernel, keeps: day(2038, 6, 1)},
 	}
 	for year := 2038; year <= 2041; year++ {
 		at := day(year, 2, 1)
 		rows = append(rows,
-			row{rule: 24, name: fmt.Sprint("one server claims ", year, " steadily, in 1970"), clock: boot, servers: []time.Time{at}, width: 32, source: Unverified, after: build},
-			row{rule: 24, name: fmt.Sprint("one server claims ", year, " steadily"), clock: today, servers: []time.Time{at}, width: 32, source: Unverified},
-			row{rule: 24, name: fmt.Sprint("two servers claim ", year), clock: today, servers: []time.Time{at, at}, width: 32, source: Unverified},
-			row{rule: 24, name: fmt.Sprint("two servers claim ", year, " and so does the clock"), clock: at, servers: []time.Time{at, at}, width: 32, source: FromNTP, keeps: day(2027, 6, 1)},
-			row{rule: 24, name: fmt.Sprint("the floor is of ", year), kept: at, clock: today, servers: []time.Time{today, today}, width: 32, source: FromNTP, keeps: today},
-			row{rule: 24, name: fmt.Sprint("the floor is of ", year, " and nobody answers"), kept: at, clock: boot, servers: []time.Time{none}, width: 32, source: Unverified, after: build, refused: "no answer"},
+			row{rule: 24, name: fmt.Sprint("one server claims ", year, " steadily, in 1970"), clock: boot,
+				servers: []time.Time{at}, width: 32, source: Unverified, after: build},
+			row{rule: 24, name: fmt.Sprint("one server claims ", year, " steadily"), clock: today,
+				servers: []time.Time{at}, width: 32, source: Unverified},
+			row{rule: 24, name: fmt.Sprint("two servers claim ", year), clock: today, servers: []time.Time{at, at},
+				width: 32, source: Unverified},
+			row{rule: 24, name: fmt.Sprint("two servers claim ", year, " and so does the clock"), clock: at,
+				servers: []time.Time{at, at}, width: 32, source: FromNTP, keeps: day(2027, 6, 1)},
+			row{rule: 24, name: fmt.Sprint("the floor is of ", year), kept: at, clock: today,
+				servers: []time.Time{today, today}, width: 32, source: FromNTP, keeps: today},
+			row{rule: 24, name: fmt.Sprint("the floor is of ", year, " and nobody answers"), kept: at, clock: boot,
+				servers: []time.Time{none}, width: 32, source: Unverified, after: build, refused: "no answer"},
 		)
 	}
 	for _, r := range rows {
@@ -168,7 +222,8 @@ func TestRules(t *testing.T) {
 					t.Errorf("source %q, want %q: %+v, %v", res.Source, r.source, res, err)
 				}
 				var cannot *SetError
-				if fails := r.noRight && r.source == Unverified || r.width == 32 && r.source == Unverified && r.refused == ""; errors.As(err, &cannot) != fails {
+				if fails := r.noRight && r.source == Unverified || r.width == 32 && r.source == Unverified &&
+					r.refused == ""; errors.As(err, &cannot) != fails {
 					t.Errorf("error %v", err)
 				}
 				want := r.clock.Add(passed)
@@ -190,7 +245,8 @@ func TestRules(t *testing.T) {
 				} else if kept, err := parseFloor(text); err != nil || !near(kept, r.keeps, passed+time.Second) {
 					t.Errorf("kept %q, want %v", text, r.keeps)
 				}
-				if got := lines(res); !strings.Contains(got, r.refused) || r.refused == "" && got != "" && r.rule != 22 && cannot == nil {
+				if got := lines(res); !strings.Contains(got, r.refused) || r.refused == "" && got != "" &&
+					r.rule != 22 && cannot == nil {
 					t.Errorf("refused %q, want %q", got, r.refused)
 				}
 				if r.synced && r.source == FromKernel && len(servers) > 0 && w.count("192.0.2.1:123") > 0 {
@@ -217,9 +273,12 @@ func TestRulesSigned(t *testing.T) {
 		{14, day(2030, 1, 1), boot, []time.Time{today, today}, Unverified, 0, day(2030, 1, 1)},
 		{14, day(2030, 1, 1), boot, []time.Time{today, today, today}, FromSigned, 1, today},
 		{14, day(2030, 1, 1), boot, []time.Time{today, day(2026, 9, 1), today}, Unverified, 0, day(2030, 1, 1)},
-		{14, day(2030, 1, 1), boot, []time.Time{today, today, day(2026, 9, 1), today, today}, Unverified, 0, day(2030, 1, 1)},
-		{15, day(2026, 8, 1), boot, []time.Time{day(2063, 1, 1), day(2063, 1, 1), day(2063, 1, 1), day(2063, 1, 1)}, Unverified, 0, day(2026, 8, 1)},
-		{15, day(2026, 8, 1), boot, []time.Time{day(2006, 1, 1), day(2006, 1, 1), day(2006, 1, 1), day(2006, 1, 1)}, Unverified, 0, day(2026, 8, 1)},
+		{14, day(2030, 1, 1), boot, []time.Time{today, today, day(2026, 9, 1), today, today}, Unverified,
+			0, day(2030, 1, 1)},
+		{15, day(2026, 8, 1), boot, []time.Time{day(2063, 1, 1), day(2063, 1, 1), day(2063, 1, 1), day(2063, 1, 1)},
+			Unverified, 0, day(2026, 8, 1)},
+		{15, day(2026, 8, 1), boot, []time.Time{day(2006, 1, 1), day(2006, 1, 1), day(2006, 1, 1), day(2006, 1, 1)},
+			Unverified, 0, day(2026, 8, 1)},
 		{21, today.Add(time.Hour), today, []time.Time{today.Add(time.Hour)}, FromSigned, 1, today.Add(time.Hour)},
 	} {
 		t.Run(fmt.Sprint(r.rule, " ", r.offered), func(t *testing.T) {
@@ -258,7 +317,8 @@ func TestRepeatedByAnother(t *testing.T) {
 		w.name("pool.example.org", "192.0.2.1", "192.0.2.2") // one in each round
 		start := time.Now()
 		res, err := w.virtualGate(sys, file, "pool.example.org").Ensure(t.Context())
-		if took := time.Since(start); err != nil || res.Source != FromNTP || took > time.Second || !near(sys.Now(), truth(), time.Millisecond) {
+		if took := time.Since(start); err != nil || res.Source != FromNTP || took > time.Second ||
+			!near(sys.Now(), truth(), time.Millisecond) {
 			t.Errorf("%+v, %v after %v", res, err, took)
 		}
 	})
@@ -271,14 +331,15 @@ func TestRepeatedByAnother(t *testing.T) {
 			t.Errorf("%+v, %v", res, err)
 		}
 		res, err := g.Ensure(t.Context())
-		if err != nil || res.Source != FromNTP || w.count("192.0.2.1:123") != 1 || !near(sys.Now(), truth(), time.Millisecond) {
+		if err != nil || res.Source != FromNTP || w.count("192.0.2.1:123") != 1 ||
+			!near(sys.Now(), truth(), time.Millisecond) {
 			t.Errorf("%+v, %v", res, err)
 		}
 	})
 }
 
-// A server that says 2040 once, and is right from then on: neither the clock nor the kept time goes there. This is so at each
-// of many starts.
+// A server that says 2040 once, and is right from then on: neither the clock nor the kept time goes there. This is so
+// at each of many starts.
 func TestWrongOnce(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "last-time")
 	for range 20 {
@@ -293,7 +354,8 @@ func TestWrongOnce(t *testing.T) {
 				return [][]byte{reply(q, truth())}
 			})
 			res, err := w.virtualGate(sys, file, "192.0.2.1").Ensure(t.Context())
-			if err != nil || res.Source != FromNTP || !near(sys.Now(), truth(), time.Millisecond) || len(sys.Steps()) != 1 {
+			if err != nil || res.Source != FromNTP || !near(sys.Now(), truth(), time.Millisecond) ||
+				len(sys.Steps()) != 1 {
 				t.Errorf("%+v, %v, clock %v", res, err, sys.Now())
 			}
 			if kept, err := parseFloor(read(t, file)); err != nil || kept.After(truth()) {
@@ -322,7 +384,8 @@ func TestCannotBeSet(t *testing.T) {
 				g := w.virtualGate(sys, "", "192.0.2.1", "192.0.2.2")
 				res, err := g.Ensure(t.Context())
 				var cannot *SetError
-				if !errors.As(err, &cannot) || !errors.Is(err, c.why) || strings.Contains(err.Error(), "CAP_SYS_TIME") != c.hint || res.Source != Unverified {
+				if !errors.As(err, &cannot) || !errors.Is(err, c.why) ||
+					strings.Contains(err.Error(), "CAP_SYS_TIME") != c.hint || res.Source != Unverified {
 					t.Fatalf("%+v, %v", res, err)
 				}
 				asked := w.count("192.0.2.1:123")
@@ -336,7 +399,8 @@ func TestCannotBeSet(t *testing.T) {
 					}
 				})
 				took := time.Since(start)
-				if err != nil || res.Source != FromNTP || took < 24*time.Hour || took > 25*time.Hour || !near(sys.Now(), truth(), time.Millisecond) {
+				if err != nil || res.Source != FromNTP || took < 24*time.Hour || took > 25*time.Hour ||
+					!near(sys.Now(), truth(), time.Millisecond) {
 					t.Errorf("%+v, %v after %v", res, err, took)
 				}
 				if more := w.count("192.0.2.1:123") - asked; asked != 1 || more > 60 || told > 60 || told < 20 {
@@ -357,7 +421,8 @@ func TestCannotBeSetButIsRight(t *testing.T) {
 		if _, err := g.Ensure(t.Context()); err == nil {
 			t.Fatal("no error")
 		}
-		time.AfterFunc(10*time.Minute, func() { sys.SetSynchronised(true, nil); sys.RefuseSteps(nil); sys.Step(truth()) })
+		time.AfterFunc(10*time.Minute,
+			func() { sys.SetSynchronised(true, nil); sys.RefuseSteps(nil); sys.Step(truth()) })
 		res, err := g.Retry(t.Context(), ignore)
 		if err != nil || res.Source != FromKernel {
 			t.Errorf("%+v, %v", res, err)
@@ -382,17 +447,20 @@ func TestGraceOfZero(t *testing.T) {
 			w, truth, sys := newWorld(), from(today.Add(time.Hour)), clocktest.At(c.clock)
 			sys.SetSynchronised(c.synced, nil)
 			w.piped("192.0.2.1:123", truth.honest())
-			g := New(Options{System: sys, Servers: []string{"192.0.2.1"}, Build: build, Dial: w.Dial, Resolve: w.Resolve})
+			g := New(Options{System: sys, Servers: []string{"192.0.2.1"}, Build: build, Dial: w.Dial,
+				Resolve: w.Resolve})
 			start := time.Now()
 			res, err := g.Ensure(t.Context())
-			if err != nil || res.Source != c.source || time.Since(start) != 0 || !near(sys.Now(), c.after, 0) || w.count("192.0.2.1:123") != 0 {
+			if err != nil || res.Source != c.source || time.Since(start) != 0 || !near(sys.Now(), c.after, 0) ||
+				w.count("192.0.2.1:123") != 0 {
 				t.Errorf("%+v, %v after %v, clock %v", res, err, time.Since(start), sys.Now())
 			}
 			if c.synced {
 				return
 			}
 			res, err = g.Retry(t.Context(), ignore)
-			if err != nil || res.Source != FromNTP || time.Since(start) != 0 || !near(sys.Now(), truth(), time.Millisecond) {
+			if err != nil || res.Source != FromNTP || time.Since(start) != 0 ||
+				!near(sys.Now(), truth(), time.Millisecond) {
 				t.Errorf("retry: %+v, %v after %v, clock %v", res, err, time.Since(start), sys.Now())
 			}
 		})
@@ -422,7 +490,8 @@ func TestReplace(t *testing.T) {
 				})
 				start := time.Now()
 				res, err := ask(g, t)
-				if took := time.Since(start); err != nil || res.Source != FromNTP || took != wait || !near(sys.Now(), truth(), time.Millisecond) {
+				if took := time.Since(start); err != nil || res.Source != FromNTP || took != wait ||
+					!near(sys.Now(), truth(), time.Millisecond) {
 					t.Errorf("%s, after %v: %+v, %v after %v", name, wait, res, err, took)
 				}
 			})
@@ -461,7 +530,8 @@ func TestKeptFileTime(t *testing.T) {
 
 // Who counts as another source, and what begins anew.
 func TestClaims(t *testing.T) {
-	a, b, six := netip.MustParseAddrPort("192.0.2.1:123"), netip.MustParseAddrPort("192.0.2.2:123"), netip.MustParseAddrPort("[2001:db8::1]:123")
+	a, b, six := netip.MustParseAddrPort("192.0.2.1:123"), netip.MustParseAddrPort("192.0.2.2:123"),
+		netip.MustParseAddrPort("[2001:db8::1]:123")
 	type said struct {
 		server     string
 		addr       netip.AddrPort
@@ -470,23 +540,30 @@ func TestClaims(t *testing.T) {
 	}
 	const ms, s = time.Millisecond, time.Second
 	for name, all := range map[string][]said{
-		"one address":                 {{"n", a, 0, 0, false}, {"n", a, 0, s, false}, {"n", a, 0, 4 * s, false}, {"n", a, 0, 4999 * ms, false}, {"n", a, 0, 5 * s, true}},
-		"twice is not enough":         {{"n", a, 0, 0, false}, {"n", a, 0, 60 * s, false}, {"n", a, 0, 61 * s, true}},
-		"begun anew":                  {{"n", a, 0, 0, false}, {"n", a, 0, 3 * s, false}, {"n", a, time.Hour, 4 * s, false}, {"n", a, 0, 5 * s, false}, {"n", a, 0, 6 * s, false}},
-		"a clock that stands still":   {{"n", a, 0, 0, false}, {"n", a, -3 * s, 3 * s, false}, {"n", a, -6 * s, 6 * s, false}, {"n", a, -9 * s, 9 * s, false}},
+		"one address": {{"n", a, 0, 0, false}, {"n", a, 0, s, false}, {"n", a, 0, 4 * s, false},
+			{"n", a, 0, 4999 * ms, false}, {"n", a, 0, 5 * s, true}},
+		"twice is not enough": {{"n", a, 0, 0, false}, {"n", a, 0, 60 * s, false}, {"n", a, 0, 61 * s, true}},
+		"begun anew": {{"n", a, 0, 0, false}, {"n", a, 0, 3 * s, false},
+			{"n", a, time.Hour, 4 * s, false}, {"n", a, 0, 5 * s, false}, {"n", a, 0, 6 * s, false}},
+		"a clock that stands still": {{"n", a, 0, 0, false}, {"n", a, -3 * s, 3 * s, false},
+			{"n", a, -6 * s, 6 * s, false}, {"n", a, -9 * s, 9 * s, false}},
 		"another address of the name": {{"n", a, 0, 0, false}, {"n", b, 500 * ms, s, true}},
 		"another that differs":        {{"n", a, 0, 0, false}, {"n", b, 2 * s, s, false}},
-		"the other family":            {{"n", a, 0, 0, false}, {"n", six, 0, s, false}, {"n", a, 0, 2 * s, false}, {"n", six, 0, 5 * s, true}},
-		"another name":                {{"n", a, 0, 0, false}, {"m", b, 0, s, true}},
-		"two names, one address":      {{"n", a, 0, 0, false}, {"m", a, 0, s, false}, {"n", a, 0, 2 * s, false}},
-		"signed, too":                 {{"n", a, 0, 0, false}, {"config", netip.AddrPort{}, 0, s, true}},
-		"signed twice":                {{"config", netip.AddrPort{}, 0, 0, false}, {"config", netip.AddrPort{}, 0, s, false}},
-		"signed by two":               {{"config", netip.AddrPort{}, 0, 0, false}, {"config2", netip.AddrPort{}, 0, s, true}},
+		"the other family": {{"n", a, 0, 0, false}, {"n", six, 0, s, false}, {"n", a, 0, 2 * s, false},
+			{"n", six, 0, 5 * s, true}},
+		"another name":           {{"n", a, 0, 0, false}, {"m", b, 0, s, true}},
+		"two names, one address": {{"n", a, 0, 0, false}, {"m", a, 0, s, false}, {"n", a, 0, 2 * s, false}},
+		"signed, too":            {{"n", a, 0, 0, false}, {"config", netip.AddrPort{}, 0, s, true}},
+		"signed twice": {{"config", netip.AddrPort{}, 0, 0, false},
+			{"config", netip.AddrPort{}, 0, s, false}},
+		"signed by two": {{"config", netip.AddrPort{}, 0, 0, false},
+			{"config2", netip.AddrPort{}, 0, s, true}},
 	} {
 		g := New(Options{})
 		start := time.Now()
 		for i, c := range all {
-			if got := g.repeated(claim{server: c.server, addr: c.addr, time: today.Add(c.after + c.off), at: start.Add(c.after)}); got != c.want {
+			if got := g.repeated(claim{server: c.server, addr: c.addr, time: today.Add(c.after + c.off),
+				at: start.Add(c.after)}); got != c.want {
 				t.Errorf("%s: claim %d: %v", name, i, got)
 			}
 		}

@@ -26,8 +26,9 @@ type world struct {
 }
 
 func newWorld() *world {
-	return &world{names: map[string][]netip.Addr{}, routes: map[netip.AddrPort]func(context.Context) (net.Conn, error){},
-		asked: map[netip.AddrPort]*atomic.Int64{}}
+	return &world{names: map[string][]netip.Addr{},
+		routes: map[netip.AddrPort]func(context.Context) (net.Conn, error){},
+		asked:  map[netip.AddrPort]*atomic.Int64{}}
 }
 
 func (w *world) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {

@@ -51,7 +51,8 @@ func (m *moments) all() []time.Duration {
 
 // virtualGate has the patience of the real one.
 func (w *world) virtualGate(sys System, floorFile string, servers ...string) *Gate {
-	return New(Options{System: sys, Servers: servers, Grace: usualGrace, Build: build, FloorFile: floorFile, Dial: w.Dial, Resolve: w.Resolve})
+	return New(Options{System: sys, Servers: servers, Grace: usualGrace, Build: build, FloorFile: floorFile,
+		Dial: w.Dial, Resolve: w.Resolve})
 }
 
 // Nobody answers: the grace period passes, and not more; a clock before the floor is stepped to it, and nothing kept.
@@ -67,7 +68,8 @@ func TestGraceIsOver(t *testing.T) {
 				w.piped("192.0.2.1:123", silent)
 				w.name("silent.example.org", "192.0.2.1")
 				start := time.Now()
-				res, err := w.virtualGate(sys, file, "silent.example.org", "unknown.example.org", "198.51.100.1").Ensure(t.Context())
+				res, err := w.virtualGate(sys, file, "silent.example.org", "unknown.example.org",
+					"198.51.100.1").Ensure(t.Context())
 				if err != nil || res.Source != Unverified || res.Stepped != c.step {
 					t.Fatalf("%+v, %v", res, err)
 				}
@@ -78,7 +80,9 @@ func TestGraceIsOver(t *testing.T) {
 					t.Errorf("asked %d times", asked)
 				}
 				const want = "silent.example.org (192.0.2.1:123): no answer within "
-				if got := lines(res); !strings.HasPrefix(got, want) || !strings.Contains(got, "\nunknown.example.org: ") || !strings.Contains(got, "\n198.51.100.1: query failed: network is unreachable\n") {
+				if got := lines(res); !strings.HasPrefix(got, want) ||
+					!strings.Contains(got, "\nunknown.example.org: ") ||
+					!strings.Contains(got, "\n198.51.100.1: query failed: network is unreachable\n") {
 					t.Errorf("refused\n%s", got)
 				}
 				if c.step && (len(sys.Steps()) != 1 || !sys.Steps()[0].Equal(build) || res.Offset <= 0) {
@@ -131,7 +135,8 @@ func TestReasonsOfTheWholeRound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, sys := newWorld(), clocktest.At(today)
 		w.piped("192.0.2.1:123", silent)
-		g := New(Options{System: sys, Servers: []string{"192.0.2.1"}, Grace: 3 * time.Second, Build: build, Dial: w.Dial, Resolve: w.Resolve})
+		g := New(Options{System: sys, Servers: []string{"192.0.2.1"}, Grace: 3 * time.Second, Build: build,
+			Dial: w.Dial, Resolve: w.Resolve})
 		res, err := g.Ensure(t.Context())
 		if err != nil || w.count("192.0.2.1:123") != 2 || lines(res) != "192.0.2.1: no answer within 2s\n" {
 			t.Errorf("asked %d times, refused %q (%v)", w.count("192.0.2.1:123"), lines(res), err)
@@ -162,11 +167,15 @@ func TestLinger(t *testing.T) {
 		best    string
 		refused int
 	}{
-		"a silent third":     {[][2]time.Duration{{10 * ms, 0}, {20 * ms, 0}, {never, 0}}, 20*ms + linger, "192.0.2.1", 0},
-		"a late liar":        {[][2]time.Duration{{10 * ms, 0}, {20 * ms, 0}, {90 * ms, time.Hour}}, 90 * ms, "192.0.2.1", 1},
-		"all have spoken":    {[][2]time.Duration{{10 * ms, 0}, {20 * ms, 0}}, 20 * ms, "192.0.2.1", 0},
-		"outvoted meanwhile": {[][2]time.Duration{{10 * ms, time.Hour}, {20 * ms, time.Hour}, {30 * ms, 0}, {40 * ms, 0}, {50 * ms, 0}}, 50 * ms, "192.0.2.3", 2},
-		"a tie that the last breaks": {[][2]time.Duration{{10 * ms, time.Hour}, {20 * ms, time.Hour}, {30 * ms, 0}, {40 * ms, 0}, {900 * ms, 0}, {never, 0}},
+		"a silent third": {[][2]time.Duration{{10 * ms, 0}, {20 * ms, 0}, {never, 0}},
+			20*ms + linger, "192.0.2.1", 0},
+		"a late liar": {[][2]time.Duration{{10 * ms, 0}, {20 * ms, 0}, {90 * ms, time.Hour}},
+			90 * ms, "192.0.2.1", 1},
+		"all have spoken": {[][2]time.Duration{{10 * ms, 0}, {20 * ms, 0}}, 20 * ms, "192.0.2.1", 0},
+		"outvoted meanwhile": {[][2]time.Duration{{10 * ms, time.Hour}, {20 * ms, time.Hour}, {30 * ms, 0},
+			{40 * ms, 0}, {50 * ms, 0}}, 50 * ms, "192.0.2.3", 2},
+		"a tie that the last breaks": {[][2]time.Duration{{10 * ms, time.Hour}, {20 * ms, time.Hour}, {30 * ms, 0},
+			{40 * ms, 0}, {900 * ms, 0}, {never, 0}},
 			900*ms + linger, "192.0.2.3", 2},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -194,7 +203,8 @@ func TestLinger(t *testing.T) {
 
 // The clock is stepped when it is off by more than a second, either way.
 func TestStepThreshold(t *testing.T) {
-	for off, step := range map[time.Duration]bool{0: false, 500 * time.Millisecond: false, -999 * time.Millisecond: false, 999 * time.Millisecond: false,
+	for off, step := range map[time.Duration]bool{0: false, 500 * time.Millisecond: false,
+		-999 * time.Millisecond: false, 999 * time.Millisecond: false,
 		1001 * time.Millisecond: true, -1001 * time.Millisecond: true} {
 		synctest.Test(t, func(t *testing.T) {
 			w, truth, sys := newWorld(), from(today), clocktest.At(today.Add(-off))
@@ -224,7 +234,8 @@ func TestCancelled(t *testing.T) {
 		time.AfterFunc(time.Second, cancel)
 		start := time.Now()
 		res, err := w.virtualGate(sys, "", "192.0.2.1", "192.0.2.2").Ensure(ctx)
-		if !errors.Is(err, context.Canceled) || res.Source != Unverified || len(sys.Steps()) > 0 || time.Since(start) != time.Second {
+		if !errors.Is(err, context.Canceled) || res.Source != Unverified || len(sys.Steps()) > 0 ||
+			time.Since(start) != time.Second {
 			t.Errorf("%+v, %v after %v, steps %v", res, err, time.Since(start), sys.Steps())
 		}
 	})
@@ -236,7 +247,11 @@ func TestStuckResolver(t *testing.T) {
 		w, truth, sys := newWorld(), from(today), clocktest.At(boot)
 		w.piped("192.0.2.1:123", truth.honest())
 		stuck := make(chan struct{})
-		w.route("192.0.2.2:123", func(context.Context) (net.Conn, error) { <-stuck; return nil, os.ErrDeadlineExceeded })
+		w.route("192.0.2.2:123", func(context.Context) (net.Conn, error) {
+			<-stuck
+			return nil,
+				os.ErrDeadlineExceeded
+		})
 		g := w.virtualGate(sys, "", "192.0.2.1", "192.0.2.2")
 		start := time.Now()
 		res, err := g.Ensure(t.Context())
@@ -249,7 +264,8 @@ func TestStuckResolver(t *testing.T) {
 
 // Retry goes on until somebody answers, ever more rarely, whatever happens to the wall clock meanwhile.
 func TestRetry(t *testing.T) {
-	for name, jump := range map[string]time.Duration{"steady": 0, "clock jumps ahead": 10 * 24 * time.Hour, "clock jumps back": -10 * 24 * time.Hour} {
+	for name, jump := range map[string]time.Duration{"steady": 0, "clock jumps ahead": 10 * 24 * time.Hour,
+		"clock jumps back": -10 * 24 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "last-time")
 			synctest.Test(t, func(t *testing.T) {
@@ -296,7 +312,8 @@ func TestRetrySeesTheKernel(t *testing.T) {
 		time.AfterFunc(20*time.Minute, func() { sys.SetSynchronised(true, nil) })
 		start := time.Now()
 		res, err := w.virtualGate(sys, "").Retry(t.Context(), ignore)
-		if took := time.Since(start); err != nil || res.Source != FromKernel || took < 20*time.Minute || took > 25*time.Minute {
+		if took := time.Since(start); err != nil || res.Source != FromKernel || took < 20*time.Minute ||
+			took > 25*time.Minute {
 			t.Errorf("%+v, %v after %v", res, err, took)
 		}
 	})
@@ -365,7 +382,8 @@ func TestKissIsHeeded(t *testing.T) {
 				})
 				g := w.virtualGate(sys, "", "192.0.2.1")
 				res, err := g.Ensure(t.Context())
-				if err != nil || res.Source != Unverified || !strings.HasPrefix(lines(res), "192.0.2.1: not asked, for it asked to be left alone: for ") {
+				if err != nil || res.Source != Unverified ||
+					!strings.HasPrefix(lines(res), "192.0.2.1: not asked, for it asked to be left alone: for ") {
 					t.Errorf("%+v, %v", res, err)
 				}
 				res, err = g.Retry(t.Context(), ignore)

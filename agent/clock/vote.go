@@ -38,7 +38,8 @@ func elect(answers []*answer) election {
 		switch {
 		case len(group) > len(e.group):
 			e = election{group: group}
-		case len(group) == len(e.group) && !slices.ContainsFunc(group, func(a *answer) bool { return slices.Contains(e.group, a) }):
+		case len(group) == len(e.group) && !slices.ContainsFunc(group,
+			func(a *answer) bool { return slices.Contains(e.group, a) }):
 			e.tied = true
 		}
 	}
@@ -61,8 +62,8 @@ func distinct(answers []*answer) (voices []*answer) {
 }
 
 // decide gives the answer to believe, the nearest one of a majority, and says of each of the others what is wrong with
-// it. Where none has a majority, those before the floor are left out. An answer that is left alone is given too, for there is
-// nobody to contradict it; agreed is for a majority.
+// it. Where none has a majority, those before the floor are left out. An answer that is left alone is given too, for
+// there is nobody to contradict it; agreed is for a majority.
 func decide(answers []*answer, floor time.Time) (best *answer, agreed bool, lost map[*answer]*Refusal) {
 	lost = map[*answer]*Refusal{}
 	voices := distinct(answers)
@@ -86,7 +87,8 @@ func decide(answers []*answer, floor time.Time) (best *answer, agreed bool, lost
 		from := at(a.server, a.addr)
 		switch {
 		case best == nil:
-			lost[a] = &Refusal{From: from, Reason: "the servers contradict each other, and none has a majority", Value: stamp(a.now())}
+			lost[a] = &Refusal{From: from, Reason: "the servers contradict each other, and none has a majority",
+				Value: stamp(a.now())}
 		case !slices.Contains(e.group, a):
 			lost[a] = &Refusal{From: from, Reason: fmt.Sprintf("contradicts %d servers that agree", len(e.group)),
 				Value: fmt.Sprintf("%s, %s off", stamp(a.now()), a.ahead(best).Round(time.Millisecond))}

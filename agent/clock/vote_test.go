@@ -49,8 +49,10 @@ func TestDecide(t *testing.T) {
 				}
 				// Answers come in at different moments; only what they say counts.
 				came := time.Duration(i) * 700 * time.Millisecond
-				answers = append(answers, &answer{server: fmt.Sprint("s", i), addr: mustAddr(fmt.Sprintf("192.0.2.%d:123", s.addr)),
-					time: today.Add(came + time.Duration(s.off*1e9)), at: now.Add(came), distance: time.Duration(s.distance * 1e9)})
+				answers = append(answers, &answer{server: fmt.Sprint("s", i),
+					addr: mustAddr(fmt.Sprintf("192.0.2.%d:123", s.addr)),
+					time: today.Add(came + time.Duration(s.off*1e9)), at: now.Add(came),
+					distance: time.Duration(s.distance * 1e9)})
 			}
 			best, agreed, lost := decide(answers, today.AddDate(-1, 0, 0))
 			got := -1
@@ -78,7 +80,8 @@ func TestDecide(t *testing.T) {
 
 // A lone liar among three, over real UDP, whoever of them is the slow one.
 func TestLoneLiar(t *testing.T) {
-	for _, off := range []time.Duration{-30 * 24 * time.Hour, 10 * time.Second, 365 * 24 * time.Hour, 10 * 365 * 24 * time.Hour} {
+	for _, off := range []time.Duration{-30 * 24 * time.Hour, 10 * time.Second, 365 * 24 * time.Hour,
+		10 * 365 * 24 * time.Hour} {
 		for order := 0; order < 3; order++ {
 			t.Run(fmt.Sprint(off, " ", order), func(t *testing.T) {
 				w, truth, sys := newWorld(), from(today), clocktest.At(boot)
@@ -112,7 +115,8 @@ func TestLoneLiar(t *testing.T) {
 					t.Error("the liar was believed")
 				}
 				got := lines(res)
-				if !strings.HasPrefix(got, "liar.example.org (192.0.2.3:123): contradicts 2 servers that agree: 20") || strings.Count(got, "\n") != 1 {
+				if !strings.HasPrefix(got, "liar.example.org (192.0.2.3:123): contradicts 2 servers that agree: 20") ||
+					strings.Count(got, "\n") != 1 {
 					t.Errorf("refused %q", got)
 				}
 			})
@@ -149,7 +153,9 @@ func TestContradiction(t *testing.T) {
 		t.Fatalf("%+v, %v", res, err)
 	}
 	for i, r := range res.Refused {
-		if want := fmt.Sprintf("192.0.2.%d: the servers contradict each other, and none has a majority: 2026-08-15T1%d:0", i+1, 2+i); !strings.HasPrefix(r.String(), want) {
+		if want := fmt.Sprintf(
+			"192.0.2.%d: the servers contradict each other, and none has a majority: 2026-08-15T1%d:0", i+1,
+			2+i); !strings.HasPrefix(r.String(), want) {
 			t.Errorf("%q, want %q", r, want)
 		}
 	}

@@ -8,8 +8,8 @@ import (
 	"wguplink/agent/derive"
 )
 
-// check puts the sections together. It counts disabled sections as much as the others, so that enabling one shows no new
-// mistake.
+// check puts the sections together. It counts disabled sections as much as the others, so that enabling one shows no
+// new mistake.
 func (l *loader) check() *Config {
 	cfg := new(Config)
 	global := ""
@@ -18,7 +18,8 @@ func (l *loader) check() *Config {
 		switch d.typ {
 		case typeGlobal:
 			if global != "" {
-				l.complain(d.shown, "", d.typ, "a second section of its type", "one, as there is "+quote(global)+" already")
+				l.complain(d.shown, "", d.typ, "a second section of its type",
+					"one, as there is "+quote(global)+" already")
 			}
 			global, cfg.LogLevel = d.shown, d.level
 		case typeUplink:
@@ -61,7 +62,8 @@ func (l *loader) check() *Config {
 	return cfg
 }
 
-// leaveOut gives an uplink that is not run. Its key stays where it is: none is made while a mistake keeps it from running.
+// leaveOut gives an uplink that is not run. Its key stays where it is: none is made while a mistake keeps it from
+// running.
 func (l *loader) leaveOut(d *draft, v verdict) {
 	u := &d.uplink
 	u.Fault, u.Closed, u.Enabled = v.reason, v.closed, false
@@ -88,22 +90,26 @@ func (l *loader) checkUplink(d *draft, static staticPeers) {
 	for i, b := range u.Brokers {
 		u.Brokers[i] = brokerURL(u.Protocol, b)
 		if len(u.BrokerPins) > 0 && u.Brokers[i].Scheme != "https" {
-			l.complain(d.shown, "broker", u.Brokers[i].String(), "cannot be checked against broker_pin without encryption", "https:// for every broker")
+			l.complain(d.shown, "broker", u.Brokers[i].String(),
+				"cannot be checked against broker_pin without encryption", "https:// for every broker")
 			d.partly["broker"] = true
 		}
 	}
 	if l.lenient && len(u.BrokerPins) > 0 && len(u.Brokers) > 0 {
 		u.Brokers = slices.DeleteFunc(u.Brokers, func(b *url.URL) bool { return b.Scheme != "https" })
 		if len(u.Brokers) == 0 && u.Protocol.Registers() {
-			l.refuse(d.shown, "broker", "", "none is left that broker_pin can be checked with", "https:// for every broker")
+			l.refuse(d.shown, "broker", "", "none is left that broker_pin can be checked with",
+				"https:// for every broker")
 		}
 	}
 	if u.MTU > widest {
-		l.doubts = append(l.doubts, Problem{l.file, d.shown, "mtu", l.value(d, "mtu"), "larger than a line of 1500 bytes carries in one packet",
+		l.doubts = append(l.doubts, Problem{l.file, d.shown, "mtu", l.value(d, "mtu"),
+			"larger than a line of 1500 bytes carries in one packet",
 			"auto, or at most " + strconv.Itoa(widest) + " unless the whole way to the gateways is wider"})
 	}
 	if u.BrokerCA == noCA && len(u.BrokerPins) == 0 {
-		l.complain(d.shown, "broker_ca", noCA, "leaves nothing to know the broker by", "the path of a PEM file, or a broker_pin beside it")
+		l.complain(d.shown, "broker_ca", noCA, "leaves nothing to know the broker by",
+			"the path of a PEM file, or a broker_pin beside it")
 	}
 	if u.Protocol == Parker {
 		l.checkParker(d)
@@ -118,7 +124,8 @@ func (l *loader) checkUplink(d *draft, static staticPeers) {
 	}
 	l.checkVXLANID(d)
 	if most := u.MTU - VXLANOverhead; u.MTU != 0 && u.VXLAN.MTU > most {
-		l.complain(d.shown, "vxlan_mtu", l.value(d, "vxlan_mtu"), "too large for mtu "+strconv.Itoa(u.MTU), "auto, or at most "+strconv.Itoa(most))
+		l.complain(d.shown, "vxlan_mtu", l.value(d, "vxlan_mtu"), "too large for mtu "+strconv.Itoa(u.MTU),
+			"auto, or at most "+strconv.Itoa(most))
 	}
 }
 
@@ -135,12 +142,14 @@ func (l *loader) checkProtocol(d *draft, static staticPeers) {
 		l.needs(d, "broker", "config_pubkey")
 		if static.enabled > 0 {
 			d.partly["protocol"] = true // they are left out
-			l.complain(d.shown, "protocol", "parker", "there are sections of type "+typeGateway+" for it, but the signed configuration names all gateways", "no such section")
+			l.complain(d.shown, "protocol", "parker", "there are sections of type "+typeGateway+
+				" for it, but the signed configuration names all gateways", "no such section")
 		}
 	case FFAC:
 		l.needs(d, "broker")
 		if static.enabled == 0 {
-			l.refuse(d.shown, "protocol", "ffac", "there is no enabled gateway for it", "at least one section of type "+typeGateway+" with option uplink "+quote(d.name))
+			l.refuse(d.shown, "protocol", "ffac", "there is no enabled gateway for it",
+				"at least one section of type "+typeGateway+" with option uplink "+quote(d.name))
 		}
 	}
 }
@@ -149,7 +158,8 @@ func (l *loader) checkProtocol(d *draft, static staticPeers) {
 func (l *loader) needs(d *draft, options ...string) {
 	protocol := d.uplink.Protocol.String()
 	if !BrokerSupport {
-		l.refuse(d.shown, "protocol", protocol, "this program was built without support for brokers (tag nobroker)", "static, or a program built with it")
+		l.refuse(d.shown, "protocol", protocol, "this program was built without support for brokers (tag nobroker)",
+			"static, or a program built with it")
 	}
 	for _, o := range uplinkOptions {
 		if _, given := d.given[o.name]; !given && slices.Contains(options, o.name) {
@@ -173,7 +183,8 @@ func (l *loader) checkParker(d *draft) {
 	if !d.given["interface"] {
 		u.Interface = parkerPrefix
 	} else if len(u.Interface) > maxPrefix {
-		l.complain(d.shown, "interface", u.Interface, "too long: the gateway's number is appended with protocol parker", "at most "+strconv.Itoa(maxPrefix)+" characters")
+		l.complain(d.shown, "interface", u.Interface, "too long: the gateway's number is appended with protocol parker",
+			"at most "+strconv.Itoa(maxPrefix)+" characters")
 	}
 	parkerKey(d)
 }
@@ -202,7 +213,8 @@ func (l *loader) checkVXLANID(d *draft) {
 		l.refuse(d.shown, "domain_seed", d.seed, err.Error(), allowed)
 	case given != 0 && given != id:
 		l.refuse(d.shown, "vxlan_id", l.value(d, "vxlan_id"),
-			"domain_seed with vxlan_seed_key "+quote(d.seedKey)+" gives "+strconv.Itoa(int(id)), "one of the two options, or the same number from both")
+			"domain_seed with vxlan_seed_key "+quote(d.seedKey)+" gives "+strconv.Itoa(int(id)),
+			"one of the two options, or the same number from both")
 	case id == 0:
 		l.refuse(d.shown, "domain_seed", d.seed, "gives the number 0", "vxlan_id instead")
 	}
@@ -218,7 +230,8 @@ func (l *loader) checkNames(uplinks []*draft) {
 			return
 		}
 		if other, ok := links[name]; ok {
-			l.refuse(d.shown, option, name, "already "+other, "a name of its own for each interface and vxlan_interface")
+			l.refuse(d.shown, option, name, "already "+other,
+				"a name of its own for each interface and vxlan_interface")
 			return
 		}
 		links[name] = option + " of section " + quote(d.shown)
@@ -230,7 +243,8 @@ func (l *loader) checkNames(uplinks []*draft) {
 		}
 		port := d.uplink.ListenPort
 		if other, ok := ports[port]; ok && port != 0 {
-			l.complain(d.shown, "listen_port", l.value(d, "listen_port"), "already listen_port of section "+quote(other), "0, or a port of its own for each uplink")
+			l.complain(d.shown, "listen_port", l.value(d, "listen_port"),
+				"already listen_port of section "+quote(other), "0, or a port of its own for each uplink")
 		}
 		ports[port] = d.shown
 	}
@@ -242,8 +256,8 @@ func (l *loader) checkNames(uplinks []*draft) {
 	}
 }
 
-// systemNTP returns the NTP servers that the system itself uses. That file is not ours: what is wrong in it is left out, and
-// keeps nobody from connecting.
+// systemNTP returns the NTP servers that the system itself uses. That file is not ours: what is wrong in it is left
+// out, and keeps nobody from connecting.
 func (l *loader) systemNTP() []string {
 	const config, section = "system", "ntp"
 	if err := l.tree.LoadConfig(config, true); err != nil {

@@ -1,5 +1,5 @@
-// Package config turns the UCI file /etc/config/wguplink into one validated, immutable value. All defaults, all units and
-// all rules live here, in one table of options; docs/configuration.md is compared with it by a test.
+// Package config turns the UCI file /etc/config/wguplink into one validated, immutable value. All defaults, all units
+// and all rules live here, in one table of options; docs/configuration.md is compared with it by a test.
 //
 // The private key is the one thing that is not here: the option private_key is known, so that it is not reported as a
 // mistake, but its value is never read. See package identity.
@@ -41,15 +41,18 @@ type Uplink struct {
 	Fault string
 	// Closed says that the mistake is in an option that restricts: what ran before it must not run on.
 	Closed bool
-	// KeyDoubt is the mistake that may hide the private key: where none is found, no new one takes its place. "" when there is none.
+	// KeyDoubt is the mistake that may hide the private key: where none is found, no new one takes its place. "" when
+	// there is none.
 	KeyDoubt string
 	Protocol Protocol
 
 	// Brokers are base URLs "scheme://host[:port][/prefix]" without the API's path and without a slash at the end.
 	Brokers []*url.URL
-	// BrokerCA is a PEM file with the only authorities to trust; "" means those of the system, "none" that only the pins count.
+	// BrokerCA is a PEM file with the only authorities to trust; "" means those of the system, "none" that only the
+	// pins count.
 	BrokerCA string
-	// BrokerPins are SHA-256 digests of the SubjectPublicKeyInfo, one of which must be in the broker's chain. None: no pinning.
+	// BrokerPins are SHA-256 digests of the SubjectPublicKeyInfo, one of which must be in the broker's chain. None: no
+	// pinning.
 	BrokerPins [][32]byte
 	// BrokerTimeout bounds one whole exchange with one broker.
 	BrokerTimeout time.Duration
@@ -71,13 +74,14 @@ type Uplink struct {
 
 	// WANDevice is the one whose IPv6 MTU a Parker server is told; "" means that of the default route.
 	WANDevice string
-	// LimitIngress and LimitEgress bound what goes through each WireGuard device, seen from the node, in kbit/s; 0 means no limit.
+	// LimitIngress and LimitEgress bound what goes through each WireGuard device, seen from the node, in kbit/s; 0
+	// means no limit.
 	LimitIngress, LimitEgress uint32
 
 	// Interface is the WireGuard device; with Parker what the names of the devices begin with.
 	Interface string
-	// Borrowed says that the device is somebody else's, as netifd's for the drop-in wgpeerselector: the agent waits for it,
-	// and touches nothing on it but its own peers and their routes. No option sets it.
+	// Borrowed says that the device is somebody else's, as netifd's for the drop-in wgpeerselector: the agent waits for
+	// it, and touches nothing on it but its own peers and their routes. No option sets it.
 	Borrowed bool
 	Backend  Backend
 	// FwMark is on every packet that leaves through the WAN, ours and WireGuard's; 0 means none.
@@ -115,8 +119,8 @@ type Uplink struct {
 	// Rebalance is how often, on average, to choose the gateway anew although the present one works; 0 means never.
 	Rebalance time.Duration
 
-	// UpdateWatchdog is how long a node may be without a tunnel after a firmware update, while its WAN is up, before the
-	// hooks hear of it; 0 means that nothing looks.
+	// UpdateWatchdog is how long a node may be without a tunnel after a firmware update, while its WAN is up, before
+	// the hooks hear of it; 0 means that nothing looks.
 	UpdateWatchdog time.Duration
 
 	// Gateways are the enabled static ones, in the order of the file.

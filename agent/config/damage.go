@@ -25,7 +25,8 @@ func (d *Damage) Unwrap() error { return d.Err }
 func open(tree Reader, file string) (*loader, error) {
 	err := tree.LoadConfig(Package, true)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("there is no %s: install the package %s, or make the file, starting with the line \"config %s 'mesh'\": %w",
+		return nil, fmt.Errorf(
+			"there is no %s: install the package %s, or make the file, starting with the line \"config %s 'mesh'\": %w",
 			file, Package, typeUplink, err)
 	}
 	// What the parser skips can be all that is left of the file, so its bytes are looked at first.

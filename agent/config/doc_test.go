@@ -20,8 +20,8 @@ func readDoc(t *testing.T) []string {
 	return strings.Split(string(b), "\n")
 }
 
-// TestDocOptions compares the tables of docs/configuration.md with the tables of options: names, order, types, defaults and
-// what is allowed. Only the meaning is the document's own.
+// TestDocOptions compares the tables of docs/configuration.md with the tables of options: names, order, types, defaults
+// and what is allowed. Only the meaning is the document's own.
 func TestDocOptions(t *testing.T) {
 	rows := make(map[string][][]string)
 	typ := ""
@@ -60,8 +60,10 @@ func TestDocOptions(t *testing.T) {
 			if cells[0] != "`"+o.name+"`" || cells[1] != kind || cells[3] != o.allowed {
 				t.Errorf("%s:\n got  %q\n want `%s` | %s | … | %s", docFile, cells, o.name, kind, o.allowed)
 			}
-			if def := cells[2]; o.def != "" && def != "`"+o.def+"`" || o.def == "" && (def == "" || strings.HasPrefix(def, "`")) {
-				t.Errorf("%s: %s.%s: default %q, want %q, or words where there is none", docFile, typ, o.name, def, o.def)
+			if def := cells[2]; o.def != "" && def != "`"+o.def+"`" || o.def == "" &&
+				(def == "" || strings.HasPrefix(def, "`")) {
+				t.Errorf("%s: %s.%s: default %q, want %q, or words where there is none", docFile, typ, o.name,
+					def, o.def)
 			}
 		}
 	}

@@ -7,10 +7,12 @@ import (
 	"wguplink/peerselector"
 )
 
-// What other front ends with UCI files of their own share with ours: the same rules and the same words for single values.
+// What other front ends with UCI files of their own share with ours: the same rules and the same words for single
+// values.
 
-// SetUplink reads value as the option of an uplink section and stores it in u if it is good. A list has it called for each
-// item. allowed says in words what is; ok is false also for options that do not stand for a field of Uplink by themselves.
+// SetUplink reads value as the option of an uplink section and stores it in u if it is good. A list has it called for
+// each item. allowed says in words what is; ok is false also for options that do not stand for a field of Uplink by
+// themselves.
 func SetUplink(u *Uplink, option, value string) (allowed string, ok bool) {
 	d := draft{uplink: *u}
 	if allowed, ok = setOption(uplinkOptions, &d, option, value); ok {
@@ -44,15 +46,15 @@ func ParseBool(value string) (on bool, allowed string, ok bool) {
 	return on, allowedBool, ok
 }
 
-// SystemNTP returns the NTP servers that the system itself uses (system.ntp.server), those that make no sense left out. It
-// reads the package system anew.
+// SystemNTP returns the NTP servers that the system itself uses (system.ntp.server), those that make no sense left out.
+// It reads the package system anew.
 func SystemNTP(tree Reader) []string {
 	l := loader{tree: tree}
 	return l.systemNTP()
 }
 
-// SectionTitle is how Problem names a section: by its name, or "@type[index]" if libuci made the name up. The index counts
-// all sections of the type, from 0.
+// SectionTitle is how Problem names a section: by its name, or "@type[index]" if libuci made the name up. The index
+// counts all sections of the type, from 0.
 func SectionTitle(name, typ string, index int) string {
 	if isAnonymous(name) {
 		return "@" + typ + "[" + strconv.Itoa(index) + "]"

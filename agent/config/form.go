@@ -15,8 +15,8 @@ type Section struct {
 	Anonymous bool   `json:"anonymous,omitempty"`
 	// Options has a string for each option and a list of strings for each list.
 	Options map[string]any `json:"options"`
-	// Secret has the names of options with a value that is never shown: the key, what no table knows, as it may be a key under
-	// a misspelt name, and a key in the place of something else.
+	// Secret has the names of options with a value that is never shown: the key, what no table knows, as it may be a
+	// key under a misspelt name, and a key in the place of something else.
 	Secret []string `json:"secret,omitempty"`
 }
 
@@ -28,7 +28,8 @@ func Sections(tree Reader) []Section {
 	for _, name := range sections {
 		typ, _ := tree.SectionType(Package, name)
 		options := table(typ)
-		s := Section{Name: name, Title: SectionTitle(name, typ, count[typ]), Type: typ, Anonymous: isAnonymous(name), Options: map[string]any{}}
+		s := Section{Name: name, Title: SectionTitle(name, typ, count[typ]), Type: typ, Anonymous: isAnonymous(name),
+			Options: map[string]any{}}
 		count[typ]++
 		if options == nil {
 			continue
@@ -86,8 +87,8 @@ func settable(typ, name string) (option, bool) {
 	return option{}, false
 }
 
-// CanSet tells whether a form may write an option of a type of section, and whether it is a list. The key is not among them,
-// and no option that the tables do not know.
+// CanSet tells whether a form may write an option of a type of section, and whether it is a list. The key is not among
+// them, and no option that the tables do not know.
 func CanSet(typ, name string) (list, ok bool) {
 	o, ok := settable(typ, name)
 	return o.list, ok

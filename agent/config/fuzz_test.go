@@ -15,10 +15,15 @@ import (
 func FuzzLoad(f *testing.F) {
 	f.Add("")
 	f.Add(minimal)
-	f.Add(with("option enabled 0", "option mtu 1400", "option vxlan_mtu auto", "list dns ::1", "option domain_seed "+seed))
-	f.Add(with("option mode layer3", "list broker http://b/x", "option broker_pin "+keyA, "option key_import a.@b[0].c"))
-	f.Add(minimal + "config uplink 'b'\n\toption protocol wgkex\n\toption broker [::1]:1\n\toption domain d\nconfig what\nconfig global 'global'\n\toption log_level debug")
-	f.Add(strings.ReplaceAll(minimal, "fe80::1", "fe80::1%x") + "\tlist allowed_ips 10.0.0.0/8\nconfig gateway cfg0\n\toption uplink mesh")
+	f.Add(with("option enabled 0", "option mtu 1400", "option vxlan_mtu auto", "list dns ::1",
+		"option domain_seed "+seed))
+	f.Add(with("option mode layer3", "list broker http://b/x", "option broker_pin "+keyA,
+		"option key_import a.@b[0].c"))
+	f.Add(minimal +
+		"config uplink 'b'\n\toption protocol wgkex\n\toption broker [::1]:1\n\toption domain d\nconfig what\nconfig " +
+		"global 'global'\n\toption log_level debug")
+	f.Add(strings.ReplaceAll(minimal, "fe80::1", "fe80::1%x") +
+		"\tlist allowed_ips 10.0.0.0/8\nconfig gateway cfg0\n\toption uplink mesh")
 	f.Fuzz(func(t *testing.T, text string) {
 		tree := fake(text)
 		cfg, err := Load(tree)
@@ -51,10 +56,12 @@ func FuzzLoad(f *testing.F) {
 }
 
 func checkUsable(t *testing.T, u Uplink) {
-	if u.Protocol == Static && u.Enabled && len(u.Gateways) == 0 || u.Protocol == WGKex && (len(u.Brokers) == 0 || u.Domain == "" || !BrokerSupport) {
+	if u.Protocol == Static && u.Enabled && len(u.Gateways) == 0 || u.Protocol == WGKex &&
+		(len(u.Brokers) == 0 || u.Domain == "" || !BrokerSupport) {
 		t.Errorf("nobody to connect to: %+v", u)
 	}
-	if u.Mode == ModeVXLAN && (u.VXLAN.ID < 1 || u.VXLAN.ID > 1<<24-1 || u.VXLAN.Port == 0) || u.Mode == ModeLayer3 && u.VXLAN != (VXLAN{}) {
+	if u.Mode == ModeVXLAN && (u.VXLAN.ID < 1 || u.VXLAN.ID > 1<<24-1 || u.VXLAN.Port == 0) || u.Mode == ModeLayer3 &&
+		u.VXLAN != (VXLAN{}) {
 		t.Errorf("VXLAN %+v", u.VXLAN)
 	}
 	if u.MTU != 0 && u.VXLAN.MTU > u.MTU-VXLANOverhead {
@@ -62,13 +69,15 @@ func checkUsable(t *testing.T, u Uplink) {
 	}
 	for _, b := range u.Brokers {
 		again, err := url.Parse(b.String())
-		if err != nil || !reflect.DeepEqual(again, b) || b.Host == "" || b.User != nil || strings.HasSuffix(b.Path, "/") {
+		if err != nil || !reflect.DeepEqual(again, b) || b.Host == "" || b.User != nil ||
+			strings.HasSuffix(b.Path, "/") {
 			t.Errorf("broker %#v", b)
 		}
 	}
 	keys := make(map[peerselector.Key]bool)
 	for _, g := range u.Gateways {
-		if keys[g.PublicKey] || g.Name == "" || len(g.Endpoints) == 0 || !isUnicast(g.LinkAddress) || !covers(g.AllowedIPs, g.LinkAddress) {
+		if keys[g.PublicKey] || g.Name == "" || len(g.Endpoints) == 0 || !isUnicast(g.LinkAddress) ||
+			!covers(g.AllowedIPs, g.LinkAddress) {
 			t.Errorf("gateway %+v", g)
 		}
 		if u.Mode == ModeVXLAN && !g.LinkAddress.IsLinkLocalUnicast() {

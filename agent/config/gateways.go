@@ -28,7 +28,8 @@ func (l *loader) uplinkOf(g *draft, uplinks []*draft) int {
 	switch {
 	case g.bad("uplink"):
 	case len(uplinks) == 0:
-		l.complain(g.shown, "uplink", g.gatewayOf, "there is no uplink in this file", "the name of a section of type uplink")
+		l.complain(g.shown, "uplink", g.gatewayOf, "there is no uplink in this file",
+			"the name of a section of type uplink")
 	case g.gatewayOf != "":
 		l.complain(g.shown, "uplink", g.gatewayOf, "there is no such uplink", allowed)
 	case len(uplinks) == 1:
@@ -49,20 +50,24 @@ func (l *loader) checkGateway(g, up *draft, to *staticPeers) {
 	}
 	p := &g.gateway
 	addressed := g.good("link_address")
-	if addressed && up != nil && !up.bad("mode") && up.uplink.Mode == ModeVXLAN && !(p.LinkAddress.Is6() && p.LinkAddress.IsLinkLocalUnicast()) {
+	if addressed && up != nil && !up.bad("mode") && up.uplink.Mode == ModeVXLAN &&
+		!(p.LinkAddress.Is6() && p.LinkAddress.IsLinkLocalUnicast()) {
 		addressed = false
-		l.complain(g.shown, "link_address", l.value(g, "link_address"), "not valid for an uplink in mode vxlan", "a link-local unicast IPv6 address, fe80::/10")
+		l.complain(g.shown, "link_address", l.value(g, "link_address"), "not valid for an uplink in mode vxlan",
+			"a link-local unicast IPv6 address, fe80::/10")
 	}
 	if addressed && !g.bad("allowed_ips") {
 		if len(p.AllowedIPs) == 0 {
 			p.AllowedIPs = []netip.Prefix{netip.PrefixFrom(p.LinkAddress, p.LinkAddress.BitLen())}
 		} else if !covers(p.AllowedIPs, p.LinkAddress) {
-			l.complain(g.shown, "allowed_ips", l.value(g, "allowed_ips"), "do not cover the link_address "+p.LinkAddress.String(), "prefixes with it among them")
+			l.complain(g.shown, "allowed_ips", l.value(g, "allowed_ips"),
+				"do not cover the link_address "+p.LinkAddress.String(), "prefixes with it among them")
 		}
 	}
 	if g.good("public_key") {
 		if other, ok := to.owner[p.PublicKey]; ok {
-			l.complain(g.shown, "public_key", p.PublicKey.String(), "also the key of section "+quote(other), "a key of its own for each gateway of an uplink")
+			l.complain(g.shown, "public_key", p.PublicKey.String(), "also the key of section "+quote(other),
+				"a key of its own for each gateway of an uplink")
 		} else if to.owner == nil {
 			to.owner = make(map[peerselector.Key]string)
 		}

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// splitHost takes a host with or without a port: a name, an IPv4 address, or an IPv6 address in brackets. The host comes
-// back without brackets; the port is 0 when there is none.
+// splitHost takes a host with or without a port: a name, an IPv4 address, or an IPv6 address in brackets. The host
+// comes back without brackets; the port is 0 when there is none.
 func splitHost(v string) (host string, port uint16, ok bool) {
 	var tail string
 	if strings.HasPrefix(v, "[") {
@@ -38,8 +38,8 @@ func splitHost(v string) (host string, port uint16, ok bool) {
 	return host, uint16(n), true
 }
 
-// isHostname checks the syntax of RFC 1123 §2.1, with underscores as they are found in the field. A name whose last label
-// is a number would be a misspelt address, so it is none.
+// isHostname checks the syntax of RFC 1123 §2.1, with underscores as they are found in the field. A name whose last
+// label is a number would be a misspelt address, so it is none.
 func isHostname(v string) bool {
 	v = strings.TrimSuffix(v, ".")
 	if v == "" || len(v) > 253 {
@@ -78,10 +78,11 @@ func isEndpoint(v string) bool {
 	return ok && port != 0
 }
 
-const allowedServer = "a host name or an address, with :port if it is not the usual one; an IPv6 address with a port in brackets"
+const allowedServer = "a host name or an address, with :port if it is not the usual one; an IPv6 address with a port " +
+	"in brackets"
 
-// parseServer takes a host with or without a port. An IPv6 address without a port may do without brackets, and is stored
-// without, so that every "[" has a port after it.
+// parseServer takes a host with or without a port. An IPv6 address without a port may do without brackets, and is
+// stored without, so that every "[" has a port after it.
 func parseServer(v string, to *string) bool {
 	if isUnicast6(v) {
 		*to = v
@@ -184,9 +185,9 @@ func parseBroker(v string, to **url.URL) bool {
 // parkerPath is where Brunswick's servers have the configuration (ffbs-ansible, etcdconfigweb.py).
 const parkerPath = "/config"
 
-// brokerURL completes what parseBroker has taken, by the customs of the protocol. A wgkex broker is known by its base. A
-// signed configuration is plain HTTP, because the signature is what counts, and is asked for at a complete URL, as FFAC's
-// registration is. Otherwise encryption is given up only for those who write http themselves.
+// brokerURL completes what parseBroker has taken, by the customs of the protocol. A wgkex broker is known by its base.
+// A signed configuration is plain HTTP, because the signature is what counts, and is asked for at a complete URL, as
+// FFAC's registration is. Otherwise encryption is given up only for those who write http themselves.
 func brokerURL(p Protocol, given *url.URL) *url.URL {
 	u := *given
 	if u.Scheme == "" && p == Parker {

@@ -123,7 +123,8 @@ func (l *loader) doubtKeys(d *draft, p Problem) (changed bool) {
 		return true
 	}
 	// In another section: a value that is to be an uplink's.
-	if p.Option == "" || isOption(table(d.typ), p.Option) || !near(p.Option, "private_key", 3) || near(p.Option, "public_key", 3) {
+	if p.Option == "" || isOption(table(d.typ), p.Option) || !near(p.Option, "private_key", 3) ||
+		near(p.Option, "public_key", 3) {
 		return false
 	}
 	for _, u := range l.drafts {
@@ -183,7 +184,8 @@ func (l *loader) meansSeedKey(d *draft, name string) bool {
 
 // restricting are the options whose default allows more than what the file wants.
 var restricting = []string{
-	"enabled", "broker_pin", "broker_ca", "config_pubkey", "address_family", "fwmark", "wan_device", "allowed_ips", "route_allowed_ips",
+	"enabled", "broker_pin", "broker_ca", "config_pubkey", "address_family", "fwmark", "wan_device",
+	"allowed_ips", "route_allowed_ips",
 }
 
 // unguards tells whether a mistake in an option takes a restriction away.
@@ -199,7 +201,8 @@ func restricts(name string) bool {
 		return slices.Contains(restricting, name)
 	}
 	// Also the word that other packages have for it.
-	return near(name, "disabled", 1) || slices.ContainsFunc(restricting, func(r string) bool { return near(name, r, max(2, len(r)/4)) })
+	return near(name, "disabled", 1) || slices.ContainsFunc(restricting,
+		func(r string) bool { return near(name, r, max(2, len(r)/4)) })
 }
 
 func isOption(options []option, name string) bool {

@@ -21,11 +21,15 @@ func toRun(t *testing.T, text string) *Run {
 // Each optional value that is wrong is one warning, and has its default.
 func TestToRunDefaults(t *testing.T) {
 	for _, line := range []string{
-		"option keepalive '0'", "option mtu 'big'", "option vxlan_mtu '1'", "option listen_port '-1'", "option log_levle 'debug'",
-		"option backend 'magic'", "option rebalance 'hourly'", "option ntp_server '-x-'", "list dns '::::'", "option ntp_grace 'x'",
-		"option broker_timeout '0'", "option link_local 'x'", "option link_prefix '63'", "option vxlan_port '0'", "option mode 'layer2'",
+		"option keepalive '0'", "option mtu 'big'", "option vxlan_mtu '1'", "option listen_port '-1'",
+		"option log_levle 'debug'",
+		"option backend 'magic'", "option rebalance 'hourly'", "option ntp_server '-x-'", "list dns '::::'",
+		"option ntp_grace 'x'",
+		"option broker_timeout '0'", "option link_local 'x'", "option link_prefix '63'", "option vxlan_port '0'",
+		"option mode 'layer2'",
 		"option broker_path '/api/v9'", "option limit_ingress 'lots'", "option location ''\n\toption interface 'a/b'",
-		"option batman_hop_penalty '256'", "list mtu '1400'\n\tlist mtu '1401'", "option protocol 'statik'", "option broker_trace '1'",
+		"option batman_hop_penalty '256'", "list mtu '1400'\n\tlist mtu '1401'", "option protocol 'statik'",
+		"option broker_trace '1'",
 	} {
 		run := toRun(t, strings.Replace(minimal, "'1906606'", "'1906606'\n\t"+line, 1))
 		if d := diff(defaults(), &run.Config); d != "" {
@@ -44,7 +48,8 @@ func TestToRunKeepsWhatIsGood(t *testing.T) {
 	list ntp_server 'ntp.example.org'
 	list ntp_server '-x-'`, 1)+"\tlist endpoint '300.1.2.3:1'\n")
 	u := run.Uplinks[0]
-	if u.LimitIngress != MaxLimit || u.LimitEgress != MaxLimit || !slices.Equal(u.NTPServers, []string{"ntp.example.org"}) {
+	if u.LimitIngress != MaxLimit || u.LimitEgress != MaxLimit ||
+		!slices.Equal(u.NTPServers, []string{"ntp.example.org"}) {
 		t.Errorf("%+v", u)
 	}
 	if len(u.Gateways) != 1 || len(u.Gateways[0].Endpoints) != 1 || len(run.Mistakes) != 4 {
@@ -57,8 +62,10 @@ func TestToRunFailsClosed(t *testing.T) {
 	for _, line := range []string{
 		"option enabled 'nope'", "option broker_pin 'abc='", "option broker_ca 'ca.pem'", "option config_pubkey 'x'",
 		"option address_family 'only5'", "option fwmark 'x'", "option wan_device 'a/b'", "option route_allowed_ips 'x'",
-		"option enable '0'", "option disabled '1'", "option broker_pins 'x'", "option brokerca '/x'", "option config_pubky 'x'",
-		"option adress_famliy 'only6'", "option fwmrak '2'", "option FwMark '2'", "option wan_devcie 'x'", "option route_allowed_ip '0'",
+		"option enable '0'", "option disabled '1'", "option broker_pins 'x'", "option brokerca '/x'",
+		"option config_pubky 'x'",
+		"option adress_famliy 'only6'", "option fwmrak '2'", "option FwMark '2'", "option wan_devcie 'x'",
+		"option route_allowed_ip '0'",
 		"list fwmark '1'\n\tlist fwmark '2'",
 	} {
 		run := toRun(t, strings.Replace(minimal, "'1906606'", "'1906606'\n\t"+line, 1))
@@ -66,8 +73,10 @@ func TestToRunFailsClosed(t *testing.T) {
 			t.Errorf("%s: %+v", line, u)
 		}
 	}
-	for _, line := range []string{"option enabled 'x'", "option enabld '0'", "list allowed_ips 'x'", "list allowed_ip 'fe80::1'", "list allowed_ips 'fe80::9'"} {
-		run := toRun(t, minimal+"\t"+line+"\n"+strings.NewReplacer("gw1", "gw2", keyA, keyB, "fe80::1", "fe80::2").Replace(gatewayA))
+	for _, line := range []string{"option enabled 'x'", "option enabld '0'", "list allowed_ips 'x'",
+		"list allowed_ip 'fe80::1'", "list allowed_ips 'fe80::9'"} {
+		run := toRun(t, minimal+"\t"+line+"\n"+strings.NewReplacer("gw1", "gw2", keyA, keyB, "fe80::1",
+			"fe80::2").Replace(gatewayA))
 		if u := run.Uplinks[0]; !u.Enabled || len(u.Gateways) != 1 || u.Gateways[0].Name != "gw2" {
 			t.Errorf("%s: %+v", line, u)
 		}
@@ -77,7 +86,8 @@ func TestToRunFailsClosed(t *testing.T) {
 // A mistake in one gateway or uplink costs that one.
 func TestToRunLeavesOut(t *testing.T) {
 	second := strings.NewReplacer("gw1", "gw2", keyA, keyB, "fe80::1", "fe80::2").Replace(gatewayA)
-	for _, old := range []string{"option public_key '" + keyA + "'", "list endpoint 'gw1.example.org:51820'", "option link_address 'fe80::1'"} {
+	for _, old := range []string{"option public_key '" + keyA + "'", "list endpoint 'gw1.example.org:51820'",
+		"option link_address 'fe80::1'"} {
 		for _, bad := range []string{"", strings.Fields(old)[0] + " " + strings.Fields(old)[1] + " 'x'"} {
 			run := toRun(t, strings.Replace(minimal, old, bad, 1)+second)
 			if u := run.Uplinks[0]; !u.Enabled || len(u.Gateways) != 1 || u.Gateways[0].Name != "gw2" {
@@ -109,7 +119,8 @@ config uplink 'other'
 		t.Errorf("%+v", u)
 	}
 	// Two with one name: the second is left out.
-	run = toRun(t, minimal+"\toption uplink 'mesh'\nconfig uplink 'b'\n\toption vxlan_id '1'\n"+second+"\toption uplink 'b'\n")
+	run = toRun(t, minimal+"\toption uplink 'mesh'\nconfig uplink 'b'\n\toption vxlan_id '1'\n"+second+
+		"\toption uplink 'b'\n")
 	if u := run.Uplinks; !u[0].Enabled || u[1].Enabled || !strings.Contains(u[1].Fault, "already") {
 		t.Errorf("%+v", u)
 	}
@@ -117,7 +128,8 @@ config uplink 'other'
 
 // Parker never becomes a network of unsigned gateways.
 func TestToRunParkerWithGateways(t *testing.T) {
-	run := toRun(t, strings.Replace(minimal, "option vxlan_id '1906606'", "option protocol 'parker'\n\tlist broker 'https://b.example.org'", 1))
+	run := toRun(t, strings.Replace(minimal, "option vxlan_id '1906606'",
+		"option protocol 'parker'\n\tlist broker 'https://b.example.org'", 1))
 	if u := run.Uplinks[0]; u.Enabled || u.Protocol != Parker || len(u.Gateways) != 0 {
 		t.Errorf("%+v", u)
 	}
@@ -146,7 +158,8 @@ func TestToRunDoubtsKeys(t *testing.T) {
 		"option fwmark 'x'":                        {true, true},
 	} {
 		run := toRun(t, strings.Replace(minimal, "'1906606'", "'1906606'\n\t"+line, 1))
-		if u := run.Uplinks[0]; (u.Fault != "") != want.out || u.Enabled == want.out || (u.KeyDoubt != "") != want.doubt {
+		if u := run.Uplinks[0]; (u.Fault != "") != want.out || u.Enabled == want.out ||
+			(u.KeyDoubt != "") != want.doubt {
 			t.Errorf("%s: enabled %v, fault %q, doubt %q", line, u.Enabled, u.Fault, u.KeyDoubt)
 		} else if strings.Contains(u.KeyDoubt, private) {
 			t.Errorf("%s: the key is shown: %s", line, u.KeyDoubt)
@@ -170,8 +183,8 @@ func TestToRunDoubtsKeys(t *testing.T) {
 	}
 }
 
-// A restriction that stands in no uplink's section is meant for all; the key of a signed configuration guards its uplink
-// whatever becomes of the protocol.
+// A restriction that stands in no uplink's section is meant for all; the key of a signed configuration guards its
+// uplink whatever becomes of the protocol.
 func TestToRunFailsClosedElsewhere(t *testing.T) {
 	for _, line := range []string{"option enabled '0'", "option fwmark '2'", "option disabled '1'"} {
 		run := toRun(t, "config global\n\t"+line+"\n"+minimal)
@@ -187,11 +200,13 @@ func TestToRunFailsClosedElsewhere(t *testing.T) {
 	}
 }
 
-// An uplink without a mistake keeps its names, wherever it stands, and a misspelt type of section is an uplink left out.
+// An uplink without a mistake keeps its names, wherever it stands, and a misspelt type of section is an uplink left
+// out.
 func TestToRunInnocentUplink(t *testing.T) {
 	second := "config uplink 'b'\n\toption vxlan_id '1'\n\toption interface 'a/b'\n\toption vxlan_interface 'vx'\n" +
 		strings.NewReplacer("gw1", "gw2", keyA, keyB, "fe80::1", "fe80::2").Replace(gatewayA) + "\toption uplink 'b'\n"
-	for _, text := range []string{second + minimal + "\toption uplink 'mesh'\n", minimal + "\toption uplink 'mesh'\n" + second} {
+	for _, text := range []string{second + minimal + "\toption uplink 'mesh'\n",
+		minimal + "\toption uplink 'mesh'\n" + second} {
 		run := toRun(t, text)
 		for _, u := range run.Uplinks {
 			if u.Enabled != (u.Name == "mesh") {
@@ -199,8 +214,10 @@ func TestToRunInnocentUplink(t *testing.T) {
 			}
 		}
 	}
-	run := toRun(t, minimal+"\toption uplink 'mesh'\n"+strings.NewReplacer("uplink 'b'", "uplnik 'b'", "a/b", "wg1").Replace(second))
-	if u := run.Uplinks; len(u) != 2 || !u[0].Enabled || len(u[0].Gateways) != 1 || u[1].Name != "b" || u[1].Enabled || u[1].Fault == "" {
+	run := toRun(t, minimal+"\toption uplink 'mesh'\n"+strings.NewReplacer("uplink 'b'", "uplnik 'b'", "a/b",
+		"wg1").Replace(second))
+	if u := run.Uplinks; len(u) != 2 || !u[0].Enabled || len(u[0].Gateways) != 1 || u[1].Name != "b" ||
+		u[1].Enabled || u[1].Fault == "" {
 		t.Errorf("%+v", u)
 	}
 }
@@ -221,7 +238,8 @@ func TestDamagedFile(t *testing.T) {
 				"Public":    func() error { _, err := Public(tree, file); return err },
 			} {
 				var damage *Damage
-				if err := load(); !errors.As(err, &damage) || !strings.Contains(err.Error(), "empty or damaged") || !strings.Contains(err.Error(), want) {
+				if err := load(); !errors.As(err, &damage) || !strings.Contains(err.Error(), "empty or damaged") ||
+					!strings.Contains(err.Error(), want) {
 					t.Errorf("%s of %.9q: %v", name, content, err)
 				}
 			}

@@ -22,8 +22,8 @@ type Reader interface {
 // File is where a router has the configuration.
 const File = "/etc/config/" + Package
 
-// Load reads and checks the configuration. The error is of type Problems, and complete, when the content is wrong; it wraps
-// os.ErrNotExist when there is no file, and whatever the tree says when there is no reading it.
+// Load reads and checks the configuration. The error is of type Problems, and complete, when the content is wrong; it
+// wraps os.ErrNotExist when there is no file, and whatever the tree says when there is no reading it.
 //
 // The packages wguplink and system are read anew, so the tree loses changes of its own that are not committed.
 func Load(tree Reader) (*Config, error) { return LoadFile(tree, File) }
@@ -154,8 +154,8 @@ func (l *loader) values(d *draft, option string) []string {
 	return slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == "" })
 }
 
-// readOption takes an option where a list is expected and the reverse, as long as that can mean only one thing. An empty
-// value is no value, as for OpenWrt's own scripts.
+// readOption takes an option where a list is expected and the reverse, as long as that can mean only one thing. An
+// empty value is no value, as for OpenWrt's own scripts.
 func (l *loader) readOption(d *draft, o option) {
 	values := l.values(d, o.name)
 	if len(values) == 0 {
@@ -195,8 +195,8 @@ func names(options []option) (all []string) {
 	return all
 }
 
-// isAnonymous tells whether libuci made this name up: "cfg", the section's number in two or more hexadecimal digits, and a
-// digest in four.
+// isAnonymous tells whether libuci made this name up: "cfg", the section's number in two or more hexadecimal digits,
+// and a digest in four.
 func isAnonymous(name string) bool {
 	return len(name) >= 9 && name[:3] == "cfg" && strings.Trim(name[3:], "0123456789abcdef") == ""
 }

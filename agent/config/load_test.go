@@ -176,7 +176,8 @@ config gateway 'gw3'
 			Location:      "München",
 			NTPServers:    []string{"ntp.example.org", "2001:db8::2", "[2001:db8::3]:1123", "2001:db8::4"},
 			DNSServers: []netip.AddrPort{
-				netip.MustParseAddrPort("127.0.0.1:54"), netip.MustParseAddrPort("[::1]:53"), netip.MustParseAddrPort("192.0.2.1:53"),
+				netip.MustParseAddrPort("127.0.0.1:54"), netip.MustParseAddrPort("[::1]:53"),
+				netip.MustParseAddrPort("192.0.2.1:53"),
 			},
 			Interface:     "wg_l3",
 			Backend:       Userspace,
@@ -222,7 +223,8 @@ config gateway 'gw3'
 // An empty value is no value, and the defaults hold.
 func TestEmptyValues(t *testing.T) {
 	text := strings.Replace(minimal, "config uplink 'mesh'\n", "config uplink 'mesh'\n"+
-		"\toption enabled ''\n\toption location ''\n\toption mtu ''\n\tlist broker ''\n\toption private_key ''\n\toption batman ''\n", 1)
+		"\toption enabled ''\n\toption location ''\n\toption mtu ''\n\tlist broker ''\n\toption private_key "+
+		"''\n\toption batman ''\n", 1)
 	got, err := Load(fake(text))
 	if err != nil {
 		t.Fatal(err)
@@ -328,7 +330,9 @@ func TestNoCA(t *testing.T) {
 	if !BrokerSupport {
 		return // refused by this build, as TestNoBrokerSupport shows
 	}
-	pinned := strings.Replace(minimal, "config gateway", "\toption protocol wgkex\n\toption domain d\n\toption broker b.example.org\n\toption broker_ca 'none'\n\toption broker_pin '"+strings.Repeat("ab", 32)+"'\nconfig gateway", 1)
+	pinned := strings.Replace(minimal, "config gateway",
+		"\toption protocol wgkex\n\toption domain d\n\toption broker b.example.org\n\toption broker_ca "+
+			"'none'\n\toption broker_pin '"+strings.Repeat("ab", 32)+"'\nconfig gateway", 1)
 	got, err := Load(fake(pinned))
 	if err != nil {
 		t.Fatal(err)
@@ -338,7 +342,8 @@ func TestNoCA(t *testing.T) {
 	}
 
 	for drop, want := range map[string]string{
-		"\toption broker_pin '" + strings.Repeat("ab", 32) + "'\n": "mesh.broker_ca=none: leaves nothing to know the broker by",
+		"\toption broker_pin '" + strings.Repeat("ab", 32) +
+			"'\n": "mesh.broker_ca=none: leaves nothing to know the broker by",
 		"broker b.": "mesh.broker=http://b.example.org: cannot be checked against broker_pin without encryption",
 	} {
 		to := ""

@@ -103,8 +103,8 @@ func slips(word string) []string {
 	return all
 }
 
-// Each single mistake, in each option: the other uplink runs as it was, so do the other gateways; no restriction is weaker; no
-// key is lost.
+// Each single mistake, in each option: the other uplink runs as it was, so do the other gateways; no restriction is
+// weaker; no key is lost.
 func TestEveryMistake(t *testing.T) {
 	good := twoUplinks()
 	file := filepath.Join(t.TempDir(), "none")
@@ -170,7 +170,8 @@ func compareMistake(t *testing.T, what, section, option string, good *Config, ru
 		}
 		if section != want.Name { // in a gateway
 			for _, g := range want.Gateways {
-				found := slices.ContainsFunc(got.Gateways, func(h peerselector.Peer) bool { return reflect.DeepEqual(g, h) })
+				found := slices.ContainsFunc(got.Gateways,
+					func(h peerselector.Peer) bool { return reflect.DeepEqual(g, h) })
 				if g.Name != section && !found {
 					t.Errorf("%s: gateway %s does not run", what, g.Name)
 				}
@@ -206,7 +207,8 @@ func compareMistake(t *testing.T, what, section, option string, good *Config, ru
 			Key1   string
 		}
 		guards := func(u Uplink) guard {
-			return guard{u.BrokerPins, u.BrokerCA, u.ConfigKey, u.AddressFamily, u.FwMark, u.WANDevice, u.Unrouted, u.KeyFile}
+			return guard{u.BrokerPins, u.BrokerCA, u.ConfigKey, u.AddressFamily, u.FwMark, u.WANDevice,
+				u.Unrouted, u.KeyFile}
 		}
 		if !reflect.DeepEqual(guards(got), guards(want)) {
 			t.Errorf("%s: runs with %+v", what, guards(got))
@@ -255,7 +257,8 @@ func FuzzToRun(f *testing.F) {
 				links[name] = true
 			}
 		}
-		if public, err := Public(fake(text), file); err == nil && strings.Contains(string(public), "option private_key ") {
+		if public, err := Public(fake(text), file); err == nil &&
+			strings.Contains(string(public), "option private_key ") {
 			t.Errorf("%s", public)
 		}
 	})

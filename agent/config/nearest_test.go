@@ -11,7 +11,8 @@ func TestNearest(t *testing.T) {
 		options = append(options, o.name)
 	}
 	for word, want := range map[string]string{
-		"vxlan_prot": "vxlan_port", "keepaliv": "keepalive", "fmwark": "fwmark", "brokers": "broker", "colour": "", "": "",
+		"vxlan_prot": "vxlan_port", "keepaliv": "keepalive", "fmwark": "fwmark", "brokers": "broker",
+		"colour": "", "": "",
 		"private_kee": "private_key", "limit-egress": "limit_egress", "m": "", "mut": "mtu", "MTU": "",
 		strings.Repeat("x", 1000): "", "dommain_seed": "domain_seed", "batman_if": "batman",
 	} {
@@ -24,8 +25,10 @@ func TestNearest(t *testing.T) {
 // An unknown option is told with the nearest one, and without a list of all.
 func TestUnknownOptionNamesTheNearest(t *testing.T) {
 	for text, want := range map[string]string{
-		with("option vxlan_prot 4789"):                      `unknown option; allowed: "vxlan_port", the nearest of the options in`,
-		with("option colour red"):                           `unknown option; allowed: the options in docs/configuration.md`,
+		with(
+			"option vxlan_prot 4789"): `unknown option; allowed: "vxlan_port", the nearest of the options in`,
+		with(
+			"option colour red"): `unknown option; allowed: the options in docs/configuration.md`,
 		minimal + "config global g\n\toption log_levl info": `"log_level", the nearest`,
 	} {
 		err := problemsOf(t, text)

@@ -12,8 +12,8 @@ import (
 	"wguplink/peerselector"
 )
 
-// option is one option of a type of section. The tables below are the one place that knows an option; its documentation is
-// compared with them.
+// option is one option of a type of section. The tables below are the one place that knows an option; its documentation
+// is compared with them.
 type option struct {
 	name string
 	list bool
@@ -75,8 +75,8 @@ var globalOptions = []option{
 		}
 		return ok
 	}},
-	// The rest is read by the service's start script, not by the program: Go's memory settings have to be there before it
-	// starts, and the firewall is OpenWrt's.
+	// The rest is read by the service's start script, not by the program: Go's memory settings have to be there before
+	// it starts, and the firewall is OpenWrt's.
 	{"gomemlimit", false, "", "8MiB to 4096MiB, or off", func(_ *draft, v string) bool {
 		n, ok := strings.CutSuffix(v, "MiB")
 		return v == "off" || ok && parseNumber(n, 8, 4096, new(uint64))
@@ -99,9 +99,10 @@ var uplinkOptions = []option{
 	{"broker_ca", false, "", "the absolute path of a PEM file, or none", func(d *draft, v string) bool {
 		return store(isPath(v) || v == noCA, v, &d.uplink.BrokerCA)
 	}},
-	{"broker_pin", true, "", "sha256/ and 32 bytes in base64, the same without sha256/, or 64 hexadecimal digits", func(d *draft, v string) bool {
-		return parseAnother(v, parsePin, &d.uplink.BrokerPins)
-	}},
+	{"broker_pin", true, "", "sha256/ and 32 bytes in base64, the same without sha256/, or 64 hexadecimal digits",
+		func(d *draft, v string) bool {
+			return parseAnother(v, parsePin, &d.uplink.BrokerPins)
+		}},
 	{"broker_timeout", false, "10", "seconds from 0.1 to 300", func(d *draft, v string) bool {
 		return parseSeconds(v, 100*time.Millisecond, 300*time.Second, &d.uplink.BrokerTimeout)
 	}},
@@ -157,7 +158,8 @@ var uplinkOptions = []option{
 		return number(v, 0, 65535, &d.uplink.ListenPort)
 	}},
 	{"keepalive", false, "25", "whole seconds from 1 to 65535", func(d *draft, v string) bool {
-		return parseSeconds(v, time.Second, 65535*time.Second, &d.uplink.Keepalive) && d.uplink.Keepalive%time.Second == 0
+		return parseSeconds(v, time.Second, 65535*time.Second, &d.uplink.Keepalive) &&
+			d.uplink.Keepalive%time.Second == 0
 	}},
 	{"mtu", false, "auto", "auto, or 1280 to 65535", func(d *draft, v string) bool {
 		return parseMTU(v, mtu.Least, 65535, &d.uplink.MTU)
@@ -244,16 +246,18 @@ var gatewayOptions = []option{
 	{"endpoint", true, "", allowedEndpoint, func(d *draft, v string) bool {
 		return add(isEndpoint(v), v, &d.gateway.Endpoints)
 	}},
-	{"link_address", false, "", "a link-local IPv6 address, in mode layer3 any unicast address; without prefix length", func(d *draft, v string) bool {
-		a, err := netip.ParseAddr(v)
-		return store(err == nil && isUnicast(a), a, &d.gateway.LinkAddress)
-	}},
+	{"link_address", false, "", "a link-local IPv6 address, in mode layer3 any unicast address; without prefix length",
+		func(d *draft, v string) bool {
+			a, err := netip.ParseAddr(v)
+			return store(err == nil && isUnicast(a), a, &d.gateway.LinkAddress)
+		}},
 	{"allowed_ips", true, "", "prefixes such as fe80::1/128", func(d *draft, v string) bool {
 		return parseAnother(v, parsePrefix, &d.gateway.AllowedIPs)
 	}},
 }
 
-// MaxLimit is in kbit/s: the kernel's police action has bytes per second in 32 bits. Package tunnel has the same number.
+// MaxLimit is in kbit/s: the kernel's police action has bytes per second in 32 bits. Package tunnel has the same
+// number.
 const (
 	MaxLimit     = math.MaxUint32 / 125
 	allowedLimit = "kbit/s from 1 to 34359738, or 0"

@@ -76,12 +76,12 @@ func parseSeconds(v string, lo, hi time.Duration, to *time.Duration) bool {
 	return true
 }
 
-// parseKey takes a WireGuard key in base64 in its only canonical form, which is what brokers and Gluon's site checks take:
-// ^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw480]=$. The last class are the characters whose two unused bits are zero.
+// parseKey takes a WireGuard key in base64 in its only canonical form, which is what brokers and Gluon's site checks
+// take: ^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw480]=$. The last class are the characters whose two unused bits are zero.
 func parseKey(v string, to *peerselector.Key) bool { return parseDigest(v, (*[32]byte)(to)) }
 
-// parsePin takes a SHA-256 digest as "sha256/BASE64" (the form of RFC 7469 tools), "sha256//BASE64" (curl's), plain base64
-// or 64 hexadecimal digits.
+// parsePin takes a SHA-256 digest as "sha256/BASE64" (the form of RFC 7469 tools), "sha256//BASE64" (curl's), plain
+// base64 or 64 hexadecimal digits.
 func parsePin(v string, to *[32]byte) bool {
 	if rest, ok := strings.CutPrefix(v, "sha256/"); ok {
 		// The digest may begin with a slash of its own.
@@ -162,8 +162,8 @@ func isText(v string) bool {
 
 const allowedLink = "1 to 15 printable characters without space, /, : or %, and not . or .."
 
-// isLink tells whether the kernel takes v as the name of a link (dev_valid_name in net/core/dev.c). It would read a % as a
-// pattern for numbering.
+// isLink tells whether the kernel takes v as the name of a link (dev_valid_name in net/core/dev.c). It would read a %
+// as a pattern for numbering.
 func isLink(v string) bool {
 	const ifnamsiz = 16 // with the NUL at the end
 	if v == "" || len(v) >= ifnamsiz || v == "." || v == ".." {

@@ -15,7 +15,8 @@ func Public(tree Reader, file string) ([]byte, error) {
 	}
 	quoted := func(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 	var b bytes.Buffer
-	b.WriteString("# The last configuration that could be read, for when /etc/config/wguplink is damaged.\n") // never empty
+	// never empty
+	b.WriteString("# The last configuration that could be read, for when /etc/config/wguplink is damaged.\n")
 	names, _ := tree.GetSections(Package, "")
 	for _, name := range names {
 		typ, _ := tree.SectionType(Package, name)

@@ -17,15 +17,17 @@ var generated = []struct {
 	file, begin, end string
 	text             func(t *testing.T, root string) string
 }{
-	{"package/gluon-mesh-vpn-wguplink/luasrc/usr/lib/lua/gluon/mesh-vpn/wguplink_rules.lua", "-- BEGIN generated", "-- END generated", rulesInLua},
+	{"package/gluon-mesh-vpn-wguplink/luasrc/usr/lib/lua/gluon/mesh-vpn/wguplink_rules.lua", "-- BEGIN generated",
+		"-- END generated", rulesInLua},
 	{"package/gluon-mesh-vpn-wguplink/check_site.lua", "-- BEGIN generated", "-- END generated", rulesInLua},
 	{"package/gluon-mesh-vpn-parker-wguplink/check_site.lua", "-- BEGIN generated", "-- END generated", rulesInLua},
-	{"feed/luci-app-wguplink/htdocs/luci-static/resources/wguplink/options.js", "\t// BEGIN generated", "\t// END generated", optionsInJS},
+	{"feed/luci-app-wguplink/htdocs/luci-static/resources/wguplink/options.js", "\t// BEGIN generated",
+		"\t// END generated", optionsInJS},
 	{"docs/configuration.md", "<!-- BEGIN generated -->", "<!-- END generated -->", scopesInMarkdown},
 }
 
-// TestGeneratedRules compares what other programs know of the options with the tables: Gluon's site check and providers,
-// LuCI's form and the documentation. With -update it is written.
+// TestGeneratedRules compares what other programs know of the options with the tables: Gluon's site check and
+// providers, LuCI's form and the documentation. With -update it is written.
 func TestGeneratedRules(t *testing.T) {
 	const root = "../.."
 	for _, g := range generated {
@@ -57,7 +59,9 @@ func rulesInLua(t *testing.T, root string) string {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	b.WriteString("-- From package/rules.lua and the agent's tables of options, by scripts/rules. Do not edit it here.\n-- luacheck: push no max line length\n")
+	b.WriteString(
+		"-- From package/rules.lua and the agent's tables of options, by scripts/rules. Do not edit it here.\n-- " +
+			"luacheck: push no max line length\n")
 	b.Write(kinds)
 	for _, typ := range []string{typeUplink, typeGateway} {
 		fmt.Fprintf(&b, "\nrules.%s = {\n", typ)
@@ -103,15 +107,17 @@ func scopeInLua(s scope) string {
 }
 
 var (
-	rangeText = regexp.MustCompile(`^(auto, or )?(kbit/s from |seconds from |whole seconds from )?([0-9.]+) to ([0-9]+)(, or 0|, and not more than mtu - 70)?$`)
+	rangeText = regexp.MustCompile(
+		`^(auto, or )?(kbit/s from |seconds from |whole seconds from )?([0-9.]+) to ([0-9]+)(, or 0|, and not more than mtu - 70)?$`)
 	wordsText = regexp.MustCompile(`^[a-z0-9_]+(, [a-z0-9_]+)+$`)
 )
 
 // kindOf reads the text for people, so that it is tested with the values, too: package/test compares the verdicts.
 func kindOf(t *testing.T, o option) string {
 	for text, kind := range map[string]string{
-		allowedBool: "bool", allowedBroker: "broker", allowedText: "text", allowedServer: "server", allowedResolver: "resolver",
-		allowedLink: "link", allowedEndpoint: "endpoint",
+		allowedBool: "bool", allowedBroker: "broker", allowedText: "text", allowedServer: "server",
+		allowedResolver: "resolver",
+		allowedLink:     "link", allowedEndpoint: "endpoint",
 		"the absolute path of a PEM file, or none":                                             "path_or_none",
 		"the absolute path of a file":                                                          "path",
 		"sha256/ and 32 bytes in base64, the same without sha256/, or 64 hexadecimal digits":   "pin",
@@ -170,7 +176,8 @@ func scopesInMarkdown(*testing.T, string) string {
 		if s.modes != 0 {
 			modes = strings.ReplaceAll(bits(modeWords, s.modes), " or ", ", ")
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", o.name, strings.ReplaceAll(bits(protocolWords, s.protocols), " or ", ", "), modes)
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", o.name, strings.ReplaceAll(bits(protocolWords, s.protocols),
+			" or ", ", "), modes)
 	}
 	return b.String()
 }
@@ -178,14 +185,16 @@ func scopesInMarkdown(*testing.T, string) string {
 // documented finds a row of a table of options in docs/configuration.md: name, type, default, allowed, meaning.
 var documented = regexp.MustCompile("(?m)^\\| `([a-z0-9_]+)` \\| (?:option|list) \\| (.*?) \\| (.*) \\| (.*?) \\|$")
 
-// optionsInJS returns the tables as LuCI's form reads them, with the meanings out of docs/configuration.md, marked for translation.
+// optionsInJS returns the tables as LuCI's form reads them, with the meanings out of docs/configuration.md, marked for
+// translation.
 func optionsInJS(t *testing.T, root string) string {
 	text, err := os.ReadFile(filepath.Join(root, "docs/configuration.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	b.WriteString("\t// From the agent's tables of options and docs/configuration.md, by scripts/rules. Do not edit it here.\n")
+	b.WriteString(
+		"\t// From the agent's tables of options and docs/configuration.md, by scripts/rules. Do not edit it here.\n")
 	for _, typ := range []string{typeGlobal, typeUplink, typeGateway} {
 		_, chapter, ok := strings.Cut(string(text), "\n## Section "+typ+"\n")
 		if !ok {

@@ -2,7 +2,8 @@ package config
 
 import "strings"
 
-// scope says which uplinks can use an option: a bit for each Protocol and a bit for each Mode. The zero value is all of them.
+// scope says which uplinks can use an option: a bit for each Protocol and a bit for each Mode. The zero value is all of
+// them.
 type scope struct{ protocols, modes uint8 }
 
 const (
@@ -58,8 +59,8 @@ func bits(words []string, set uint8) string {
 	return strings.Join(found, " or ")
 }
 
-// readScope reads protocol and mode before all else, as they decide which other options count. It tells whether both are
-// good.
+// readScope reads protocol and mode before all else, as they decide which other options count. It tells whether both
+// are good.
 func (l *loader) readScope(d *draft, options []option) bool {
 	known := true
 	for _, o := range options {
@@ -72,8 +73,8 @@ func (l *loader) readScope(d *draft, options []option) bool {
 	return known
 }
 
-// outside notes an option that the uplink's protocol or mode has no use for, and tells whether it is one. Such an option
-// is left out: it keeps no node from its uplink, but it is not what somebody meant.
+// outside notes an option that the uplink's protocol or mode has no use for, and tells whether it is one. Such an
+// option is left out: it keeps no node from its uplink, but it is not what somebody meant.
 func (l *loader) outside(d *draft, o option) bool {
 	s := scopeOf(o.name)
 	if s.allows(d.uplink.Protocol, d.uplink.Mode) {

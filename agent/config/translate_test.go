@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// The catalogues of LuCI's packages: their texts are marked in JavaScript, and are titles and descriptions in menus and ACLs.
+// The catalogues of LuCI's packages: their texts are marked in JavaScript, and are titles and descriptions in menus and
+// ACLs.
 var catalogues = map[string]string{
 	"feed/luci-app-wguplink":   "wguplink",
 	"feed/luci-proto-wguplink": "proto-wguplink",
@@ -68,8 +69,8 @@ func quotedText(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(s) + `"`
 }
 
-// TestGeneratedTemplates compares the templates of translations with the texts of the pages, and the translations with the
-// templates. With -update the templates are written.
+// TestGeneratedTemplates compares the templates of translations with the texts of the pages, and the translations with
+// the templates. With -update the templates are written.
 func TestGeneratedTemplates(t *testing.T) {
 	const root = "../.."
 	for dir, name := range catalogues {

@@ -29,7 +29,8 @@ func TestFile(t *testing.T) {
 	want.LogLevel = slog.LevelWarn
 	u := &want.Uplinks[0]
 	u.Protocol = WGKex
-	u.Brokers = []*url.URL{{Scheme: "https", Host: "broker.example.org"}, {Scheme: "https", Host: "broker2.example.org:8443"}}
+	u.Brokers = []*url.URL{{Scheme: "https", Host: "broker.example.org"},
+		{Scheme: "https", Host: "broker2.example.org:8443"}}
 	u.Domain = "ffxx_city"
 	u.NTPServers = []string{"0.openwrt.pool.ntp.org", "1.openwrt.pool.ntp.org"}
 	u.DNSServers = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:54")}

@@ -23,34 +23,52 @@ var values = []struct {
 	good, bad   []string
 }{
 	{"global", "log_level", []string{"error", "warn", "info", "debug"}, []string{"Info", "1", "warning"}},
-	{"global", "gomemlimit", []string{"8MiB", "24MiB", "4096MiB", "off"}, []string{"7MiB", "4097MiB", "24", "24M", "24 MiB", "1GiB", "MiB", "-8MiB", "0"}},
+	{"global", "gomemlimit", []string{"8MiB", "24MiB", "4096MiB", "off"},
+		[]string{"7MiB", "4097MiB", "24", "24M", "24 MiB", "1GiB", "MiB", "-8MiB", "0"}},
 	{"global", "gogc", []string{"10", "100", "1000", "off"}, []string{"9", "1001", "50%", "-1", "on"}},
 	{"global", "firewall", []string{"0", "1", "off"}, []string{"2", "maybe"}},
 
-	{"uplink", "enabled", []string{"0", "1", "true", "false", "on", "off", "yes", "no", "enabled", "disabled"}, []string{"2", "True", "ja", " 1", "1 ", "01"}},
+	{"uplink", "enabled", []string{"0", "1", "true", "false", "on", "off", "yes", "no", "enabled", "disabled"},
+		[]string{"2", "True", "ja", " 1", "1 ", "01"}},
 	{"uplink", "protocol", []string{"static", "wgkex", "ffac"}, []string{"Parker", "STATIC", "wgpeerselector"}},
 	{"uplink", "broker",
-		[]string{"a", "a.b", "a.b:1", "http://a", "https://a:65535/x/y-z_~.w/", "192.0.2.1", "[::1]", "[::1]:80", "a/api/v1/wg/key/exchange"},
-		[]string{"://", "https://", "ftp://a", "a:", "a:0", "a:65536", "a:b", "a:+1", "a b", "a/?x", "a#x", "a?", "a#", "u@a", "https://u:p@a", "//a", "a//b",
-			"a/../b", "a/./b", "a/%41", "a/b c", "::1", "[::1", "[::1]x", "[1.2.3.4]", "[fe80::1%eth0]", "[ff02::1]", "0.0.0.0", "a\n", "a\\b", "http:a", "http:/a", "a/x://y", "-a", "a-.b", "1.2.3", "a..b", ".", "ä.org"}},
-	{"uplink", "broker_ca", []string{"/a", "/etc/ssl/a b.pem"}, []string{"a", "None", "./a", "/", "/a/", "/a\nb", "/a\x00"}},
+		[]string{"a", "a.b", "a.b:1", "http://a", "https://a:65535/x/y-z_~.w/", "192.0.2.1", "[::1]", "[::1]:80",
+			"a/api/v1/wg/key/exchange"},
+		[]string{"://", "https://", "ftp://a", "a:", "a:0", "a:65536", "a:b", "a:+1", "a b", "a/?x", "a#x", "a?", "a#",
+			"u@a", "https://u:p@a", "//a", "a//b",
+			"a/../b", "a/./b", "a/%41", "a/b c", "::1", "[::1", "[::1]x", "[1.2.3.4]", "[fe80::1%eth0]", "[ff02::1]",
+			"0.0.0.0", "a\n", "a\\b", "http:a", "http:/a", "a/x://y", "-a", "a-.b", "1.2.3", "a..b", ".", "ä.org"}},
+	{"uplink", "broker_ca", []string{"/a", "/etc/ssl/a b.pem"},
+		[]string{"a", "None", "./a", "/", "/a/", "/a\nb", "/a\x00"}},
 	{"uplink", "broker_pin",
-		[]string{keyA, "sha256/" + keyA, "sha256//" + keyA, hexPin, strings.ToUpper(hexPin), slashPin, "sha256/" + slashPin, "sha256//" + slashPin},
-		[]string{keyA[:43], keyA + "=", "sha1/" + keyA, "sha256:" + keyA, hexPin[1:], hexPin + "00", "g" + hexPin[1:], keyA[:42] + "h=", keyA[:20] + "\n" + keyA[21:], "sha256/", "sha256//", "sha256/" + hexPin}},
-	{"uplink", "broker_timeout", []string{"0.1", "10", "300", "2.5", "0.123456789", "007"}, []string{"0", "0.09", "301", "300.1", "-1", "+1", "1e1", "inf", "NaN", "10s", ".5", "5.", "1.2.3", "1,5", "0.1234567890", "0x10", "99999999999999999999"}},
-	{"uplink", "domain", []string{"a", "ffxx_city-1.north", strings.Repeat("a", 64)}, []string{"a b", "a/b", "a#", "+", "ü", strings.Repeat("a", 65), "a\n"}},
-	{"uplink", "config_pubkey", []string{signingKey}, []string{signingKey[1:], signingKey + "=", "X" + signingKey[1:], "untrusted comment: x\n" + signingKey, signingKey[:20] + "\n" + signingKey[21:]}},
+		[]string{keyA, "sha256/" + keyA, "sha256//" + keyA, hexPin, strings.ToUpper(hexPin), slashPin,
+			"sha256/" + slashPin, "sha256//" + slashPin},
+		[]string{keyA[:43], keyA + "=", "sha1/" + keyA, "sha256:" + keyA, hexPin[1:], hexPin + "00", "g" + hexPin[1:],
+			keyA[:42] + "h=", keyA[:20] + "\n" + keyA[21:], "sha256/", "sha256//", "sha256/" + hexPin}},
+	{"uplink", "broker_timeout", []string{"0.1", "10", "300", "2.5", "0.123456789", "007"},
+		[]string{"0", "0.09", "301", "300.1", "-1", "+1", "1e1", "inf", "NaN", "10s", ".5", "5.", "1.2.3", "1,5",
+			"0.1234567890", "0x10", "99999999999999999999"}},
+	{"uplink", "domain", []string{"a", "ffxx_city-1.north", strings.Repeat("a", 64)},
+		[]string{"a b", "a/b", "a#", "+", "ü", strings.Repeat("a", 65), "a\n"}},
+	{"uplink", "config_pubkey", []string{signingKey}, []string{signingKey[1:], signingKey + "=", "X" + signingKey[1:],
+		"untrusted comment: x\n" + signingKey, signingKey[:20] + "\n" + signingKey[21:]}},
 	{"uplink", "node_name", []string{"ffxx-node 1"}, []string{"a\nb", strings.Repeat("a", 65)}},
-	{"uplink", "location", []string{"Vienna", "Frankfurt am Main", "Zürich"}, []string{"a\nb", "\x7f", "\xff", strings.Repeat("a", 65)}},
-	{"uplink", "ntp_server", []string{"ntp.example.org", "ntp.example.org:1123", "192.0.2.1", "192.0.2.1:1123", "::1", "[::1]", "[::1]:1123"}, []string{"a b", "a:0", "fe80::1%eth0", "0.0.0.0", "::", "::ffff:192.0.2.1", "256.1.1.1", "https://a"}},
+	{"uplink", "location", []string{"Vienna", "Frankfurt am Main", "Zürich"},
+		[]string{"a\nb", "\x7f", "\xff", strings.Repeat("a", 65)}},
+	{"uplink", "ntp_server", []string{"ntp.example.org", "ntp.example.org:1123", "192.0.2.1", "192.0.2.1:1123", "::1",
+		"[::1]", "[::1]:1123"}, []string{"a b", "a:0", "fe80::1%eth0", "0.0.0.0", "::", "::ffff:192.0.2.1",
+		"256.1.1.1", "https://a"}},
 	{"uplink", "ntp_grace", []string{"0", "3600", "0.5"}, []string{"3601", "-1", "x"}},
-	{"uplink", "dns", []string{"127.0.0.1", "127.0.0.1:54", "::1", "[::1]", "[::1]:54"}, []string{"dns.example.org", "127.0.0.1#54", "127.0.0.1:0", "224.0.0.251", "ff02::fb", "fe80::1%br-wan"}},
+	{"uplink", "dns", []string{"127.0.0.1", "127.0.0.1:54", "::1", "[::1]", "[::1]:54"},
+		[]string{"dns.example.org", "127.0.0.1#54", "127.0.0.1:0", "224.0.0.251", "ff02::fb", "fe80::1%br-wan"}},
 	{"uplink", "wan_device", []string{"br-wan", "eth0.2"}, []string{"br wan", "1234567890123456"}},
 	{"uplink", "limit_ingress", []string{"0", "1", "34359738"}, []string{"-1", "34359739", "5mbit", "auto"}},
 	{"uplink", "limit_egress", []string{"0", "5000"}, []string{"-1", "34359739"}},
-	{"uplink", "interface", []string{"a", "wg0", "wg-mesh.1", "123456789012345"}, []string{"1234567890123456", "a/b", "a b", "a\tb", ".", "..", "a:b", "wg%d", "wü"}},
+	{"uplink", "interface", []string{"a", "wg0", "wg-mesh.1", "123456789012345"},
+		[]string{"1234567890123456", "a/b", "a b", "a\tb", ".", "..", "a:b", "wg%d", "wü"}},
 	{"uplink", "backend", []string{"auto", "kernel", "userspace"}, []string{"go", "Kernel"}},
-	{"uplink", "fwmark", []string{"0", "1", "0x1", "0XfF", "4294967295", "0xffffffff"}, []string{"4294967296", "0x100000000", "0x", "x1", "-1", "1_0", "0x1_0", "ff", "1/1"}},
+	{"uplink", "fwmark", []string{"0", "1", "0x1", "0XfF", "4294967295", "0xffffffff"},
+		[]string{"4294967296", "0x100000000", "0x", "x1", "-1", "1_0", "0x1_0", "ff", "1/1"}},
 	{"uplink", "listen_port", []string{"0", "65535"}, []string{"65536", "-1", "a"}},
 	{"uplink", "keepalive", []string{"1", "65535", "25.0"}, []string{"0", "65536", "1.5", "off"}},
 	{"uplink", "mtu", []string{"auto", "1280", "65535"}, []string{"0", "1279", "65536", "Auto", "1280.0"}},
@@ -72,22 +90,31 @@ var values = []struct {
 	{"uplink", "vxlan_checksum", []string{"0", "off", "1"}, []string{"rx"}},
 	{"uplink", "vxlan_mtu", []string{"auto", "576", "65465"}, []string{"0", "575", "65466"}},
 	{"uplink", "batman", []string{"bat0"}, []string{"bat 0", "."}},
-	{"uplink", "batman_throughput", []string{"auto", "100", "10000", "4294967295"}, []string{"99", "4294967296", "-1", "10mbit"}},
+	{"uplink", "batman_throughput", []string{"auto", "100", "10000", "4294967295"},
+		[]string{"99", "4294967296", "-1", "10mbit"}},
 	{"uplink", "batman_hop_penalty", []string{"0", "15", "255"}, []string{"256", "-1", "auto"}},
 	{"uplink", "key_file", []string{"/etc/wguplink.key"}, []string{"wguplink.key", "/etc/"}},
-	{"uplink", "key_import", []string{"fastd.mesh_vpn.secret", "network.wg_mesh.private_key", "gluon-core.@x-y[0].k", "a.@b[-1].c"},
-		[]string{"a", "a.b", "a.b.c.d", "..", "a..c", "a.@b.c", "a.@b[x].c", "a.@[0].c", "a.@b[--1].c", "a.@b[0.c", "a.b-c.d", "a.b.c-d", "/etc/a.b.c", "a.@b[-].c"}},
+	{"uplink", "key_import", []string{"fastd.mesh_vpn.secret", "network.wg_mesh.private_key",
+		"gluon-core.@x-y[0].k", "a.@b[-1].c"},
+		[]string{"a", "a.b", "a.b.c.d", "..", "a..c", "a.@b.c", "a.@b[x].c", "a.@[0].c", "a.@b[--1].c", "a.@b[0.c",
+			"a.b-c.d", "a.b.c-d", "/etc/a.b.c", "a.@b[-].c"}},
 
 	{"gateway", "enabled", []string{"1", "yes"}, []string{"y"}},
 	{"gateway", "uplink", []string{"mesh"}, []string{"me sh"}},
-	{"gateway", "public_key", []string{keyA, keyB}, []string{keyA[:43], keyA[:42] + "h=", keyA[:43] + "A", keyA + "\n", " " + keyA[1:], "-" + keyA[1:], keyA[:20] + "\r\n" + keyA[22:]}},
+	{"gateway", "public_key", []string{keyA, keyB}, []string{keyA[:43], keyA[:42] + "h=", keyA[:43] + "A", keyA + "\n",
+		" " + keyA[1:], "-" + keyA[1:], keyA[:20] + "\r\n" + keyA[22:]}},
 	{"gateway", "endpoint",
-		[]string{"a:1", "gw1.example.org:65535", "gw_1.example.org.:1", "192.0.2.1:51820", "[2001:db8::1]:51820", "xn--mnchen-3ya.de:1"},
-		[]string{"a", "a:0", "a:65536", ":1", "a:", "a:1:2", "2001:db8::1:51820", "[2001:db8::1]", "[2001:db8::1]51820", "[192.0.2.1]:1", "[a]:1", "a b:1", "a/b:1", "-a:1",
-			"1.2.3.256:1", "1.2.3:1", "999:1", "0.0.0.0:1", "255.255.255.255:1", "224.0.0.1:1", "[::]:1", "[ff02::1]:1", "[::ffff:192.0.2.1]:1", "[fe80::1%eth0]:1",
+		[]string{"a:1", "gw1.example.org:65535", "gw_1.example.org.:1", "192.0.2.1:51820", "[2001:db8::1]:51820",
+			"xn--mnchen-3ya.de:1"},
+		[]string{"a", "a:0", "a:65536", ":1", "a:", "a:1:2", "2001:db8::1:51820", "[2001:db8::1]", "[2001:db8::1]51820",
+			"[192.0.2.1]:1", "[a]:1", "a b:1", "a/b:1", "-a:1",
+			"1.2.3.256:1", "1.2.3:1", "999:1", "0.0.0.0:1", "255.255.255.255:1", "224.0.0.1:1", "[::]:1", "[ff02::1]:1",
+			"[::ffff:192.0.2.1]:1", "[fe80::1%eth0]:1",
 			strings.Repeat("a", 64) + ".org:1", strings.Repeat("a.", 127) + "a:1", "a:http", "a:١"}},
-	{"gateway", "link_address", []string{"fe80::1", "FE80::abcd", "febf::1"}, []string{"fe80", "fe80::1/128", "[fe80::1]", "::", "fec0::1"}},
-	{"gateway", "allowed_ips", []string{"fe80::/10", "fe80::1", "::/0"}, []string{"fe80::/129", "fe80::%eth0/64", "fe80::1%eth0", "10.0.0.0/33", "10.0.0.0/255.0.0.0", "x", "::ffff:10.0.0.0/104", "/", "0/0"}},
+	{"gateway", "link_address", []string{"fe80::1", "FE80::abcd", "febf::1"},
+		[]string{"fe80", "fe80::1/128", "[fe80::1]", "::", "fec0::1"}},
+	{"gateway", "allowed_ips", []string{"fe80::/10", "fe80::1", "::/0"}, []string{"fe80::/129", "fe80::%eth0/64",
+		"fe80::1%eth0", "10.0.0.0/33", "10.0.0.0/255.0.0.0", "x", "::ffff:10.0.0.0/104", "/", "0/0"}},
 }
 
 func TestValues(t *testing.T) {
@@ -107,10 +134,12 @@ func TestValues(t *testing.T) {
 				want = false
 			}
 			if (err == nil) != want {
-				t.Errorf("%s.%s %q: %v, want it %s", tt.typ, tt.option, v, err, map[bool]string{true: "accepted", false: "refused"}[want])
+				t.Errorf("%s.%s %q: %v, want it %s", tt.typ, tt.option, v, err,
+					map[bool]string{true: "accepted", false: "refused"}[want])
 				continue
 			}
-			shown := err == nil || strings.Contains(err.Error(), fmt.Sprintf("section %q, option %q, value", section, tt.option))
+			shown := err == nil || strings.Contains(err.Error(),
+				fmt.Sprintf("section %q, option %q, value", section, tt.option))
 			if !shown {
 				t.Errorf("%s.%s %q: the message is about something else: %v", tt.typ, tt.option, v, err)
 			}
@@ -171,7 +200,8 @@ func TestBrokerForms(t *testing.T) {
 
 func TestPrefixes(t *testing.T) {
 	for in, want := range map[string]string{
-		"10.1.2.3/8": "10.0.0.0/8", "10.1.2.3": "10.1.2.3/32", "fe80::1": "fe80::1/128", "fe80::1/64": "fe80::/64", "::/0": "::/0",
+		"10.1.2.3/8": "10.0.0.0/8", "10.1.2.3": "10.1.2.3/32", "fe80::1": "fe80::1/128",
+		"fe80::1/64": "fe80::/64", "::/0": "::/0",
 		"::ffff:10.0.0.0": "", "::ffff:10.0.0.0/104": "", "fe80::1%eth0": "", "10.0.0.0/-1": "", "": "",
 	} {
 		var got netip.Prefix
@@ -190,7 +220,8 @@ func TestHostnameLength(t *testing.T) {
 
 func TestSeconds(t *testing.T) {
 	for in, want := range map[string]time.Duration{
-		"0": 0, "1": time.Second, "1.5": 1500 * time.Millisecond, "0.000000001": 1, "59.999999999": time.Minute - 1, "1.05": 1050 * time.Millisecond,
+		"0": 0, "1": time.Second, "1.5": 1500 * time.Millisecond, "0.000000001": 1, "59.999999999": time.Minute - 1,
+		"1.05": 1050 * time.Millisecond,
 	} {
 		var got time.Duration
 		if !parseSeconds(in, 0, time.Minute, &got) || got != want {

@@ -29,8 +29,8 @@ type Backend uint8
 // Family says over which address family to reach a gateway. Its zero value is Auto.
 type Family uint8
 
-// Auto leaves the choice to the agent. It is a Backend (the kernel's where there is one) and a Family (both, in a race);
-// so it has no type of its own.
+// Auto leaves the choice to the agent. It is a Backend (the kernel's where there is one) and a Family (both, in a
+// race); so it has no type of its own.
 const Auto = 0
 
 const (

@@ -1,5 +1,5 @@
-// Package crash says where a program was when it came to a bad end, without the arguments of its functions: Go prints them as
-// words, and a private key may be among them.
+// Package crash says where a program was when it came to a bad end, without the arguments of its functions: Go prints
+// them as words, and a private key may be among them.
 package crash
 
 import (
@@ -42,8 +42,8 @@ func end(w io.Writer, why string, all bool) {
 	os.Exit(code)
 }
 
-// withoutArguments leaves out what stands in the brackets after a function's name, which may have the receiver's in brackets:
-// "main.(*T).run({0x1, 0x2}, 0x3)". Lines that name a file begin with a tab.
+// withoutArguments leaves out what stands in the brackets after a function's name, which may have the receiver's in
+// brackets: "main.(*T).run({0x1, 0x2}, 0x3)". Lines that name a file begin with a tab.
 func withoutArguments(stack []byte) []byte {
 	var out []byte
 	for _, line := range bytes.SplitAfter(stack, []byte("\n")) {

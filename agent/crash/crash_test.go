@@ -29,18 +29,22 @@ func TestTell(t *testing.T) {
 	cmd := exec.Command(exe)
 	cmd.Env = append(os.Environ(), childEnv+"=1", "GOTRACEBACK=all")
 	out, _ := cmd.CombinedOutput()
-	if said := string(out); cmd.ProcessState.ExitCode() != code || !strings.Contains(said, "panic: runtime error: invalid memory address") ||
+	if said := string(out); cmd.ProcessState.ExitCode() != code ||
+		!strings.Contains(said, "panic: runtime error: invalid memory address") ||
 		!strings.Contains(said, "crash.fall(...)") || !strings.Contains(said, "crash_test.go:22") {
 		t.Errorf("exit code %d:\n%s", cmd.ProcessState.ExitCode(), said)
 	}
-	if strings.Contains(string(out), "adde") || strings.Contains(string(out), "0x") && strings.Contains(string(out), "efbe") {
+	if strings.Contains(string(out), "adde") || strings.Contains(string(out), "0x") &&
+		strings.Contains(string(out), "efbe") {
 		t.Errorf("an argument is shown:\n%s", out)
 	}
 }
 
 func TestWithoutArguments(t *testing.T) {
-	const stack = "goroutine 1 [running]:\nmain.(*T).run({0x1, 0x2}, 0x3)\n\t/a/b(1)\nmain.f(...)\n\t/a/c.go:3 +0x1\ncreated by main.g in goroutine 7\n"
-	const want = "goroutine 1 [running]:\nmain.(*T).run(...)\n\t/a/b(1)\nmain.f(...)\n\t/a/c.go:3 +0x1\ncreated by main.g in goroutine 7\n"
+	const stack = "goroutine 1 [running]:\nmain.(*T).run({0x1, 0x2}, 0x3)\n\t/a/b(1)\nmain.f(...)\n\t/a/c.go:3 " +
+		"+0x1\ncreated by main.g in goroutine 7\n"
+	const want = "goroutine 1 [running]:\nmain.(*T).run(...)\n\t/a/b(1)\nmain.f(...)\n\t/a/c.go:3 +0x1\ncreated by " +
+		"main.g in goroutine 7\n"
 	if got := string(withoutArguments([]byte(stack))); got != want {
 		t.Errorf("%q", got)
 	}

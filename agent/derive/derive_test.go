@@ -13,7 +13,8 @@ import (
 	"wguplink/peerselector"
 )
 
-// golden reads a file of vectors: addresses that Freifunk Munich publishes for its gateways, ids made by Gluon's own Lua.
+// golden reads a file of vectors: addresses that Freifunk Munich publishes for its gateways, ids made by Gluon's own
+// Lua.
 func golden(t *testing.T, name string, into any) {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", "gluon", name))
@@ -83,7 +84,8 @@ func TestVXLANIDRefuses(t *testing.T) {
 		strings.Repeat("0", derive.SeedLen-1) + "\n",
 		"0x" + strings.Repeat("0", derive.SeedLen-2),
 	} {
-		if id, err := derive.VXLANID(seed, "gluon-mesh-vpn-vxlan"); err == nil || !strings.Contains(err.Error(), "domain seed") {
+		if id, err := derive.VXLANID(seed, "gluon-mesh-vpn-vxlan"); err == nil ||
+			!strings.Contains(err.Error(), "domain seed") {
 			t.Errorf("seed %q: %d, %v, want an error", seed, id, err)
 		}
 	}

@@ -25,9 +25,11 @@ func (x *exam) config(context.Context) Finding {
 		return fail(oneLine(x.o.ConfigErr), "correct it; `wguplink config check` lists every problem")
 	}
 	if !x.cfg.Enabled {
-		return fail("option enabled is off: the agent leaves this uplink alone", "option enabled '1' in the section "+x.cfg.Name)
+		return fail("option enabled is off: the agent leaves this uplink alone",
+			"option enabled '1' in the section "+x.cfg.Name)
 	}
-	says := fmt.Sprintf("uplink %s, protocol %s, %s, mode %s", x.cfg.Name, x.cfg.Protocol, count(len(x.cfg.Gateways), "static gateway"), x.cfg.Mode)
+	says := fmt.Sprintf("uplink %s, protocol %s, %s, mode %s", x.cfg.Name, x.cfg.Protocol,
+		count(len(x.cfg.Gateways), "static gateway"), x.cfg.Mode)
 	if x.agent = x.running(); !x.agent {
 		return pass(says + "; no agent runs it")
 	}
@@ -56,17 +58,22 @@ func (x *exam) wan(context.Context) Finding {
 	tables := x.tables()
 	switch {
 	case !s.Up() && s.Mesh:
-		return fail(s.String(), "the WAN needs routes that come before those of the mesh: a table of its own and a rule for option fwmark; "+tables)
+		return fail(s.String(),
+			"the WAN needs routes that come before those of the mesh: a table of its own and a rule for "+
+				"option fwmark; "+tables)
 	case !s.Up():
 		return fail(s.String(), "is the cable in, and does the WAN get an address? "+tables)
 	case x.cfg.AddressFamily == config.Only6 && !s.V6, x.cfg.AddressFamily == config.Only4 && !s.V4:
-		return fail(fmt.Sprintf("option address_family is %s, and the WAN has only %s", x.cfg.AddressFamily, s), "option address_family 'auto'; or "+tables)
+		return fail(fmt.Sprintf("option address_family is %s, and the WAN has only %s", x.cfg.AddressFamily, s),
+			"option address_family 'auto'; or "+tables)
 	}
 	return pass(s.String())
 }
 
 func (x *exam) tables() string {
-	return fmt.Sprintf("look at `ip rule`, `ip -6 rule`, the tables that they name, and at what `ip route get ADDRESS mark %#x` says; option fwmark is %d", x.cfg.FwMark, x.cfg.FwMark)
+	return fmt.Sprintf(
+		"look at `ip rule`, `ip -6 rule`, the tables that they name, and at what `ip route get ADDRESS mark %#x` "+
+			"says; option fwmark is %d", x.cfg.FwMark, x.cfg.FwMark)
 }
 
 // clock asks who vouches for the time. That nobody does is no failure as long as the clock can be right.
@@ -82,15 +89,18 @@ func (x *exam) clock(ctx context.Context) Finding {
 	case err == nil && res.Source == clock.FromKernel:
 		return pass("synchronised, says the kernel")
 	case err == nil && res.Source == clock.FromNTP && res.Offset.Abs() > clock.StepThreshold:
-		return fail(fmt.Sprintf("the clock is off by %s, NTP says %s (%s)", round(res.Offset.Abs()), stamp(now.Add(res.Offset)), res.Server),
+		return fail(fmt.Sprintf("the clock is off by %s, NTP says %s (%s)", round(res.Offset.Abs()),
+			stamp(now.Add(res.Offset)), res.Server),
 			"start the agent, which sets it; or enable an NTP client")
 	case err == nil && res.Source == clock.FromNTP:
 		return pass(fmt.Sprintf("right within %s, says %s", res.Offset.Abs().Round(time.Millisecond), res.Server))
 	}
 	if wrong := x.plausible(now); wrong != nil {
-		f := fail(fmt.Sprintf("the clock is wrong, it says %s, which is %s, and no time server is believed", stamp(now), oneLine(wrong)), remedy)
+		f := fail(fmt.Sprintf("the clock is wrong, it says %s, which is %s, and no time server is believed", stamp(now),
+			oneLine(wrong)), remedy)
 		if now.Before(res.Floor) {
-			f.Cause = fmt.Sprintf("the clock is off by %s or more, it says %s, and no time server is believed", round(res.Floor.Sub(now)), stamp(now))
+			f.Cause = fmt.Sprintf("the clock is off by %s or more, it says %s, and no time server is believed",
+				round(res.Floor.Sub(now)), stamp(now))
 		}
 		f.Detail = why
 		return f
@@ -99,7 +109,8 @@ func (x *exam) clock(ctx context.Context) Finding {
 		x.blocked = true
 		return skip("needs wan: nobody can be asked for the time")
 	}
-	return warn(fmt.Sprintf("no time source confirms the clock, which says %s", stamp(now)), "if that is right, nothing; else "+remedy, why)
+	return warn(fmt.Sprintf("no time source confirms the clock, which says %s", stamp(now)),
+		"if that is right, nothing; else "+remedy, why)
 }
 
 func refusals(res clock.Result) string {
@@ -247,16 +258,19 @@ func (x *exam) broker(ctx context.Context) Finding {
 			x.answer.Peers = append(x.answer.Peers, c.Peer)
 		}
 	}
-	detail := fmt.Sprintf("%s (%s) took the key and names %s", x.answer.Broker, x.answer.API, count(len(x.answer.Peers), "gateway"))
+	detail := fmt.Sprintf("%s (%s) took the key and names %s", x.answer.Broker, x.answer.API,
+		count(len(x.answer.Peers), "gateway"))
 	if x.answer.Fallback != nil {
 		detail += "; at first " + oneLine(x.answer.Fallback)
 	}
 	if x.answer.Known != "" {
-		detail += fmt.Sprintf("; it says %q, which is right for a node that was registered before; if no gateway answers, "+
-			"another node has that entry: set option node_name", x.answer.Known)
+		detail += fmt.Sprintf(
+			"; it says %q, which is right for a node that was registered before; if no gateway answers, "+
+				"another node has that entry: set option node_name", x.answer.Known)
 	}
 	if len(x.answer.Peers) == 0 && len(x.cfg.Gateways) == 0 {
-		f := fail("the broker took the key, but names no gateway, and there is none in the configuration", "add sections `config gateway`, or ask the operators")
+		f := fail("the broker took the key, but names no gateway, and there is none in the configuration",
+			"add sections `config gateway`, or ask the operators")
 		f.Detail = detail
 		return f
 	}
@@ -275,22 +289,29 @@ func (x *exam) refused(err error) Finding {
 	switch {
 	case e.Kind == broker.NotRegistered:
 		x.reached = true
-		return fail(fmt.Sprintf("%s: %s", e.Broker, says), "wait that long; if it goes on, ask the operators for "+x.ident.Public.String())
+		return fail(fmt.Sprintf("%s: %s", e.Broker, says), "wait that long; if it goes on, ask the operators for "+
+			x.ident.Public.String())
 	case e.Kind == broker.Refused && x.cfg.Protocol == config.FFAC:
 		x.reached = true
 		return fail(fmt.Sprintf("registration %s says no: %s", e.Broker, says),
-			"is option node_name right, if it is set? if so, tell the operators what the server says, and the key "+x.ident.Public.String())
+			"is option node_name right, if it is set? if so, tell the operators what the server says, and the key "+
+				x.ident.Public.String())
 	case e.Kind == broker.Refused:
 		x.reached = true
-		return fail(fmt.Sprintf("broker %s says no: %s", e.Broker, says), "is option domain '"+x.cfg.Domain+"' right? if so, tell the operators what the broker says")
+		return fail(fmt.Sprintf("broker %s says no: %s", e.Broker, says),
+			"is option domain '"+x.cfg.Domain+"' right? if so, tell the operators what the broker says")
 	case errors.As(err, &moved) && moved.Moved:
 		x.reached = true
-		return fail(fmt.Sprintf("broker %s has moved: %s", e.Broker, says), "put its new URL into `list broker`: "+moved.To)
+		return fail(fmt.Sprintf("broker %s has moved: %s", e.Broker, says),
+			"put its new URL into `list broker`: "+moved.To)
 	case e.Kind == broker.Malformed:
 		x.reached = true
-		return fail(fmt.Sprintf("broker %s gives an answer that makes no sense: %s", e.Broker, says), "is this the URL of a broker? look at `list broker`")
+		return fail(fmt.Sprintf("broker %s gives an answer that makes no sense: %s", e.Broker, says),
+			"is this the URL of a broker? look at `list broker`")
 	case errors.As(err, &cert):
-		return fail(fmt.Sprintf("broker %s: its certificate is not accepted: %s", e.Broker, says), "is the clock right? is the package ca-bundle installed? look at options broker_ca and broker_pin")
+		return fail(fmt.Sprintf("broker %s: its certificate is not accepted: %s", e.Broker, says),
+			"is the clock right? is the package ca-bundle installed? look at options broker_ca and broker_pin")
 	}
-	return fail(fmt.Sprintf("broker %s is unreachable: %s", e.Broker, says), "is the URL in `list broker` right, and TCP to it let out? if so, ask the operators")
+	return fail(fmt.Sprintf("broker %s is unreachable: %s", e.Broker, says),
+		"is the URL in `list broker` right, and TCP to it let out? if so, ask the operators")
 }

@@ -46,7 +46,8 @@ func TestCertificate(t *testing.T) {
 			all := b.examine(context.Background(), nil)
 			b.close()
 			f := all[5]
-			if Code(all) != 15 || f.Outcome != Failed || !strings.Contains(f.Cause, "its certificate is not accepted") || !strings.Contains(f.Remedy, "ca-bundle") {
+			if Code(all) != 15 || f.Outcome != Failed || !strings.Contains(f.Cause,
+				"its certificate is not accepted") || !strings.Contains(f.Remedy, "ca-bundle") {
 				t.Errorf("exit code %d, %+v", Code(all), f)
 			}
 		})

@@ -13,7 +13,8 @@ import (
 	"wguplink/agent/tunnel"
 )
 
-// Names of our own devices, for a time when no agent runs, and the name that marks them as ours, which no uplink can have.
+// Names of our own devices, for a time when no agent runs, and the name that marks them as ours, which no uplink can
+// have.
 const (
 	ownDevice = "wgdoctor"
 	ownVXLAN  = "wgdoctor-vx"
@@ -71,7 +72,8 @@ func (x *exam) agentDevice() Finding {
 		return explain(tunnel.Fault(x.says.Fault), "the agent says: "+x.reason())
 	}
 	if _, err := x.kern.Status(x.dev); err != nil {
-		return fail(fmt.Sprintf("the agent runs, but there is no WireGuard device %s: %s", x.dev, oneLine(err)), "look at the agent's log")
+		return fail(fmt.Sprintf("the agent runs, but there is no WireGuard device %s: %s", x.dev, oneLine(err)),
+			"look at the agent's log")
 	}
 	detail := x.dev
 	if x.says.Backend != "" {
@@ -79,7 +81,8 @@ func (x *exam) agentDevice() Finding {
 	}
 	if x.cfg.Mode == config.ModeVXLAN {
 		if _, err := x.linkMTU(x.cfg.VXLAN.Name); err != nil {
-			return fail(fmt.Sprintf("the agent runs, but there is no VXLAN device %s", x.cfg.VXLAN.Name), "look at the agent's log; is kmod-vxlan installed?")
+			return fail(fmt.Sprintf("the agent runs, but there is no VXLAN device %s", x.cfg.VXLAN.Name),
+				"look at the agent's log; is kmod-vxlan installed?")
 		}
 		detail += " and " + x.cfg.VXLAN.Name
 	}
@@ -90,24 +93,32 @@ func (x *exam) agentDevice() Finding {
 func explain(fault tunnel.Fault, cause string) Finding {
 	switch fault {
 	case tunnel.NoWireGuard:
-		return fail("WireGuard is missing in the kernel, and this build has none of its own", "install kmod-wireguard, or the userspace variant of this package")
+		return fail("WireGuard is missing in the kernel, and this build has none of its own",
+			"install kmod-wireguard, or the userspace variant of this package")
 	case tunnel.NoVXLAN:
 		return fail("VXLAN is missing in the kernel", "install kmod-vxlan")
 	case tunnel.NoUserspace:
-		return fail("option backend is userspace, and this build has no WireGuard of its own", "option backend 'kernel', or the userspace variant of this package")
+		return fail("option backend is userspace, and this build has no WireGuard of its own",
+			"option backend 'kernel', or the userspace variant of this package")
 	case tunnel.PortTaken:
-		return fail(cause, "find who has that port: `netstat -lunp` names programs, `ip -d link show type vxlan` and `wg show all listen-port` other devices; "+
-			"stop that one, or choose another port, for VXLAN on all sides (option vxlan_port), for WireGuard here (option listen_port)")
+		return fail(cause,
+			"find who has that port: `netstat -lunp` names programs, `ip -d link show type vxlan` and `wg show all "+
+				"listen-port` other devices; "+
+				"stop that one, or choose another port, for VXLAN on all sides (option vxlan_port), for "+
+				"WireGuard here "+
+				"(option listen_port)")
 	case tunnel.NotPermitted:
 		return fail(cause, "run it as root; the agent needs CAP_NET_ADMIN")
 	}
-	return fail(cause, "see to what the message names; `ip -d link` shows the devices, and the system log what the kernel says")
+	return fail(cause,
+		"see to what the message names; `ip -d link` shows the devices, and the system log what the kernel says")
 }
 
 // desired is our own device, without peers.
 func (x *exam) desired() tunnel.Desired {
 	dev := tunnel.Device{
-		Interface: ownDevice, Backend: network.Backend(x.cfg.Backend), FwMark: x.cfg.FwMark, MTU: x.ownMTU(), Addresses: x.addressesOf(false),
+		Interface: ownDevice, Backend: network.Backend(x.cfg.Backend), FwMark: x.cfg.FwMark, MTU: x.ownMTU(),
+		Addresses: x.addressesOf(false),
 	}
 	if x.outcome[Key] == OK {
 		dev.PrivateKey = x.ident.Private.Reveal()
@@ -116,7 +127,8 @@ func (x *exam) desired() tunnel.Desired {
 	if x.cfg.Mode == config.ModeVXLAN {
 		v := x.cfg.VXLAN
 		// Another id than configured: a device left from an agent may have that.
-		d.VXLAN = &tunnel.VXLAN{Name: ownVXLAN, ID: v.ID%0xffffff + 1, Port: v.Port, Checksum: v.Checksum, MTU: dev.MTU - config.VXLANOverhead}
+		d.VXLAN = &tunnel.VXLAN{Name: ownVXLAN, ID: v.ID%0xffffff + 1, Port: v.Port, Checksum: v.Checksum,
+			MTU: dev.MTU - config.VXLANOverhead}
 	}
 	return d
 }

@@ -1,9 +1,9 @@
-// Package doctor runs the stages of an uplink one by one in the foreground, and says of each whether it is through, and if
-// not, the cause and what to do about it.
+// Package doctor runs the stages of an uplink one by one in the foreground, and says of each whether it is through, and
+// if not, the cause and what to do about it.
 //
-// Beside a running agent it changes nothing on the node: it looks at the agent's WireGuard device and status, sends echo
-// requests through its tunnel, and registers the key in use once more.
-// Without one it makes a device of its own, which goes again in the end.
+// Beside a running agent it changes nothing on the node: it looks at the agent's WireGuard device and status, sends
+// echo requests through its tunnel, and registers the key in use once more. Without one it makes a device of its own,
+// which goes again in the end.
 package doctor
 
 import (
@@ -96,8 +96,8 @@ type Options struct {
 	Build     time.Time
 	System    clock.System   // is only read
 	Spawn     tunnel.Spawner // nil: no userspace WireGuard in this build
-	// PublicKey gives the public half of the stored key; os.ErrNotExist when there is none yet. LoadKey gives the whole key,
-	// and is called only when PublicKey gave one, so that no key is made.
+	// PublicKey gives the public half of the stored key; os.ErrNotExist when there is none yet. LoadKey gives the whole
+	// key, and is called only when PublicKey gave one, so that no key is made.
 	PublicKey func(config.Uplink) (wgtypes.Key, error)
 	LoadKey   func(config.Uplink) (identity.Identity, error)
 	// NewRegistrar is nil in a build without brokers.
@@ -117,15 +117,15 @@ func (o Options) word() (s status.Snapshot, ok bool) {
 // stageTimeout bounds each stage.
 const stageTimeout = 15 * time.Second
 
-// Run examines the uplink, prints each finding as soon as it is known, and returns the exit code: that of the first stage
-// that failed, or 0. It takes at most 15 s for each stage, and ends early with ctx.
+// Run examines the uplink, prints each finding as soon as it is known, and returns the exit code: that of the first
+// stage that failed, or 0. It takes at most 15 s for each stage, and ends early with ctx.
 func Run(ctx context.Context, o Options, w io.Writer) (code int) {
 	findings := Examine(ctx, o, func(f Finding) { Print(w, f) })
 	return Code(findings)
 }
 
-// Examine does what Run does, and gives the findings, one for each stage. found may be nil; it is called for each as soon as
-// it is known.
+// Examine does what Run does, and gives the findings, one for each stage. found may be nil; it is called for each as
+// soon as it is known.
 func Examine(ctx context.Context, o Options, found func(Finding)) []Finding {
 	x := newExam(o)
 	defer x.close()

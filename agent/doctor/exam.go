@@ -42,8 +42,9 @@ type outside struct {
 	open       func() (kernel, error)
 	linkMTU    func(name string) (int, error)          // the error is for a link that does not exist
 	hasAddress func(device string, to netip.Addr) bool // whether the device has one to speak to that one from
-	echo       func(ctx context.Context, device string, addrs []netip.Addr, within time.Duration) map[netip.Addr]time.Duration
-	largest    func(ctx context.Context, device string, addr netip.Addr, lo, hi int, wait time.Duration) (int, error)
+	echo       func(ctx context.Context, device string, addrs []netip.Addr,
+		within time.Duration) map[netip.Addr]time.Duration
+	largest func(ctx context.Context, device string, addr netip.Addr, lo, hi int, wait time.Duration) (int, error)
 }
 
 // exam is one run.
@@ -90,8 +91,8 @@ type pace struct {
 	life   time.Duration   // the same, before the agent's word of its gateway is taken
 }
 
-// usual: a broker answers up to 1.05 s before its gateways know the key, so the first round may be in vain; the later ones
-// are for slow lines. All rounds together stay below stageTimeout, with room for looking up names.
+// usual: a broker answers up to 1.05 s before its gateways know the key, so the first round may be in vain; the later
+// ones are for slow lines. All rounds together stay below stageTimeout, with room for looking up names.
 var usual = pace{
 	look:   50 * time.Millisecond,
 	rounds: []time.Duration{1200 * time.Millisecond, 2500 * time.Millisecond, 5 * time.Second},
@@ -171,8 +172,8 @@ func (x *exam) linkAddress(other bool) netip.Addr {
 // echoEvery is how often to ask an address that has not answered yet.
 const echoEvery = 500 * time.Millisecond
 
-// echo sends echo requests to all addresses by the device until all have answered, or one has and the others had as long
-// again (at least one interval), or the time is over. It gives the round trips of those that answered.
+// echo sends echo requests to all addresses by the device until all have answered, or one has and the others had as
+// long again (at least one interval), or the time is over. It gives the round trips of those that answered.
 func echo(ctx context.Context, device string, addrs []netip.Addr, within time.Duration) map[netip.Addr]time.Duration {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()

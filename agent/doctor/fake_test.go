@@ -124,7 +124,8 @@ type bed struct {
 
 func gateway(n byte) peerselector.Peer {
 	return peerselector.Peer{
-		Name: fmt.Sprint("gw", n), PublicKey: peerselector.Key{31: n}, Endpoints: []string{fmt.Sprintf("gw%d.example.org:51820", n)},
+		Name: fmt.Sprint("gw", n), PublicKey: peerselector.Key{31: n},
+		Endpoints:   []string{fmt.Sprintf("gw%d.example.org:51820", n)},
 		LinkAddress: netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 15: n}),
 		AllowedIPs:  []netip.Prefix{netip.MustParsePrefix("::/0")},
 	}
@@ -137,12 +138,14 @@ func newBed(t *testing.T) *bed {
 	b := &bed{
 		kernel: &fakeKernel{shakes: map[wgtypes.Key]int{wgKey(1): 1, wgKey(2): 1}},
 		system: clocktest.At(today), time: clock.Result{Source: clock.FromKernel, Floor: today.AddDate(0, -1, 0)},
-		key:     wgtypes.Key{1},
-		broker:  registrar{answer: broker.Answer{Broker: "https://broker.example.org", API: "v2", Peers: []peerselector.Peer{gateway(2)}}},
-		names:   map[string][]netip.Addr{},
-		links:   map[string]int{ownDevice: 1420},
-		answers: map[netip.Addr]time.Duration{gateway(1).LinkAddress: time.Millisecond, gateway(2).LinkAddress: 2 * time.Millisecond},
-		passes:  2000, pathSize: 1500,
+		key: wgtypes.Key{1},
+		broker: registrar{answer: broker.Answer{Broker: "https://broker.example.org", API: "v2",
+			Peers: []peerselector.Peer{gateway(2)}}},
+		names: map[string][]netip.Addr{},
+		links: map[string]int{ownDevice: 1420},
+		answers: map[netip.Addr]time.Duration{gateway(1).LinkAddress: time.Millisecond,
+			gateway(2).LinkAddress: 2 * time.Millisecond},
+		passes: 2000, pathSize: 1500,
 		state: wan.State{V4: true, Dev4: "eth0", V6: true, Dev6: "eth0", MTU4: 1500, MTU6: 1500},
 	}
 	for i, n := range []string{"broker.example.org", "gw1.example.org", "gw2.example.org"} {
@@ -151,8 +154,9 @@ func newBed(t *testing.T) *bed {
 	b.broker.asked = &b.asked
 	o := Options{
 		Uplink: config.Uplink{
-			Name: "mesh", Enabled: true, Protocol: config.WGKex, Brokers: []*url.URL{{Scheme: "https", Host: "broker.example.org"}},
-			Domain: "ffxx_city", Interface: "wg_mesh", FwMark: 1, LinkPrefix: 64, Mode: config.ModeVXLAN,
+			Name: "mesh", Enabled: true, Protocol: config.WGKex,
+			Brokers: []*url.URL{{Scheme: "https", Host: "broker.example.org"}},
+			Domain:  "ffxx_city", Interface: "wg_mesh", FwMark: 1, LinkPrefix: 64, Mode: config.ModeVXLAN,
 			VXLAN: config.VXLAN{Name: "mesh-vpn", ID: 7, Port: 8472}, Gateways: []peerselector.Peer{gateway(1)},
 		},
 		System: b.system, Build: today.AddDate(0, -1, 0), RunDir: t.TempDir(),
@@ -168,7 +172,8 @@ func newBed(t *testing.T) *bed {
 		NewRegistrar: func(config.Uplink, wan.Path, netip.Addr) (Registrar, error) { return b.broker, nil },
 	}
 	x := newExam(o)
-	x.pace = pace{look: time.Millisecond, rounds: []time.Duration{20 * time.Millisecond, 20 * time.Millisecond, 20 * time.Millisecond}, others: 10 * time.Millisecond, echo: time.Millisecond, life: time.Millisecond}
+	x.pace = pace{look: time.Millisecond, rounds: []time.Duration{20 * time.Millisecond, 20 * time.Millisecond,
+		20 * time.Millisecond}, others: 10 * time.Millisecond, echo: time.Millisecond, life: time.Millisecond}
 	x.wanState = func() (wan.State, error) { return b.state, nil }
 	x.resolve = func(_ context.Context, host string) ([]netip.Addr, error) {
 		if a, ok := b.names[host]; ok {
@@ -219,18 +224,22 @@ func newBed(t *testing.T) *bed {
 func (b *bed) layer3() {
 	g := gateway(1)
 	g.LinkAddress = netip.MustParseAddr("10.99.0.1")
-	b.cfg.Protocol, b.cfg.Mode, b.cfg.VXLAN, b.cfg.Gateways = config.Static, config.ModeLayer3, config.VXLAN{}, []peerselector.Peer{g}
+	b.cfg.Protocol, b.cfg.Mode, b.cfg.VXLAN, b.cfg.Gateways = config.Static, config.ModeLayer3, config.VXLAN{},
+		[]peerselector.Peer{g}
 }
 
 // withAgent lets an agent run, connected to gw1.
 func (b *bed) withAgent() {
 	b.isAgent = true
 	b.links = map[string]int{"wg_mesh": 1420, "mesh-vpn": 1350}
-	b.snap = status.Snapshot{Uplink: "mesh", State: status.Connected, Backend: "kernel", PublicKey: b.key.PublicKey().String(), Gateway: &status.Gateway{
-		Name: "gw1", PublicKey: gateway(1).PublicKey.String(), Endpoint: "192.0.2.1:51820", LinkAddress: gateway(1).LinkAddress.String(),
-		HandshakeAt: 5, HandshakeAge: 35,
-	}}
+	b.snap = status.Snapshot{Uplink: "mesh", State: status.Connected, Backend: "kernel",
+		PublicKey: b.key.PublicKey().String(), Gateway: &status.Gateway{
+			Name: "gw1", PublicKey: gateway(1).PublicKey.String(), Endpoint: "192.0.2.1:51820",
+			LinkAddress: gateway(1).LinkAddress.String(),
+			HandshakeAt: 5, HandshakeAge: 35,
+		}}
 	b.kernel.agents = func(int) []wgtypes.Peer {
-		return []wgtypes.Peer{{PublicKey: wgKey(1), Endpoint: &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 51820}, TransmitBytes: 148}}
+		return []wgtypes.Peer{{PublicKey: wgKey(1), Endpoint: &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 51820},
+			TransmitBytes: 148}}
 	}
 }

@@ -59,7 +59,8 @@ func (x *exam) handshake(ctx context.Context) Finding {
 		return c.err != nil
 	})
 	if len(usable) == 0 {
-		return fail("no gateway can be tried: "+strings.Join(unknown, "; "), "are the names right, and the name servers? "+x.asked())
+		return fail("no gateway can be tried: "+strings.Join(unknown, "; "),
+			"are the names right, and the name servers? "+x.asked())
 	}
 	if x.running() {
 		// It came up meanwhile, and has the same key.
@@ -111,14 +112,16 @@ func (x *exam) addresses(ctx context.Context, endpoints []string) (found []netip
 	case len(ordered) > 0:
 		return ordered, nil
 	case err == nil:
-		err = fmt.Errorf("%s has no address of the families allowed (option address_family is %s)", strings.Join(endpoints, ", "), x.cfg.AddressFamily)
+		err = fmt.Errorf("%s has no address of the families allowed (option address_family is %s)",
+			strings.Join(endpoints, ", "), x.cfg.AddressFamily)
 	}
 	return nil, err
 }
 
 // families are those that the configuration allows.
 func (x *exam) families() wan.Preference {
-	return wan.Preference{V4: x.cfg.AddressFamily != config.Only6, V6: x.cfg.AddressFamily != config.Only4, First6: true}
+	return wan.Preference{V4: x.cfg.AddressFamily != config.Only6,
+		V6: x.cfg.AddressFamily != config.Only4, First6: true}
 }
 
 // race tries all candidates at once on our own device, at their next address in each round.
@@ -130,7 +133,8 @@ func (x *exam) race(ctx context.Context, all []*candidate) (silent []*candidate,
 		dev.Peers = nil
 		for _, c := range all {
 			c.at = c.addrs[i%len(c.addrs)]
-			dev.Peers = append(dev.Peers, tunnel.Peer{PublicKey: wgtypes.Key(c.peer.PublicKey), Endpoint: c.at, Keepalive: keepalive, Generation: i + 1})
+			dev.Peers = append(dev.Peers, tunnel.Peer{PublicKey: wgtypes.Key(c.peer.PublicKey), Endpoint: c.at,
+				Keepalive: keepalive, Generation: i + 1})
 		}
 		if _, err := x.kern.Apply(ctx, *x.made); err != nil {
 			return nil, err
@@ -202,20 +206,21 @@ func (x *exam) look(ctx context.Context, within time.Duration, see func(*wgtypes
 	}
 }
 
-// freshHandshake is how old the last handshake of a session in use can be: WireGuard makes a new one after 120 s, and drops
-// keys after 180 (REJECT_AFTER_TIME, section 6.1 of its paper).
+// freshHandshake is how old the last handshake of a session in use can be: WireGuard makes a new one after 120 s, and
+// drops keys after 180 (REJECT_AFTER_TIME, section 6.1 of its paper).
 const freshHandshake = 180
 
-// lives tells whether the session of the gateway in use is one that works, as far as the agent knows, whose ages the wall clock
-// does not touch. A gateway that has forgotten our key leaves a handshake behind that is fresh enough, and answers nothing: the
-// agent notices within seconds, and tries others.
+// lives tells whether the session of the gateway in use is one that works, as far as the agent knows, whose ages the
+// wall clock does not touch. A gateway that has forgotten our key leaves a handshake behind that is fresh enough, and
+// answers nothing: the agent notices within seconds, and tries others.
 func (x *exam) lives(ctx context.Context) bool {
 	x.reread()
 	g := x.says.Gateway
 	if g == nil || g.HandshakeAt == 0 || g.HandshakeAge >= freshHandshake || x.says.State == status.Suspect {
 		return false
 	}
-	if c := inUse(g); c.peer.LinkAddress.IsValid() && len(x.echo(ctx, x.dev, []netip.Addr{c.peer.LinkAddress}, x.pace.life)) == 0 {
+	if c := inUse(g); c.peer.LinkAddress.IsValid() &&
+		len(x.echo(ctx, x.dev, []netip.Addr{c.peer.LinkAddress}, x.pace.life)) == 0 {
 		x.reread() // it has noticed by now, if it is not only the inside of the tunnel that is silent
 	}
 	return x.says.State != status.Suspect && x.says.Gateway != nil
@@ -251,7 +256,8 @@ func (x *exam) watch(ctx context.Context) Finding {
 			}
 			c.sent = c.sent || p.TransmitBytes > 0
 			// The time itself says nothing: the wall clock may have been set since. That it changes does.
-			if was := first[p.PublicKey]; !p.LastHandshakeTime.IsZero() && !p.LastHandshakeTime.Equal(was.LastHandshakeTime) || p.ReceiveBytes > was.ReceiveBytes {
+			if was := first[p.PublicKey]; !p.LastHandshakeTime.IsZero() &&
+				!p.LastHandshakeTime.Equal(was.LastHandshakeTime) || p.ReceiveBytes > was.ReceiveBytes {
 				heard = c
 				return done
 			}
@@ -265,7 +271,8 @@ func (x *exam) watch(ctx context.Context) Finding {
 		x.shaken = []*candidate{heard}
 		return pass(heard.String() + " answers the agent")
 	case len(all) == 0:
-		return fail("the agent tries no gateway: "+x.reason(), "the stages before may say why; else look at the agent's log")
+		return fail("the agent tries no gateway: "+x.reason(),
+			"the stages before may say why; else look at the agent's log")
 	}
 	return x.unheard(all)
 }
@@ -291,7 +298,9 @@ func (x *exam) known(p wgtypes.Peer) *candidate {
 // unheard says what may keep all gateways from answering.
 func (x *exam) unheard(silent []*candidate) Finding {
 	if !slices.ContainsFunc(silent, func(c *candidate) bool { return c.sent }) {
-		return fail("nothing can be sent to "+list(silent), "there is a default route, but none to these: look at `ip route get ADDRESS mark "+strconv.Itoa(int(x.cfg.FwMark))+"`")
+		return fail("nothing can be sent to "+list(silent),
+			"there is a default route, but none to these: look at `ip route get ADDRESS mark "+
+				strconv.Itoa(int(x.cfg.FwMark))+"`")
 	}
 	cause := "UDP to " + list(silent) + " gets no answer"
 	ask := "ask the operators whether the gateways know " + x.ident.Public.String()
@@ -300,13 +309,18 @@ func (x *exam) unheard(silent []*candidate) Finding {
 		return fail(cause+", and the clock is wrong: gateways ignore handshakes that are older than the last",
 			"see to the clock first; if that does not help, "+ask)
 	case x.outcome[Broker] == OK:
-		return fail(cause+", while HTTPS to the broker works: UDP is blocked on the way, or the gateways do not know the key",
+		return fail(cause+
+			", while HTTPS to the broker works: UDP is blocked on the way, or the gateways do not know the key",
 			"let UDP out to these ports, at the provider and in any firewall; if it is, "+ask)
 	case x.reached:
-		return fail(cause+", and the broker, which can be reached, did not take the key: the gateways do not know it, or UDP is blocked on the way",
+		return fail(cause+
+			", and the broker, which can be reached, did not take the key: the gateways do not know it, or UDP is "+
+			"blocked on the way",
 			"see to the broker first; the key is "+x.ident.Public.String())
 	case x.outcome[Clock] == Warned:
-		return fail(cause+": UDP is blocked on the way, the gateways are down, or they do not know the key; and if the clock is wrong, they ignore handshakes that are older than the last",
+		return fail(cause+
+			": UDP is blocked on the way, the gateways are down, or they do not know the key; and if the clock is "+
+			"wrong, they ignore handshakes that are older than the last",
 			"let UDP out to these ports; is it now "+stamp(x.o.System.Now())+"? "+ask)
 	}
 	return fail(cause+": UDP is blocked on the way, the gateways are down, or they do not know the key",

@@ -14,8 +14,8 @@ import (
 // errBusy says that another doctor has the device.
 var errBusy = errors.New("another wguplink doctor is at work")
 
-// lock takes the name of our own device for this process. The kernel lets go of it when the process ends. No uplink can be
-// called like the file.
+// lock takes the name of our own device for this process. The kernel lets go of it when the process ends. No uplink can
+// be called like the file.
 func lock(runDir string) (unlock func(), err error) {
 	if err := os.MkdirAll(runDir, 0o755); err != nil && !uplink.NoRoom(err) {
 		return nil, fmt.Errorf("make the run directory: %w", err)

@@ -49,11 +49,11 @@ const (
 	shakeSkipped  = "skipped"
 )
 
-// Netcheck looks how all gateways of the uplink can be reached. It does not disturb the tunnel: WireGuard answers only a key
-// that it knows, so handshakes are made with the node's own, but never with a gateway that the agent has a session with, as
-// that would move the session. Such a gateway is asked through the agent's device. For the others a device of our own is
-// made, without an address and without a route; what comes by it goes nowhere but to the test. Where the agent looks for a
-// gateway itself, it is left to do so, and its word is taken.
+// Netcheck looks how all gateways of the uplink can be reached. It does not disturb the tunnel: WireGuard answers only
+// a key that it knows, so handshakes are made with the node's own, but never with a gateway that the agent has a
+// session with, as that would move the session. Such a gateway is asked through the agent's device. For the others a
+// device of our own is made, without an address and without a route; what comes by it goes nowhere but to the test.
+// Where the agent looks for a gateway itself, it is left to do so, and its word is taken.
 func Netcheck(ctx context.Context, o Options) ([]Reach, error) {
 	n := netcheck{exam: newExam(o), quality: beside}
 	n.pace.look = 20 * time.Millisecond
@@ -242,8 +242,8 @@ func (x *netcheck) measure(ctx context.Context, r *Reach, device string, most in
 	}
 }
 
-// ownInside is our own address for the inside of the tunnel, of the kind that a gateway's has: that on the agent's device, or
-// what would be there.
+// ownInside is our own address for the inside of the tunnel, of the kind that a gateway's has: that on the agent's
+// device, or what would be there.
 func (x *netcheck) ownInside(to netip.Addr) netip.Addr {
 	own := addressOn(cmp.Or(x.says.Interface, x.cfg.Interface), to)
 	if !own.IsValid() && to.IsLinkLocalUnicast() {

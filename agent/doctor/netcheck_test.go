@@ -23,7 +23,8 @@ import (
 func checked(b *bed) (lines []string, measured map[string]netip.Addr, err error) {
 	measured = map[string]netip.Addr{}
 	var mu = make(chan struct{}, 1)
-	n := netcheck{exam: b.exam, quality: func(_ context.Context, device string, own, to netip.Addr, most int) (health.Quality, error) {
+	n := netcheck{exam: b.exam, quality: func(_ context.Context, device string, own, to netip.Addr,
+		most int) (health.Quality, error) {
 		mu <- struct{}{}
 		defer func() { <-mu }()
 		measured[device+" "+to.String()] = own
@@ -65,7 +66,8 @@ func TestNetcheckAlone(t *testing.T) {
 		t.Errorf("measured %v", measured)
 	}
 	for _, d := range b.kernel.applied {
-		if dev := d.Devices[0]; len(dev.Addresses) != 0 || !dev.Unrouted || dev.Reach != nil || d.VXLAN != nil || d.Exit != nil || dev.Interface != ownDevice {
+		if dev := d.Devices[0]; len(dev.Addresses) != 0 || !dev.Unrouted || dev.Reach != nil || d.VXLAN != nil ||
+			d.Exit != nil || dev.Interface != ownDevice {
 			t.Errorf("applied %+v", d)
 		}
 	}
@@ -74,7 +76,8 @@ func TestNetcheckAlone(t *testing.T) {
 	}
 }
 
-// Beside an agent the gateway in use is asked through its device, and gets no handshake of ours; the broker is not asked.
+// Beside an agent the gateway in use is asked through its device, and gets no handshake of ours; the broker is not
+// asked.
 func TestNetcheckBesideAgent(t *testing.T) {
 	b := newBed(t)
 	b.withAgent()
@@ -82,14 +85,17 @@ func TestNetcheckBesideAgent(t *testing.T) {
 	b.snap.Interface = "wg_mesh"
 	b.names["192.0.2.2"] = []netip.Addr{netip.MustParseAddr("192.0.2.2")}
 	b.snap.Gateways = []status.Candidate{
-		{Name: "gw1", PublicKey: wgKey(1).String(), Endpoint: "192.0.2.1:51820", LinkAddress: gateway(1).LinkAddress.String(), InUse: true},
-		{Name: "gw2", PublicKey: wgKey(2).String(), Endpoint: "192.0.2.2:51820", LinkAddress: gateway(2).LinkAddress.String()},
+		{Name: "gw1", PublicKey: wgKey(1).String(), Endpoint: "192.0.2.1:51820",
+			LinkAddress: gateway(1).LinkAddress.String(), InUse: true},
+		{Name: "gw2", PublicKey: wgKey(2).String(), Endpoint: "192.0.2.2:51820",
+			LinkAddress: gateway(2).LinkAddress.String()},
 	}
 	got, measured, err := checked(b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"gw2 192.0.2.2:51820 IPv4 answered 9/10 1440", "gw1 192.0.2.1:51820 IPv4 answered in use 9/10 1420"}
+	want := []string{"gw2 192.0.2.2:51820 IPv4 answered 9/10 1440",
+		"gw1 192.0.2.1:51820 IPv4 answered in use 9/10 1420"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -110,7 +116,8 @@ func TestNetcheckLeavesTheAgentAlone(t *testing.T) {
 	b := newBed(t)
 	b.withAgent()
 	b.snap.State, b.snap.Gateway = status.Connecting, nil
-	b.snap.Gateways = []status.Candidate{{Name: "gw1", PublicKey: wgKey(1).String(), Endpoint: "192.0.2.1:51820", Result: status.NoShake}}
+	b.snap.Gateways = []status.Candidate{{Name: "gw1", PublicKey: wgKey(1).String(), Endpoint: "192.0.2.1:51820",
+		Result: status.NoShake}}
 	got, _, err := checked(b)
 	if err != nil || len(b.kernel.applied) != 0 || len(got) != 1 || !strings.Contains(got[0], "skipped") {
 		t.Errorf("%v, %v, applied %+v", got, err, b.kernel.applied)
@@ -156,12 +163,14 @@ func TestRealNetcheck(t *testing.T) {
 			if r.Handshake == shakeAnswered && !r.InUse && r.Took == 0 {
 				t.Errorf("%+v", r)
 			}
-			out = append(out, fmt.Sprint(r.Name, " ", r.InUse, " ", r.Handshake, " ", r.Received, "/", r.Sent, " ", r.MTU))
+			out = append(out, fmt.Sprint(r.Name, " ", r.InUse, " ", r.Handshake, " ", r.Received, "/",
+				r.Sent, " ", r.MTU))
 		}
 		return strings.Join(out, "; ")
 	}
 	// 127.0.0.1 is as wide as the WAN, as far as the routes tell.
-	if got, want := run(), "gw false answered 10/10 1440; narrow false answered 10/10 1372; stranger false no_answer 0/0 0"; got != want {
+	if got, want := run(),
+		"gw false answered 10/10 1440; narrow false answered 10/10 1372; stranger false no_answer 0/0 0"; got != want {
 		t.Errorf("alone:  %s\nwant %s", got, want)
 	}
 	used, gw := newGatewayDevice(t, node, link(node, true), 2000)
@@ -181,7 +190,8 @@ func TestRealNetcheck(t *testing.T) {
 		<-tick
 	}
 	before := links(t)
-	if got, want := run(), "gw true answered 10/10 1400; narrow false answered 10/10 1372; stranger false no_answer 0/0 0"; got != want {
+	if got, want := run(),
+		"gw true answered 10/10 1400; narrow false answered 10/10 1372; stranger false no_answer 0/0 0"; got != want {
 		t.Errorf("beside an agent:  %s\nwant %s", got, want)
 	}
 	if diff := cmp.Diff(before, links(t)); diff != "" {

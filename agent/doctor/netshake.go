@@ -19,14 +19,15 @@ import (
 	"wguplink/agent/tunnel"
 )
 
-// shakeAll shakes hands with gateways on a device of our own, one address family after the other, and measures those that
-// answer.
+// shakeAll shakes hands with gateways on a device of our own, one address family after the other, and measures those
+// that answer.
 func (x *netcheck) shakeAll(ctx context.Context, free []*Reach) (err error) {
 	if x.unlock, err = lock(x.o.RunDir); err != nil {
 		return err
 	}
 	d := tunnel.Desired{Name: ownName, Devices: []tunnel.Device{{
-		Interface: ownDevice, Backend: network.Backend(x.cfg.Backend), FwMark: x.cfg.FwMark, PrivateKey: x.ident.Private.Reveal(), Unrouted: true,
+		Interface: ownDevice, Backend: network.Backend(x.cfg.Backend), FwMark: x.cfg.FwMark,
+		PrivateKey: x.ident.Private.Reveal(), Unrouted: true,
 	}}}
 	if err := x.kern.Remove(d); err != nil { // one that was killed may have left it
 		return fmt.Errorf("the device of an earlier test cannot be removed: %w", err)
@@ -57,7 +58,8 @@ func (x *netcheck) calm() bool {
 		return true
 	}
 	s, err := x.snapshot()
-	return err == nil && s.State != status.Suspect && s.Gateway != nil && x.says.Gateway != nil && s.Gateway.PublicKey == x.says.Gateway.PublicKey
+	return err == nil && s.State != status.Suspect && s.Gateway != nil && x.says.Gateway != nil &&
+		s.Gateway.PublicKey == x.says.Gateway.PublicKey
 }
 
 // shakeFamily has all of one family tried at once, with a fresh peer in each round, and no allowed IPs.
@@ -71,7 +73,8 @@ func (x *netcheck) shakeFamily(ctx context.Context, now []*Reach) error {
 			if r.Handshake != shakeAnswered { // else it stays as it is
 				r.generation = x.generation
 			}
-			dev.Peers = append(dev.Peers, tunnel.Peer{PublicKey: wgtypes.Key(r.peer.PublicKey), Endpoint: r.at, Keepalive: keepalive, Generation: r.generation})
+			dev.Peers = append(dev.Peers, tunnel.Peer{PublicKey: wgtypes.Key(r.peer.PublicKey), Endpoint: r.at,
+				Keepalive: keepalive, Generation: r.generation})
 		}
 		began := time.Now()
 		if _, err := x.kern.Apply(ctx, *x.made); err != nil {
@@ -82,7 +85,8 @@ func (x *netcheck) shakeFamily(ctx context.Context, now []*Reach) error {
 		err := x.look(ctx, within, func(is *wgtypes.Device) time.Duration {
 			left = 0
 			for _, r := range now {
-				i := slices.IndexFunc(is.Peers, func(p wgtypes.Peer) bool { return p.PublicKey == wgtypes.Key(r.peer.PublicKey) })
+				i := slices.IndexFunc(is.Peers,
+					func(p wgtypes.Peer) bool { return p.PublicKey == wgtypes.Key(r.peer.PublicKey) })
 				if r.Handshake != shakeAnswered && i >= 0 && !is.Peers[i].LastHandshakeTime.IsZero() {
 					r.Handshake, r.Took = shakeAnswered, time.Since(began).Microseconds()
 				}

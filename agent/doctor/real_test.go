@@ -65,7 +65,8 @@ func (p *pond) Write(bufs [][]byte, offset int) (int, error) {
 	for _, b := range bufs {
 		m := append([]byte(nil), b[offset:]...)
 		const request, reply = 128, 129
-		if len(m) < 48 || len(m) > p.most || m[6] != unix.IPPROTO_ICMPV6 || m[40] != request || netip.AddrFrom16([16]byte(m[24:40])) != p.link {
+		if len(m) < 48 || len(m) > p.most || m[6] != unix.IPPROTO_ICMPV6 || m[40] != request ||
+			netip.AddrFrom16([16]byte(m[24:40])) != p.link {
 			continue
 		}
 		if p.deaf > 0 {
@@ -99,7 +100,8 @@ func newGatewayDevice(t *testing.T, node wgtypes.Key, link netip.Addr, most int)
 	t.Helper()
 	key, err := wgtypes.GeneratePrivateKey()
 	ok(t, err)
-	p := &pond{link: netip.MustParseAddr("fe80::1"), most: most, deaf: 1, replies: make(chan []byte, 64), events: make(chan tun.Event, 1), closed: make(chan struct{})}
+	p := &pond{link: netip.MustParseAddr("fe80::1"), most: most, deaf: 1, replies: make(chan []byte, 64),
+		events: make(chan tun.Event, 1), closed: make(chan struct{})}
 	d := device.NewDevice(p, conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
 	t.Cleanup(d.Close)
 	ok(t, d.IpcSet(fmt.Sprintf("private_key=%x\npublic_key=%x\nallowed_ip=%s/128\n", key[:], node[:], link)))
@@ -111,7 +113,8 @@ func newGatewayDevice(t *testing.T, node wgtypes.Key, link netip.Addr, most int)
 		t.Fatalf("no port in %q", state)
 	}
 	port, _, _ = strings.Cut(port, "\n")
-	return peerselector.Peer{Name: "gw", PublicKey: peerselector.Key(key.PublicKey()), Endpoints: []string{"127.0.0.1:" + port}, LinkAddress: p.link}, d
+	return peerselector.Peer{Name: "gw", PublicKey: peerselector.Key(key.PublicKey()),
+		Endpoints: []string{"127.0.0.1:" + port}, LinkAddress: p.link}, d
 }
 
 func ok(t *testing.T, err error) {
@@ -216,7 +219,8 @@ func TestRealPortTaken(t *testing.T) {
 	ok(t, err)
 	defer socket.Close()
 	var w bytes.Buffer
-	if code := Run(context.Background(), o, &w); code != 16 || !strings.Contains(w.String(), "UDP port 8472 of wgdoctor-vx is taken") || !strings.Contains(w.String(), "netstat -lunp") {
+	if code := Run(context.Background(), o, &w); code != 16 || !strings.Contains(w.String(),
+		"UDP port 8472 of wgdoctor-vx is taken") || !strings.Contains(w.String(), "netstat -lunp") {
 		t.Errorf("exit code %d:\n%s", code, &w)
 	}
 	for _, name := range []string{ownDevice, ownVXLAN} {
@@ -243,7 +247,8 @@ func TestRealKeyLost(t *testing.T) {
 	x.pace.rounds = []time.Duration{2 * time.Second}
 	all := x.examine(ctx, func(f Finding) { Print(&w, f) })
 	x.close()
-	if code := Code(all); code != 17 || !strings.Contains(w.String(), "ask the operators whether the gateways know "+node.String()) {
+	if code := Code(all); code != 17 || !strings.Contains(w.String(),
+		"ask the operators whether the gateways know "+node.String()) {
 		t.Errorf("exit code %d:\n%s", code, &w)
 	}
 }
@@ -261,7 +266,8 @@ func TestRealBesideAgent(t *testing.T) {
 	defer cancel()
 	before := links(t)
 	var w bytes.Buffer
-	if code := Run(ctx, o, &w); code != 0 || !strings.Contains(w.String(), "packets of 1400 bytes pass") || !strings.Contains(w.String(), "shook hands with the agent") {
+	if code := Run(ctx, o, &w); code != 0 || !strings.Contains(w.String(), "packets of 1400 bytes pass") ||
+		!strings.Contains(w.String(), "shook hands with the agent") {
 		t.Errorf("exit code %d:\n%s", code, &w)
 	}
 	if diff := cmp.Diff(before, links(t)); diff != "" {
@@ -273,7 +279,8 @@ func TestRealBesideAgent(t *testing.T) {
 	}
 }
 
-// runningAgent has an agent run on this host, as far as the doctor can tell: its lock, its device with that gateway, its status.
+// runningAgent has an agent run on this host, as far as the doctor can tell: its lock, its device with that gateway,
+// its status.
 func runningAgent(t *testing.T, o Options, gw peerselector.Peer) (status.Snapshot, *tunnel.Tunnel, tunnel.Desired) {
 	t.Helper()
 	ok(t, os.MkdirAll(o.RunDir, 0o755))
@@ -288,7 +295,8 @@ func runningAgent(t *testing.T, o Options, gw peerselector.Peer) (status.Snapsho
 		Name: "mesh",
 		Devices: []tunnel.Device{{Interface: "wg_mesh", PrivateKey: id.Private.Reveal(), FwMark: 1, MTU: 1400,
 			Addresses: []tunnel.Address{{Prefix: netip.PrefixFrom(link(id.Public, true), 64)}},
-			Peers:     []tunnel.Peer{{PublicKey: wgtypes.Key(gw.PublicKey), Endpoint: at, AllowedIPs: []netip.Prefix{netip.PrefixFrom(gw.LinkAddress, 128)}, Keepalive: keepalive}}}},
+			Peers: []tunnel.Peer{{PublicKey: wgtypes.Key(gw.PublicKey), Endpoint: at,
+				AllowedIPs: []netip.Prefix{netip.PrefixFrom(gw.LinkAddress, 128)}, Keepalive: keepalive}}}},
 		VXLAN: &tunnel.VXLAN{Name: "mesh-vpn", ID: 7, Port: 8472, Remote: gw.LinkAddress, MTU: 1330},
 	}
 	tun, err := tunnel.Open(o.Spawn)
@@ -298,7 +306,8 @@ func runningAgent(t *testing.T, o Options, gw peerselector.Peer) (status.Snapsho
 	ok(t, err)
 	t.Cleanup(func() { tun.Remove(d) })
 	s := status.Snapshot{Uplink: "mesh", State: status.Connected, PublicKey: id.Public.String(), Backend: "userspace",
-		Gateway: &status.Gateway{Name: "gw", PublicKey: gw.PublicKey.String(), Endpoint: at.String(), LinkAddress: gw.LinkAddress.String(), HandshakeAt: status.Now()}}
+		Gateway: &status.Gateway{Name: "gw", PublicKey: gw.PublicKey.String(), Endpoint: at.String(),
+			LinkAddress: gw.LinkAddress.String(), HandshakeAt: status.Now()}}
 	ok(t, status.Write(o.RunDir, s))
 	return s, tun, d
 }

@@ -38,24 +38,28 @@ func (x *exam) tunnel(ctx context.Context) Finding {
 	}
 	mute := x.ask(ctx, asked, x.pace.echo)
 	if x.live == nil && x.agent {
-		// While the agent hears the gateway, it may be only us who do not: on a busy processor, or in a burst of losses.
+		// While the agent hears the gateway, it may be only us who do not: on a busy processor, or in a burst of
+		// losses.
 		if x.reread(); x.says.State == status.Connected {
 			mute = x.ask(ctx, asked, x.pace.echo)
 		}
 	}
 	if x.live != nil {
-		detail := fmt.Sprintf("%s answers within %s", x.live.peer.LinkAddress, x.rtt.Truncate(time.Millisecond)+time.Millisecond)
+		detail := fmt.Sprintf("%s answers within %s", x.live.peer.LinkAddress,
+			x.rtt.Truncate(time.Millisecond)+time.Millisecond)
 		if len(mute) > 0 {
 			detail += "; no answer from " + list(mute)
 		}
 		return pass(detail)
 	}
-	cause := fmt.Sprintf("the handshake with %s is fine, but %s does not answer inside the tunnel", asked[0], asked[0].peer.LinkAddress)
+	cause := fmt.Sprintf("the handshake with %s is fine, but %s does not answer inside the tunnel", asked[0],
+		asked[0].peer.LinkAddress)
 	if to := asked[0].peer.LinkAddress; !to.IsLinkLocalUnicast() && x.cfg.Protocol != config.Parker {
 		return x.routed(to, cause)
 	}
 	if x.cfg.Protocol == config.Parker {
-		return fail(cause+": it does not know our addresses, or drops echo requests", "ask the operators for "+x.ident.Public.String())
+		return fail(cause+": it does not know our addresses, or drops echo requests",
+			"ask the operators for "+x.ident.Public.String())
 	}
 	other := config.KeyOnly
 	if x.cfg.LinkLocal == config.KeyOnly {
@@ -64,16 +68,21 @@ func (x *exam) tunnel(ctx context.Context) Finding {
 	if !x.agent && x.promote(ctx, asked, true) == nil {
 		if x.ask(ctx, asked, x.pace.echo); x.live != nil {
 			x.live = nil
-			return fail(fmt.Sprintf("%s to %s; it does to %s, our link address derived the other way", cause, x.linkAddress(false), x.linkAddress(true)),
+			return fail(fmt.Sprintf("%s to %s; it does to %s, our link address derived the other way", cause,
+				x.linkAddress(false), x.linkAddress(true)),
 				fmt.Sprintf("option link_local '%s'", other))
 		}
 	}
-	return fail(fmt.Sprintf("%s: it expects another link address than %s (option link_local is %s), or has no route or forwarding entry for it", cause, x.linkAddress(false), x.cfg.LinkLocal),
-		fmt.Sprintf("try option link_local '%s'; else ask the operators for the gateway's allowed IPs and forwarding entry of %s", other, x.ident.Public))
+	return fail(fmt.Sprintf(
+		"%s: it expects another link address than %s (option link_local is %s), or has no route or forwarding "+
+			"entry for it", cause, x.linkAddress(false), x.cfg.LinkLocal),
+		fmt.Sprintf(
+			"try option link_local '%s'; else ask the operators for the gateway's allowed IPs and forwarding "+
+				"entry of %s", other, x.ident.Public))
 }
 
-// routed is about a gateway whose address inside the tunnel is no link-local one. Our own address there is not the agent's to
-// make, and so not ours.
+// routed is about a gateway whose address inside the tunnel is no link-local one. Our own address there is not the
+// agent's to make, and so not ours.
 func (x *exam) routed(to netip.Addr, cause string) Finding {
 	family := "IPv6"
 	if to.Is4() {
@@ -81,17 +90,23 @@ func (x *exam) routed(to netip.Addr, cause string) Finding {
 	}
 	switch {
 	case !x.agent:
-		return skip(fmt.Sprintf("%s can be asked from an address of yours on %s only, which is not there without the agent: start it, and run the doctor again", to, x.cfg.Interface))
+		return skip(
+			fmt.Sprintf(
+				"%s can be asked from an address of yours on %s only, which is not there without the agent: start "+
+					"it, and run the doctor again", to, x.cfg.Interface))
 	case !x.hasAddress(x.dev, to):
 		return fail(fmt.Sprintf("%s: %s has no %s address to ask it from", cause, x.dev, family),
-			fmt.Sprintf("give %s the node's %s address, with netifd as in the section `Plain IP through the tunnel` of docs/openwrt.md", x.dev, family))
+			fmt.Sprintf(
+				"give %s the node's %s address, with netifd as in the section `Plain IP through the tunnel` of "+
+					"docs/openwrt.md", x.dev, family))
 	}
 	return fail(cause+": it has no route to our address, or its allowed IPs for us lack it",
-		"ask the operators for the gateway's allowed IPs and route of "+x.ident.Public.String()+"; are the addresses of "+x.dev+" those that they gave you?")
+		"ask the operators for the gateway's allowed IPs and route of "+x.ident.Public.String()+
+			"; are the addresses of "+x.dev+" those that they gave you?")
 }
 
-// promote lets the gateways send and receive from their link addresses, and nothing else: a default route stays where it
-// is. other is for our own address derived the other way. The agent's device is left as it is.
+// promote lets the gateways send and receive from their link addresses, and nothing else: a default route stays where
+// it is. other is for our own address derived the other way. The agent's device is left as it is.
 func (x *exam) promote(ctx context.Context, all []*candidate, other bool) error {
 	if x.agent {
 		return nil
@@ -152,14 +167,17 @@ func (x *exam) mtu(ctx context.Context) Finding {
 	}
 	switch {
 	case errors.Is(err, health.ErrSilent):
-		return fail(fmt.Sprintf("MTU too big: not even packets of %d bytes pass, which IPv6 needs; %s", min(mtu.Least, used), where),
+		return fail(fmt.Sprintf("MTU too big: not even packets of %d bytes pass, which IPv6 needs; %s",
+			min(mtu.Least, used), where),
 			"the WAN carries too little for WireGuard with IPv6 in it: look at its MTU")
 	case err != nil && passes < min(mtu.Least, used):
 		return skip("it could not be measured: " + oneLine(err))
 	case err != nil && passes < used: // the time is over; what is too large was asked for first
-		return fail(fmt.Sprintf("MTU too big: packets of %d bytes pass, larger ones hardly, and %s", passes, where), fmt.Sprintf("option mtu '%d'", passes))
+		return fail(fmt.Sprintf("MTU too big: packets of %d bytes pass, larger ones hardly, and %s", passes, where),
+			fmt.Sprintf("option mtu '%d'", passes))
 	case passes < used:
-		return fail(fmt.Sprintf("MTU too big: the largest packet that passes is %d bytes, and %s", passes, where), fmt.Sprintf("option mtu '%d'", passes))
+		return fail(fmt.Sprintf("MTU too big: the largest packet that passes is %d bytes, and %s", passes, where),
+			fmt.Sprintf("option mtu '%d'", passes))
 	}
 	return pass(fmt.Sprintf("packets of %d bytes pass%s", used, x.cut(used)))
 }
@@ -177,7 +195,8 @@ func (x *exam) cut(used int) string {
 	if err != nil || used+overhead <= path {
 		return ""
 	}
-	return fmt.Sprintf("; but in pieces: the WAN carries %d bytes, for which option mtu '%d' would do", path, max(mtu.Least, path-overhead))
+	return fmt.Sprintf("; but in pieces: the WAN carries %d bytes, for which option mtu '%d' would do", path,
+		max(mtu.Least, path-overhead))
 }
 
 var _ kernel = (*tunnel.Tunnel)(nil)

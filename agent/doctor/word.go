@@ -15,7 +15,8 @@ var stageOf = map[status.Cause]Stage{
 	status.NoHandshake: Handshake, status.NoAnswer: Tunnel, status.NoNeighbour: Tunnel,
 }
 
-// word fails the stage that the agent says is not through, whatever was seen here: it is the agent that has to get through.
+// word fails the stage that the agent says is not through, whatever was seen here: it is the agent that has to get
+// through.
 func (x *exam) word(s Stage, f Finding) Finding {
 	if !x.agent {
 		return f
@@ -51,9 +52,12 @@ func (x *exam) remedy(c status.Cause) string {
 	case status.NoWAN:
 		return "is the cable in, and does the WAN get an address? " + x.tables()
 	case status.Clock:
-		return fmt.Sprintf("wait until option ntp_grace (%s) is over, the agent goes on without; name servers that answer in `list ntp_server`", x.cfg.NTPGrace)
+		return fmt.Sprintf(
+			"wait until option ntp_grace (%s) is over, the agent goes on without; name servers that answer in `list "+
+				"ntp_server`", x.cfg.NTPGrace)
 	case status.BrokerUnreachable, status.BrokerRefused:
-		return "the agent tries again, ever more seldom; restart it to have it try at once. If it goes on, look at `list broker` and option domain, and give the operators the key " +
+		return "the agent tries again, ever more seldom; restart it to have it try at once. If it goes on, look at " +
+			"`list broker` and option domain, and give the operators the key " +
 			x.ident.Public.String()
 	case status.NotRegistered:
 		return "wait; the operators have to accept the node, whose key is " + x.ident.Public.String()

@@ -16,8 +16,8 @@ import (
 )
 
 // Beside exchanges echo requests with one address through a WireGuard device, beside the IP stack: by a packet socket
-// (packet(7)), so that neither an address nor a route is needed on the device, and what else comes by it goes nowhere. It
-// is not safe for concurrent use.
+// (packet(7)), so that neither an address nor a route is needed on the device, and what else comes by it goes nowhere.
+// It is not safe for concurrent use.
 type Beside struct {
 	file   *os.File
 	own    netip.Addr
@@ -27,8 +27,8 @@ type Beside struct {
 	buf    []byte
 }
 
-// OpenBeside opens the socket. own is the address that requests come from, of the family of to. The error is for a device
-// that does not exist, or a missing CAP_NET_RAW.
+// OpenBeside opens the socket. own is the address that requests come from, of the family of to. The error is for a
+// device that does not exist, or a missing CAP_NET_RAW.
 func OpenBeside(device string, own, to netip.Addr) (*Beside, error) {
 	ifc, err := net.InterfaceByName(device)
 	if err != nil {
@@ -58,8 +58,8 @@ func OpenBeside(device string, own, to netip.Addr) (*Beside, error) {
 // Close closes the socket.
 func (b *Beside) Close() { b.file.Close() }
 
-// Ask sends a request of size bytes, IP header included, and waits for its answer at most so long. ok is false when none
-// has come, and also for a size that the device does not take.
+// Ask sends a request of size bytes, IP header included, and waits for its answer at most so long. ok is false when
+// none has come, and also for a size that the device does not take.
 func (b *Beside) Ask(ctx context.Context, size int, within time.Duration) (rtt time.Duration, ok bool) {
 	b.seq++
 	sent := time.Now()
@@ -119,8 +119,8 @@ func (b *Beside) packet(size int) []byte {
 	return append(p, m...)
 }
 
-// answers tells whether a packet is the answer to the latest request. An answer that was cut short is none. One that comes in
-// pieces counts with its first piece: the way back may be narrower, and the request has passed.
+// answers tells whether a packet is the answer to the latest request. An answer that was cut short is none. One that
+// comes in pieces counts with its first piece: the way back may be narrower, and the request has passed.
 func (b *Beside) answers(p []byte, size int) bool {
 	head, from, reply, pieces := ipHeader6, 8, byte(echoReply6), false
 	if b.to.Is4() {
@@ -156,11 +156,12 @@ type Quality struct {
 const (
 	qualityProbes = 10
 	qualityGap    = 100 * time.Millisecond // between two of them, where answers come fast
-	qualityTries  = 6                      // of one size: a line that loses 30 % each way loses all of them once in 60 times
+	// of one size: a line that loses 30 % each way loses all of them once in 60 times
+	qualityTries = 6
 )
 
-// Measure looks how well the other side answers, and which sizes up to most, in bytes, pass. It waits up to patience for the
-// first answer, as a gateway may need a while to learn of a handshake.
+// Measure looks how well the other side answers, and which sizes up to most, in bytes, pass. It waits up to patience
+// for the first answer, as a gateway may need a while to learn of a handshake.
 func (b *Beside) Measure(ctx context.Context, most int, patience time.Duration) (q Quality) {
 	small := b.Smallest()
 	end := time.Now().Add(patience)

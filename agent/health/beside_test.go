@@ -16,7 +16,8 @@ import (
 // The packets are those of the kernel's own ping: header, checksums and all. What answers is told from what does not.
 func TestBesidePackets(t *testing.T) {
 	for _, tt := range []struct{ own, to string }{{"fe80::2", "fe80::1"}, {"10.0.0.2", "10.0.0.1"}} {
-		b := &Beside{own: netip.MustParseAddr(tt.own), to: netip.MustParseAddr(tt.to), cookie: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}, seq: 7}
+		b := &Beside{own: netip.MustParseAddr(tt.own), to: netip.MustParseAddr(tt.to),
+			cookie: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}, seq: 7}
 		p := b.packet(200)
 		if len(p) != 200 {
 			t.Errorf("%s: %d bytes", tt.to, len(p))
@@ -59,13 +60,16 @@ func TestBesidePackets(t *testing.T) {
 		}
 		got := map[string]bool{}
 		for name, m := range map[string][]byte{
-			"the answer": reply, "in pieces": pieces, "a later piece": second, "cut short": reply[:150], "the request": p, "nothing": nil,
-			"from another": change(func(m []byte) { m[from+n-1]++ }), "to another request": change(func(m []byte) { m[head+7]++ }),
+			"the answer": reply, "in pieces": pieces, "a later piece": second, "cut short": reply[:150],
+			"the request": p, "nothing": nil,
+			"from another":       change(func(m []byte) { m[from+n-1]++ }),
+			"to another request": change(func(m []byte) { m[head+7]++ }),
 			"of another program": change(func(m []byte) { m[head+8]++ }),
 		} {
 			got[name] = b.answers(m, 200)
 		}
-		want := map[string]bool{"the answer": true, "in pieces": true, "a later piece": false, "cut short": false, "the request": false, "nothing": false,
+		want := map[string]bool{"the answer": true, "in pieces": true, "a later piece": false, "cut short": false,
+			"the request": false, "nothing": false,
 			"from another": false, "to another request": false, "of another program": false}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.to, diff)
@@ -74,7 +78,8 @@ func TestBesidePackets(t *testing.T) {
 }
 
 func TestBesideWithoutDevice(t *testing.T) {
-	if b, err := OpenBeside("no-such-device", netip.MustParseAddr("fe80::2"), netip.MustParseAddr("fe80::1")); err == nil {
+	if b, err := OpenBeside("no-such-device", netip.MustParseAddr("fe80::2"),
+		netip.MustParseAddr("fe80::1")); err == nil {
 		b.Close()
 		t.Error("a device that is not there")
 	}

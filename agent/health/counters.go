@@ -12,8 +12,9 @@ import (
 	"wguplink/peerselector"
 )
 
-// payloadBytes is more than WireGuard itself can have sent unasked within the first seconds after a handshake: a response
-// (92), a cookie (64) and some keepalives (32 each). Whoever received more got payload: the inside of the tunnel works.
+// payloadBytes is more than WireGuard itself can have sent unasked within the first seconds after a handshake: a
+// response (92), a cookie (64) and some keepalives (32 each). Whoever received more got payload: the inside of the
+// tunnel works.
 const payloadBytes = 1000
 
 // Counters turns successive readings of a WireGuard device into events. It compares values and never looks at the wall
@@ -32,8 +33,8 @@ type reading struct {
 // Forget drops what is known of a peer, because it was created anew or has a new role: its counters start from here.
 func (c *Counters) Forget(k wgtypes.Key) { delete(c.peers, k) }
 
-// Answered notes that an answer to an echo request has come from the peer's address since the last reading: its bytes are no
-// sign of life of their own at the next one, which would be later than the answer was.
+// Answered notes that an answer to an echo request has come from the peer's address since the last reading: its bytes
+// are no sign of life of their own at the next one, which would be later than the answer was.
 func (c *Counters) Answered(k wgtypes.Key, from netip.Addr) {
 	if r, ok := c.peers[k]; ok {
 		r.told += answerSize(from)
@@ -41,8 +42,8 @@ func (c *Counters) Answered(k wgtypes.Key, from netip.Addr) {
 	}
 }
 
-// answerSize is what WireGuard counts for an answer, in bytes: the packet, padded to a multiple of 16, with a header of 16 and a tag
-// of 16 (WireGuard paper, section 5.4.6).
+// answerSize is what WireGuard counts for an answer, in bytes: the packet, padded to a multiple of 16, with a header of
+// 16 and a tag of 16 (WireGuard paper, section 5.4.6).
 func answerSize(from netip.Addr) int64 {
 	header := int64(20) // RFC 791
 	if from.Is6() {
@@ -51,8 +52,8 @@ func answerSize(from netip.Addr) int64 {
 	return (header+minMessage+15)/16*16 + 32
 }
 
-// Observe compares a reading with the one before and gives what has happened since. A handshake that stands in the first
-// reading of a peer is an event too, unless the peer was adopted with it.
+// Observe compares a reading with the one before and gives what has happened since. A handshake that stands in the
+// first reading of a peer is an event too, unless the peer was adopted with it.
 func (c *Counters) Observe(peers []wgtypes.Peer) []peerselector.Event {
 	var events []peerselector.Event
 	now := make(map[wgtypes.Key]reading, len(peers))
@@ -68,7 +69,8 @@ func (c *Counters) Observe(peers []wgtypes.Peer) []peerselector.Event {
 		if !known {
 			is.payload = is.rx
 		} else if is.rx > was.rx+was.told {
-			events = append(events, peerselector.Alive{Key: peerselector.Key(p.PublicKey), Reply: is.rx-is.payload > payloadBytes})
+			events = append(events, peerselector.Alive{Key: peerselector.Key(p.PublicKey),
+				Reply: is.rx-is.payload > payloadBytes})
 		}
 		now[p.PublicKey] = is
 	}

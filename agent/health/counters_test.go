@@ -28,7 +28,8 @@ func TestCounters(t *testing.T) {
 		{t0, 200, []peerselector.Event{peerselector.Alive{Key: id}}},
 		{t0, 1500, []peerselector.Event{peerselector.Alive{Key: id, Reply: true}}},
 		// The wall clock stepped back: a handshake is new when it changed, whatever its date.
-		{t0.Add(-time.Hour), 1600, []peerselector.Event{peerselector.Handshake{Key: id}, peerselector.Alive{Key: id, Reply: true}}},
+		{t0.Add(-time.Hour), 1600, []peerselector.Event{peerselector.Handshake{Key: id},
+			peerselector.Alive{Key: id, Reply: true}}},
 		{t0.Add(-time.Hour), 1600, nil},
 		// Created anew by somebody: the counter starts from zero.
 		{time.Time{}, 0, nil},

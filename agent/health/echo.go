@@ -39,7 +39,8 @@ type sockKey struct {
 	v6    bool
 }
 
-// outstanding is how many requests can be waiting for an answer at a time, more than anybody sends within a minute's round trip.
+// outstanding is how many requests can be waiting for an answer at a time, more than anybody sends within a minute's
+// round trip.
 const outstanding = 64
 
 // NewEcho makes an Echo. replied is called from another goroutine for each answer, with the time that it took.
@@ -71,8 +72,8 @@ func (e *Echo) Send(device string, addr netip.Addr) error {
 	if err != nil {
 		return fmt.Errorf("open a socket to probe %s by %s (needs CAP_NET_RAW): %w", addr, device, err)
 	}
-	// The socket is bound to the device, so a link-local address needs no zone. Package net remembers the zones of names for
-	// a minute, and would take a new device for the old one.
+	// The socket is bound to the device, so a link-local address needs no zone. Package net remembers the zones of
+	// names for a minute, and would take a new device for the old one.
 	dst := &net.IPAddr{IP: addr.AsSlice()}
 	if _, err := c.WriteToIP(request(e.cookie, addr.Is6(), seq, minMessage), dst); err != nil {
 		return fmt.Errorf("probe %s by %s: %w", addr, device, err)
@@ -146,8 +147,8 @@ func restrict(fd int, device string, v6 bool) error {
 // minMessage is the shortest request in bytes: the ICMP header and the cookie.
 const minMessage = 16
 
-// request is type, code, checksum, identifier, sequence number, then the cookie, then zeros up to the length in bytes. The
-// kernel fills in the IPv6 checksum, and knows none for IPv4 on a raw socket.
+// request is type, code, checksum, identifier, sequence number, then the cookie, then zeros up to the length in bytes.
+// The kernel fills in the IPv6 checksum, and knows none for IPv4 on a raw socket.
 func request(cookie [8]byte, v6 bool, seq uint16, length int) []byte {
 	m := make([]byte, length)
 	m[0] = echoRequest6

@@ -29,11 +29,11 @@ const (
 	ipHeader6 = 40
 )
 
-// Largest gives the size in bytes, IP header included, of the largest echo request between lo and hi that addr answers by
-// the device. hi is tried first: where it passes, that is one packet. Otherwise the size is searched for; a size counts as
-// one that does not pass when it was asked for several times and no answer came within three times wait, or when the
-// kernel refuses to send it. wait should not be shorter than a normal round trip, but an answer that comes late counts all
-// the same. Requests are not to be fragmented on their way; answers may come in pieces.
+// Largest gives the size in bytes, IP header included, of the largest echo request between lo and hi that addr answers
+// by the device. hi is tried first: where it passes, that is one packet. Otherwise the size is searched for; a size
+// counts as one that does not pass when it was asked for several times and no answer came within three times wait, or
+// when the kernel refuses to send it. wait should not be shorter than a normal round trip, but an answer that comes
+// late counts all the same. Requests are not to be fragmented on their way; answers may come in pieces.
 //
 // The error wraps ErrSilent when not even lo is answered. When ctx ends it wraps the cause, and the size is what was
 // answered until then, 0 for nothing.
@@ -43,7 +43,10 @@ func Largest(ctx context.Context, device string, addr netip.Addr, lo, hi int, wa
 		s.header = ipHeader4
 	}
 	if least := s.header + minMessage; lo < least || lo > hi || hi > 65535 || wait <= 0 {
-		return 0, fmt.Errorf("measure packets of %d to %d bytes to %s with a wait of %v: want sizes from %d to 65535, and a wait", lo, hi, addr, wait, least)
+		return 0,
+			fmt.Errorf(
+				"measure packets of %d to %d bytes to %s with a wait of %v: want sizes from %d to 65535, and a wait",
+				lo, hi, addr, wait, least)
 	}
 	rand.Read(s.cookie[:])
 	s.dst.IP = s.addr.AsSlice() // without a zone, as in Echo.Send
@@ -74,8 +77,8 @@ func Largest(ctx context.Context, device string, addr netip.Addr, lo, hi int, wa
 	return s.best, err
 }
 
-// whole keeps packets from being cut: here, or (IPv4) by a router. What the kernel has learned of the path does not count,
-// it is to be measured; packets over the device's own MTU are refused with EMSGSIZE.
+// whole keeps packets from being cut: here, or (IPv4) by a router. What the kernel has learned of the path does not
+// count, it is to be measured; packets over the device's own MTU are refused with EMSGSIZE.
 func whole(fd int, v6 bool) error {
 	if v6 {
 		return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE)
@@ -127,7 +130,8 @@ func (s *search) run(lo, hi int) error {
 	return nil
 }
 
-// limit is the smallest size that did not pass, of those over what did: a late answer may have shown that another one does.
+// limit is the smallest size that did not pass, of those over what did: a late answer may have shown that another one
+// does.
 func (s *search) limit() int {
 	s.failed = slices.DeleteFunc(s.failed, func(n int) bool { return n <= s.best })
 	return slices.Min(s.failed) // hi is among them until it is answered

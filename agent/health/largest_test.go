@@ -38,8 +38,8 @@ type far struct {
 	seen []int // sizes of the requests
 }
 
-// newFar makes the device. answer gets the size of a packet, how many of that size came until then, and the good answer;
-// it returns the packets to send.
+// newFar makes the device. answer gets the size of a packet, how many of that size came until then, and the good
+// answer; it returns the packets to send.
 func newFar(t *testing.T, mtu int, answer func(size, nth int, reply []byte) [][]byte) *far {
 	t.Helper()
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
@@ -191,7 +191,8 @@ func TestLargest(t *testing.T) {
 			}
 		})
 	}
-	if got, err := Largest(context.Background(), "lo", netip.IPv6Loopback(), lo, 1500, never); got != 1500 || err != nil {
+	if got, err := Largest(context.Background(), "lo", netip.IPv6Loopback(), lo, 1500, never); got != 1500 ||
+		err != nil {
 		t.Errorf("loopback: %d, %v", got, err)
 	}
 }
@@ -314,7 +315,8 @@ func TestLargestStops(t *testing.T) {
 	}
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
-	if got, err := Largest(over, "lo", netip.IPv6Loopback(), lo, 1500, never); got != 0 || !errors.Is(err, context.Canceled) {
+	if got, err := Largest(over, "lo", netip.IPv6Loopback(), lo, 1500, never); got != 0 ||
+		!errors.Is(err, context.Canceled) {
 		t.Errorf("a context that is over: %d, %v", got, err)
 	}
 }
@@ -342,8 +344,10 @@ func TestLargestArguments(t *testing.T) {
 		device string
 		lo, hi int
 		wait   time.Duration
-	}{{"lo", 1300, 1280, short}, {"lo", 55, 1280, short}, {"lo", 1280, 65536, short}, {"lo", 1280, 1500, 0}, {"nonesuch", 1280, 1500, short}} {
-		if got, err := Largest(context.Background(), tt.device, netip.IPv6Loopback(), tt.lo, tt.hi, tt.wait); err == nil || errors.Is(err, ErrSilent) {
+	}{{"lo", 1300, 1280, short}, {"lo", 55, 1280, short}, {"lo", 1280, 65536, short}, {"lo", 1280, 1500, 0},
+		{"nonesuch", 1280, 1500, short}} {
+		if got, err := Largest(context.Background(), tt.device, netip.IPv6Loopback(), tt.lo, tt.hi,
+			tt.wait); err == nil || errors.Is(err, ErrSilent) {
 			t.Errorf("%+v: %d, %v", tt, got, err)
 		}
 	}

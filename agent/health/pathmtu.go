@@ -59,8 +59,9 @@ func (m Measurement) Run(ctx context.Context) (int, error) {
 }
 
 // MTU of the WireGuard device: the fixed one, else what the path leaves, but never more than over Ethernet: what the
-// kernel does not know of the path beyond may not carry more. Of fixed and wan, that of the WAN's device for the gateway's
-// address family, 0 means not known. to is the address of the gateway in use; the zero Addr when there is none.
+// kernel does not know of the path beyond may not carry more. Of fixed and wan, that of the WAN's device for the
+// gateway's address family, 0 means not known. to is the address of the gateway in use; the zero Addr when there is
+// none.
 func (p *PathMTU) MTU(fixed, wan int, to netip.Addr) int {
 	if fixed != 0 {
 		return fixed
@@ -89,7 +90,8 @@ func (p *PathMTU) Warning(fixed int) string {
 	if f.none {
 		return fmt.Sprintf("mtu %d is too big: not even packets of %d bytes pass to %s", fixed, f.largest, f.gateway)
 	}
-	return fmt.Sprintf("mtu %d is too big: of the packets to %s the largest that passes has %d bytes; set option mtu '%d', or 'auto'",
+	return fmt.Sprintf(
+		"mtu %d is too big: of the packets to %s the largest that passes has %d bytes; set option mtu '%d', or 'auto'",
 		fixed, f.gateway, f.largest, f.largest)
 }
 

@@ -28,7 +28,8 @@ func TestPathMTU(t *testing.T) {
 		{"too narrow for IPv6", 0, 1300, PathMTU{known: 1300}, 1280, ""},
 		{"fixed", 1406, 1492, PathMTU{known: 1400}, 1406, ""},
 		{"fixed, and does not pass", 1406, 1500, PathMTU{found: finding{largest: 1372, at: 1406, gateway: "gw1"}}, 1406,
-			"mtu 1406 is too big: of the packets to gw1 the largest that passes has 1372 bytes; set option mtu '1372', or 'auto'"},
+			"mtu 1406 is too big: of the packets to gw1 the largest that passes has 1372 bytes; set option mtu " +
+				"'1372', or 'auto'"},
 		{"fixed, and nothing passes", 1406, 1500, PathMTU{found: finding{largest: 1280, none: true, at: 1406,
 			gateway: "gw1"}}, 1406,
 			"mtu 1406 is too big: not even packets of 1280 bytes pass to gw1"},

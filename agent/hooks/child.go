@@ -25,9 +25,9 @@ type child struct {
 	log     *slog.Logger
 }
 
-// run returns when the hook's own process has ended. What it left running in the background goes on, without our pipe; only
-// when the time is over is all of its process group killed. It is SIGKILL at once: what did not end in its time is stuck,
-// and what it held, such as a lock on a file, ends with it.
+// run returns when the hook's own process has ended. What it left running in the background goes on, without our pipe;
+// only when the time is over is all of its process group killed. It is SIGKILL at once: what did not end in its time is
+// stuck, and what it held, such as a lock on a file, ends with it.
 func (c child) run(ctx context.Context) ending {
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)

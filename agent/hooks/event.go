@@ -13,7 +13,8 @@ const (
 	Up     = "up"     // the uplink works: a gateway is in use
 	Down   = "down"   // it works no longer
 	Change = "change" // it works, but something of what Event tells is another
-	// Stranded says that since a firmware update the uplink has not worked for as long as option update_watchdog allows.
+	// Stranded says that since a firmware update the uplink has not worked for as long as option update_watchdog
+	// allows.
 	Stranded = "stranded"
 )
 

@@ -16,8 +16,8 @@ var leftovers = struct{ ends, parts []string }{
 	parts: []string{".dpkg-", ".ipk-", ".ucf-"},
 }
 
-// hooksIn lists the files of a folder that are hooks, in byte order of their names, and what was refused: path to reason.
-// A folder that does not exist has none.
+// hooksIn lists the files of a folder that are hooks, in byte order of their names, and what was refused: path to
+// reason. A folder that does not exist has none.
 func hooksIn(dir string) (names []string, refused map[string]string, err error) {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -76,7 +76,8 @@ func unsafe(info fs.FileInfo) string {
 		return fmt.Sprintf("it belongs to user %d: make it root's (chown root)", st.Uid)
 	}
 	if info.Mode()&0o022 != 0 {
-		return fmt.Sprintf("others than its owner may write it (mode %04o): take that away (chmod go-w)", info.Mode().Perm())
+		return fmt.Sprintf("others than its owner may write it (mode %04o): take that away (chmod go-w)",
+			info.Mode().Perm())
 	}
 	return ""
 }

@@ -10,7 +10,8 @@ import (
 
 func TestFolder(t *testing.T) {
 	b := newBench(t, Options{})
-	for _, name := range []string{"10-good", "run.sh", "Good", ".hidden", "x~", "x.bak", "x.orig", "x.rej", "x.swp", "x.tmp", "x-opkg",
+	for _, name := range []string{"10-good", "run.sh", "Good", ".hidden", "x~", "x.bak", "x.orig", "x.rej",
+		"x.swp", "x.tmp", "x-opkg",
 		"x.apk-new", "x.dpkg-dist", "x.dpkg-old", "x.ipk-new", "x.ucf-old"} {
 		b.hook(name, "")
 	}

@@ -35,7 +35,8 @@ type Options struct {
 type Result struct {
 	Hook  string `json:"hook"` // file name
 	Event string `json:"event"`
-	// Exit is the exit code ("0" is success), "timed out", "signal: " and its name, or why the hook could not be started.
+	// Exit is the exit code ("0" is success), "timed out", "signal: " and its name, or why the hook could not be
+	// started.
 	Exit string `json:"exit"`
 	Last string `json:"last_line,omitempty"` // of its output, at most maxLine bytes
 }
@@ -79,7 +80,10 @@ func (r *Runner) Post(e Event) {
 		return
 	}
 	if e.Event == Up {
-		r.pending = slices.DeleteFunc(r.pending, func(p Event) bool { return p.Uplink == e.Uplink && p.Event == Stranded })
+		r.pending = slices.DeleteFunc(r.pending, func(p Event) bool {
+			return p.Uplink == e.Uplink &&
+				p.Event == Stranded
+		})
 	}
 	i := slices.IndexFunc(r.pending, func(p Event) bool {
 		return p.Uplink == e.Uplink && (p.Event == Stranded) == (e.Event == Stranded)
@@ -100,8 +104,8 @@ func (r *Runner) Post(e Event) {
 }
 
 // Run runs hooks until ctx ends. Then what waits still runs, and also what is posted meanwhile, so that the last down
-// reaches the hooks; for that, and for the hook that is at work, there is Farewell. So end ctx only when the last event is
-// posted.
+// reaches the hooks; for that, and for the hook that is at work, there is Farewell. So end ctx only when the last event
+// is posted.
 func (r *Runner) Run(ctx context.Context) {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -139,8 +143,8 @@ func (r *Runner) finish() bool {
 	return r.over
 }
 
-// Results is how each hook ended when it was last run for the uplink, in order of their names. Hooks that are no longer in
-// the folder are left out.
+// Results is how each hook ended when it was last run for the uplink, in order of their names. Hooks that are no longer
+// in the folder are left out.
 func (r *Runner) Results(uplink string) []Result {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -172,7 +176,8 @@ func (r *Runner) run(ctx context.Context, e Event) {
 			return
 		}
 		log := log.With("hook", name)
-		c := child{path: filepath.Join(r.dir, name), event: e.Event, env: env, input: input, timeout: r.timeout, log: log}
+		c := child{path: filepath.Join(r.dir, name), event: e.Event, env: env, input: input,
+			timeout: r.timeout, log: log}
 		end := c.run(ctx)
 		switch {
 		case end.err != nil:
@@ -202,13 +207,15 @@ func (r *Runner) warn(refused map[string]string) {
 func (r *Runner) forget(uplink string, names []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.results[uplink] = slices.DeleteFunc(r.results[uplink], func(have Result) bool { return !slices.Contains(names, have.Hook) })
+	r.results[uplink] = slices.DeleteFunc(r.results[uplink],
+		func(have Result) bool { return !slices.Contains(names, have.Hook) })
 }
 
 func (r *Runner) record(uplink string, result Result) {
 	r.mu.Lock()
 	list := r.results[uplink]
-	i, found := slices.BinarySearchFunc(list, result.Hook, func(have Result, name string) int { return cmp.Compare(have.Hook, name) })
+	i, found := slices.BinarySearchFunc(list, result.Hook,
+		func(have Result, name string) int { return cmp.Compare(have.Hook, name) })
 	if found {
 		list[i] = result
 	} else {

@@ -15,7 +15,8 @@ import (
 
 func TestEvent(t *testing.T) {
 	b := newBench(t, Options{})
-	b.hook("tell", `env | grep ^WGUPLINK_ | sort >$SCRATCH/env; cat >$SCRATCH/stdin; echo "$# $1" >$SCRATCH/args; pwd >>$SCRATCH/args`)
+	b.hook("tell",
+		`env | grep ^WGUPLINK_ | sort >$SCRATCH/env; cat >$SCRATCH/stdin; echo "$# $1" >$SCRATCH/args; pwd >>$SCRATCH/args`)
 	t.Setenv("WGUPLINK_GATEWAY", "from another program")
 	b.start()
 
@@ -28,8 +29,10 @@ func TestEvent(t *testing.T) {
 		t.Errorf("standard input (-want +got):\n%s", diff)
 	}
 
-	b.Post(Event{Event: Up, Uplink: "mesh", Protocol: "parker", Interface: "wg_c5", Gateway: "c5", GatewayKey: "gk=", PublicKey: "pk=",
-		MTU: 1375, ClientMTU: 1340, Address4: "10.1.0.1", Address6: "2001:db8::1", Range4: "10.1.0.0/22", Range6: "2001:db8::/64",
+	b.Post(Event{Event: Up, Uplink: "mesh", Protocol: "parker", Interface: "wg_c5", Gateway: "c5",
+		GatewayKey: "gk=", PublicKey: "pk=",
+		MTU: 1375, ClientMTU: 1340, Address4: "10.1.0.1", Address6: "2001:db8::1", Range4: "10.1.0.0/22",
+		Range6:     "2001:db8::/64",
 		XlatRange6: "64:ff9b::/96", ID: "7", Config: json.RawMessage(`{"nonce":"é","id":7}`)})
 	b.next()
 	want := `WGUPLINK_ADDRESS4=10.1.0.1
@@ -322,8 +325,10 @@ func TestStrandedBeside(t *testing.T) {
 	if diff := cmp.Diff([]string{"other stranded", "mesh up"}, waiting()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	env := strings.Join(Event{Event: Stranded, Uplink: "mesh", Hours: 2, Firmware: "v2", Cause: "no_handshake", Reason: "none"}.environ(), "\n")
-	for _, want := range []string{"WGUPLINK_EVENT=stranded", "WGUPLINK_HOURS=2", "WGUPLINK_FIRMWARE=v2", "WGUPLINK_CAUSE=no_handshake", "WGUPLINK_REASON=none"} {
+	env := strings.Join(Event{Event: Stranded, Uplink: "mesh", Hours: 2, Firmware: "v2", Cause: "no_handshake",
+		Reason: "none"}.environ(), "\n")
+	for _, want := range []string{"WGUPLINK_EVENT=stranded", "WGUPLINK_HOURS=2", "WGUPLINK_FIRMWARE=v2",
+		"WGUPLINK_CAUSE=no_handshake", "WGUPLINK_REASON=none"} {
 		if !strings.Contains(env, want) {
 			t.Errorf("no %s in %q", want, env)
 		}

@@ -16,8 +16,8 @@ import (
 // maxChunkOverhead bounds the lines between chunks of one body, in bytes: a chunk may carry more extension than data.
 const maxChunkOverhead = 16 << 10
 
-// readBody reads the body as its framing says (RFC 9112 section 6.3): in chunks, of a given length, or up to the end of the
-// connection.
+// readBody reads the body as its framing says (RFC 9112 section 6.3): in chunks, of a given length, or up to the end of
+// the connection.
 func (r *Response) readBody(br *bufio.Reader, maxBody int) error {
 	body, err := r.framed(br)
 	if err != nil {
@@ -38,7 +38,8 @@ func (r *Response) readBody(br *bufio.Reader, maxBody int) error {
 func (r *Response) framed(br *bufio.Reader) (io.Reader, error) {
 	if te := r.Header.Values("Transfer-Encoding"); len(te) > 0 {
 		if len(te) > 1 || !strings.EqualFold(te[0], "chunked") {
-			return nil, fmt.Errorf("transfer encoding %q, only chunked is known", printable.Text(strings.Join(te, ", "), 60))
+			return nil, fmt.Errorf("transfer encoding %q, only chunked is known",
+				printable.Text(strings.Join(te, ", "), 60))
 		}
 		return &chunks{br: br}, nil
 	}

@@ -55,8 +55,8 @@ type Response struct {
 // Proven is what a connection may implement to learn that the server behind it gave an answer.
 type Proven interface{ Prove() }
 
-// Do makes a request, and closes its connection. It ends with the context at the latest. A *ConnectError says that there was
-// no connection to speak over; with a *BrokenOffError the Response is what came up to then.
+// Do makes a request, and closes its connection. It ends with the context at the latest. A *ConnectError says that
+// there was no connection to speak over; with a *BrokenOffError the Response is what came up to then.
 func (c Client) Do(ctx context.Context, q Request) (r Response, err error) {
 	head, err := q.marshal()
 	if err != nil {
@@ -129,7 +129,8 @@ func contain(err *error) {
 // marshal gives the request up to its body.
 func (q Request) marshal() ([]byte, error) {
 	host := q.URL.Host
-	if h, zone, ok := strings.Cut(q.URL.Hostname(), "%"); ok && zone != "" { // only we know the zone (RFC 6874 section 4)
+	// only we know the zone (RFC 6874 section 4)
+	if h, zone, ok := strings.Cut(q.URL.Hostname(), "%"); ok && zone != "" {
 		host = "[" + h + "]"
 		if p := q.URL.Port(); p != "" {
 			host += ":" + p
@@ -143,7 +144,8 @@ func (q Request) marshal() ([]byte, error) {
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\n", q.Method, target)
 	field := func(name, value string) error {
 		if !clean(name) || !clean(value) {
-			return fmt.Errorf("header field %q: %q has control characters", printable.Text(name, 60), printable.Text(value, 60))
+			return fmt.Errorf("header field %q: %q has control characters", printable.Text(name, 60),
+				printable.Text(value, 60))
 		}
 		fmt.Fprintf(&b, "%s: %s\r\n", name, value)
 		return nil
@@ -219,7 +221,8 @@ func (r *Response) readHead(tp *textproto.Reader) error {
 	version, rest, _ := strings.Cut(line, " ")
 	status, _, _ := strings.Cut(strings.TrimLeft(rest, " "), " ")
 	r.Status, err = strconv.Atoi(status)
-	if err != nil || len(status) != 3 || status[0] < '1' || status[0] > '9' || version != "HTTP/1.0" && version != "HTTP/1.1" {
+	if err != nil || len(status) != 3 || status[0] < '1' || status[0] > '9' || version != "HTTP/1.0" &&
+		version != "HTTP/1.1" {
 		return &NotHTTPError{printable.Text(line, 100)}
 	}
 	if r.Header, err = tp.ReadMIMEHeader(); err != nil {

@@ -7,8 +7,8 @@ import (
 	"wguplink/agent/printable"
 )
 
-// ConnectError says that the server could not be spoken to at all: no address, no connection, or no TLS. A second request to
-// the same server at this moment would meet the same fate.
+// ConnectError says that the server could not be spoken to at all: no address, no connection, or no TLS. A second
+// request to the same server at this moment would meet the same fate.
 type ConnectError struct{ Err error }
 
 func (e *ConnectError) Error() string { return e.Err.Error() }
@@ -16,8 +16,8 @@ func (e *ConnectError) Error() string { return e.Err.Error() }
 // Unwrap gives the cause.
 func (e *ConnectError) Unwrap() error { return e.Err }
 
-// PanicError is a panic of the library that read what the server sent, as crypto/x509 before Go 1.24.8 has it for a chain
-// with a DSA key (CVE-2025-58188).
+// PanicError is a panic of the library that read what the server sent, as crypto/x509 before Go 1.24.8 has it for a
+// chain with a DSA key (CVE-2025-58188).
 type PanicError struct{ Value any }
 
 func (e *PanicError) Error() string {
@@ -53,8 +53,8 @@ func (e *NotTLSError) Unwrap() error { return e.Err }
 // Reason is why a certificate is not accepted.
 type Reason int
 
-// The reasons. Dates: the certificate is not valid at the time that our clock says. Authority: it is signed by none that is
-// trusted. Name: it is for another host. Pin: no key in its chain has a pin.
+// The reasons. Dates: the certificate is not valid at the time that our clock says. Authority: it is signed by none
+// that is trusted. Name: it is for another host. Pin: no key in its chain has a pin.
 const (
 	Other Reason = iota
 	Dates
@@ -63,8 +63,8 @@ const (
 	Pin
 )
 
-// CertificateError says that a server answered, but not with a certificate that is accepted. Its text does not depend on the
-// present time, so that the same fault has the same text at each try.
+// CertificateError says that a server answered, but not with a certificate that is accepted. Its text does not depend
+// on the present time, so that the same fault has the same text at each try.
 type CertificateError struct {
 	Reason Reason
 	// NotBefore and NotAfter are those of the certificate; set with the reason Dates.

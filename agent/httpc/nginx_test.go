@@ -24,8 +24,8 @@ import (
 
 var quiet = log.New(io.Discard, "", 0)
 
-// nginx starts Debian's nginx on a free port, plain and over TLS on Unix sockets below a directory of its own, and gives that
-// directory.
+// nginx starts Debian's nginx on a free port, plain and over TLS on Unix sockets below a directory of its own, and
+// gives that directory.
 func nginx(t *testing.T, cert tls.Certificate) string {
 	t.Helper()
 	program, err := exec.LookPath("nginx")
@@ -112,9 +112,10 @@ func TestNginx(t *testing.T) {
 	dir := nginx(t, cert)
 	for _, scheme := range []string{"http", "https"} {
 		socket := map[string]string{"http": dir + "/plain", "https": dir + "/tls"}[scheme]
-		c := Client{MaxBody: 64 << 10, Trust: Trust{CAFile: dir + "/cert.pem"}, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		}}
+		c := Client{MaxBody: 64 << 10, Trust: Trust{CAFile: dir + "/cert.pem"},
+			Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "unix", socket)
+			}}
 		for _, tt := range []struct {
 			path   string
 			body   []byte
@@ -146,7 +147,8 @@ func TestNginx(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if r.Status != tt.status || !strings.Contains(string(r.Body), tt.want) || r.Big != (tt.path == "big.json") {
+				if r.Status != tt.status || !strings.Contains(string(r.Body), tt.want) ||
+					r.Big != (tt.path == "big.json") {
 					t.Errorf("status %d, big %v, %.200q", r.Status, r.Big, r.Body)
 				}
 				if got := r.Header.Get(tt.header[0]); got != tt.header[1] {
@@ -166,7 +168,8 @@ func TestNginx(t *testing.T) {
 	if _, err := cross("https", "plain"); !errors.As(err, &notTLS) {
 		t.Errorf("got %v", err)
 	}
-	if r, err := cross("http", "tls"); err != nil || r.Status != 400 || !strings.Contains(string(r.Body), "plain HTTP request was sent to HTTPS port") {
+	if r, err := cross("http", "tls"); err != nil || r.Status != 400 ||
+		!strings.Contains(string(r.Body), "plain HTTP request was sent to HTTPS port") {
 		t.Errorf("got %d %q, %v", r.Status, r.Body, err)
 	}
 }

@@ -24,12 +24,12 @@ const maxCAFile = 1 << 20
 
 // Trust says which certificates are good.
 type Trust struct {
-	// CAFile is a PEM file with the only authorities to trust; "" means the system's, PinOnly none at all. It is read for
-	// each connection, so that a new file needs no restart.
+	// CAFile is a PEM file with the only authorities to trust; "" means the system's, PinOnly none at all. It is read
+	// for each connection, so that a new file needs no restart.
 	CAFile string
 	// Pins are SHA-256 sums of SubjectPublicKeyInfo. When there are any, then in addition to the usual checks one
-	// certificate of the verified chain must match. With PinOnly it must be the server's own certificate, and its name and
-	// dates do not count; without pins nothing is trusted then.
+	// certificate of the verified chain must match. With PinOnly it must be the server's own certificate, and its name
+	// and dates do not count; without pins nothing is trusted then.
 	Pins [][32]byte
 	// Now is the clock, time.Now when nil.
 	Now func() time.Time
@@ -86,8 +86,8 @@ func readCA(name string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// checkPins wants one certificate of a verified chain among the pins. Without verification (PinOnly) only the leaf counts:
-// its key was used in the handshake, while the other certificates in the list may be copies.
+// checkPins wants one certificate of a verified chain among the pins. Without verification (PinOnly) only the leaf
+// counts: its key was used in the handshake, while the other certificates in the list may be copies.
 func (t Trust) checkPins(cs tls.ConnectionState) error {
 	if len(cs.PeerCertificates) == 0 {
 		return &CertificateError{Reason: Pin, Err: errors.New("the broker sent no certificate")}
@@ -108,8 +108,9 @@ func (t Trust) checkPins(cs tls.ConnectionState) error {
 		}
 	}
 	sum := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
-	return &CertificateError{Reason: Pin, Err: fmt.Errorf("none of the %d pins matches; the broker's own key has the SHA-256 %s (base64) = %x",
-		len(t.Pins), base64.StdEncoding.EncodeToString(sum[:]), sum)}
+	return &CertificateError{Reason: Pin,
+		Err: fmt.Errorf("none of the %d pins matches; the broker's own key has the SHA-256 %s (base64) = %x",
+			len(t.Pins), base64.StdEncoding.EncodeToString(sum[:]), sum)}
 }
 
 // classify gives the failure of a handshake the type that says what it is.

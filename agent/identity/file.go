@@ -25,7 +25,10 @@ func readKeyFile(path string) (string, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) && link.Mode()&fs.ModeSymlink != 0 {
 		// Likely a disk that is not mounted yet. A new key in the link's place would hide the real one.
-		return "", fmt.Errorf("%s: the private key is a symbolic link to nowhere: bring its target back, or remove the link to have a new key made", place)
+		return "",
+			fmt.Errorf(
+				"%s: the private key is a symbolic link to nowhere: bring its target back, or remove the link to "+
+					"have a new key made", place)
 	}
 	if err != nil {
 		return "", fmt.Errorf("%s: cannot read the private key: %w", place, err)

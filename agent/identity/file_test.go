@@ -30,7 +30,8 @@ func TestMain(m *testing.M) {
 
 func child(how string) int {
 	tree := newFakeTree(os.Getenv("TREE"))
-	o := Options{Package: "wguplink", Section: "mesh", Option: "private_key", KeyFile: os.Getenv("KEYFILE"), LockFile: os.Getenv("LOCKFILE")}
+	o := Options{Package: "wguplink", Section: "mesh", Option: "private_key", KeyFile: os.Getenv("KEYFILE"),
+		LockFile: os.Getenv("LOCKFILE")}
 	if how == "full" {
 		// No file may grow: the nearest thing to a full disk that needs no disk.
 		signal.Ignore(syscall.SIGXFSZ)
@@ -109,7 +110,8 @@ func TestKeyFile(t *testing.T) {
 	if want := id.Private.Reveal().String() + "\n"; content(t, o.KeyFile) != want {
 		t.Error("the key file does not hold the key and a newline")
 	}
-	for path, want := range map[string]os.FileMode{o.KeyFile: 0o600, filepath.Dir(o.KeyFile): 0o700 | os.ModeDir, filepath.Join(top, "a"): 0o700 | os.ModeDir} {
+	for path, want := range map[string]os.FileMode{o.KeyFile: 0o600, filepath.Dir(o.KeyFile): 0o700 | os.ModeDir,
+		filepath.Join(top, "a"): 0o700 | os.ModeDir} {
 		info, err := os.Stat(path)
 		if err != nil {
 			t.Fatal(err)
@@ -132,7 +134,8 @@ func TestKeyFile(t *testing.T) {
 }
 
 func TestKeyFileFirst(t *testing.T) {
-	tree, o := inUCI(t, map[string]string{"wguplink": "mesh.private_key=" + keyOf(t, bobHex).String() + "\n", "fastd": "mesh_vpn.secret=" + aliceHex + "\n"})
+	tree, o := inUCI(t, map[string]string{"wguplink": "mesh.private_key=" + keyOf(t, bobHex).String() + "\n",
+		"fastd": "mesh_vpn.secret=" + aliceHex + "\n"})
 	o.KeyFile = filepath.Join(t.TempDir(), "key")
 	id, err := Load(tree, o)
 	if err != nil {
@@ -181,7 +184,8 @@ func TestStrangeKeyFiles(t *testing.T) {
 	for _, name := range []string{"folder", "fifo", "dangling", "empty", "large", "empty/key"} {
 		before, _ := os.Lstat(path(name))
 		if name == "dangling" {
-			if _, err := Load(nil, Options{KeyFile: path(name)}); err == nil || !strings.Contains(err.Error(), "symbolic link") {
+			if _, err := Load(nil, Options{KeyFile: path(name)}); err == nil ||
+				!strings.Contains(err.Error(), "symbolic link") {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -189,7 +193,8 @@ func TestStrangeKeyFiles(t *testing.T) {
 		if err == nil || !id.Private.IsZero() || !strings.Contains(err.Error(), path(name)) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if after, _ := os.Lstat(path(name)); before != nil && (after == nil || after.Mode() != before.Mode() || after.Size() != before.Size()) {
+		if after, _ := os.Lstat(path(name)); before != nil &&
+			(after == nil || after.Mode() != before.Mode() || after.Size() != before.Size()) {
 			t.Errorf("%s was touched", name)
 		}
 	}

@@ -49,7 +49,8 @@ type Options struct {
 	LockFile string
 	// NoNew says why no key is made or imported where none is stored, in a sentence; "" when one may be.
 	NoNew string
-	// Found has the key looked for in a damaged file, and in the places of Import, where it cannot be read from its own.
+	// Found has the key looked for in a damaged file, and in the places of Import, where it cannot be read from its
+	// own.
 	Found Lost
 	// Unstored is a key that was made before and could not be stored: it is stored now, instead of another one.
 	Unstored PrivateKey
@@ -155,14 +156,20 @@ func load(tree Tree, o Options) (Identity, error) {
 		id.NotStored = scrub(fmt.Errorf("%s: cannot store the private key: %w", o.place(), err), &key)
 		return id, nil
 	} else if err != nil {
-		return Identity{}, scrub(fmt.Errorf("%s: cannot store the private key, so it is not used: %w", o.place(), err), &key)
+		return Identity{}, scrub(fmt.Errorf("%s: cannot store the private key, so it is not used: %w", o.place(), err),
+			&key)
 	}
 	back, err := stored(tree, o, true)
 	if err != nil {
-		return Identity{}, scrub(fmt.Errorf("%s: the private key just stored cannot be read back, so it is not used: %w", o.place(), err), &key)
+		return Identity{},
+			scrub(fmt.Errorf("%s: the private key just stored cannot be read back, so it is not used: %w",
+				o.place(), err), &key)
 	}
 	if back != key {
-		return Identity{}, fmt.Errorf("%s: another private key than the one just stored is read back, so neither is used: look for another program or a staged change that sets it", o.place())
+		return Identity{},
+			fmt.Errorf(
+				"%s: another private key than the one just stored is read back, so neither is used: look for another "+
+					"program or a staged change that sets it", o.place())
 	}
 	return identityOf(&key, origin), nil
 }
@@ -293,7 +300,8 @@ func imported(tree Tree, o Options) (key wgtypes.Key, origin string, err error) 
 	for _, place := range o.Import {
 		parts := strings.Split(place, ".")
 		if len(parts) != 3 || parts[0] == "" || parts[1] == "" || parts[2] == "" {
-			return wgtypes.Key{}, "", fmt.Errorf("key import %q: not a place in UCI: write package.section.option", place)
+			return wgtypes.Key{}, "", fmt.Errorf("key import %q: not a place in UCI: write package.section.option",
+				place)
 		}
 		if err := tree.LoadConfig(parts[0], false); errors.Is(err, os.ErrNotExist) {
 			continue
@@ -308,7 +316,8 @@ func imported(tree Tree, o Options) (key wgtypes.Key, origin string, err error) 
 		}
 		key, err := parseImport(text)
 		if err != nil {
-			return wgtypes.Key{}, "", fmt.Errorf("key import %s: %w; correct it, or take the place out of the list of imports", place, err)
+			return wgtypes.Key{}, "",
+				fmt.Errorf("key import %s: %w; correct it, or take the place out of the list of imports", place, err)
 		}
 		return key, "imported from " + place, nil
 	}

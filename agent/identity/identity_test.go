@@ -68,16 +68,22 @@ func TestLoadFromUCI(t *testing.T) {
 		origin   string
 		writes   bool
 	}{
-		"stored": {map[string]string{"wguplink": "mesh.private_key=" + bob.String() + "\n", "fastd": "mesh_vpn.secret=" + aliceHex + "\n"},
+		"stored": {map[string]string{"wguplink": "mesh.private_key=" + bob.String() + "\n",
+			"fastd": "mesh_vpn.secret=" + aliceHex + "\n"},
 			&bob, "uci " + place, false},
-		"unclamped stored": {map[string]string{"wguplink": "mesh.private_key=" + alice.String() + "\n"}, &alice, "uci " + place, false},
-		"fastd secret": {map[string]string{"wguplink": "mesh.enabled=1\n", "fastd": "mesh_vpn.secret=" + aliceHex + "\n"},
+		"unclamped stored": {map[string]string{"wguplink": "mesh.private_key=" + alice.String() + "\n"}, &alice,
+			"uci " + place, false},
+		"fastd secret": {map[string]string{"wguplink": "mesh.enabled=1\n",
+			"fastd": "mesh_vpn.secret=" + aliceHex + "\n"},
 			&alice, "imported from " + fastdPlace, true},
-		"fastd secret in capitals": {map[string]string{"wguplink": "", "fastd": "mesh_vpn.secret=" + strings.ToUpper(aliceHex) + "\n"},
+		"fastd secret in capitals": {map[string]string{"wguplink": "",
+			"fastd": "mesh_vpn.secret=" + strings.ToUpper(aliceHex) + "\n"},
 			&alice, "imported from " + fastdPlace, true},
-		"second place": {map[string]string{"wguplink": "mesh.private_key=\n", "network": "wg_mesh.private_key=" + bob.String() + "\n"},
+		"second place": {map[string]string{"wguplink": "mesh.private_key=\n",
+			"network": "wg_mesh.private_key=" + bob.String() + "\n"},
 			&bob, "imported from " + secondPlace, true},
-		"fastd has none yet": {map[string]string{"wguplink": "", "fastd": "mesh_vpn.secret=generate\n", "network": "wg_mesh.private_key=" + bob.String() + "\n"},
+		"fastd has none yet": {map[string]string{"wguplink": "", "fastd": "mesh_vpn.secret=generate\n",
+			"network": "wg_mesh.private_key=" + bob.String() + "\n"},
 			&bob, "imported from " + secondPlace, true},
 		"nothing anywhere": {map[string]string{"wguplink": "mesh.enabled=1\n"}, nil, "generated", true},
 	} {
@@ -105,7 +111,8 @@ func TestLoadFromUCI(t *testing.T) {
 					t.Errorf("committed package %q, which is not ours", config)
 				}
 			}
-			if before := c.packages["wguplink"]; strings.Contains(before, "enabled") && !strings.Contains(content(t, tree.file("wguplink")), "mesh.enabled=1") {
+			if before := c.packages["wguplink"]; strings.Contains(before, "enabled") &&
+				!strings.Contains(content(t, tree.file("wguplink")), "mesh.enabled=1") {
 				t.Error("another option was lost")
 			}
 			// A second start, from disk.
@@ -174,7 +181,8 @@ func checkMalformed(t *testing.T, err error, place, value string) {
 	if !strings.Contains(text, place) {
 		t.Errorf("%q does not name %s", text, place)
 	}
-	if trimmed := strings.TrimSpace(value); trimmed != "" && (strings.Contains(text, trimmed) || strings.Contains(text, trimmed[:4])) {
+	if trimmed := strings.TrimSpace(value); trimmed != "" &&
+		(strings.Contains(text, trimmed) || strings.Contains(text, trimmed[:4])) {
 		t.Errorf("%q quotes the stored value", text)
 	}
 	if strings.ContainsAny(text, "\n") {
@@ -217,7 +225,8 @@ func TestMalformedIsKept(t *testing.T) {
 }
 
 func TestMalformedImport(t *testing.T) {
-	values := map[string]string{"63 digits": "MARK" + aliceHex[5:], "not hex": "MARK" + aliceHex[4:], "zero secret": strings.Repeat("0", 64)}
+	values := map[string]string{"63 digits": "MARK" + aliceHex[5:], "not hex": "MARK" + aliceHex[4:],
+		"zero secret": strings.Repeat("0", 64)}
 	for name, value := range malformed {
 		if name != "hex" { // a good secret of fastd
 			values[name] = value
@@ -225,7 +234,8 @@ func TestMalformedImport(t *testing.T) {
 	}
 	for name, value := range values {
 		t.Run(name, func(t *testing.T) {
-			tree, o := inUCI(t, map[string]string{"wguplink": "mesh.enabled=1\n", "fastd": "mesh_vpn.secret=" + value + "\n"})
+			tree, o := inUCI(t, map[string]string{"wguplink": "mesh.enabled=1\n",
+				"fastd": "mesh_vpn.secret=" + value + "\n"})
 			_, err := Load(tree, o)
 			checkMalformed(t, err, fastdPlace, value)
 			checkMalformed(t, Check(tree, o), fastdPlace, value)
@@ -309,7 +319,8 @@ func TestStoringFails(t *testing.T) {
 	}
 	t.Run("no package", func(t *testing.T) {
 		tree, o := inUCI(t, nil)
-		if _, err := Load(tree, o); err == nil || errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), place) {
+		if _, err := Load(tree, o); err == nil || errors.Is(err, os.ErrNotExist) ||
+			!strings.Contains(err.Error(), place) {
 			t.Errorf("error %v", err)
 		}
 	})

@@ -27,8 +27,8 @@ func newPrivateKey(k *wgtypes.Key) PrivateKey {
 }
 
 // Reveal gives the key itself, to hand to WireGuard only: it prints in full. It is a pointer all the way to
-// there, because Go prints the arguments of functions, but not what they point at, where a program comes to a bad end. It may
-// not be changed.
+// there, because Go prints the arguments of functions, but not what they point at, where a program comes to a bad end.
+// It may not be changed.
 func (k PrivateKey) Reveal() *wgtypes.Key {
 	if k.reveal == nil {
 		return new(wgtypes.Key)
@@ -70,7 +70,8 @@ func parseKey(text string) (wgtypes.Key, error) {
 		return wgtypes.Key{}, fmt.Errorf("%w: it is empty", ErrMalformed)
 	}
 	if len(text) != want {
-		return wgtypes.Key{}, fmt.Errorf("%w: it has %d characters, not the %d of a base64 key", ErrMalformed, len(text), want)
+		return wgtypes.Key{}, fmt.Errorf("%w: it has %d characters, not the %d of a base64 key",
+			ErrMalformed, len(text), want)
 	}
 	var key wgtypes.Key
 	// Strict, and no line breaks within (which the decoder would skip): one key has one spelling, as in wg(8).

@@ -35,7 +35,8 @@ func (o Options) find(tree Tree) (key wgtypes.Key, place string, ok bool) {
 		return key, "damaged file " + o.Found.File, true
 	}
 	for _, place := range o.Import {
-		if key, _, err := imported(tree, Options{Import: []string{place}}); err == nil && key.PublicKey() == o.Found.Public {
+		if key, _, err := imported(tree, Options{Import: []string{place}}); err == nil &&
+			key.PublicKey() == o.Found.Public {
 			return key, place, true
 		}
 	}

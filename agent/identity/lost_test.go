@@ -14,14 +14,16 @@ import (
 // Where no new key may be made, a stored one is used, and else there is none: nothing is written, nothing imported.
 func TestNoNew(t *testing.T) {
 	alice, bob := keyOf(t, aliceHex), keyOf(t, bobHex)
-	for name, text := range map[string]string{"none": "mesh.enabled=1\n", "empty": "mesh.private_key=\n", "no package": "damaged\n"} {
+	for name, text := range map[string]string{"none": "mesh.enabled=1\n", "empty": "mesh.private_key=\n",
+		"no package": "damaged\n"} {
 		tree, o := inUCI(t, map[string]string{"wguplink": text, "fastd": "mesh_vpn.secret=" + aliceHex + "\n"})
 		o.NoNew = "the mistake"
 		for what, try := range map[string]func() error{
 			"load":  func() error { _, err := Load(tree, o); return err },
 			"check": func() error { return Check(tree, o) },
 		} {
-			if err := try(); err == nil || errors.Is(err, os.ErrNotExist) || what == "load" && !strings.Contains(err.Error(), "the mistake") {
+			if err := try(); err == nil || errors.Is(err, os.ErrNotExist) || what == "load" &&
+				!strings.Contains(err.Error(), "the mistake") {
 				t.Errorf("%s: %s: %v", name, what, err)
 			}
 		}
@@ -35,9 +37,11 @@ func TestNoNew(t *testing.T) {
 		t.Errorf("the stored key is not used: %v", err)
 	}
 	// Found again in a damaged file, by its public half.
-	tree, o = inUCI(t, map[string]string{"wguplink": "option private_key '" + bob.String() + "'=" + alice.String() + "\n"})
+	tree, o = inUCI(t, map[string]string{"wguplink": "option private_key '" + bob.String() + "'=" +
+		alice.String() + "\n"})
 	o.NoNew = "the mistake"
-	for public, want := range map[wgtypes.Key]wgtypes.Key{alice.PublicKey(): alice, bob.PublicKey(): bob, {}: {}, alice: {}} {
+	for public, want := range map[wgtypes.Key]wgtypes.Key{alice.PublicKey(): alice,
+		bob.PublicKey(): bob, {}: {}, alice: {}} {
 		o.Found = Lost{File: tree.file("wguplink"), Public: public}
 		id, err := Load(tree, o)
 		if (err == nil) != (want != wgtypes.Key{}) || *id.Private.Reveal() != want {
@@ -54,7 +58,8 @@ func TestNoNew(t *testing.T) {
 	if public, err := Public(tree, o); err != nil || public != bob.PublicKey() {
 		t.Errorf("%v, %v", public, err)
 	}
-	for _, text := range []string{"", "=", strings.Repeat("=", 100), strings.Repeat("A", 43), strings.Repeat("\x00", 300)} {
+	for _, text := range []string{"", "=", strings.Repeat("=", 100), strings.Repeat("A", 43),
+		strings.Repeat("\x00", 300)} {
 		if err := os.WriteFile(tree.file("wguplink"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +75,8 @@ func TestNoRoom(t *testing.T) {
 		tree, o := inUCI(t, map[string]string{"wguplink": "mesh.enabled=1\n"})
 		tree.commitErr = &os.PathError{Op: "write", Path: "x", Err: why}
 		first, err := Load(tree, o)
-		if err != nil || !errors.Is(first.NotStored, why) || first.Private.IsZero() || !strings.Contains(first.NotStored.Error(), place) {
+		if err != nil || !errors.Is(first.NotStored, why) || first.Private.IsZero() ||
+			!strings.Contains(first.NotStored.Error(), place) {
 			t.Fatalf("%v: %+v, %v", why, first, err)
 		}
 		o.Unstored = first.Private
@@ -83,7 +89,8 @@ func TestNoRoom(t *testing.T) {
 		if err != nil || third.NotStored != nil || !third.Private.Equal(first.Private) {
 			t.Errorf("%v: %+v, %v", why, third, err)
 		}
-		if fourth, err := Load(tree, Options{Package: o.Package, Section: o.Section, Option: o.Option}); err != nil || !fourth.Private.Equal(first.Private) {
+		if fourth, err := Load(tree, Options{Package: o.Package, Section: o.Section, Option: o.Option}); err != nil ||
+			!fourth.Private.Equal(first.Private) {
 			t.Errorf("%v: %+v, %v", why, fourth, err)
 		}
 	}

@@ -48,8 +48,10 @@ func leaks(text string, key wgtypes.Key) string {
 func TestLeaksSees(t *testing.T) {
 	key := keyOf(t, bobHex)
 	for _, text := range []string{
-		key.String(), fmt.Sprintf("%x", [32]byte(key)), fmt.Sprintf("%X", [32]byte(key)), fmt.Sprintf("%v", [32]byte(key)),
-		fmt.Sprintf("%#v", [32]byte(key)), fmt.Sprintf("% x", [32]byte(key)), string(key[:]), fmt.Sprintf("%x", key.String()),
+		key.String(), fmt.Sprintf("%x", [32]byte(key)), fmt.Sprintf("%X", [32]byte(key)),
+		fmt.Sprintf("%v", [32]byte(key)),
+		fmt.Sprintf("%#v", [32]byte(key)), fmt.Sprintf("% x", [32]byte(key)), string(key[:]),
+		fmt.Sprintf("%x", key.String()),
 	} {
 		if leaks("before "+text+" after", key) == "" {
 			t.Errorf("not seen in %q", text)
@@ -75,14 +77,16 @@ func TestNothingShowsTheKey(t *testing.T) {
 		by   map[string]Identity
 	}
 	values := map[string]any{
-		"key": id.Private, "key pointer": &id.Private, "identity": id, "identity pointer": &id, "slice": []any{id, id.Private},
+		"key": id.Private, "key pointer": &id.Private, "identity": id, "identity pointer": &id,
+		"slice":  []any{id, id.Private},
 		"map":    map[string]PrivateKey{"a": id.Private},
 		"hidden": hidden{id, id.Private, []PrivateKey{id.Private}, map[string]Identity{"a": id}},
 		"error":  fmt.Errorf("it is %v and %s", id.Private, id),
 		"zero":   PrivateKey{},
 	}
 	for name, value := range values {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%#x", "%d", "%o", "%b", "%c", "%U", "%t", "%e", "%p"} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "% x", "%#x", "%d", "%o", "%b", "%c",
+			"%U", "%t", "%e", "%p"} {
 			if form := leaks(fmt.Sprintf(verb, value), key); form != "" {
 				t.Errorf("%s with %s shows the key as %s", name, verb, form)
 			}

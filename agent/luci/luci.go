@@ -1,9 +1,10 @@
-// Package luci is what LuCI's pages need beside the agent's own object on ubus: the configuration without keys, changes to
-// it that are checked before they are written, and the doctor's findings. It works without a running agent.
+// Package luci is what LuCI's pages need beside the agent's own object on ubus: the configuration without keys, changes
+// to it that are checked before they are written, and the doctor's findings. It works without a running agent.
 //
-// rpcd offers it on ubus as the object luci.wguplink. It runs a plug-in with "list", which prints the methods with an example
-// of each argument, and with "call METHOD", which has the arguments as JSON on standard input and the answer as JSON on standard
-// output (openwrt/rpcd, plugin.c). What went wrong is a string "error" in the answer: rpcd passes no text of a failure on.
+// rpcd offers it on ubus as the object luci.wguplink. It runs a plug-in with "list", which prints the methods with an
+// example of each argument, and with "call METHOD", which has the arguments as JSON on standard input and the answer as
+// JSON on standard output (openwrt/rpcd, plugin.c). What went wrong is a string "error" in the answer: rpcd passes no
+// text of a failure on.
 package luci
 
 import (
@@ -35,8 +36,8 @@ type Plugin struct {
 	File string // of the configuration, for messages
 	// Changed is called after the configuration was written, so that the service takes it.
 	Changed func() error
-	// Doctor starts an examination when start is set and none is under way, of one uplink or of all (""). It returns the last
-	// one's findings as JSON; nil while it is under way, or when there was none.
+	// Doctor starts an examination when start is set and none is under way, of one uplink or of all (""). It returns
+	// the last one's findings as JSON; nil while it is under way, or when there was none.
 	Doctor func(uplink string, start bool) (json.RawMessage, error)
 }
 
@@ -110,7 +111,8 @@ type Answer struct {
 	File     string           `json:"file"`
 	Sections []config.Section `json:"sections"`
 	Problems []Problem        `json:"problems"` // what keeps an uplink, or an option, from being used
-	// Saved tells whether apply has written the changes. When it has not, Problems are those that the changes would bring.
+	// Saved tells whether apply has written the changes. When it has not, Problems are those that the changes would
+	// bring.
 	Saved bool `json:"saved"`
 	// Note is why the service may not know of the changes yet; "" when it does.
 	Note string `json:"note,omitempty"`

@@ -106,10 +106,12 @@ func TestConfig(t *testing.T) {
 	r := newRouter(t, good)
 	a := r.call("config", `{"ubus_rpc_session":"0123456789abcdef0123456789abcdef"}`)
 	want := []config.Section{
-		{Name: "mesh", Title: "mesh", Type: "uplink", Options: map[string]any{"protocol": "static", "vxlan_id": "1906606"},
-			Secret: []string{"private_key"}},
-		{Name: "gw1", Title: "gw1", Type: "gateway", Options: map[string]any{"uplink": "mesh", "link_address": "fe80::1",
-			"public_key": "o52Ge+Rpj4CUSitVag9mS7pSXUesNM0ESnvj/wwehkg=", "endpoint": []any{"192.0.2.1:51820"}}},
+		{Name: "mesh", Title: "mesh", Type: "uplink",
+			Options: map[string]any{"protocol": "static", "vxlan_id": "1906606"},
+			Secret:  []string{"private_key"}},
+		{Name: "gw1", Title: "gw1", Type: "gateway",
+			Options: map[string]any{"uplink": "mesh", "link_address": "fe80::1",
+				"public_key": "o52Ge+Rpj4CUSitVag9mS7pSXUesNM0ESnvj/wwehkg=", "endpoint": []any{"192.0.2.1:51820"}}},
 	}
 	if diff := cmp.Diff(want, a.Sections); diff != "" || len(a.Problems) > 0 || a.File != config.File {
 		t.Errorf("%+v (-want +got):\n%s", a, diff)

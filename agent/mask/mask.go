@@ -1,8 +1,8 @@
 // Package mask blots secrets out of text that is handed to others, such as a report.
 //
-// It works by what is known and by what things look like: secrets that it is told, in each spelling that programs print;
-// passwords and queries in URLs; whatever has the shape of a key and is not known to be public; and values that stand behind
-// the name of a secret. What is masked by mistake costs a question; what is shown cannot be taken back.
+// It works by what is known and by what things look like: secrets that it is told, in each spelling that programs
+// print; passwords and queries in URLs; whatever has the shape of a key and is not known to be public; and values that
+// stand behind the name of a secret. What is masked by mistake costs a question; what is shown cannot be taken back.
 package mask
 
 import (
@@ -38,7 +38,8 @@ func (m *Masker) Secret(values ...string) {
 			m.secrets = append(m.secrets, url.QueryEscape(v), url.PathEscape(v))
 			continue
 		}
-		for _, e := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
+		for _, e := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding,
+			base64.RawURLEncoding} {
 			m.secrets = append(m.secrets, e.EncodeToString(raw), url.QueryEscape(e.EncodeToString(raw)))
 		}
 		m.secrets = append(m.secrets, hex.EncodeToString(raw), strings.ToUpper(hex.EncodeToString(raw)))
@@ -110,7 +111,8 @@ func urls(line string) string {
 }
 
 // words are the parts of names by which secrets go.
-var words = []string{"private", "preshared", "psk", "secret", "passw", "passphrase", "passwd", "token", "credential", "authorization", "api_key", "apikey"}
+var words = []string{"private", "preshared", "psk", "secret", "passw", "passphrase", "passwd", "token", "credential",
+	"authorization", "api_key", "apikey"}
 
 // Names tells whether an option or field of that name holds a secret.
 func Names(name string) bool {
@@ -123,8 +125,8 @@ func isName(c byte) bool {
 	return c == '_' || c == '-' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
-// named blots out the value behind the name of a secret: name=value, name: value, "name": "value", option name 'value', and
-// values in the arguments of a program, --name value.
+// named blots out the value behind the name of a secret: name=value, name: value, "name": "value", option name 'value',
+// and values in the arguments of a program, --name value.
 func named(line string) string {
 	var b strings.Builder
 	name := ""
@@ -156,7 +158,8 @@ func named(line string) string {
 			quote = between[n-1]
 		}
 		all := strings.EqualFold(name, "authorization") // a word for the method, and the rest
-		for i < len(line) && line[i] != '\n' && (all || quote != 0 && line[i] != quote || quote == 0 && strings.IndexByte(" \t,;", line[i]) < 0) {
+		for i < len(line) && line[i] != '\n' && (all || quote != 0 && line[i] != quote || quote == 0 &&
+			strings.IndexByte(" \t,;", line[i]) < 0) {
 			i++
 		}
 		if v := line[value:i]; v != "" && between != "" && (uci || isValue(v, between, quote, name)) {

@@ -9,12 +9,13 @@ import (
 	"time"
 )
 
-// repeatAfter is how long a question waits for its answer before it is sent again, doubled each time: package net would wait
-// five seconds for what one lost packet costs.
+// repeatAfter is how long a question waits for its answer before it is sent again, doubled each time: package net would
+// wait five seconds for what one lost packet costs.
 const repeatAfter = time.Second
 
-// askAll opens a socket that puts each question to all the name servers at once. Package net would wait five seconds for
-// one that is dead before it asks the next, which is longer than we have; and a server on a dead address family is common.
+// askAll opens a socket that puts each question to all the name servers at once. Package net would wait five seconds
+// for one that is dead before it asks the next, which is longer than we have; and a server on a dead address family is
+// common.
 func askAll(ctx context.Context, d net.Dialer, servers []string, codes *codes) (net.Conn, error) {
 	a := allServers{codes: codes, heard: make(chan heard), closed: make(chan struct{})}
 	var last error

@@ -18,8 +18,8 @@ func refuser(t *testing.T, code byte) netip.AddrPort {
 	})
 }
 
-// serveDNS answers questions with what a function makes of them: it gets header and question alone, and the type asked for.
-// nil is no answer.
+// serveDNS answers questions with what a function makes of them: it gets header and question alone, and the type asked
+// for. nil is no answer.
 func serveDNS(t *testing.T, answer func(m []byte, kind uint16) []byte) netip.AddrPort {
 	t.Helper()
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")

@@ -17,8 +17,9 @@ const AttemptDelay = 250 * time.Millisecond
 // maxTried bounds what is remembered.
 const maxTried = 256
 
-// Dialer connects to hosts that may have many addresses, most of which may be dead. It starts with what it knows to be good,
-// goes on with what it has not tried, and leaves to the end what it tried last. It may be used by several goroutines.
+// Dialer connects to hosts that may have many addresses, most of which may be dead. It starts with what it knows to be
+// good, goes on with what it has not tried, and leaves to the end what it tried last. It may be used by several
+// goroutines.
 type Dialer struct {
 	// Lookup gives the addresses of a host.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -32,9 +33,9 @@ type Dialer struct {
 
 const good = -1
 
-// DialContext connects to host:port. All addresses get their turn within the context's deadline: each is tried beside those
-// before it, as soon as they have had AttemptDelay, or have failed. The connection remembers its address as good when it is
-// told to: see Prove.
+// DialContext connects to host:port. All addresses get their turn within the context's deadline: each is tried beside
+// those before it, as soon as they have had AttemptDelay, or have failed. The connection remembers its address as good
+// when it is told to: see Prove.
 func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	host, service, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -71,7 +72,8 @@ func (d *Dialer) order(found []netip.Addr, port uint16) []netip.AddrPort {
 		}
 	}
 	for i := range max(len(six), len(four)) {
-		out = append(append(out, six[min(i, len(six)):min(i+1, len(six))]...), four[min(i, len(four)):min(i+1, len(four))]...)
+		out = append(append(out, six[min(i, len(six)):min(i+1, len(six))]...),
+			four[min(i, len(four)):min(i+1, len(four))]...)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -85,7 +87,8 @@ func (d *Dialer) order(found []netip.Addr, port uint16) []netip.AddrPort {
 }
 
 // race starts one attempt after the other, and gives the first connection that is there.
-func (d *Dialer) race(ctx context.Context, network string, addrs []netip.AddrPort, delay time.Duration) (net.Conn, error) {
+func (d *Dialer) race(ctx context.Context, network string, addrs []netip.AddrPort,
+	delay time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	type result struct {
 		conn net.Conn

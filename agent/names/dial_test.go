@@ -146,8 +146,10 @@ func TestDialerRotates(t *testing.T) {
 // TestDialerSlow: a second address that is tried while the first one takes its time is closed when it comes too late.
 func TestDialerSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := &network{alive: map[string]time.Duration{"192.0.2.1:80": 400 * time.Millisecond, "192.0.2.2:80": 600 * time.Millisecond}}
-		c, err := (&Dialer{Lookup: hosts("192.0.2.1", "192.0.2.2"), Dial: n.dial}).DialContext(context.Background(), "tcp", "a:80")
+		n := &network{alive: map[string]time.Duration{"192.0.2.1:80": 400 * time.Millisecond,
+			"192.0.2.2:80": 600 * time.Millisecond}}
+		c, err := (&Dialer{Lookup: hosts("192.0.2.1", "192.0.2.2"), Dial: n.dial}).DialContext(context.Background(),
+			"tcp", "a:80")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -164,19 +166,22 @@ func TestDialerFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{refuse: true}
 		_, err := (&Dialer{Lookup: hosts(twenty()...), Dial: n.dial}).DialContext(context.Background(), "tcp", "a:80")
-		if err == nil || !strings.Contains(err.Error(), "connection refused") || !strings.Contains(err.Error(), "and 17 more") {
+		if err == nil || !strings.Contains(err.Error(), "connection refused") ||
+			!strings.Contains(err.Error(), "and 17 more") {
 			t.Errorf("got %v", err)
 		}
 		n.refuse = false
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		if _, err = (&Dialer{Lookup: hosts(twenty()...), Dial: n.dial}).DialContext(ctx, "tcp", "a:80"); !errors.Is(err, context.DeadlineExceeded) ||
+		if _, err = (&Dialer{Lookup: hosts(twenty()...), Dial: n.dial}).DialContext(ctx, "tcp", "a:80"); !errors.Is(err,
+			context.DeadlineExceeded) ||
 			!strings.Contains(err.Error(), "20 of 20 addresses tried") {
 			t.Errorf("got %v", err)
 		}
 		unknown := &Error{Host: "a", Reason: NotFound}
 		lookup := func(context.Context, string) ([]netip.Addr, error) { return nil, unknown }
-		if _, err = (&Dialer{Lookup: lookup, Dial: n.dial}).DialContext(context.Background(), "tcp", "a:80"); !errors.Is(err, unknown) {
+		if _, err = (&Dialer{Lookup: lookup, Dial: n.dial}).DialContext(context.Background(), "tcp",
+			"a:80"); !errors.Is(err, unknown) {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -70,11 +70,13 @@ func (e *Error) Error() string {
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// reason tells what an error of package net's resolver means. It says "no such host" for a name without an address, too.
+// reason tells what an error of package net's resolver means. It says "no such host" for a name without an address,
+// too.
 func (c *codes) reason(err error) Reason {
 	var dns *net.DNSError
 	switch {
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
+		errors.Is(err, os.ErrDeadlineExceeded):
 		return Timeout
 	case !errors.As(err, &dns):
 		return Failed

@@ -1,9 +1,9 @@
 // Package names finds the addresses of hosts, and connects to hosts that have several.
 //
-// It asks by package net's own resolver, over connections of its own: each question goes to all name servers at once, is
-// repeated when it may have been lost, and has no EDNS0 record. Some name servers and home routers answer FORMERR or NOTIMP
-// to that record, or drop the question (RFC 6891 section 6.2.2 and 7); without it an answer has at most 512 bytes, and a
-// longer one comes over TCP. Where there is no TCP, the part of it that came by UDP has to do.
+// It asks by package net's own resolver, over connections of its own: each question goes to all name servers at once,
+// is repeated when it may have been lost, and has no EDNS0 record. Some name servers and home routers answer FORMERR or
+// NOTIMP to that record, or drop the question (RFC 6891 section 6.2.2 and 7); without it an answer has at most 512
+// bytes, and a longer one comes over TCP. Where there is no TCP, the part of it that came by UDP has to do.
 package names
 
 import (
@@ -31,9 +31,10 @@ type Resolver struct {
 // lines get a little more).
 const ResolutionDelay = 100 * time.Millisecond
 
-// Lookup gives the addresses of a host name or of an IP literal, asking for both families at once. A server that answers for
-// one family only does not hold the other up for longer than ResolutionDelay. What no other host can have is left out of the
-// addresses of a name: unspecified, loopback, multicast, link-local and our own ones. The error is an *Error.
+// Lookup gives the addresses of a host name or of an IP literal, asking for both families at once. A server that
+// answers for one family only does not hold the other up for longer than ResolutionDelay. What no other host can have
+// is left out of the addresses of a name: unspecified, loopback, multicast, link-local and our own ones. The error is
+// an *Error.
 func (r Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{a.Unmap()}, nil
@@ -93,8 +94,8 @@ var (
 	v4compat = netip.MustParsePrefix("::/96")       // RFC 4291 section 2.5.5.1
 )
 
-// Unicast tells whether a host elsewhere can have an address. Private addresses are good: a mesh may have its gateways in
-// one.
+// Unicast tells whether a host elsewhere can have an address. Private addresses are good: a mesh may have its gateways
+// in one.
 func Unicast(a netip.Addr) bool {
 	return a.Zone() == "" && !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() && !a.IsLinkLocalUnicast() &&
 		!thisNet.Contains(a) && !reserved.Contains(a) && !v4compat.Contains(a)

@@ -56,8 +56,10 @@ func TestReasons(t *testing.T) {
 		text   string
 	}{
 		{"NXDOMAIN", func(m []byte, k uint16) []byte { return reply(m, k, 3) }, NotFound, "does not exist"},
-		{"no data", func(m []byte, k uint16) []byte { return reply(m, k, 0) }, NoAddress, "has no address (name server"},
-		{"SERVFAIL", func(m []byte, k uint16) []byte { return reply(m, k, 2) }, Refused, "is not told by the name server"},
+		{"no data", func(m []byte, k uint16) []byte { return reply(m, k, 0) }, NoAddress,
+			"has no address (name server"},
+		{"SERVFAIL", func(m []byte, k uint16) []byte { return reply(m, k, 2) }, Refused,
+			"is not told by the name server"},
 		{"silence", silent, Timeout, "there is no answer in time"},
 		{"no data, and silence", func(m []byte, k uint16) []byte {
 			if k == typeA {
@@ -65,14 +67,20 @@ func TestReasons(t *testing.T) {
 			}
 			return reply(m, k, 0)
 		}, Timeout, "there is no answer in time"},
-		{"loopback", func(m []byte, k uint16) []byte { return reply(m, k, 0, "127.0.0.1", "::1") }, Unusable, "has no address that can be used: it has ["},
-		{"unspecified", func(m []byte, k uint16) []byte { return reply(m, k, 0, "0.0.0.0", "::") }, Unusable, "has no address that can be used"},
-		{"multicast", func(m []byte, k uint16) []byte { return reply(m, k, 0, "224.0.0.1", "ff02::1") }, Unusable, "has no address that can be used"},
-		{"link-local", func(m []byte, k uint16) []byte { return reply(m, k, 0, "169.254.1.1", "fe80::1") }, Unusable, "has no address that can be used"},
-		{"own", func(m []byte, k uint16) []byte { return reply(m, k, 0, "192.0.2.99") }, Unusable, "it has [192.0.2.99] only"},
+		{"loopback", func(m []byte, k uint16) []byte { return reply(m, k, 0, "127.0.0.1", "::1") }, Unusable,
+			"has no address that can be used: it has ["},
+		{"unspecified", func(m []byte, k uint16) []byte { return reply(m, k, 0, "0.0.0.0", "::") }, Unusable,
+			"has no address that can be used"},
+		{"multicast", func(m []byte, k uint16) []byte { return reply(m, k, 0, "224.0.0.1", "ff02::1") }, Unusable,
+			"has no address that can be used"},
+		{"link-local", func(m []byte, k uint16) []byte { return reply(m, k, 0, "169.254.1.1", "fe80::1") }, Unusable,
+			"has no address that can be used"},
+		{"own", func(m []byte, k uint16) []byte { return reply(m, k, 0, "192.0.2.99") }, Unusable,
+			"it has [192.0.2.99] only"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := Resolver{Servers: []netip.AddrPort{serveDNS(t, tt.answer)}, Local: func(a netip.Addr) bool { return a == netip.MustParseAddr("192.0.2.99") }}
+			r := Resolver{Servers: []netip.AddrPort{serveDNS(t, tt.answer)},
+				Local: func(a netip.Addr) bool { return a == netip.MustParseAddr("192.0.2.99") }}
 			ctx, cancel := context.WithCancel(context.Background())
 			if tt.reason == Timeout {
 				ctx, cancel = context.WithTimeout(ctx, 300*time.Millisecond)
@@ -84,7 +92,8 @@ func TestReasons(t *testing.T) {
 				t.Errorf("%v, %v", addrs, err)
 				return
 			}
-			if !strings.Contains(err.Error(), "name "+host+" ") || !strings.Contains(err.Error(), r.Servers[0].String()) {
+			if !strings.Contains(err.Error(), "name "+host+" ") ||
+				!strings.Contains(err.Error(), r.Servers[0].String()) {
 				t.Errorf("it names neither host nor server: %v", err)
 			}
 			seen[e.Reason.String()] = true
@@ -93,10 +102,12 @@ func TestReasons(t *testing.T) {
 	if len(seen) != 5 {
 		t.Errorf("texts: %v", seen)
 	}
-	if e := (&Error{Host: "a", Reason: Family}); e.Error() != "name a has no address of an address family that is allowed" {
+	if e := (&Error{Host: "a",
+		Reason: Family}); e.Error() != "name a has no address of an address family that is allowed" {
 		t.Error(e)
 	}
-	if _, err := lookup(t, Resolver{Servers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}}, host); err == nil {
+	if _, err := lookup(t, Resolver{Servers: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}},
+		host); err == nil {
 		t.Error("a server that is not there")
 	} else if e := new(Error); !errors.As(err, &e) || e.Reason != Failed {
 		t.Errorf("got %v", err)
@@ -338,7 +349,8 @@ func TestLostQuestion(t *testing.T) {
 		}
 		return reply(m, k, 0, "192.0.2.7", "2001:db8::7")
 	})
-	if got, err := lookup(t, Resolver{Servers: []netip.AddrPort{server}}, "gw.example.org"); err != nil || len(got) == 0 {
+	if got, err := lookup(t, Resolver{Servers: []netip.AddrPort{server}}, "gw.example.org"); err != nil ||
+		len(got) == 0 {
 		t.Errorf("got %v, %v", got, err)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// The parts of a DNS message that are looked at (RFC 1035 section 4.1): its header has 12 bytes, the counts of records in the
-// last eight of them, and a response code in the low bits of the fourth.
+// The parts of a DNS message that are looked at (RFC 1035 section 4.1): its header has 12 bytes, the counts of records
+// in the last eight of them, and a response code in the low bits of the fourth.
 const (
 	headerSize = 12
 	flagsAt    = 2
@@ -19,11 +19,12 @@ const (
 // truncated in the flags is TC.
 const truncated = 2
 
-// optSize is the size of an EDNS0 record without options: root name, type, class, TTL and length (RFC 6891 section 6.1.2).
+// optSize is the size of an EDNS0 record without options: root name, type, class, TTL and length (RFC 6891 section
+// 6.1.2).
 const optSize = 11
 
-// withoutEDNS gives a question without the EDNS0 record that package net has put at its end, which is its only additional
-// record; any other message comes back as it is.
+// withoutEDNS gives a question without the EDNS0 record that package net has put at its end, which is its only
+// additional record; any other message comes back as it is.
 func withoutEDNS(m []byte) []byte {
 	const typeOPT = 41
 	if len(m) < headerSize+optSize || binary.BigEndian.Uint64(m[countsAt:]) != 1<<48|1 {

@@ -47,8 +47,8 @@ func (h *Handle) AddrList(l Link, family int) (list []Addr, err error) {
 	return list, err
 }
 
-// parseAddr reads a struct ifaddrmsg with its attributes. IPv4 has both IFA_LOCAL and IFA_ADDRESS, which differ with a peer;
-// IPv6 has IFA_LOCAL with a peer only (linux/if_addr.h).
+// parseAddr reads a struct ifaddrmsg with its attributes. IPv4 has both IFA_LOCAL and IFA_ADDRESS, which differ with a
+// peer; IPv6 has IFA_LOCAL with a peer only (linux/if_addr.h).
 func parseAddr(m []byte) Addr {
 	a := Addr{Flags: int(m[2]), Scope: int(m[3]), LinkIndex: Number(m[4:])}
 	var local, address net.IP
@@ -82,8 +82,8 @@ func network(a net.IP, bits int) *net.IPNet {
 	return &net.IPNet{IP: a, Mask: mask}
 }
 
-// AddrReplace gives a link an address, or sets the flags of one that it has. An IPv4 address of a network gets the network's
-// broadcast address.
+// AddrReplace gives a link an address, or sets the flags of one that it has. An IPv4 address of a network gets the
+// network's broadcast address.
 func (h *Handle) AddrReplace(l Link, a *Addr) error {
 	return h.addr(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, l, a)
 }

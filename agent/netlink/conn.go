@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrDumpInterrupted says that a list changed while the kernel wrote it: it may have gaps, and is to be asked for again.
+// ErrDumpInterrupted says that a list changed while the kernel wrote it: it may have gaps, and is to be asked for
+// again.
 var ErrDumpInterrupted = errors.New("the kernel's list changed while it was read")
 
 // errShort is for a message that ends before its header says so.
@@ -25,8 +26,8 @@ type Handle struct {
 	buf []byte
 }
 
-// answerWithin is how long to wait for an answer, in seconds. The kernel writes it while it takes the request in, so only a
-// broken kernel reaches this.
+// answerWithin is how long to wait for an answer, in seconds. The kernel writes it while it takes the request in, so
+// only a broken kernel reaches this.
 const answerWithin = 60
 
 // NewHandle opens a socket of the family NETLINK_ROUTE.
@@ -71,9 +72,9 @@ func once(f func(*Handle) error) error {
 	return f(h)
 }
 
-// Execute sends a request and gives the messages of the answer that have the kind, each without its netlink header; with kind
-// 0, it gives none and waits for the kernel's word that it has done it. The error is a syscall.Errno, wrapped in the kernel's
-// own words where it has some, or ErrDumpInterrupted, with the messages that came nevertheless.
+// Execute sends a request and gives the messages of the answer that have the kind, each without its netlink header;
+// with kind 0, it gives none and waits for the kernel's word that it has done it. The error is a syscall.Errno, wrapped
+// in the kernel's own words where it has some, or ErrDumpInterrupted, with the messages that came nevertheless.
 func (h *Handle) Execute(r *Request, kind uint16) (list [][]byte, err error) {
 	err = h.Each(r, kind, func(m []byte) { list = append(list, slices.Clone(m)) })
 	return list, err
@@ -182,7 +183,8 @@ func Messages(b []byte, f func(h Header, m []byte) error) error {
 		if size < unix.SizeofNlMsghdr || size > len(b) {
 			return errShort
 		}
-		h := Header{binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint16(b[6:]), binary.NativeEndian.Uint32(b[8:])}
+		h := Header{binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint16(b[6:]),
+			binary.NativeEndian.Uint32(b[8:])}
 		if err := f(h, b[unix.SizeofNlMsghdr:size]); err != nil {
 			return err
 		}

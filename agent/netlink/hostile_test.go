@@ -57,8 +57,8 @@ func TestFailure(t *testing.T) {
 	}
 }
 
-// The kernel's answers come by a pair of sockets here: a list that changed on its way is told from one that is whole, also where
-// only its last message says so.
+// The kernel's answers come by a pair of sockets here: a list that changed on its way is told from one that is whole,
+// also where only its last message says so.
 func TestInterrupted(t *testing.T) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -76,14 +76,19 @@ func TestInterrupted(t *testing.T) {
 		n       int
 		want    error
 	}{
-		{"whole", [][]byte{message(16, multi, 1, []byte{1, 2, 3, 4}), message(unix.NLMSG_DONE, multi, 1, make([]byte, 4))}, 1, nil},
+		{"whole", [][]byte{message(16, multi, 1, []byte{1, 2, 3, 4}),
+			message(unix.NLMSG_DONE, multi, 1, make([]byte, 4))}, 1, nil},
 		{"the last message says so", [][]byte{message(16, multi, 1, []byte{1, 2, 3, 4}),
 			message(unix.NLMSG_DONE, multi|unix.NLM_F_DUMP_INTR, 1, make([]byte, 4))}, 1, ErrDumpInterrupted},
-		{"the first one says so", [][]byte{message(16, multi|unix.NLM_F_DUMP_INTR, 1, nil), message(unix.NLMSG_DONE, multi, 1, nil)}, 1, ErrDumpInterrupted},
+		{"the first one says so", [][]byte{message(16, multi|unix.NLM_F_DUMP_INTR, 1, nil),
+			message(unix.NLMSG_DONE, multi, 1, nil)}, 1, ErrDumpInterrupted},
 		{"failed on its way", [][]byte{message(16, multi, 1, nil),
-			message(unix.NLMSG_DONE, multi, 1, binary.NativeEndian.AppendUint32(nil, 1+^uint32(unix.EMSGSIZE)))}, 1, unix.EMSGSIZE},
-		{"the rest of an older answer", [][]byte{message(16, multi, 0, nil), message(unix.NLMSG_DONE, multi, 0, nil), message(16, 0, 1, nil)}, 1, nil},
-		{"another kind beside", [][]byte{append(message(20, multi, 1, nil), message(16, multi, 1, nil)...), message(unix.NLMSG_DONE, multi, 1, nil)}, 1, nil},
+			message(unix.NLMSG_DONE, multi, 1, binary.NativeEndian.AppendUint32(nil, 1+^uint32(unix.EMSGSIZE)))}, 1,
+			unix.EMSGSIZE},
+		{"the rest of an older answer", [][]byte{message(16, multi, 0, nil), message(unix.NLMSG_DONE, multi, 0, nil),
+			message(16, 0, 1, nil)}, 1, nil},
+		{"another kind beside", [][]byte{append(message(20, multi, 1, nil), message(16, multi, 1, nil)...),
+			message(unix.NLMSG_DONE, multi, 1, nil)}, 1, nil},
 		{"cut short", [][]byte{message(16, 0, 1, []byte{1, 2, 3, 4})[:18]}, 0, errShort},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

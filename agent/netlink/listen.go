@@ -17,7 +17,8 @@ type Listener struct {
 	buf  []byte
 }
 
-// Listen subscribes to groups (RTNLGRP_LINK and so on). Those of optional are left out where the kernel has no such group.
+// Listen subscribes to groups (RTNLGRP_LINK and so on). Those of optional are left out where the kernel has no such
+// group.
 func Listen(groups []int, optional ...int) (*Listener, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 	if err != nil {
@@ -52,9 +53,9 @@ func (l *Listener) SyscallConn() (syscall.RawConn, error) { return l.raw, nil }
 // Wake ends the present wait, or the next one, with os.ErrDeadlineExceeded.
 func (l *Listener) Wake() { l.file.SetReadDeadline(time.Unix(1, 0)) }
 
-// Receive hands all datagrams that are there to take, and gives their number; with wait, it waits for the first. The error is
-// os.ErrDeadlineExceeded when it was woken, once for each time; ENOBUFS when messages were lost. take must not keep what it is
-// given.
+// Receive hands all datagrams that are there to take, and gives their number; with wait, it waits for the first. The
+// error is os.ErrDeadlineExceeded when it was woken, once for each time; ENOBUFS when messages were lost. take must not
+// keep what it is given.
 func (l *Listener) Receive(take func(b []byte), wait bool) (n int, err error) {
 	var failed error
 	err = l.raw.Read(func(fd uintptr) bool {

@@ -59,7 +59,8 @@ func TestLinks(t *testing.T) {
 	mac := net.HardwareAddr{2, 0, 0, 1, 2, 3}
 	for _, want := range []netlink.Vxlan{
 		{VxlanId: 1906606, SrcAddr: net.ParseIP("fe80::1"), Port: 8472, UDP6ZeroCSumRx: true, UDPCSum: true},
-		{VxlanId: 1, SrcAddr: net.ParseIP("192.0.2.1").To4(), Group: net.ParseIP("192.0.2.2").To4(), Port: 4789, Learning: true,
+		{VxlanId: 1, SrcAddr: net.ParseIP("192.0.2.1").To4(), Group: net.ParseIP("192.0.2.2").To4(),
+			Port: 4789, Learning: true,
 			UDP6ZeroCSumTx: true, UDP6ZeroCSumRx: true},
 		{VxlanId: 16777215, SrcAddr: net.ParseIP("2001:db8::1"), Group: net.ParseIP("2001:db8::2"), Port: 1},
 	} {
@@ -70,8 +71,10 @@ func TestLinks(t *testing.T) {
 		ok(t, err)
 		is := l.(*library.Vxlan)
 		want.UDPCSum = true // the kernel's default
-		theirs := netlink.Vxlan{LinkAttrs: netlink.LinkAttrs{Name: is.Name, MTU: is.MTU, HardwareAddr: is.HardwareAddr, Group: is.LinkAttrs.Group},
-			VxlanId: is.VxlanId, VtepDevIndex: is.VtepDevIndex, SrcAddr: is.SrcAddr, Group: is.Group, Port: is.Port, Learning: is.Learning,
+		theirs := netlink.Vxlan{LinkAttrs: netlink.LinkAttrs{Name: is.Name, MTU: is.MTU, HardwareAddr: is.HardwareAddr,
+			Group: is.LinkAttrs.Group},
+			VxlanId: is.VxlanId, VtepDevIndex: is.VtepDevIndex, SrcAddr: is.SrcAddr, Group: is.Group, Port: is.Port,
+			Learning:       is.Learning,
 			UDP6ZeroCSumTx: is.UDP6ZeroCSumTx, UDP6ZeroCSumRx: is.UDP6ZeroCSumRx, UDPCSum: is.UDPCSum}
 		if diff := cmp.Diff(want, theirs); diff != "" {
 			t.Errorf("as the library reads it (-want +got):\n%s", diff)
@@ -100,12 +103,14 @@ func TestLinks(t *testing.T) {
 		t.Fatalf("%d links, none of them ours", len(all))
 	}
 	a := all[i].Attrs()
-	if all[i].Type() != "veth" || a.MTU != 1280 || a.Alias != "ours: 1" || a.MasterIndex != bridge.Attrs().Index || a.RawFlags&unix.IFF_UP == 0 {
+	if all[i].Type() != "veth" || a.MTU != 1280 || a.Alias != "ours: 1" || a.MasterIndex != bridge.Attrs().Index ||
+		a.RawFlags&unix.IFF_UP == 0 {
 		t.Errorf("%s %+v", all[i].Type(), a)
 	}
 	theirs, err := library.LinkList() // some kernels have devices of their own
 	ok(t, err)
-	if len(all) != len(theirs) || !slices.ContainsFunc(all, func(l netlink.Link) bool { return l.Attrs().Name == "lo" && l.Type() == "device" }) {
+	if len(all) != len(theirs) || !slices.ContainsFunc(all,
+		func(l netlink.Link) bool { return l.Attrs().Name == "lo" && l.Type() == "device" }) {
 		t.Errorf("%d links, the library lists %d", len(all), len(theirs))
 	}
 	same, err := h.LinkByIndex(a.Index)
@@ -125,10 +130,12 @@ func TestLinks(t *testing.T) {
 			t.Errorf("%d: %v", index, err)
 		}
 	}
-	if err := h.LinkAdd(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: "lower"}, Kind: "bridge"}); !errors.Is(err, unix.EEXIST) {
+	if err := h.LinkAdd(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: "lower"}, Kind: "bridge"}); !errors.Is(err,
+		unix.EEXIST) {
 		t.Errorf("made twice: %v", err)
 	}
-	if err := h.LinkAdd(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: "x"}, Kind: "no-such-kind"}); !errors.Is(err, unix.EOPNOTSUPP) {
+	if err := h.LinkAdd(&netlink.Device{LinkAttrs: netlink.LinkAttrs{Name: "x"}, Kind: "no-such-kind"}); !errors.Is(err,
+		unix.EOPNOTSUPP) {
 		t.Errorf("an unknown kind: %v", err)
 	}
 }
@@ -144,7 +151,8 @@ func TestAddresses(t *testing.T) {
 		ok(t, h.AddrReplace(l, &netlink.Addr{IPNet: parse(t, a), Flags: unix.IFA_F_NODAD})) // changes nothing
 	}
 	ok(t, h.AddrReplace(l, &netlink.Addr{IPNet: parse(t, "192.0.2.1/32"), Peer: parse(t, "192.0.2.2/32")}))
-	ok(t, h.AddrReplace(l, &netlink.Addr{IPNet: parse(t, "fd00::1/128"), Peer: parse(t, "fd00::2/128"), Flags: unix.IFA_F_NOPREFIXROUTE | unix.IFA_F_NODAD}))
+	ok(t, h.AddrReplace(l, &netlink.Addr{IPNet: parse(t, "fd00::1/128"), Peer: parse(t, "fd00::2/128"),
+		Flags: unix.IFA_F_NOPREFIXROUTE | unix.IFA_F_NODAD}))
 	list := func(family int) (out []string) {
 		t.Helper()
 		have, err := h.AddrList(l, family)
@@ -168,7 +176,8 @@ func TestAddresses(t *testing.T) {
 		} else {
 			want = append(want, s+" peer "+a.Peer.String())
 		}
-		if a.IP.String() == "10.0.0.1" && a.Broadcast.String() != "10.255.255.255" || a.IP.String() == "10.1.0.1" && a.Broadcast != nil {
+		if a.IP.String() == "10.0.0.1" && a.Broadcast.String() != "10.255.255.255" || a.IP.String() == "10.1.0.1" &&
+			a.Broadcast != nil {
 			t.Errorf("%s has the broadcast address %s", a.IPNet, a.Broadcast)
 		}
 	}
@@ -176,7 +185,8 @@ func TestAddresses(t *testing.T) {
 	if diff := cmp.Diff(want, list(netlink.FAMILY_ALL)); diff != "" || len(want) < 6 {
 		t.Errorf("%d addresses (-library +ours):\n%s", len(want), diff)
 	}
-	if four, six := list(netlink.FAMILY_V4), list(netlink.FAMILY_V6); len(four) != 3 || len(four)+len(six) != len(want) {
+	if four, six := list(netlink.FAMILY_V4), list(netlink.FAMILY_V6); len(four) != 3 ||
+		len(four)+len(six) != len(want) {
 		t.Errorf("IPv4 %v, IPv6 %v", four, six)
 	}
 	everywhere, err := h.AddrList(nil, netlink.FAMILY_ALL)
@@ -208,14 +218,18 @@ func TestRoutes(t *testing.T) {
 	index := l.Attrs().Index
 	routes := []netlink.Route{
 		{Dst: parse(t, "10.0.0.0/8"), Gw: net.ParseIP("192.0.2.2"), LinkIndex: index, Protocol: 119},
-		{Dst: parse(t, "0.0.0.0/0"), Gw: net.ParseIP("192.0.2.3"), LinkIndex: index, Protocol: 23, Priority: 77, MTU: 1300},
-		{Dst: parse(t, "203.0.113.7/32"), LinkIndex: index, Protocol: 119, Table: 1000, Scope: netlink.SCOPE_LINK, Src: net.ParseIP("192.0.2.1")},
-		{Dst: parse(t, "203.0.113.8/32"), Gw: net.ParseIP("198.51.100.1"), LinkIndex: index, Flags: netlink.FLAG_ONLINK},
+		{Dst: parse(t, "0.0.0.0/0"), Gw: net.ParseIP("192.0.2.3"), LinkIndex: index, Protocol: 23,
+			Priority: 77, MTU: 1300},
+		{Dst: parse(t, "203.0.113.7/32"), LinkIndex: index, Protocol: 119, Table: 1000, Scope: netlink.SCOPE_LINK,
+			Src: net.ParseIP("192.0.2.1")},
+		{Dst: parse(t, "203.0.113.8/32"), Gw: net.ParseIP("198.51.100.1"), LinkIndex: index,
+			Flags: netlink.FLAG_ONLINK},
 		{Dst: parse(t, "203.0.113.0/24"), Type: unix.RTN_UNREACHABLE, Table: 7},
 		{Dst: parse(t, "::/0"), Gw: net.ParseIP("2001:db8::2"), LinkIndex: index, Protocol: 23, Priority: 512},
 		{Dst: parse(t, "fd00::/8"), LinkIndex: index, Table: 300, Priority: 1},
 		{Dst: parse(t, "10.9.0.0/16"), MultiPath: []*netlink.NexthopInfo{
-			{LinkIndex: index, Gw: net.ParseIP("192.0.2.4"), Hops: 3}, {LinkIndex: second.Attrs().Index, Flags: netlink.FLAG_ONLINK, Gw: net.ParseIP("192.0.2.5")}}},
+			{LinkIndex: index, Gw: net.ParseIP("192.0.2.4"), Hops: 3},
+			{LinkIndex: second.Attrs().Index, Flags: netlink.FLAG_ONLINK, Gw: net.ParseIP("192.0.2.5")}}},
 		// IPv4 by a next hop of IPv6 (RFC 5549).
 		{Dst: parse(t, "10.10.0.0/16"), Via: append([]byte{0, 0}, net.ParseIP("2001:db8::9")...), LinkIndex: index},
 	}
@@ -245,7 +259,8 @@ func TestRoutes(t *testing.T) {
 				t.Fatalf("%d and %d routes", len(theirs), len(ours))
 			}
 			for i, r := range theirs {
-				want := netlink.Route{Family: r.Family, Dst: r.Dst, Src: r.Src, Gw: r.Gw, LinkIndex: r.LinkIndex, Table: r.Table, Protocol: int(r.Protocol),
+				want := netlink.Route{Family: r.Family, Dst: r.Dst, Src: r.Src, Gw: r.Gw, LinkIndex: r.LinkIndex,
+					Table: r.Table, Protocol: int(r.Protocol),
 					Scope: int(r.Scope), Type: r.Type, Flags: r.Flags, Priority: r.Priority, MTU: r.MTU}
 				want.Dst.IP = slices.Clone(want.Dst.IP)
 				if four := want.Dst.IP.To4(); r.Family == netlink.FAMILY_V4 {
@@ -257,7 +272,8 @@ func TestRoutes(t *testing.T) {
 					want.Via = via
 				}
 				for _, n := range r.MultiPath {
-					want.MultiPath = append(want.MultiPath, &netlink.NexthopInfo{LinkIndex: n.LinkIndex, Hops: n.Hops, Flags: n.Flags, Gw: n.Gw})
+					want.MultiPath = append(want.MultiPath,
+						&netlink.NexthopInfo{LinkIndex: n.LinkIndex, Hops: n.Hops, Flags: n.Flags, Gw: n.Gw})
 				}
 				if diff := cmp.Diff(want, ours[i]); diff != "" {
 					t.Errorf("%s (-library +ours):\n%s", r, diff)
@@ -267,27 +283,33 @@ func TestRoutes(t *testing.T) {
 	}
 	compare()
 
-	ours, err := h.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Protocol: 119}, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL)
+	ours, err := h.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Protocol: 119},
+		netlink.RT_FILTER_TABLE|netlink.RT_FILTER_PROTOCOL)
 	ok(t, err)
 	if len(ours) != 2 {
 		t.Errorf("%d routes with the number 119 in all tables, want 2", len(ours))
 	}
-	if main, err := h.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Protocol: 119}, netlink.RT_FILTER_PROTOCOL); err != nil || len(main) != 1 {
+	if main, err := h.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Protocol: 119},
+		netlink.RT_FILTER_PROTOCOL); err != nil || len(main) != 1 {
 		t.Errorf("%d of them in the main table, want 1; %v", len(main), err)
 	}
-	if far, err := h.RouteListFiltered(netlink.FAMILY_V6, &netlink.Route{Table: 300}, netlink.RT_FILTER_TABLE); err != nil || len(far) != 1 || far[0].Dst.String() != "fd00::/8" {
+	if far, err := h.RouteListFiltered(netlink.FAMILY_V6, &netlink.Route{Table: 300},
+		netlink.RT_FILTER_TABLE); err != nil || len(far) != 1 || far[0].Dst.String() != "fd00::/8" {
 		t.Errorf("table 300: %v, %v", far, err)
 	}
-	if by, err := h.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{LinkIndex: second.Attrs().Index}, netlink.RT_FILTER_OIF|netlink.RT_FILTER_TABLE); err != nil || len(by) != 0 {
+	if by, err := h.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{LinkIndex: second.Attrs().Index},
+		netlink.RT_FILTER_OIF|netlink.RT_FILTER_TABLE); err != nil || len(by) != 0 {
 		t.Errorf("by a device without routes: %v, %v", by, err)
 	}
 
 	got, err := h.RouteGetWithOptions(net.ParseIP("10.0.0.1"), &netlink.RouteGetOptions{Mark: 1})
 	ok(t, err)
-	if len(got) != 1 || got[0].Gw.String() != "192.0.2.2" || got[0].LinkIndex != index || got[0].Src.String() != "192.0.2.1" || got[0].Table != unix.RT_TABLE_MAIN {
+	if len(got) != 1 || got[0].Gw.String() != "192.0.2.2" || got[0].LinkIndex != index ||
+		got[0].Src.String() != "192.0.2.1" || got[0].Table != unix.RT_TABLE_MAIN {
 		t.Errorf("to 10.0.0.1: %+v", got)
 	}
-	if got, err := netlink.RouteGetWithOptions(net.ParseIP("192.0.2.1"), nil); err != nil || len(got) != 1 || got[0].Type != unix.RTN_LOCAL {
+	if got, err := netlink.RouteGetWithOptions(net.ParseIP("192.0.2.1"), nil); err != nil || len(got) != 1 ||
+		got[0].Type != unix.RTN_LOCAL {
 		t.Errorf("to ourselves: %+v, %v", got, err)
 	}
 
@@ -314,7 +336,8 @@ func TestLongList(t *testing.T) {
 	const many = 3000
 	for i := range many {
 		dst := &net.IPNet{IP: net.IPv4(10, 0, byte(i>>8), byte(i)).To4(), Mask: net.CIDRMask(32, 32)}
-		ok(t, h.RouteAdd(&netlink.Route{Dst: dst, LinkIndex: l.Attrs().Index, Protocol: 119, Scope: netlink.SCOPE_LINK}))
+		ok(t, h.RouteAdd(&netlink.Route{Dst: dst, LinkIndex: l.Attrs().Index, Protocol: 119,
+			Scope: netlink.SCOPE_LINK}))
 	}
 	var list []netlink.Route
 	err := netlink.ErrDumpInterrupted

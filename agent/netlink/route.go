@@ -47,8 +47,8 @@ const (
 	RT_FILTER_TABLE
 )
 
-// RouteListFiltered gives the routes of a family that are as filter is in what mask names. Routes that the kernel has cloned
-// for single hosts are left out.
+// RouteListFiltered gives the routes of a family that are as filter is in what mask names. Routes that the kernel has
+// cloned for single hosts are left out.
 func (h *Handle) RouteListFiltered(family int, filter *Route, mask int) (list []Route, err error) {
 	head := make([]byte, unix.SizeofRtMsg)
 	head[0] = byte(family)
@@ -65,7 +65,8 @@ func (h *Handle) RouteListFiltered(family int, filter *Route, mask int) (list []
 			return // larger numbers are in an attribute
 		}
 		r := parseRoute(m)
-		if table != unix.RT_TABLE_UNSPEC && r.Table != table || mask&RT_FILTER_OIF != 0 && r.LinkIndex != filter.LinkIndex {
+		if table != unix.RT_TABLE_UNSPEC && r.Table != table || mask&RT_FILTER_OIF != 0 &&
+			r.LinkIndex != filter.LinkIndex {
 			return
 		}
 		list = append(list, r)
@@ -171,7 +172,8 @@ func (h *Handle) RouteAdd(r *Route) error {
 	return h.route(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, r)
 }
 
-// RouteAddEcmp adds a route beside those to the same prefix: IPv4 puts it before them, IPv6 makes it one of several ways.
+// RouteAddEcmp adds a route beside those to the same prefix: IPv4 puts it before them, IPv6 makes it one of several
+// ways.
 func (h *Handle) RouteAddEcmp(r *Route) error {
 	return h.route(unix.RTM_NEWROUTE, unix.NLM_F_CREATE, r)
 }

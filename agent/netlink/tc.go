@@ -54,8 +54,8 @@ type Police struct {
 // TC_POLICE_SHOT drops a packet.
 const TC_POLICE_SHOT = 2
 
-// A tick of the scheduler's clock is 64 ns (PSCHED_SHIFT, net/pkt_sched.h), and tc counts whole microseconds: both since
-// Linux 2.6.31.
+// A tick of the scheduler's clock is 64 ns (PSCHED_SHIFT, net/pkt_sched.h), and tc counts whole microseconds: both
+// since Linux 2.6.31.
 
 // Xmittime gives the ticks that so many bytes take at a rate in bytes per second.
 func Xmittime(rate uint64, size uint32) uint32 {
@@ -100,25 +100,27 @@ func tcmsg(index int, handle, parent, info uint32) []byte {
 // QdiscList gives the queueing disciplines of a link.
 func (h *Handle) QdiscList(l Link) (list []*Qdisc, err error) {
 	index := l.Attrs().Index
-	err = h.Each(NewRequest(unix.RTM_GETQDISC, unix.NLM_F_DUMP, tcmsg(index, 0, 0, 0)), unix.RTM_NEWQDISC, func(m []byte) {
-		if len(m) < sizeofTcmsg || Number(m[4:]) != index {
-			return
-		}
-		q := &Qdisc{LinkIndex: index, Handle: number32(m[8:]), Parent: number32(m[12:])}
-		Attributes(m[sizeofTcmsg:], func(k uint16, v []byte) {
-			switch {
-			case k == tcaKind:
-				q.Kind = text(v)
-			case k == tcaOptions && q.Kind == "tbf": // the kind comes first
-				Attributes(v, func(k uint16, v []byte) {
-					if k == tbfParms && len(v) >= sizeofTbf {
-						q.Tbf = &Tbf{Rate: uint64(number32(v[8:])), Limit: number32(v[24:]), Buffer: number32(v[28:])}
-					}
-				})
+	err = h.Each(NewRequest(unix.RTM_GETQDISC, unix.NLM_F_DUMP, tcmsg(index, 0, 0, 0)),
+		unix.RTM_NEWQDISC, func(m []byte) {
+			if len(m) < sizeofTcmsg || Number(m[4:]) != index {
+				return
 			}
+			q := &Qdisc{LinkIndex: index, Handle: number32(m[8:]), Parent: number32(m[12:])}
+			Attributes(m[sizeofTcmsg:], func(k uint16, v []byte) {
+				switch {
+				case k == tcaKind:
+					q.Kind = text(v)
+				case k == tcaOptions && q.Kind == "tbf": // the kind comes first
+					Attributes(v, func(k uint16, v []byte) {
+						if k == tbfParms && len(v) >= sizeofTbf {
+							q.Tbf = &Tbf{Rate: uint64(number32(v[8:])), Limit: number32(v[24:]),
+								Buffer: number32(v[28:])}
+						}
+					})
+				}
+			})
+			list = append(list, q)
 		})
-		list = append(list, q)
-	})
 	return list, err
 }
 
@@ -154,26 +156,29 @@ func (h *Handle) qdisc(kind, flags int, q *Qdisc) error {
 	return err
 }
 
-// FilterList gives the filters at a place of a link. The kernel lists a place itself, too, as one without handle and action.
+// FilterList gives the filters at a place of a link. The kernel lists a place itself, too, as one without handle and
+// action.
 func (h *Handle) FilterList(l Link, parent uint32) (list []*Filter, err error) {
 	index := l.Attrs().Index
-	err = h.Each(NewRequest(unix.RTM_GETTFILTER, unix.NLM_F_DUMP, tcmsg(index, 0, parent, 0)), unix.RTM_NEWTFILTER, func(m []byte) {
-		if len(m) < sizeofTcmsg || Number(m[4:]) != index {
-			return
-		}
-		info := number32(m[16:])
-		f := &Filter{LinkIndex: index, Handle: number32(m[8:]), Parent: number32(m[12:]), Priority: uint16(info >> 16),
-			Protocol: swap(uint16(info))}
-		Attributes(m[sizeofTcmsg:], func(k uint16, v []byte) {
-			switch {
-			case k == tcaKind:
-				f.Kind = text(v)
-			case k == tcaOptions && f.Kind == "matchall":
-				f.options(v)
+	err = h.Each(NewRequest(unix.RTM_GETTFILTER, unix.NLM_F_DUMP, tcmsg(index, 0, parent, 0)),
+		unix.RTM_NEWTFILTER, func(m []byte) {
+			if len(m) < sizeofTcmsg || Number(m[4:]) != index {
+				return
 			}
+			info := number32(m[16:])
+			f := &Filter{LinkIndex: index, Handle: number32(m[8:]), Parent: number32(m[12:]),
+				Priority: uint16(info >> 16),
+				Protocol: swap(uint16(info))}
+			Attributes(m[sizeofTcmsg:], func(k uint16, v []byte) {
+				switch {
+				case k == tcaKind:
+					f.Kind = text(v)
+				case k == tcaOptions && f.Kind == "matchall":
+					f.options(v)
+				}
+			})
+			list = append(list, f)
 		})
-		list = append(list, f)
-	})
 	return list, err
 }
 
@@ -240,8 +245,8 @@ func (p *Police) put(r *Request) {
 		binary.NativeEndian.PutUint32(v[4:], uint32(p.Exceed))
 		binary.NativeEndian.PutUint32(v[12:], Xmittime(uint64(p.Rate), p.Burst))
 		binary.NativeEndian.PutUint32(v[16:], p.Mtu)
-		// struct tc_ratespec: the kernel wants a table of rates with its scale, and takes nothing out of it since Linux 3.11
-		// when it is told the link layer.
+		// struct tc_ratespec: the kernel wants a table of rates with its scale, and takes nothing out of it since Linux
+		// 3.11 when it is told the link layer.
 		v[20], v[21] = 8, ethernet
 		binary.NativeEndian.PutUint32(v[28:], p.Rate)
 		r.Attr(policeTbf, v)

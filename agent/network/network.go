@@ -40,13 +40,13 @@ type Kind interface {
 	// Desired is the kernel state wanted; ok is false while that is not known: then what an agent before us has left is
 	// left at work.
 	Desired(View) (d tunnel.Desired, ok bool)
-	// Check compares a signed configuration with what the WAN has, before it is taken. The error says that it would cut the
-	// WAN.
+	// Check compares a signed configuration with what the WAN has, before it is taken. The error says that it would cut
+	// the WAN.
 	Check(*broker.Network, wan.Local) (warnings []string, err error)
 	// Take makes a signed configuration the valid one. The kinds that have none ignore it.
 	Take(*broker.Network) Change
-	// Assign takes our own addresses in the tunnel from a broker, beside the configured ones, and says whether they are others
-	// now. The kinds that have no use for them ignore them.
+	// Assign takes our own addresses in the tunnel from a broker, beside the configured ones, and says whether they are
+	// others now. The kinds that have no use for them ignore them.
 	Assign([]netip.Prefix) (changed bool)
 	// Describe adds what a kind knows to the status and to what hooks are told. Both may be nil.
 	Describe(*status.Snapshot, *hooks.Event, View)
@@ -171,8 +171,10 @@ func beside(cfg *config.Uplink, v View) (dev tunnel.Device, ok bool) {
 		return dev, false
 	}
 	return tunnel.Device{
-		Interface: Beside(cfg.Interface), Backend: Backend(cfg.Backend), FwMark: cfg.FwMark, MTU: v.MTU, PrivateKey: v.Next,
-		Unrouted: true, Peers: []tunnel.Peer{{PublicKey: wgtypes.Key(p.PublicKey), Endpoint: p.Endpoint, Keepalive: cfg.Keepalive}},
+		Interface: Beside(cfg.Interface), Backend: Backend(cfg.Backend), FwMark: cfg.FwMark, MTU: v.MTU,
+		PrivateKey: v.Next,
+		Unrouted:   true, Peers: []tunnel.Peer{{PublicKey: wgtypes.Key(p.PublicKey), Endpoint: p.Endpoint,
+			Keepalive: cfg.Keepalive}},
 	}, true
 }
 

@@ -272,9 +272,11 @@ func TestParker(t *testing.T) {
 // A new key gets a device beside, with the gateway in use as its only peer and nothing that could carry anything.
 func TestBeside(t *testing.T) {
 	set := peers.New(slog.New(slog.DiscardHandler))
-	gw := peerselector.Peer{Name: "gw1", PublicKey: peerselector.Key{1}, AllowedIPs: []netip.Prefix{netip.MustParsePrefix("fe80::1/128")}}
+	gw := peerselector.Peer{Name: "gw1", PublicKey: peerselector.Key{1},
+		AllowedIPs: []netip.Prefix{netip.MustParsePrefix("fe80::1/128")}}
 	set.Adopt(gw, netip.MustParseAddrPort("192.0.2.1:51820"), true)
-	cfg := config.Uplink{Name: "mesh", Interface: "wg_a_long_name1", FwMark: 7, ListenPort: 0, Keepalive: 25 * time.Second, Mode: config.ModeVXLAN}
+	cfg := config.Uplink{Name: "mesh", Interface: "wg_a_long_name1", FwMark: 7, ListenPort: 0,
+		Keepalive: 25 * time.Second, Mode: config.ModeVXLAN}
 	next, err := wgtypes.GeneratePrivateKey()
 	if err != nil {
 		t.Fatal(err)
@@ -289,16 +291,20 @@ func TestBeside(t *testing.T) {
 		t.Fatalf("%+v", d.Devices)
 	}
 	dev := d.Devices[1]
-	if len(dev.Interface) > 15 || dev.Interface == cfg.Interface || *dev.PrivateKey != next || dev.FwMark != 7 || len(dev.Addresses) != 0 ||
-		!dev.Unrouted || len(dev.Peers) != 1 || len(dev.Peers[0].AllowedIPs) != 0 || dev.Peers[0].Endpoint.String() != "192.0.2.1:51820" {
+	if len(dev.Interface) > 15 || dev.Interface == cfg.Interface || *dev.PrivateKey != next || dev.FwMark != 7 ||
+		len(dev.Addresses) != 0 ||
+		!dev.Unrouted || len(dev.Peers) != 1 || len(dev.Peers[0].AllowedIPs) != 0 ||
+		dev.Peers[0].Endpoint.String() != "192.0.2.1:51820" {
 		t.Errorf("%+v", dev)
 	}
 }
 
-// What a broker hands out goes onto the device at layer 3, in place of what it handed out before, and outlives a reload.
+// What a broker hands out goes onto the device at layer 3, in place of what it handed out before, and outlives a
+// reload.
 func TestAssign(t *testing.T) {
 	one, two := netip.MustParsePrefix("10.9.1.7/32"), netip.MustParsePrefix("10.9.1.8/32")
-	cfg := config.Uplink{Name: "mesh", Protocol: config.WGKex, Interface: "wg0", LinkPrefix: 64, Mode: config.ModeLayer3}
+	cfg := config.Uplink{Name: "mesh", Protocol: config.WGKex, Interface: "wg0", LinkPrefix: 64,
+		Mode: config.ModeLayer3}
 	k := New(cfg)
 	addresses := func() (own, gone []netip.Prefix) {
 		d, _ := k.Desired(view(racing()))

@@ -12,11 +12,11 @@ import (
 // ErrOrphan means that the parent has ended before it could be watched.
 var ErrOrphan = errors.New("the process that started us has ended already")
 
-// Watch calls ended once when the parent process has ended, from another goroutine. procd's ujail is such a parent: when it
-// is killed, for want of memory say, its child lives on and holds the lock that the next agent needs.
+// Watch calls ended once when the parent process has ended, from another goroutine. procd's ujail is such a parent:
+// when it is killed, for want of memory say, its child lives on and holds the lock that the next agent needs.
 //
-// A pidfd is about the process. PR_SET_PDEATHSIG is about the thread that forked, is one thread's of ours, and is cleared by a
-// change of the group. Neither is inherited by the process of userspace WireGuard, which outlives us.
+// A pidfd is about the process. PR_SET_PDEATHSIG is about the thread that forked, is one thread's of ours, and is
+// cleared by a change of the group. Neither is inherited by the process of userspace WireGuard, which outlives us.
 //
 // The parent is the one at the time of the call; process 1 takes over those whose parent has ended.
 func Watch(ended func()) error {

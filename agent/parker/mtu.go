@@ -1,5 +1,5 @@
-// Package parker knows what follows for a node from a signed configuration together with its line: sizes of packets, and what
-// such a configuration may not do to the WAN. It has no state, and asks nobody.
+// Package parker knows what follows for a node from a signed configuration together with its line: sizes of packets,
+// and what such a configuration may not do to the WAN. It has no state, and asks nobody.
 package parker
 
 import (
@@ -10,11 +10,12 @@ import (
 	"wguplink/peerselector"
 )
 
-// XLAT4 is what IPv4 has to leave for 464XLAT, in bytes: the header becomes 20 larger, and a fragment gets one of 8 (RFC 7915).
+// XLAT4 is what IPv4 has to leave for 464XLAT, in bytes: the header becomes 20 larger, and a fragment gets one of 8
+// (RFC 7915).
 const XLAT4 = 28
 
-// MTU is that of a tunnel to this endpoint, in bytes: the configured one, or less where the WAN does not carry it. wan is the
-// WAN's in bytes, 0 when it is not known; an endpoint that is not known yet is the zero Addr.
+// MTU is that of a tunnel to this endpoint, in bytes: the configured one, or less where the WAN does not carry it. wan
+// is the WAN's in bytes, 0 when it is not known; an endpoint that is not known yet is the zero Addr.
 func MTU(configured int, endpoint netip.Addr, wan int) int {
 	most := configured
 	if wan != 0 && endpoint.IsValid() {
@@ -33,8 +34,8 @@ type Tunnel struct {
 	Age time.Duration
 }
 
-// ClientMTU is what clients may send, in bytes: each tunnel with a session tunnel takes it, so that a switch between them loses nothing. 0 when no
-// tunnel is live.
+// ClientMTU is what clients may send, in bytes: each tunnel with a session tunnel takes it, so that a switch between
+// them loses nothing. 0 when no tunnel is live.
 func ClientMTU(tunnels []Tunnel) int {
 	smallest := 0
 	for _, t := range tunnels {

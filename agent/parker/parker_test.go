@@ -12,7 +12,8 @@ import (
 )
 
 func TestMTU(t *testing.T) {
-	four, six, mapped := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("::ffff:192.0.2.1")
+	four, six, mapped := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1"),
+		netip.MustParseAddr("::ffff:192.0.2.1")
 	for _, tt := range []struct {
 		name            string
 		configured, wan int
@@ -67,18 +68,22 @@ func TestCheck(t *testing.T) {
 		err      string
 	}{
 		{"nothing known", wan.Local{}, 0, ""},
-		{"another network", wan.Local{Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.5/8")}, Shared4: true}, 0, ""},
+		{"another network", wan.Local{Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.0.5/8")}, Shared4: true}, 0,
+			""},
 		{"the WAN's address and network", wan.Local{Addresses: []netip.Prefix{lan}}, 2, ""},
-		{"the network, in one table", wan.Local{Addresses: []netip.Prefix{netip.MustParsePrefix("192.168.178.77/28")}, Shared4: true}, 0,
+		{"the network, in one table", wan.Local{Addresses: []netip.Prefix{netip.MustParsePrefix("192.168.178.77/28")},
+			Shared4: true}, 0,
 			"range4 192.168.178.0/24 overlaps the network 192.168.178.64/28 of the WAN"},
 		{"IPv6 in one table does not matter to IPv4", wan.Local{Addresses: []netip.Prefix{lan}, Shared6: true}, 2, ""},
-		{"IPv6 in one table", wan.Local{Addresses: []netip.Prefix{netip.MustParsePrefix("2001:db8:5::77/64")}, Shared6: true}, 0, "range6"},
+		{"IPv6 in one table", wan.Local{Addresses: []netip.Prefix{netip.MustParsePrefix("2001:db8:5::77/64")},
+			Shared6: true}, 0, "range6"},
 		{"link-local", wan.Local{Addresses: []netip.Prefix{netip.MustParsePrefix("fe80::1/64")}, Shared6: true}, 0, ""},
 		{"the gateway's address", wan.Local{Gateways: []netip.Addr{netip.MustParseAddr("192.168.178.20")}}, 0,
 			"our own address 192.168.178.20 is that of the WAN's gateway"},
 	} {
 		warnings, err := Check(n, tt.local)
-		if len(warnings) != tt.warnings || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+		if len(warnings) != tt.warnings || (err == nil) != (tt.err == "") || err != nil &&
+			!strings.Contains(err.Error(), tt.err) {
 			t.Errorf("%s: %q, %v, want %d warnings and %q", tt.name, warnings, err, tt.warnings, tt.err)
 		}
 		if slices.Contains(warnings, "") {

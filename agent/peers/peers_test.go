@@ -132,7 +132,8 @@ func TestNames(t *testing.T) {
 	}
 	s.Install(p, 0)
 	s.Remove(p.PublicKey, false)
-	if s.Err() == nil || !strings.Contains(s.Err().Error(), "gw.example.org is not resolved, there is no answer in time") ||
+	if s.Err() == nil || !strings.Contains(s.Err().Error(),
+		"gw.example.org is not resolved, there is no answer in time") ||
 		s.Len() != 0 || len(s.Lookups()) != 0 {
 		t.Errorf("%v", s.Err())
 	}

@@ -107,7 +107,8 @@ func TestSourceCounts(t *testing.T) {
 		BrokerTimeout: time.Second, OwnChoice: true, Mode: config.ModeLayer3,
 		Domain: "d", Location: "l", ConfigKey: signify.PublicKey{Public: [32]byte{1}}, NodeName: "n", WANDevice: "w",
 		LimitIngress: 1, LimitEgress: 2,
-		Interface: "i", Batman: "bat0", FwMark: 3, DNSServers: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:53")},
+		Interface: "i", Batman: "bat0", FwMark: 3,
+		DNSServers: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:53")},
 	}
 	full := reflect.ValueOf(SourceOf(u, key))
 	for i := range full.NumField() {
@@ -249,7 +250,8 @@ func TestFailuresToldOnce(t *testing.T) {
 			t.Errorf("told %d times, want %d:\n%s", got, n, log)
 		}
 	}
-	fail("read tcp 10.0.0.7:43210->192.0.2.1:443: connection reset by peer", "read tcp 10.0.0.7:43228->192.0.2.1:443: connection reset by peer")
+	fail("read tcp 10.0.0.7:43210->192.0.2.1:443: connection reset by peer",
+		"read tcp 10.0.0.7:43228->192.0.2.1:443: connection reset by peer")
 	want(1)
 	// Two addresses of one name, in turn.
 	for range 5 {

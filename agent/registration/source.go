@@ -48,7 +48,8 @@ func SourceOf(u config.Uplink, key peerselector.Key) Source {
 		Protocol: u.Protocol, Brokers: u.Brokers, CA: u.BrokerCA, Pins: u.BrokerPins, Timeout: u.BrokerTimeout,
 		OwnChoice: u.OwnChoice, Layer3: u.Mode == config.ModeLayer3,
 		Domain: u.Domain, Location: u.Location, ConfigKey: u.ConfigKey, NodeName: u.NodeName, WANDevice: u.WANDevice,
-		LimitIngress: u.LimitIngress, LimitEgress: u.LimitEgress, Interface: u.Interface, Mesh: u.Mesh(), FwMark: u.FwMark,
+		LimitIngress: u.LimitIngress, LimitEgress: u.LimitEgress, Interface: u.Interface,
+		Mesh: u.Mesh(), FwMark: u.FwMark,
 		DNS: u.DNSServers,
 		Key: key, OwnLink: derive.LinkLocal(key, u.LinkLocal == config.KeyNewline),
 	}

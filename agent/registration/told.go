@@ -41,7 +41,8 @@ func withoutNumbers(text string) string {
 	return strings.Join(slices.DeleteFunc(strings.Fields(text), numbered), " ")
 }
 
-// gist is a text without what differs at each try: our own end of a connection, as in "read tcp 10.0.0.7:43210->192.0.2.1:443".
+// gist is a text without what differs at each try: our own end of a connection, as in "read tcp
+// 10.0.0.7:43210->192.0.2.1:443".
 func gist(text string) string {
 	words := strings.Fields(text)
 	for i, w := range words {

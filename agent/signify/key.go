@@ -1,5 +1,6 @@
-// Package signify reads keys and signatures in the format of OpenBSD's signify(1), which OpenWrt's usign shares: Ed25519
-// (RFC 8032) with a number for each key, in base64. A Parker network signs the configurations of its nodes with it.
+// Package signify reads keys and signatures in the format of OpenBSD's signify(1), which OpenWrt's usign shares:
+// Ed25519 (RFC 8032) with a number for each key, in base64. A Parker network signs the configurations of its nodes with
+// it.
 package signify
 
 import (
@@ -17,16 +18,16 @@ type PublicKey struct {
 	Public [32]byte
 }
 
-// The layout of keys and signatures, as signify(1) has it: the name of the algorithm, the number of the key, and the key or
-// the signature itself.
+// The layout of keys and signatures, as signify(1) has it: the name of the algorithm, the number of the key, and the
+// key or the signature itself.
 const (
 	algorithm  = "Ed"
 	publicSize = len(algorithm) + 8 + 32      // bytes of a public key
 	secretSize = len(algorithm) + 30 + 8 + 64 // bytes of a secret key, with its checksum and salt
 )
 
-// ParsePublicKey reads a public key of signify or usign: the line in base64 alone, or the file with its comment above that
-// line. The error does not quote the text, since it could be the secret key.
+// ParsePublicKey reads a public key of signify or usign: the line in base64 alone, or the file with its comment above
+// that line. The error does not quote the text, since it could be the secret key.
 func ParsePublicKey(s string) (PublicKey, error) {
 	const want = "want the line of a signify public key, 56 characters"
 	var k PublicKey

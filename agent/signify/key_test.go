@@ -14,7 +14,8 @@ const (
 
 func TestParsePublicKey(t *testing.T) {
 	for _, s := range []string{
-		signifyLine, signifyLine + "\n", " \t" + signifyLine + "\r\n", signifyTitle + signifyLine, signifyTitle + signifyLine + "\n",
+		signifyLine, signifyLine + "\n", " \t" + signifyLine + "\r\n", signifyTitle + signifyLine,
+		signifyTitle + signifyLine + "\n",
 		strings.ReplaceAll(signifyTitle+signifyLine+"\n", "\n", "\r\n"), "untrusted comment:\n" + signifyLine,
 	} {
 		k, err := ParsePublicKey(s)
@@ -22,7 +23,8 @@ func TestParsePublicKey(t *testing.T) {
 			t.Errorf("%q: %v", s, err)
 			continue
 		}
-		if want := [8]byte{0x69, 0xf0, 0x48, 0x47, 0xcc, 0x55, 0x37, 0x3b}; k.Number != want || k.Public[0] != 0x23 || k.Public[31] != 0xfb {
+		if want := [8]byte{0x69, 0xf0, 0x48, 0x47, 0xcc, 0x55, 0x37, 0x3b}; k.Number != want || k.Public[0] != 0x23 ||
+			k.Public[31] != 0xfb {
 			t.Errorf("%q: got %x %x", s, k.Number, k.Public)
 		}
 		if k.String() != signifyLine {
@@ -59,10 +61,12 @@ func TestParsePublicKeyBad(t *testing.T) {
 			if err == nil || k != (PublicKey{}) {
 				t.Fatalf("got %v, %v", k, err)
 			}
-			if !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "want the line of a signify public key, 56 characters") {
+			if !strings.Contains(err.Error(), tt.want) ||
+				!strings.Contains(err.Error(), "want the line of a signify public key, 56 characters") {
 				t.Error(err)
 			}
-			if strings.Contains(err.Error(), secret[:20]) || strings.ContainsFunc(err.Error(), func(r rune) bool { return !unicode.IsPrint(r) }) {
+			if strings.Contains(err.Error(), secret[:20]) ||
+				strings.ContainsFunc(err.Error(), func(r rune) bool { return !unicode.IsPrint(r) }) {
 				t.Errorf("%q", err)
 			}
 		})

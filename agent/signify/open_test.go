@@ -20,7 +20,8 @@ type signer struct {
 }
 
 func newSigner(seed byte) signer {
-	return signer{[8]byte{seed, 1, 2, 3, 4, 5, 6, 7}, ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize))}
+	return signer{[8]byte{seed, 1, 2, 3, 4, 5, 6, 7},
+		ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize))}
 }
 
 func (s signer) key() PublicKey {
@@ -80,15 +81,18 @@ func TestOpenRecorded(t *testing.T) {
 	k := recordedKey(t)
 	tried := 0
 	for name, want := range map[string]string{
-		"response-ffbs":           "",
-		"response-wgkex-parker":   "",
-		"bad-algorithm":           `the signature is of algorithm "Xx", only "Ed" (Ed25519) is known`,
-		"bad-flipped-byte":        "the signature is not that of key " + number + " over this text: forged, or changed on the way",
-		"bad-key-number":          "signed by key 69f14847cc55373b, configured is " + number + ": is option config_pubkey the key of this network?",
-		"bad-no-newline-signed":   "the signature is not that of key " + number,
-		"bad-signature":           "the signature is not that of key " + number,
-		"bad-truncated-signature": "the answer is not signed: the last line has 60 characters, a signature has 100; was it cut off?",
-		"bad-unsigned":            `the answer is not signed: it has one line only, which starts with "{`,
+		"response-ffbs":         "",
+		"response-wgkex-parker": "",
+		"bad-algorithm":         `the signature is of algorithm "Xx", only "Ed" (Ed25519) is known`,
+		"bad-flipped-byte": "the signature is not that of key " + number +
+			" over this text: forged, or changed on the way",
+		"bad-key-number": "signed by key 69f14847cc55373b, configured is " + number +
+			": is option config_pubkey the key of this network?",
+		"bad-no-newline-signed": "the signature is not that of key " + number,
+		"bad-signature":         "the signature is not that of key " + number,
+		"bad-truncated-signature": "the answer is not signed: the last line has 60 characters, a signature has 100; " +
+			"was it cut off?",
+		"bad-unsigned": `the answer is not signed: it has one line only, which starts with "{`,
 	} {
 		tried++
 		response := testfile(t, name)
@@ -135,15 +139,18 @@ func TestOpen(t *testing.T) {
 		{"CRLF at the end", good + "\r\n", "the last line has 101 characters"},
 		{"CRLF inside", strings.Replace(good, "\n", "\r\n", 1), "is not that of key"},
 		{"space", good + " ", "the last line has 101 characters"},
-		{"carriage return in the signature", text + good[len(text):len(text)+50] + "\r" + good[len(text)+51:], "the last line is not in base64"},
+		{"carriage return in the signature", text + good[len(text):len(text)+50] + "\r" + good[len(text)+51:],
+			"the last line is not in base64"},
 		{"without padding", strings.TrimSuffix(good, "="), "the last line has 99 characters"},
 		{"too long", text + strings.Repeat("A", 100), "the last line is not in base64"},
 		{"too short", text + strings.Repeat("A", 98) + "==", "the last line is not in base64"},
 		{"loose bits", strings.TrimSuffix(good, good[len(good)-2:]) + "B=", "the last line is not in base64"},
 		{"terminal", text + strings.Repeat("\x1b", 100), `not in base64, it starts with "?`},
-		{"odd algorithm", text + base64.StdEncoding.EncodeToString(append([]byte("\x1b\n"), make([]byte, 72)...)), `of algorithm "? "`},
+		{"odd algorithm", text + base64.StdEncoding.EncodeToString(append([]byte("\x1b\n"), make([]byte, 72)...)),
+			`of algorithm "? "`},
 		{"other key", newSigner(2).sign(text), "signed by key 0201020304050607, configured is 0101020304050607"},
-		{"other key, same number", signer{s.number, newSigner(2).private}.sign(text), "is not that of key 0101020304050607"},
+		{"other key, same number", signer{s.number, newSigner(2).private}.sign(text),
+			"is not that of key 0101020304050607"},
 		{"text before", "x" + good, "is not that of key"},
 		{"line before", "\n" + good, "is not that of key"},
 		{"portal", "<html>\n<body>\n</html>\n", "not signed: the last line has 7 characters"},
@@ -155,7 +162,8 @@ func TestOpen(t *testing.T) {
 				if got != nil {
 					t.Errorf("%q is given away", got)
 				}
-			} else if want := tt.response[:strings.LastIndex(strings.TrimSuffix(tt.response, "\n"), "\n")+1]; err != nil || string(got) != want {
+			} else if want := tt.response[:strings.LastIndex(strings.TrimSuffix(tt.response, "\n"), "\n")+
+				1]; err != nil || string(got) != want {
 				t.Errorf("got %q, %v", got, err)
 			}
 		})

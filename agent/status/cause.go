@@ -61,7 +61,8 @@ func (f Facts) stage() (State, Cause, string) {
 	case f.Link == Mute:
 		return state, NoAnswer, f.Gateway + " shook hands, but " + f.Address + " does not answer inside the tunnel"
 	case f.Link == Alive && f.Alone != "":
-		return state, NoNeighbour, "the tunnel to " + f.Gateway + " is fine, but " + f.Alone + " hears no neighbour behind it"
+		return state, NoNeighbour, "the tunnel to " + f.Gateway + " is fine, but " + f.Alone +
+			" hears no neighbour behind it"
 	case f.Link == Alive:
 		return state, None, ""
 	case f.Link == Silent:
@@ -78,7 +79,8 @@ func (f Facts) stage() (State, Cause, string) {
 		reason += "; " + f.TryErr.Error()
 	}
 	if f.Known != "" {
-		reason += fmt.Sprintf("; the registration says %q: is it another node's entry? then set option node_name", f.Known)
+		reason += fmt.Sprintf("; the registration says %q: is it another node's entry? then set option node_name",
+			f.Known)
 	}
 	return state, NoHandshake, reason
 }

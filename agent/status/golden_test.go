@@ -37,8 +37,8 @@ func fill(v reflect.Value, n *int64) {
 	}
 }
 
-// The golden file has every field of the status once. What is another in it now is another for programs that read it, on the
-// command line and on ubus, whose tests read the file, too.
+// The golden file has every field of the status once. What is another in it now is another for programs that read it,
+// on the command line and on ubus, whose tests read the file, too.
 func TestSchema(t *testing.T) {
 	var s Snapshot
 	var n int64
@@ -60,7 +60,9 @@ func TestSchema(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s (-want +got); if programs are to read another status: go test ./agent/status -update, docs/ubus.md and CHANGELOG.md:\n%s", golden, diff)
+		t.Errorf(
+			"%s (-want +got); if programs are to read another status: go test ./agent/status -update, docs/ubus.md "+
+				"and CHANGELOG.md:\n%s", golden, diff)
 	}
 	var back Snapshot
 	if err := json.Unmarshal(want, &back); err != nil {
@@ -100,7 +102,8 @@ func TestSchemaDocumented(t *testing.T) {
 	for _, s := range []State{Starting, Connecting, Connected, Suspect, Impaired, Stopped} {
 		named(string(s))
 	}
-	for _, c := range []Cause{Config, BadKey, NoWAN, Clock, Device, BrokerUnreachable, BrokerRefused, NotRegistered, NoHandshake, NoAnswer, NoNeighbour} {
+	for _, c := range []Cause{Config, BadKey, NoWAN, Clock, Device, BrokerUnreachable, BrokerRefused, NotRegistered,
+		NoHandshake, NoAnswer, NoNeighbour} {
 		named(string(c))
 	}
 	for _, r := range []Result{Untried, Trying, Answered, NoShake, Unanswering, WasSilent, NoAddress} {

@@ -19,7 +19,8 @@ func quiet(t *testing.T) *Publisher {
 func TestChanges(t *testing.T) {
 	p := quiet(t)
 	with := func(s State, c Cause, reason, gateway string) Snapshot {
-		return Snapshot{Uplink: "mesh", State: s, Cause: c, Reason: reason, Gateway: &Gateway{Name: gateway, PublicKey: gateway}}
+		return Snapshot{Uplink: "mesh", State: s, Cause: c, Reason: reason,
+			Gateway: &Gateway{Name: gateway, PublicKey: gateway}}
 	}
 	said := func() (all []string) {
 		s, _ := p.Last()
@@ -38,7 +39,8 @@ func TestChanges(t *testing.T) {
 	p.Publish(with(Connected, None, "", "gw2"), false, "instead of gw1: silent 4s")
 	p.Publish(with(Impaired, NoNeighbour, "bat0 hears no neighbour", "gw2"), false, "instead of gw1: silent 4s")
 	p.Publish(with(Connected, None, "", "gw2"), false, "instead of gw1: silent 4s")
-	want := "starting|connected (gw1)|connected (gw2): instead of gw1: silent 4s|impaired (gw2): no_neighbour: bat0 hears no neighbour|connected (gw2)"
+	want := "starting|connected (gw1)|connected (gw2): instead of gw1: silent 4s|impaired (gw2): no_neighbour: bat0 " +
+		"hears no neighbour|connected (gw2)"
 	if got := strings.Join(said(), "|"); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -51,7 +53,8 @@ func TestChanges(t *testing.T) {
 		t.Errorf("what was published is changed: %+v", first.Changes)
 	}
 	all := said()
-	if len(all) != MaxChanges || !strings.Contains(all[MaxChanges-2], fmt.Sprint(2*MaxChanges-1)+"ä") || len(all[MaxChanges-2]) > maxReason+40 {
+	if len(all) != MaxChanges || !strings.Contains(all[MaxChanges-2], fmt.Sprint(2*MaxChanges-1)+"ä") ||
+		len(all[MaxChanges-2]) > maxReason+40 {
 		t.Errorf("%d: %q", len(all), all)
 	}
 	read, err := Read(p.RunDir, "mesh", Now()+5000)
@@ -70,7 +73,8 @@ func TestRoundTripWritesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for rtt := range int64(5) {
-		s.Gateways = []Candidate{{Name: "gw1", InUse: true, Result: Answered, RTT: 2000 + rtt}, {Name: "gw2", Result: Untried}}
+		s.Gateways = []Candidate{{Name: "gw1", InUse: true, Result: Answered, RTT: 2000 + rtt},
+			{Name: "gw2", Result: Untried}}
 		p.Publish(s, false, "")
 		if last, _ := p.Last(); last.Gateways[0].RTT != 2000+rtt || len(last.Changes) != 1 {
 			t.Errorf("%+v", last)
@@ -81,7 +85,8 @@ func TestRoundTripWritesNothing(t *testing.T) {
 	}
 	s.Gateways = []Candidate{{Name: "gw1", InUse: true, Result: Answered, RTT: 1}, {Name: "gw2", Result: Trying}}
 	p.Publish(s, false, "")
-	if read, err := Read(p.RunDir, "mesh", Now()); err != nil || len(read.Gateways) != 2 || read.Gateways[1].Result != Trying {
+	if read, err := Read(p.RunDir, "mesh", Now()); err != nil || len(read.Gateways) != 2 ||
+		read.Gateways[1].Result != Trying {
 		t.Errorf("%v: %+v", err, read.Gateways)
 	}
 }
@@ -92,9 +97,11 @@ func TestPrintGateways(t *testing.T) {
 	now := Uptime(time.Hour.Milliseconds())
 	Print(&b, Snapshot{Uplink: "mesh", State: Connected, Since: now - 7200, Interface: "wg_mesh", Gateways: []Candidate{
 		{Name: "gw1", Endpoint: "192.0.2.1:51820", Result: NoShake, TriedAt: now - 90_000},
-		{Name: "gateway2", Endpoint: "192.0.2.2:51820", InUse: true, Result: Answered, RTT: 12_345, TriedAt: now - 60_000},
+		{Name: "gateway2", Endpoint: "192.0.2.2:51820", InUse: true, Result: Answered, RTT: 12_345,
+			TriedAt: now - 60_000},
 		{Name: "gw3", Endpoint: "gw3.example.org:1", Result: NoAddress, Reason: "no such name"},
-	}, Changes: []Change{{At: now - 120_000, State: Starting}, {At: now - 60_000, State: Connected, Gateway: "gateway2", Reason: "instead of gw1: mute"}}}.At(now))
+	}, Changes: []Change{{At: now - 120_000, State: Starting},
+		{At: now - 60_000, State: Connected, Gateway: "gateway2", Reason: "instead of gw1: mute"}}}.At(now))
 	want := `mesh: connected for 7 seconds
   wireguard   wg_mesh
   gateways

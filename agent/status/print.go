@@ -113,7 +113,8 @@ func printGateways(w io.Writer, all []Candidate) {
 		if g.TriedAt != 0 {
 			tried = "tried " + Ago(g.TriedAge)
 		}
-		fmt.Fprintf(w, "  %s %-*s  %-12s  %7s  %-35s  %s\n", mark, name, g.Name, result, rtt, tried, join(g.Endpoint, g.Reason))
+		fmt.Fprintf(w, "  %s %-*s  %-12s  %7s  %-35s  %s\n", mark, name, g.Name, result, rtt, tried,
+			join(g.Endpoint, g.Reason))
 	}
 }
 

@@ -42,8 +42,8 @@ const MaxChanges = 20
 const maxReason = 200
 
 // Publish publishes s unless it is the same as the last; Since and Changes are filled in. A doubtful one is not told to
-// the log, to Changed and to the list of changes: a silence that is over before all other gateways were tried in vain is
-// no news, and a slow line has many. because says why another gateway was left.
+// the log, to Changed and to the list of changes: a silence that is over before all other gateways were tried in vain
+// is no news, and a slow line has many. because says why another gateway was left.
 func (p *Publisher) Publish(s Snapshot, doubtful bool, because string) {
 	s.Since = p.last.Since
 	if s.State != p.last.State || s.Cause != p.last.Cause {
@@ -114,8 +114,8 @@ func sameButRTT(a, b []Candidate) bool {
 	})
 }
 
-// level is that of the line about a cause. What belongs to an ordinary start is no warning: the WAN is up some time after the
-// agent, and then the time is asked for. Without a key or a device nothing works until that is mended.
+// level is that of the line about a cause. What belongs to an ordinary start is no warning: the WAN is up some time
+// after the agent, and then the time is asked for. Without a key or a device nothing works until that is mended.
 func (p *Publisher) level(s Snapshot) slog.Level {
 	switch {
 	case s.Cause == BadKey || s.Cause == Device:
@@ -136,6 +136,7 @@ func (p *Publisher) write(s Snapshot) {
 	os.Remove(File(p.RunDir, s.Uplink))
 	if !p.failed {
 		p.failed = true
-		p.Log.Warn("the status cannot be written; the tunnel does not need it, wguplink status asks by ubus", "err", err)
+		p.Log.Warn("the status cannot be written; the tunnel does not need it, wguplink status asks by ubus", "err",
+			err)
 	}
 }

@@ -47,7 +47,8 @@ func TestPublishWithoutRoom(t *testing.T) {
 // An ordinary start says nothing louder than info; what has to be mended is an error.
 func TestPublishLevels(t *testing.T) {
 	var log bytes.Buffer
-	p := Publisher{RunDir: t.TempDir(), Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	p := Publisher{RunDir: t.TempDir(),
+		Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	gateway := &Gateway{Name: "gw1", PublicKey: "k"}
 	steps := []struct {
 		snapshot Snapshot

@@ -126,8 +126,8 @@ type Candidate struct {
 	InUse       bool   `json:"in_use"`
 	Result      Result `json:"result"`
 	Reason      string `json:"reason,omitempty"` // with result no_address
-	// RTT is the round trip in microseconds: of the latest probe through the tunnel; for one that was never in use, of its
-	// handshake, which the agent sees up to 20 ms late. 0: not known.
+	// RTT is the round trip in microseconds: of the latest probe through the tunnel; for one that was never in use, of
+	// its handshake, which the agent sees up to 20 ms late. 0: not known.
 	RTT      int64  `json:"rtt_us,omitempty"`
 	TriedAt  Uptime `json:"tried_uptime_ms,omitempty"` // when a handshake with it was last begun; 0: never
 	TriedAge int64  `json:"tried_age"`                 // seconds; filled in when the snapshot is read

@@ -14,7 +14,8 @@ func TestWriteRead(t *testing.T) {
 	if s, err := Read(dir, "mesh", 0); err != nil || s.State != Stopped || s.Uplink != "mesh" {
 		t.Errorf("nothing written yet: %+v, %v", s, err)
 	}
-	in := Snapshot{Uplink: "mesh", State: Connected, Since: 5000, Interface: "wg_mesh", Gateway: &Gateway{Name: "gw1", HandshakeAt: 9000}}
+	in := Snapshot{Uplink: "mesh", State: Connected, Since: 5000, Interface: "wg_mesh",
+		Gateway: &Gateway{Name: "gw1", HandshakeAt: 9000}}
 	if err := Write(dir, in); err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +39,8 @@ func TestWriteRead(t *testing.T) {
 
 func TestPrint(t *testing.T) {
 	var b bytes.Buffer
-	Print(&b, Snapshot{Uplink: "mesh", State: Connecting, Seconds: 61, Cause: NoHandshake, Reason: "no gateway answers", Interface: "wg_mesh",
+	Print(&b, Snapshot{Uplink: "mesh", State: Connecting, Seconds: 61, Cause: NoHandshake,
+		Reason: "no gateway answers", Interface: "wg_mesh",
 		Backend: "kernel", MTU: 1420, Warnings: []string{"bat0 does not exist"}})
 	want := `mesh: connecting for 1 minute, 1 second
   why         no_handshake: no gateway answers
@@ -54,7 +56,8 @@ func TestPrintBatman(t *testing.T) {
 	for want, b := range map[string]*Batman{
 		"": nil,
 		"  batman      bat0 (BATMAN_V), no neighbour heard\n": {Interface: "bat0", Algorithm: "BATMAN_V"},
-		"  batman      bat0 (BATMAN_IV), hears 02:00:00:00:00:01, 02:00:00:00:00:02\n": {Interface: "bat0", Algorithm: "BATMAN_IV",
+		"  batman      bat0 (BATMAN_IV), hears 02:00:00:00:00:01, 02:00:00:00:00:02\n": {Interface: "bat0",
+			Algorithm:  "BATMAN_IV",
 			Neighbours: []string{"02:00:00:00:00:01", "02:00:00:00:00:02"}},
 	} {
 		var out bytes.Buffer

@@ -8,7 +8,8 @@ import (
 func TestUnits(t *testing.T) {
 	for seconds, want := range map[int64]string{
 		0: "0 seconds", 1: "1 second", 59: "59 seconds", 60: "1 minute", 83: "1 minute, 23 seconds", 3600: "1 hour",
-		3601: "1 hour", 7260: "2 hours, 1 minute", 312*3600 + 4*60 + 5: "13 days", 312*3600 + 3600*2: "13 days, 2 hours",
+		3601: "1 hour", 7260: "2 hours, 1 minute", 312*3600 + 4*60 + 5: "13 days",
+		312*3600 + 3600*2: "13 days, 2 hours",
 		365*86400 + 86400: "1 year, 1 day", -4: "0 seconds",
 	} {
 		if got := Age(seconds, 2); got != want {
@@ -30,8 +31,9 @@ func TestUnits(t *testing.T) {
 		}
 	}
 	for d, want := range map[time.Duration]string{
-		0: "0.0 ms", 430 * time.Microsecond: "0.4 ms", 9999 * time.Microsecond: "9.9 ms", 25500 * time.Microsecond: "25 ms",
-		time.Second: "1.0 s", 5340 * time.Millisecond: "5.3 s",
+		0: "0.0 ms", 430 * time.Microsecond: "0.4 ms", 9999 * time.Microsecond: "9.9 ms",
+		25500 * time.Microsecond: "25 ms",
+		time.Second:              "1.0 s", 5340 * time.Millisecond: "5.3 s",
 	} {
 		if got := Trip(d); got != want {
 			t.Errorf("%v: %s, want %s", d, got, want)

@@ -1,11 +1,11 @@
-// Package syslog writes log lines to the system's log: one datagram to the socket where it listens, with priority, time, name
-// and process.
+// Package syslog writes log lines to the system's log: one datagram to the socket where it listens, with priority,
+// time, name and process.
 //
-// No line waits for the log. Where nothing listens, it goes to standard error instead. Where the log has no room at the moment,
-// lines are kept and follow in order; of those that are too many their number is told.
+// No line waits for the log. Where nothing listens, it goes to standard error instead. Where the log has no room at the
+// moment, lines are kept and follow in order; of those that are too many their number is told.
 //
-// The form is that of RFC 3164, section 4.1: <priority>Mmm dd hh:mm:ss name[process]: text. The time may not be left out: OpenWrt's
-// logd (ubox 6f78fa4, log/syslog.c) takes 16 bytes away wherever the 16th is a space.
+// The form is that of RFC 3164, section 4.1: <priority>Mmm dd hh:mm:ss name[process]: text. The time may not be left
+// out: OpenWrt's logd (ubox 6f78fa4, log/syslog.c) takes 16 bytes away wherever the 16th is a space.
 package syslog
 
 import (
@@ -28,8 +28,8 @@ const Path = "/dev/log"
 const (
 	facility = 3 // daemon (RFC 3164, table 1)
 
-	// maxText is how long the text of one datagram may be, in bytes: logd reads 1023 bytes (LOG_LINE_SIZE), and what stands
-	// before the text has less than 80. More goes into further datagrams.
+	// maxText is how long the text of one datagram may be, in bytes: logd reads 1023 bytes (LOG_LINE_SIZE), and what
+	// stands before the text has less than 80. More goes into further datagrams.
 	maxText = 940
 
 	// maxLate is how many datagrams are kept while the log has no room.
@@ -139,8 +139,8 @@ func (s *sink) post(m message) {
 	}
 }
 
-// send says whether the message is done with: the log or standard error has it. With MSG_DONTWAIT it is not while the log has
-// no room. The log is looked up anew each time: after its restart the socket is another one.
+// send says whether the message is done with: the log or standard error has it. With MSG_DONTWAIT it is not while the
+// log has no room. The log is looked up anew each time: after its restart the socket is another one.
 func (s *sink) send(m message, flags int) bool {
 	for {
 		err := unix.Sendto(s.fd, m.datagram, flags|unix.MSG_NOSIGNAL, s.to)
@@ -168,7 +168,8 @@ func (s *sink) catchUp() {
 		s.mu.Lock()
 		s.late = s.late[1:]
 		if len(s.late) == 0 && s.lost > 0 {
-			s.late = append(s.late, s.message(slog.LevelWarn, fmt.Appendf(nil, "msg=%q lines=%d", "lines are lost: the system log had no room", s.lost)))
+			s.late = append(s.late, s.message(slog.LevelWarn,
+				fmt.Appendf(nil, "msg=%q lines=%d", "lines are lost: the system log had no room", s.lost)))
 			s.lost = 0
 		}
 	}

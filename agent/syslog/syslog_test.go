@@ -82,7 +82,8 @@ func newLog(t *testing.T) (log *slog.Logger, path string, rest *stderr) {
 	t.Helper()
 	path, rest = filepath.Join(t.TempDir(), "log"), new(stderr)
 	h, err := New(Options{
-		Path: path, Name: "wguplink", PID: 123, Stderr: rest, Now: func() time.Time { return time.Date(2026, 2, 3, 4, 5, 6, 7, time.UTC) },
+		Path: path, Name: "wguplink", PID: 123, Stderr: rest,
+		Now: func() time.Time { return time.Date(2026, 2, 3, 4, 5, 6, 7, time.UTC) },
 		Handler: func(w io.Writer) slog.Handler {
 			return slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug, NoLevel: true})
 		},
@@ -212,7 +213,8 @@ func TestEndsWhileFull(t *testing.T) {
 
 // What goes to a log that is not enabled costs nothing.
 func TestLevel(t *testing.T) {
-	h, err := New(Options{Path: "/nowhere", Stderr: new(stderr), Now: time.Now, Handler: func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) }})
+	h, err := New(Options{Path: "/nowhere", Stderr: new(stderr), Now: time.Now,
+		Handler: func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, nil) }})
 	if err != nil {
 		t.Fatal(err)
 	}

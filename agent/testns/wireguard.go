@@ -16,9 +16,9 @@ import (
 // ending has a channel for each device's name, closed when the last device of that name is gone.
 var ending sync.Map
 
-// WireGuard gives a function that makes a WireGuard device, as tunnel.Spawner does: with wireguard-go inside the test process.
-// As with a process of its own the device ends when its link is deleted, and the control socket goes with it; at the end of the
-// test both are gone in any case.
+// WireGuard gives a function that makes a WireGuard device, as tunnel.Spawner does: with wireguard-go inside the test
+// process. As with a process of its own the device ends when its link is deleted, and the control socket goes with it;
+// at the end of the test both are gone in any case.
 func WireGuard(t testing.TB) func(ctx context.Context, ifname, alias string) error {
 	return func(ctx context.Context, ifname, alias string) error {
 		// The end of an earlier device of that name takes the control socket with it: not ours, please.

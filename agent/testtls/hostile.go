@@ -66,7 +66,8 @@ func issue(t testing.TB, parent *Authority, change func(*x509.Certificate)) Auth
 }
 
 // Server gives a server's certificate, signed by this authority, with the others' in the chain.
-func (a Authority) Server(t testing.TB, names []string, change func(*x509.Certificate), chain ...Authority) tls.Certificate {
+func (a Authority) Server(t testing.TB, names []string, change func(*x509.Certificate),
+	chain ...Authority) tls.Certificate {
 	t.Helper()
 	leaf := issue(t, &a, func(c *x509.Certificate) {
 		c.Subject.CommonName, c.IsCA, c.KeyUsage, c.DNSNames = "server", false, x509.KeyUsageDigitalSignature, names
@@ -100,7 +101,8 @@ func Names(n int, domain string) []string {
 	return out
 }
 
-// Policies gives the extensions of an authority with n policies that are mapped to n others (RFC 5280 sections 4.2.1.4, 4.2.1.5).
+// Policies gives the extensions of an authority with n policies that are mapped to n others (RFC 5280 sections 4.2.1.4,
+// 4.2.1.5).
 func Policies(t testing.TB, n int) []pkix.Extension {
 	t.Helper()
 	type information struct{ ID asn1.ObjectIdentifier }

@@ -16,8 +16,9 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// KeyUpdates serves a listener until it is closed: after each handshake it sends nothing but messages that ask for new keys
-// (RFC 8446 section 4.6.3): 3000 of them in one record, or one in a record, for ever, without reading. The channel is closed at the end.
+// KeyUpdates serves a listener until it is closed: after each handshake it sends nothing but messages that ask for new
+// keys (RFC 8446 section 4.6.3): 3000 of them in one record, or one in a record, for ever, without reading. The channel
+// is closed at the end.
 func KeyUpdates(t testing.TB, l net.Listener, cert tls.Certificate, oneRecord bool) (done chan struct{}) {
 	t.Helper()
 	done = make(chan struct{})
@@ -41,7 +42,8 @@ func KeyUpdates(t testing.TB, l net.Listener, cert tls.Certificate, oneRecord bo
 func keyUpdates(conn net.Conn, cert tls.Certificate, oneRecord bool) error {
 	var secrets bytes.Buffer
 	c := tls.Server(conn, &tls.Config{
-		Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true, KeyLogWriter: &secrets,
+		Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true,
+		KeyLogWriter: &secrets,
 	})
 	if err := c.Handshake(); err != nil {
 		return err
@@ -111,7 +113,8 @@ func expand(secret []byte, label string, n int) []byte {
 func AddMessage(t testing.TB, l net.Listener, cert tls.Certificate) (done chan struct{}) {
 	t.Helper()
 	done = make(chan struct{})
-	server, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13})
+	server, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert},
+		MinVersion: tls.VersionTLS13})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,10 +28,10 @@ func Good(t testing.TB, host string) (tls.Certificate, *x509.Certificate) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, cert
 }
 
-// DSAChain gives a chain on which crypto/x509 before Go 1.24.8 and 1.25.2 panics (CVE-2025-58188): a certificate with an
-// issuer of its own name, and beside it one of that name with a DSA key. Comparing the two keys asks the DSA key for a method
-// that it does not have. Nothing in it is signed by anybody that is trusted.
-// The certificate is for the host, since names are compared before chains are built.
+// DSAChain gives a chain on which crypto/x509 before Go 1.24.8 and 1.25.2 panics (CVE-2025-58188): a certificate with
+// an issuer of its own name, and beside it one of that name with a DSA key. Comparing the two keys asks the DSA key for
+// a method that it does not have. Nothing in it is signed by anybody that is trusted. The certificate is for the host,
+// since names are compared before chains are built.
 func DSAChain(t testing.TB, host string) tls.Certificate {
 	t.Helper()
 	key, leaf := sign(t, template("same name", host))
@@ -113,10 +113,13 @@ func withDSAKey(t testing.TB, der []byte) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := subjectKey{Algorithm: dsaAlgorithm{OID: asn1.ObjectIdentifier{1, 2, 840, 10040, 4, 1}}, Key: asn1.BitString{Bytes: y, BitLength: 8 * len(y)}}
-	key.Algorithm.Params.P, key.Algorithm.Params.Q, key.Algorithm.Params.G = big.NewInt(23), big.NewInt(11), big.NewInt(4)
+	key := subjectKey{Algorithm: dsaAlgorithm{OID: asn1.ObjectIdentifier{1, 2, 840, 10040, 4, 1}},
+		Key: asn1.BitString{Bytes: y, BitLength: 8 * len(y)}}
+	key.Algorithm.Params.P, key.Algorithm.Params.Q, key.Algorithm.Params.G = big.NewInt(23),
+		big.NewInt(11), big.NewInt(4)
 	out, err := asn1.Marshal(certificate{
-		tbs{parts[0], parts[1], parts[2], parts[3], parts[4], parts[5], key, parts[7]}, whole.Algorithm, whole.Signature,
+		tbs{parts[0], parts[1], parts[2], parts[3], parts[4], parts[5], key, parts[7]},
+		whole.Algorithm, whole.Signature,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -21,8 +21,8 @@ type Mesh struct {
 // every second, or every five on Gluon.
 const heardWithin = 30 * time.Second
 
-// batman brings the settings of the hard-interface to what is desired, and looks who is heard on it. Nothing of it keeps the
-// tunnel from working.
+// batman brings the settings of the hard-interface to what is desired, and looks who is heard on it. Nothing of it
+// keeps the tunnel from working.
 func (t *Tunnel) batman(link netlink.Link, v *VXLAN) (warnings []string) {
 	master := t.master(link, v)
 	if master == nil || master.Type() != "batadv" {

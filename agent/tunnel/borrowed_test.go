@@ -37,7 +37,8 @@ func lend(t *testing.T, tun *Tunnel, private wgtypes.Key, peers ...wgtypes.Key) 
 		t.Fatal(err)
 	}
 	own := &netlink.Addr{IPNet: ipNet(netip.MustParsePrefix("fe80::5/128"))}
-	if err := errors.Join(netlink.AddrReplace(link, own), netlink.LinkSetMTU(link, 1406), netlink.LinkSetUp(link)); err != nil {
+	if err := errors.Join(netlink.AddrReplace(link, own), netlink.LinkSetMTU(link, 1406),
+		netlink.LinkSetUp(link)); err != nil {
 		t.Fatal(err)
 	}
 	return link
@@ -45,7 +46,8 @@ func lend(t *testing.T, tun *Tunnel, private wgtypes.Key, peers ...wgtypes.Key) 
 
 func ourRoutes(t *testing.T, link netlink.Link) (dst []string) {
 	t.Helper()
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{LinkIndex: link.Attrs().Index, Protocol: routeProtocol},
+	routes, err := netlink.RouteListFiltered(netlink.FAMILY_ALL,
+		&netlink.Route{LinkIndex: link.Attrs().Index, Protocol: routeProtocol},
 		netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL)
 	if err != nil {
 		t.Fatal(err)
@@ -61,8 +63,10 @@ func TestBorrowed(t *testing.T) {
 	private, theirs, leftover := newKey(t), newKey(t).PublicKey(), newKey(t).PublicKey()
 	ours := Peer{PublicKey: newKey(t).PublicKey(), Endpoint: netip.MustParseAddrPort("192.0.2.1:51820"),
 		AllowedIPs: []netip.Prefix{netip.MustParsePrefix("fe80::1/128")}, Keepalive: 25 * time.Second, Generation: 1}
-	d := Desired{Name: "wgpeerselector.wg_mesh", Devices: []Device{{Interface: "wg_mesh", Borrowed: true, FwMark: 7, MTU: 1280,
-		Addresses: []Address{{Prefix: netip.MustParsePrefix("fe80::a:b/64")}}, PortTurn: 3, Peers: []Peer{ours}, Leftovers: []wgtypes.Key{leftover, ours.PublicKey}}}}
+	d := Desired{Name: "wgpeerselector.wg_mesh",
+		Devices: []Device{{Interface: "wg_mesh", Borrowed: true, FwMark: 7, MTU: 1280,
+			Addresses: []Address{{Prefix: netip.MustParsePrefix("fe80::a:b/64")}}, PortTurn: 3, Peers: []Peer{ours},
+			Leftovers: []wgtypes.Key{leftover, ours.PublicKey}}}}
 	tun := open(t, testns.WireGuard(t))
 	if _, err := tun.Apply(context.Background(), d); !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("no device yet: %v", err)
@@ -123,7 +127,8 @@ func TestBorrowed(t *testing.T) {
 	}
 }
 
-// bound waits until WireGuard has its port, which in userspace it takes a moment after the device is up; there is no event for it.
+// bound waits until WireGuard has its port, which in userspace it takes a moment after the device is up; there is no
+// event for it.
 func bound(t *testing.T, tun *Tunnel) *wgtypes.Device {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)

@@ -13,8 +13,9 @@ import (
 	"wguplink/agent/netlink"
 )
 
-// A detour is a host route to a gateway's endpoint. It keeps WireGuard's own packets out of the tunnel where a route to allowed
-// IPs covers the endpoint, and it gives them an address of the line as source where the kernel would take one of the tunnel's.
+// A detour is a host route to a gateway's endpoint. It keeps WireGuard's own packets out of the tunnel where a route to
+// allowed IPs covers the endpoint, and it gives them an address of the line as source where the kernel would take one
+// of the tunnel's.
 
 // The metric of a detour tells which uplink it belongs to: its upper half is always this. A host route comes before all
 // others, so the metric decides nothing.
@@ -28,9 +29,10 @@ func isDetour(r netlink.Route) bool {
 	return r.Protocol == routeProtocol && r.Priority&^0xffff == detourMetric
 }
 
-// detours adds the detours that the peers need. It gives the allowed IPs that may not be routed, because an endpoint inside has no
-// other way, and the detours that are obsolete now.
-func (t *Tunnel) detours(d Desired, links []netlink.Link) (withheld []netip.Prefix, obsolete []netlink.Route, warnings []string, err error) {
+// detours adds the detours that the peers need. It gives the allowed IPs that may not be routed, because an endpoint
+// inside has no other way, and the detours that are obsolete now.
+func (t *Tunnel) detours(d Desired, links []netlink.Link) (withheld []netip.Prefix, obsolete []netlink.Route,
+	warnings []string, err error) {
 	all, err := t.ours()
 	if err != nil {
 		return nil, nil, nil, err
@@ -102,7 +104,10 @@ func (t *Tunnel) removeDetours(uplink string) error {
 		return err
 	}
 	metric := metricOf(uplink)
-	return t.dropDetours(slices.DeleteFunc(all, func(r netlink.Route) bool { return !isDetour(r) || r.Priority != metric }))
+	return t.dropDetours(slices.DeleteFunc(all, func(r netlink.Route) bool {
+		return !isDetour(r) ||
+			r.Priority != metric
+	}))
 }
 
 // ways is what the detours of one Apply have in common.
@@ -129,7 +134,8 @@ func (t *Tunnel) ways(d Desired, links []netlink.Link) (*ways, error) {
 	}
 	if d.VXLAN != nil {
 		// The mesh on top, and the bridge that has it as a port, are reached by the tunnel alone.
-		for l, err := t.h.LinkByName(d.VXLAN.Name); err == nil && !w.own[l.Attrs().Index]; l, err = t.h.LinkByIndex(l.Attrs().MasterIndex) {
+		for l, err := t.h.LinkByName(d.VXLAN.Name); err == nil &&
+			!w.own[l.Attrs().Index]; l, err = t.h.LinkByIndex(l.Attrs().MasterIndex) {
 			w.own[l.Attrs().Index] = true
 			if l.Attrs().MasterIndex == 0 {
 				break
@@ -162,7 +168,8 @@ func (w *ways) cover(a netip.Addr) (longest netip.Prefix) {
 }
 
 // detour gives the detour to an endpoint; nil when none is needed or possible.
-func (t *Tunnel) detour(e netip.Addr, mark uint32, w *ways, there bool) (want *netlink.Route, warning string, err error) {
+func (t *Tunnel) detour(e netip.Addr, mark uint32, w *ways, there bool) (want *netlink.Route,
+	warning string, err error) {
 	cover, table := w.cover(e), unix.RT_TABLE_MAIN
 	answer, err := t.h.RouteGetWithOptions(e.AsSlice(), &netlink.RouteGetOptions{Mark: mark})
 	outside := err == nil && len(answer) > 0 && !w.own[answer[0].LinkIndex]
@@ -190,7 +197,10 @@ func (t *Tunnel) detour(e netip.Addr, mark uint32, w *ways, there bool) (want *n
 			return nil, "", nil
 		}
 		w.blind[e] = true
-		return nil, fmt.Sprintf("no route to %s by the tunnel: the endpoint %s of a gateway lies inside, and no other route leads to it", cover, e), nil
+		return nil,
+			fmt.Sprintf(
+				"no route to %s by the tunnel: the endpoint %s of a gateway lies inside, and no other route "+
+					"leads to it", cover, e), nil
 	}
 	baseDst, _ := destination(*base)
 	loops := cover.IsValid() && table == unix.RT_TABLE_MAIN && baseDst.Bits() <= cover.Bits()
@@ -202,7 +212,8 @@ func (t *Tunnel) detour(e netip.Addr, mark uint32, w *ways, there bool) (want *n
 		return nil, warning, nil
 	}
 	want = &netlink.Route{Dst: ipNet(netip.PrefixFrom(e, e.BitLen())), Table: table, Protocol: routeProtocol,
-		LinkIndex: base.LinkIndex, Gw: base.Gw, Via: base.Via, MultiPath: base.MultiPath, Scope: base.Scope, Src: base.Src,
+		LinkIndex: base.LinkIndex, Gw: base.Gw, Via: base.Via, MultiPath: base.MultiPath,
+		Scope: base.Scope, Src: base.Src,
 		Flags: base.Flags & int(netlink.FLAG_ONLINK)}
 	if src != nil {
 		want.Src = src
@@ -237,9 +248,9 @@ func (t *Tunnel) best(e netip.Addr, table int, w *ways) (*netlink.Route, error) 
 	return best, nil
 }
 
-// source gives the address that packets by a route have to come from, where the kernel would take one of the tunnel's. That is so
-// where the line has no address of its own: the kernel then looks on all other links. The warning is for a node that has no
-// other address at all.
+// source gives the address that packets by a route have to come from, where the kernel would take one of the tunnel's.
+// That is so where the line has no address of its own: the kernel then looks on all other links. The warning is for a
+// node that has no other address at all.
 func (t *Tunnel) source(e netip.Addr, base *netlink.Route, w *ways) (src net.IP, warning string, err error) {
 	family := netlink.FAMILY_V4
 	if e.Is6() {
@@ -258,7 +269,8 @@ func (t *Tunnel) source(e netip.Addr, base *netlink.Route, w *ways) (src net.IP,
 	}
 	for _, a := range addrs {
 		is := address(a).Prefix.Addr()
-		if !is.IsGlobalUnicast() || w.own[a.LinkIndex] || a.Scope != int(netlink.SCOPE_UNIVERSE) || a.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0 {
+		if !is.IsGlobalUnicast() || w.own[a.LinkIndex] || a.Scope != int(netlink.SCOPE_UNIVERSE) ||
+			a.Flags&(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED) != 0 {
 			continue
 		}
 		if a.LinkIndex == base.LinkIndex {
@@ -275,12 +287,18 @@ func (t *Tunnel) source(e netip.Addr, base *netlink.Route, w *ways) (src net.IP,
 	if l, err := t.h.LinkByIndex(base.LinkIndex); err == nil {
 		line = l.Attrs().Name
 	}
-	return nil, fmt.Sprintf("packets to the gateway at %s leave by %s with an address of the tunnel as source, and nobody can answer them: "+
-		"the node has no global address of its own there; give %s one, or leave that family out with address_family", e, line, line), nil
+	return nil,
+		fmt.Sprintf(
+			"packets to the gateway at %s leave by %s with an address of the tunnel as source, and nobody can "+
+				"answer them: "+
+				"the node has no global address of its own there; give %s one, or leave that family out with "+
+				"address_family",
+			e, line, line), nil
 }
 
 // sameWay says that two host routes lead the same way.
 func sameWay(a, b netlink.Route) bool {
 	hops := func(x, y *netlink.NexthopInfo) bool { return x.LinkIndex == y.LinkIndex && x.Gw.Equal(y.Gw) }
-	return a.Table == b.Table && a.LinkIndex == b.LinkIndex && a.Gw.Equal(b.Gw) && a.Src.Equal(b.Src) && slices.EqualFunc(a.MultiPath, b.MultiPath, hops)
+	return a.Table == b.Table && a.LinkIndex == b.LinkIndex && a.Gw.Equal(b.Gw) && a.Src.Equal(b.Src) &&
+		slices.EqualFunc(a.MultiPath, b.MultiPath, hops)
 }

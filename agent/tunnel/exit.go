@@ -11,8 +11,8 @@ import (
 	"wguplink/agent/netlink"
 )
 
-// exitProtocol marks the default routes by a tunnel: the original's number (noderoute.lua in ffbs-mesh-vpn-parker), so that
-// either program finds and replaces the other's.
+// exitProtocol marks the default routes by a tunnel: the original's number (noderoute.lua in ffbs-mesh-vpn-parker), so
+// that either program finds and replaces the other's.
 const exitProtocol = 23
 
 // exitMetric is that of the IPv6 default route. The kernel's own is 1024, which router advertisements get, too: with a
@@ -23,16 +23,17 @@ const exitMetric = 512
 type Exit struct {
 	Device     string
 	Via4, Via6 netip.Addr // the other end; the zero Addr leaves the family without a route
-	// MTU4 is what the IPv4 route says of packets by it, in bytes, where that is less than the device takes; 0 for nothing.
+	// MTU4 is what the IPv4 route says of packets by it, in bytes, where that is less than the device takes; 0 for
+	// nothing.
 	MTU4 int
-	// Keep names the devices of the WAN. Where the main table has their default route, a second one there would have the
-	// tunnel's own packets go through the tunnel: it is left out, with a warning.
+	// Keep names the devices of the WAN. Where the main table has their default route, a second one there would have
+	// the tunnel's own packets go through the tunnel: it is left out, with a warning.
 	Keep []string
 }
 
-// exit makes the default routes of the main table that carry our number those that are wanted. One that exists is replaced in
-// one message, so that there is no moment without; routes of others are left alone. A family that cannot have its route does
-// not keep the other from its own: that is a warning, unless neither can.
+// exit makes the default routes of the main table that carry our number those that are wanted. One that exists is
+// replaced in one message, so that there is no moment without; routes of others are left alone. A family that cannot
+// have its route does not keep the other from its own: that is a warning, unless neither can.
 func (t *Tunnel) exit(e Exit) (warnings []string, err error) {
 	var errs []error
 	for _, f := range []struct {
@@ -57,7 +58,10 @@ func (t *Tunnel) exit(e Exit) (warnings []string, err error) {
 			want.LinkIndex = link.Attrs().Index
 			if dev := t.kept(have, e.Keep); dev != "" {
 				wanted = false
-				warnings = append(warnings, fmt.Sprintf("no %s default route by the tunnel: the main routing table has that of the WAN by %s; give the WAN a table of its own (option ip4table, ip6table)", f.name, dev))
+				warnings = append(warnings,
+					fmt.Sprintf(
+						"no %s default route by the tunnel: the main routing table has that of the WAN by %s; give "+
+							"the WAN a table of its own (option ip4table, ip6table)", f.name, dev))
 			}
 		}
 		if err := t.oneDefault(have, want, wanted, f.name); err != nil {
@@ -70,8 +74,8 @@ func (t *Tunnel) exit(e Exit) (warnings []string, err error) {
 	return warnings, errors.Join(errs...)
 }
 
-// oneDefault leaves want as the only default route with our number, or none. It comes before those of others with the same
-// metric, which stay.
+// oneDefault leaves want as the only default route with our number, or none. It comes before those of others with the
+// same metric, which stay.
 func (t *Tunnel) oneDefault(have []netlink.Route, want netlink.Route, wanted bool, family string) error {
 	top := slices.IndexFunc(have, func(r netlink.Route) bool { return r.Priority == want.Priority })
 	replace, keep := false, -1

@@ -30,7 +30,8 @@ func several(t *testing.T, ids ...int) Desired {
 				{Prefix: netip.MustParsePrefix("10.0.0.9/32"), Peer: netip.AddrFrom4([4]byte{10, 0, 1, byte(id)})},
 				{Prefix: netip.MustParsePrefix("fd00::9/128"), Peer: netip.MustParseAddr(fmt.Sprintf("fe80::%d", id))},
 			},
-			Peers: []Peer{{PublicKey: newKey(t).PublicKey(), Endpoint: netip.MustParseAddrPort("192.0.2.1:51820"), Keepalive: 15 * time.Second,
+			Peers: []Peer{{PublicKey: newKey(t).PublicKey(), Endpoint: netip.MustParseAddrPort("192.0.2.1:51820"),
+				Keepalive:  15 * time.Second,
 				AllowedIPs: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}}},
 		})
 	}
@@ -40,7 +41,8 @@ func several(t *testing.T, ids ...int) Desired {
 func by(d Desired, id int) Desired {
 	for _, dev := range d.Devices {
 		if dev.Interface == fmt.Sprintf("wg_c%d", id) {
-			d.Exit = &Exit{Device: dev.Interface, Via4: dev.Addresses[0].Peer, Via6: dev.Addresses[1].Peer, Keep: d.Exit.Keep}
+			d.Exit = &Exit{Device: dev.Interface, Via4: dev.Addresses[0].Peer, Via6: dev.Addresses[1].Peer,
+				Keep: d.Exit.Keep}
 		}
 	}
 	return d
@@ -91,7 +93,8 @@ func TestSeveralDevicesAndExit(t *testing.T) {
 		for _, a := range addrs {
 			got = append(got, address(a))
 		}
-		if l.Attrs().MTU != 1375 || len(got) != 2 || !slices.Contains(got, d.Devices[int(name[4]-'1')].Addresses[0]) || !slices.Contains(got, d.Devices[int(name[4]-'1')].Addresses[1]) {
+		if l.Attrs().MTU != 1375 || len(got) != 2 || !slices.Contains(got, d.Devices[int(name[4]-'1')].Addresses[0]) ||
+			!slices.Contains(got, d.Devices[int(name[4]-'1')].Addresses[1]) {
 			t.Errorf("%s: MTU %d, addresses %v", name, l.Attrs().MTU, got)
 		}
 	}
@@ -122,7 +125,8 @@ func TestSeveralDevicesAndExit(t *testing.T) {
 	if len(addrs) != 1 || addrs[0].IP.String() != "10.0.0.77" {
 		t.Errorf("addresses %v", addrs)
 	}
-	if dev, err := tun.Status("wg_c2"); err != nil || len(dev.Peers) != 1 || dev.Peers[0].PublicKey != next.Devices[0].Peers[0].PublicKey {
+	if dev, err := tun.Status("wg_c2"); err != nil || len(dev.Peers) != 1 ||
+		dev.Peers[0].PublicKey != next.Devices[0].Peers[0].PublicKey {
 		t.Errorf("%v: peers %+v", err, dev)
 	}
 	apply(t, tun, next)
@@ -153,7 +157,8 @@ func TestSweepAfterCrash(t *testing.T) {
 // Default routes of others are preferred to no more, but stay; those of the WAN are not touched at all.
 func TestExitBesideOthers(t *testing.T) {
 	tun := open(t, testns.WireGuard(t))
-	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "br-client"}, PeerName: "client-end"}); err != nil {
+	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "br-client"},
+		PeerName: "client-end"}); err != nil {
 		t.Fatal(err)
 	}
 	link, err := netlink.LinkByName("br-client")
@@ -165,7 +170,8 @@ func TestExitBesideOthers(t *testing.T) {
 	if err := netlink.AddrReplace(link, &netlink.Addr{IPNet: ipNet(netip.MustParsePrefix("10.5.0.2/24"))}); err != nil {
 		t.Fatal(err)
 	}
-	theirs := &netlink.Route{LinkIndex: link.Attrs().Index, Gw: netip.MustParseAddr("10.5.0.1").AsSlice(), Protocol: unix.RTPROT_STATIC}
+	theirs := &netlink.Route{LinkIndex: link.Attrs().Index, Gw: netip.MustParseAddr("10.5.0.1").AsSlice(),
+		Protocol: unix.RTPROT_STATIC}
 	if err := netlink.RouteAdd(theirs); err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +265,8 @@ func TestExitMTU(t *testing.T) {
 	for _, mtu := range []int{0, 1347, 1300, 0} {
 		d.Exit.MTU4 = mtu
 		apply(t, tun, d)
-		routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Protocol: exitProtocol}, netlink.RT_FILTER_PROTOCOL)
+		routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Protocol: exitProtocol},
+			netlink.RT_FILTER_PROTOCOL)
 		if err != nil || len(routes) != 1 || routes[0].MTU != mtu {
 			t.Errorf("routes %v, %v, want one with the MTU %d", routes, err, mtu)
 		}

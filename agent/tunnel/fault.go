@@ -11,7 +11,9 @@ import (
 var ErrNoVXLAN = errors.New("the kernel has no VXLAN, install kmod-vxlan")
 
 // ErrNoUserspace says that option backend wants what this build has not.
-var ErrNoUserspace = errors.New("this build has no userspace WireGuard: set option backend to kernel, or install the userspace variant of this package")
+var ErrNoUserspace = errors.New(
+	"this build has no userspace WireGuard: set option backend to kernel, or install the userspace variant of " +
+		"this package")
 
 // PortError says that a device cannot have its UDP port, because another socket has it. It wraps EADDRINUSE.
 type PortError struct {

@@ -12,11 +12,12 @@ import (
 func TestFaultOf(t *testing.T) {
 	wrap := func(err error) error { return fmt.Errorf("create wg_mesh: %w", err) }
 	for want, errs := range map[Fault][]error{
-		NoFault:      {nil},
-		NoWireGuard:  {ErrNoWireGuard, wrap(ErrNoWireGuard)},
-		NoVXLAN:      {fmt.Errorf("create VXLAN: %w: %w", ErrNoVXLAN, unix.EOPNOTSUPP)},
-		NoUserspace:  {wrap(ErrNoUserspace)},
-		PortTaken:    {wrap(unix.EADDRINUSE), portOf("mesh-vpn", 8472, wrap(unix.EADDRINUSE)), portOf("wg_mesh", 0, unix.EADDRINUSE)},
+		NoFault:     {nil},
+		NoWireGuard: {ErrNoWireGuard, wrap(ErrNoWireGuard)},
+		NoVXLAN:     {fmt.Errorf("create VXLAN: %w: %w", ErrNoVXLAN, unix.EOPNOTSUPP)},
+		NoUserspace: {wrap(ErrNoUserspace)},
+		PortTaken: {wrap(unix.EADDRINUSE), portOf("mesh-vpn", 8472, wrap(unix.EADDRINUSE)),
+			portOf("wg_mesh", 0, unix.EADDRINUSE)},
 		NotPermitted: {wrap(unix.EPERM)},
 		OtherFault:   {errors.New(unix.EPERM.Error()), wrap(unix.EEXIST), portOf("mesh-vpn", 8472, unix.EEXIST)},
 	} {
@@ -27,7 +28,8 @@ func TestFaultOf(t *testing.T) {
 		}
 	}
 	var port *PortError
-	if err := portOf("mesh-vpn", 8472, wrap(unix.EADDRINUSE)); !errors.As(err, &port) || port.Port != 8472 || !strings.Contains(err.Error(), "UDP port 8472 of mesh-vpn") {
+	if err := portOf("mesh-vpn", 8472, wrap(unix.EADDRINUSE)); !errors.As(err, &port) || port.Port != 8472 ||
+		!strings.Contains(err.Error(), "UDP port 8472 of mesh-vpn") {
 		t.Errorf("%v", err)
 	}
 	if err := portOf("wg_mesh", 0, unix.EADDRINUSE); strings.Contains(err.Error(), "port 0") {

@@ -55,9 +55,10 @@ func (t *Tunnel) forward(link, lower netlink.Link, remote netip.Addr) error {
 	return nil
 }
 
-// renewEntries makes the forwarding entries of a VXLAN anew after its own address has changed. An entry keeps the route that it has
-// found, with the source address, for as long as the route is valid (dst_cache in drivers/net/vxlan): without this the frames go on
-// coming from the old address, and the gateway's WireGuard drops them. Seen with Linux 6.1.
+// renewEntries makes the forwarding entries of a VXLAN anew after its own address has changed. An entry keeps the route
+// that it has found, with the source address, for as long as the route is valid (dst_cache in drivers/net/vxlan):
+// without this the frames go on coming from the old address, and the gateway's WireGuard drops them. Seen with Linux
+// 6.1.
 func (t *Tunnel) renewEntries(link netlink.Link) error {
 	index := link.Attrs().Index
 	have, err := t.entries(index)
@@ -101,7 +102,8 @@ func (t *Tunnel) neigh(kind, flags, index int, e entry) error {
 }
 
 func (t *Tunnel) entries(index int) ([]entry, error) {
-	msgs, err := t.h.Execute(netlink.NewRequest(unix.RTM_GETNEIGH, unix.NLM_F_DUMP, neighbour(index)), unix.RTM_NEWNEIGH)
+	msgs, err := t.h.Execute(netlink.NewRequest(unix.RTM_GETNEIGH, unix.NLM_F_DUMP, neighbour(index)),
+		unix.RTM_NEWNEIGH)
 	if err != nil {
 		return nil, err
 	}

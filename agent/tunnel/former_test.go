@@ -118,7 +118,8 @@ func TestNoneListens(t *testing.T) {
 		f()
 		r := apply(t, tun, d)
 		v := vxlanOf(t, "mesh-vpn")
-		if v.VxlanId != int(d.VXLAN.ID) || v.MasterIndex == 0 || r.Again != 0 && name != "foreign" || len(r.Warnings) != 0 {
+		if v.VxlanId != int(d.VXLAN.ID) || v.MasterIndex == 0 || r.Again != 0 && name != "foreign" ||
+			len(r.Warnings) != 0 {
 			t.Errorf("%s: %+v, report %+v", name, v, r)
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"wguplink/agent/netlink"
 )
 
-// Limit is how much a tunnel may carry, in kbit/s of the packets inside the tunnel; 0 is no limit. What WireGuard adds to
-// each packet (60 bytes over IPv4, 80 over IPv6) comes on top.
+// Limit is how much a tunnel may carry, in kbit/s of the packets inside the tunnel; 0 is no limit. What WireGuard adds
+// to each packet (60 bytes over IPv4, 80 over IPv6) comes on top.
 type Limit struct {
 	Ingress uint32 // from the gateway to us
 	Egress  uint32 // from us to the gateway
@@ -20,8 +20,8 @@ type Limit struct {
 // MaxLimit is the largest value of a Limit, in kbit/s: the kernel's police action has bytes per second in 32 bits.
 const MaxLimit = config.MaxLimit
 
-// By these numbers we know what we put on a device. An ingress qdisc has always the same handle, so there it is the filter
-// that we know, and its late place leaves what others filter for to them.
+// By these numbers we know what we put on a device. An ingress qdisc has always the same handle, so there it is the
+// filter that we know, and its late place leaves what others filter for to them.
 const (
 	egressHandle    = 0x7767 << 16 // "wg"
 	ingressPriority = 0x7767
@@ -34,19 +34,20 @@ const (
 const (
 	packet = 1500 // at least the MTU of any tunnel
 
-	// A token bucket is emptied by a timer of the kernel. It holds what is sent within five ticks of HZ=100, which OpenWrt has,
-	// so that nothing is lost when the timer, or a busy processor, is late. Four packets let a slow line begin a connection
-	// without a stop.
+	// A token bucket is emptied by a timer of the kernel. It holds what is sent within five ticks of HZ=100, which
+	// OpenWrt has, so that nothing is lost when the timer, or a busy processor, is late. Four packets let a slow line
+	// begin a connection without a stop.
 	egressFill  = 50
 	egressBurst = 4 * packet
-	// What cannot be sent yet waits for a tenth of a second, about the round trip of a slow line, so that TCP fills the limit.
-	// More would only be delay.
+	// What cannot be sent yet waits for a tenth of a second, about the round trip of a slow line, so that TCP fills the
+	// limit. More would only be delay.
 	egressWait = 100
 
-	// A police action cannot let packets wait, it drops them, and TCP then pauses: for a round trip, or for at least 200 ms
-	// (Linux's shortest retransmission timeout) when the end of a burst was lost. The bucket holds what comes meanwhile.
-	// The kernel also hands arriving packets over in trains, up to 64 KiB long; a train longer than the bucket never passes.
-	// On a slow line a train is as long as the first window of a connection, ten packets (RFC 6928).
+	// A police action cannot let packets wait, it drops them, and TCP then pauses: for a round trip, or for at least
+	// 200 ms (Linux's shortest retransmission timeout) when the end of a burst was lost. The bucket holds what comes
+	// meanwhile. The kernel also hands arriving packets over in trains, up to 64 KiB long; a train longer than the
+	// bucket never passes. On a slow line a train is as long as the first window of a connection, ten packets (RFC
+	// 6928).
 	ingressFill  = 250
 	ingressBurst = 10 * packet
 	// A train counts as one packet: with the kernel's default of 2 KB for the largest packet it would be dropped.
@@ -55,17 +56,19 @@ const (
 
 const (
 	noEgress  = "the kernel cannot limit what is sent (limit_egress): install kmod-sched-core"
-	noIngress = "the kernel cannot limit what is received (limit_ingress): install kmod-sched-core and kmod-sched-act-police " +
+	noIngress = "the kernel cannot limit what is received (limit_ingress): install kmod-sched-core and " +
+		"kmod-sched-act-police " +
 		"(kmod-sched on OpenWrt 24.10 and before)"
 )
 
-// limit makes the limits of a device of ours what is wanted. Queueing disciplines and filters of others stay as they are.
-// What the kernel cannot do is a warning: the tunnel works without.
+// limit makes the limits of a device of ours what is wanted. Queueing disciplines and filters of others stay as they
+// are. What the kernel cannot do is a warning: the tunnel works without.
 func (t *Tunnel) limit(link netlink.Link, want Limit) (warnings []string, err error) {
 	name := link.Attrs().Name
 	for _, kbit := range [...]uint32{want.Ingress, want.Egress} {
 		if kbit > MaxLimit {
-			return nil, fmt.Errorf("limit %s to %d kbit/s: the largest limit is %d kbit/s", name, kbit, uint32(MaxLimit))
+			return nil, fmt.Errorf("limit %s to %d kbit/s: the largest limit is %d kbit/s", name, kbit,
+				uint32(MaxLimit))
 		}
 	}
 	qdiscs, err := t.h.QdiscList(link)
@@ -94,7 +97,8 @@ func (t *Tunnel) limitEgress(link netlink.Link, qdiscs []*netlink.Qdisc, kbit ui
 		return nil, nil
 	// The kernel's own, which every device has from the start, have no handle.
 	case root != nil && !ours && root.Handle != 0:
-		return []string{fmt.Sprintf("%s has a queueing discipline of somebody else (%s %s): limit_egress is without effect until it is removed",
+		return []string{fmt.Sprintf(
+			"%s has a queueing discipline of somebody else (%s %s): limit_egress is without effect until it is removed",
 			link.Attrs().Name, root.Kind, netlink.HandleStr(root.Handle))}, nil
 	}
 	want := tokenBucket(link.Attrs().Index, kbit)
@@ -121,11 +125,12 @@ func rootOf(qdiscs []*netlink.Qdisc) *netlink.Qdisc {
 func tokenBucket(index int, kbit uint32) *netlink.Qdisc {
 	rate := uint64(kbit) * 125 // bytes per second
 	burst := max(rate*egressFill/1000, egressBurst)
-	return &netlink.Qdisc{LinkIndex: index, Parent: netlink.HANDLE_ROOT, Handle: egressHandle, Kind: "tbf", Tbf: &netlink.Tbf{
-		Rate:   rate,
-		Limit:  uint32(burst + rate*egressWait/1000),
-		Buffer: netlink.Xmittime(rate, uint32(burst)),
-	}}
+	return &netlink.Qdisc{LinkIndex: index, Parent: netlink.HANDLE_ROOT, Handle: egressHandle,
+		Kind: "tbf", Tbf: &netlink.Tbf{
+			Rate:   rate,
+			Limit:  uint32(burst + rate*egressWait/1000),
+			Buffer: netlink.Xmittime(rate, uint32(burst)),
+		}}
 }
 
 // limitIngress looks after one filter for all that arrives, with a police action that drops what is too much.
@@ -164,16 +169,18 @@ func (t *Tunnel) limitIngress(link netlink.Link, qdiscs []*netlink.Qdisc, kbit u
 		}
 	}
 	if kbit == 0 {
-		// Earlier versions made one of this kind, which has no effect without filters. A clsact stays: it may be another program's,
-		// which is about to add its own.
+		// Earlier versions made one of this kind, which has no effect without filters. A clsact stays: it may be
+		// another program's, which is about to add its own.
 		if hook != nil && hook.Kind == "ingress" && !others {
 			return nil, t.change(func() error { return t.h.QdiscDel(hook) })
 		}
 		return nil, nil
 	}
 	if hook == nil {
-		// Not an ingress discipline: below that there is no place for filters of what is sent, which a translator for 464XLAT needs.
-		hook = &netlink.Qdisc{LinkIndex: want.LinkIndex, Parent: netlink.HANDLE_INGRESS, Handle: ingressHandle, Kind: "clsact"}
+		// Not an ingress discipline: below that there is no place for filters of what is sent, which a translator for
+		// 464XLAT needs.
+		hook = &netlink.Qdisc{LinkIndex: want.LinkIndex, Parent: netlink.HANDLE_INGRESS,
+			Handle: ingressHandle, Kind: "clsact"}
 		if missing, err := t.attempt(func() error { return t.h.QdiscAdd(hook) }); missing {
 			return []string{noIngress}, nil
 		} else if err != nil {
@@ -192,7 +199,8 @@ func (t *Tunnel) limitIngress(link netlink.Link, qdiscs []*netlink.Qdisc, kbit u
 func policer(index int, kbit uint32) *netlink.Filter {
 	rate := kbit * 125 // bytes per second
 	return &netlink.Filter{
-		LinkIndex: index, Parent: ingressParent, Handle: 1, Priority: ingressPriority, Protocol: unix.ETH_P_ALL, Kind: "matchall",
+		LinkIndex: index, Parent: ingressParent, Handle: 1, Priority: ingressPriority,
+		Protocol: unix.ETH_P_ALL, Kind: "matchall",
 		Police: &netlink.Police{
 			Rate:   rate,
 			Burst:  max(uint32(uint64(rate)*ingressFill/1000), ingressBurst),
@@ -213,8 +221,8 @@ func polices(f, want *netlink.Filter) bool {
 	return *f.Police == w
 }
 
-// attempt is change for what not every kernel can do: with a kernel that has no such discipline, classifier or action it
-// says missing, and nothing was changed.
+// attempt is change for what not every kernel can do: with a kernel that has no such discipline, classifier or action
+// it says missing, and nothing was changed.
 func (t *Tunnel) attempt(f func() error) (missing bool, err error) {
 	err = f()
 	if errors.Is(err, unix.ENOENT) || isUnable(err) {

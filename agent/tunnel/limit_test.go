@@ -77,8 +77,8 @@ func root(t *testing.T, link netlink.Link) netlink.Qdisc {
 	return nil
 }
 
-// The limit of what is sent comes, changes and goes; in between nothing happens. On a device that has no queue as well as on
-// one that has, such as wireguard-go's.
+// The limit of what is sent comes, changes and goes; in between nothing happens. On a device that has no queue as well
+// as on one that has, such as wireguard-go's.
 func TestLimitEgress(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -189,8 +189,9 @@ func policesAs(f netlink.Filter, want *ours.Filter) bool {
 		Police: &ours.Police{Rate: a.Rate, Burst: a.Burst, Mtu: a.Mtu, Exceed: int32(a.ExceedAction)}}, want)
 }
 
-// The limit of what is received comes, changes and goes, as far as the kernel can do it; else there is a warning, and no
-// other trace than a clsact discipline, which does nothing by itself, and leaves room for filters of others in both directions.
+// The limit of what is received comes, changes and goes, as far as the kernel can do it; else there is a warning, and
+// no other trace than a clsact discipline, which does nothing by itself, and leaves room for filters of others in both
+// directions.
 func TestLimitIngress(t *testing.T) {
 	tun := open(t, nil)
 	link := pair(t)
@@ -248,7 +249,8 @@ func TestLimitIngressOfEarlierVersions(t *testing.T) {
 	tun := open(t, nil)
 	link := pair(t)
 	before := qdiscs(t, link)
-	old := &netlink.Ingress{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Parent: netlink.HANDLE_INGRESS,
+	old := &netlink.Ingress{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: link.Attrs().Index,
+		Parent: netlink.HANDLE_INGRESS,
 		Handle: netlink.MakeHandle(0xffff, 0)}}
 	if err := netlink.QdiscAdd(old); err != nil {
 		t.Fatal(err)
@@ -265,7 +267,8 @@ func TestLimitIngressOfEarlierVersions(t *testing.T) {
 func TestLimitIngressOfOthers(t *testing.T) {
 	tun := open(t, nil)
 	link := pair(t)
-	theirs := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: link.Attrs().Index, Parent: netlink.HANDLE_CLSACT,
+	theirs := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{LinkIndex: link.Attrs().Index,
+		Parent: netlink.HANDLE_CLSACT,
 		Handle: netlink.MakeHandle(0xffff, 0)}}
 	if err := netlink.QdiscAdd(theirs); err != nil {
 		t.Fatal(err)
@@ -292,7 +295,8 @@ func same(l netlink.Link) ours.Link {
 func TestLimitErrors(t *testing.T) {
 	tun := open(t, nil)
 	link := pair(t)
-	if _, err := tun.limit(same(link), Limit{Ingress: MaxLimit + 1}); err == nil || !strings.Contains(err.Error(), "limit here to 34359739 kbit/s") {
+	if _, err := tun.limit(same(link), Limit{Ingress: MaxLimit + 1}); err == nil ||
+		!strings.Contains(err.Error(), "limit here to 34359739 kbit/s") {
 		t.Errorf("too large: %v", err)
 	}
 	if err := netlink.LinkDel(link); err != nil {

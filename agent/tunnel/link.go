@@ -13,8 +13,8 @@ import (
 	"wguplink/agent/netlink"
 )
 
-// present gives an error, ENODEV, when there is no such device. It is asked every other second: a request by netlink would wait for
-// a lock of the whole kernel, which others hold while they make or delete devices.
+// present gives an error, ENODEV, when there is no such device. It is asked every other second: a request by netlink
+// would wait for a lock of the whole kernel, which others hold while they make or delete devices.
 func present(ifname string) error {
 	name, err := unix.NewIfreq(ifname)
 	if err != nil {
@@ -28,9 +28,10 @@ func present(ifname string) error {
 	return unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, name)
 }
 
-// addresses brings a WireGuard device of ours up with its MTU and its addresses. Every other link-local or point-to-point address
-// goes: it is the kernel's own, or of another key or configuration. What else there is may be a layer-3 mesh's. A device that
-// does not need IPv6 goes without where there is none: that is a warning, if it was to have some.
+// addresses brings a WireGuard device of ours up with its MTU and its addresses. Every other link-local or
+// point-to-point address goes: it is the kernel's own, or of another key or configuration. What else there is may be a
+// layer-3 mesh's. A device that does not need IPv6 goes without where there is none: that is a warning, if it was to
+// have some.
 func (t *Tunnel) addresses(link netlink.Link, d Device, vxlan bool) (warnings []string, err error) {
 	missing := slices.Clone(d.Addresses)
 	m := t.memory(d.Interface)
@@ -113,11 +114,13 @@ func (t *Tunnel) up(link netlink.Link, mtu int) error {
 	return nil
 }
 
-// ipv6 lets a device of ours have IPv6 addresses, and only those that it is given: the kernel gives a tun device a random
-// link-local address of its own, but gateways know only the derived one.
+// ipv6 lets a device of ours have IPv6 addresses, and only those that it is given: the kernel gives a tun device a
+// random link-local address of its own, but gateways know only the derived one.
 func (t *Tunnel) ipv6(ifname string) error {
 	if _, err := os.Stat("/proc/sys/net/ipv6"); errors.Is(err, os.ErrNotExist) {
-		return errors.New("the kernel has no IPv6: it is not built in, or switched off by ipv6.disable=1 on the kernel's command line")
+		return errors.New(
+			"the kernel has no IPv6: it is not built in, or switched off by ipv6.disable=1 on the kernel's " +
+				"command line")
 	}
 	dir := "net/ipv6/conf/" + ifname
 	if err := t.sysctl(dir+"/addr_gen_mode", "1"); err != nil {

@@ -13,8 +13,9 @@ import (
 	"wguplink/agent/netlink"
 )
 
-// This file decides whose a device is. A device is ours when it carries our mark. It is lent to us when the configuration says
-// so (Device.Borrowed): then only our peers and their routes are ours. Every other device is somebody else's, and stays as it is.
+// This file decides whose a device is. A device is ours when it carries our mark. It is lent to us when the
+// configuration says so (Device.Borrowed): then only our peers and their routes are ours. Every other device is
+// somebody else's, and stays as it is.
 
 // ForeignError says that a device which we need is somebody else's.
 type ForeignError struct {
@@ -31,9 +32,9 @@ func (e *ForeignError) Error() string {
 	return fmt.Sprintf("%s exists and is %s: %s", e.Device, e.Is, out)
 }
 
-// making is the group (IFLA_GROUP) of a device between its making and its mark. The kernel takes a group in the message that
-// makes a device, but no alias (seen with Linux 6.18): so a device that a crash left without a mark is known by it. Marking sets
-// the group back to the default, 0, in the same message.
+// making is the group (IFLA_GROUP) of a device between its making and its mark. The kernel takes a group in the message
+// that makes a device, but no alias (seen with Linux 6.18): so a device that a crash left without a mark is known by
+// it. Marking sets the group back to the default, 0, in the same message.
 const making = 0x77677570 // "wgup"
 
 func mark(uplink string) string { return "wguplink " + uplink }
@@ -49,7 +50,8 @@ func markOf(l netlink.Link) (uplink string, ok bool) {
 // unfinished says that we have made a device, and did not come to mark it.
 func unfinished(l netlink.Link) bool { return l.Attrs().Alias == "" && l.Attrs().Group == making }
 
-// claimDevice makes sure that a WireGuard device is ours or lent to us. The error is a *ForeignError when it is neither.
+// claimDevice makes sure that a WireGuard device is ours or lent to us. The error is a *ForeignError when it is
+// neither.
 func (t *Tunnel) claimDevice(link netlink.Link, uplink string, d Device) error {
 	switch {
 	case d.Borrowed || owned(link, uplink):
@@ -90,7 +92,8 @@ func (t *Tunnel) whose(link netlink.Link, key *wgtypes.Key) string {
 		case key != nil && dev.PrivateKey == *key:
 			return "a WireGuard device with this node's key that somebody else has made"
 		}
-		return fmt.Sprintf("a WireGuard device with another key (public key %s) that somebody else has made", dev.PrivateKey.PublicKey())
+		return fmt.Sprintf("a WireGuard device with another key (public key %s) that somebody else has made",
+			dev.PrivateKey.PublicKey())
 	}
 	return fmt.Sprintf("a %s device that somebody else has made", kind)
 }
@@ -116,9 +119,9 @@ func (t *Tunnel) mark(link netlink.Link, uplink string) error {
 	return nil
 }
 
-// sweep takes away the links with our mark that are not wanted any more: a changed configuration calls them otherwise, or an
-// agent before us made them. They go before others are made, because two VXLANs cannot have one id. The one exception is
-// the device under our VXLAN, which would go with it: that one is left for sweepRest.
+// sweep takes away the links with our mark that are not wanted any more: a changed configuration calls them otherwise,
+// or an agent before us made them. They go before others are made, because two VXLANs cannot have one id. The one
+// exception is the device under our VXLAN, which would go with it: that one is left for sweepRest.
 func (t *Tunnel) sweep(d Desired) error {
 	want := wanted(d)
 	if t.swept != nil && slices.Equal(t.swept, want) {
@@ -234,9 +237,9 @@ func (t *Tunnel) giveBack(d Device) error {
 	return errors.Join(err, t.removePeers(d.Interface, ours))
 }
 
-// RemoveUnknown takes away the devices and routes with the mark of an uplink that known does not tell, and those that a crash left
-// without a mark. It is for the start of an agent, before it makes anything: an uplink that has left the configuration while no
-// agent ran leaves nothing behind. It returns the names of those uplinks.
+// RemoveUnknown takes away the devices and routes with the mark of an uplink that known does not tell, and those that a
+// crash left without a mark. It is for the start of an agent, before it makes anything: an uplink that has left the
+// configuration while no agent ran leaves nothing behind. It returns the names of those uplinks.
 func (t *Tunnel) RemoveUnknown(known func(uplink string) bool) (gone []string, err error) {
 	links, err := t.h.LinkList()
 	if err != nil {

@@ -43,7 +43,8 @@ func TestWireGuardOfOthersIsRefused(t *testing.T) {
 			}
 			r, err := tun.Apply(context.Background(), d)
 			var foreign *ForeignError
-			if !errors.As(err, &foreign) || foreign.Device != "wg_mesh" || foreign.Option != "interface" || !strings.Contains(err.Error(), c.want) {
+			if !errors.As(err, &foreign) || foreign.Device != "wg_mesh" || foreign.Option != "interface" ||
+				!strings.Contains(err.Error(), c.want) {
 				t.Fatalf("error %v, want one with %q", err, c.want)
 			}
 			if r.Changes != 0 {
@@ -53,7 +54,8 @@ func TestWireGuardOfOthersIsRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			dev, err := tun.Status("wg_mesh")
-			if err != nil || dev.PrivateKey != c.private || dev.FirewallMark != fw || len(dev.Peers) != 1 || dev.Peers[0].PublicKey != theirs {
+			if err != nil || dev.PrivateKey != c.private || dev.FirewallMark != fw || len(dev.Peers) != 1 ||
+				dev.Peers[0].PublicKey != theirs {
 				t.Errorf("%v, %+v", err, dev)
 			}
 			link, _ := netlink.LinkByName("wg_mesh")
@@ -64,7 +66,8 @@ func TestWireGuardOfOthersIsRefused(t *testing.T) {
 	}
 }
 
-// A VXLAN device of somebody else is refused even where it is just as we would make it: its forwarding entries are the owner's.
+// A VXLAN device of somebody else is refused even where it is just as we would make it: its forwarding entries are the
+// owner's.
 func TestVXLANOfOthersIsRefused(t *testing.T) {
 	d := desired(t)
 	tun := open(t, testns.WireGuard(t))
@@ -88,8 +91,8 @@ func TestVXLANOfOthersIsRefused(t *testing.T) {
 	}
 }
 
-// A crash between making a device and marking it leaves one that the next agent knows: by the group that the kernel takes with
-// the making.
+// A crash between making a device and marking it leaves one that the next agent knows: by the group that the kernel
+// takes with the making.
 func TestUnfinishedIsOurs(t *testing.T) {
 	d := desired(t)
 	before := open(t, testns.WireGuard(t))
@@ -102,7 +105,8 @@ func TestUnfinishedIsOurs(t *testing.T) {
 		t.Fatal(err)
 	}
 	wg, _ := netlink.LinkByName("wg_mesh")
-	left := &netlink.Vxlan{LinkAttrs: netlink.LinkAttrs{Name: "mesh-vpn", Group: making}, VxlanId: 1906606, VtepDevIndex: wg.Attrs().Index, Port: 8472}
+	left := &netlink.Vxlan{LinkAttrs: netlink.LinkAttrs{Name: "mesh-vpn", Group: making}, VxlanId: 1906606,
+		VtepDevIndex: wg.Attrs().Index, Port: 8472}
 	if err := netlink.LinkAdd(left); err != nil {
 		t.Fatal(err)
 	}
@@ -154,9 +158,11 @@ func TestDeviceBesideCannotBeMade(t *testing.T) {
 	t.Cleanup(func() { netlink.LinkDel(bridge) })
 	tun := open(t, testns.WireGuard(t))
 	d := desired(t)
-	d.Devices = append(d.Devices, Device{Interface: "wg_mesh-new", PrivateKey: pointer(newKey(t)), MTU: 1420, Unrouted: true, Peers: []Peer{
-		{PublicKey: d.Devices[0].Peers[0].PublicKey, Endpoint: d.Devices[0].Peers[0].Endpoint, Keepalive: 25 * time.Second},
-	}})
+	d.Devices = append(d.Devices, Device{Interface: "wg_mesh-new", PrivateKey: pointer(newKey(t)), MTU: 1420,
+		Unrouted: true, Peers: []Peer{
+			{PublicKey: d.Devices[0].Peers[0].PublicKey, Endpoint: d.Devices[0].Peers[0].Endpoint,
+				Keepalive: 25 * time.Second},
+		}})
 	r := apply(t, tun, d)
 	if len(r.Failed) != 1 || r.Failed[0] != "wg_mesh-new" {
 		t.Errorf("report %+v", r)
@@ -197,7 +203,8 @@ func TestOneOfSeveralCannotBeMade(t *testing.T) {
 	tun := open(t, testns.WireGuard(t))
 	d := several(t, 1, 2, 3)
 	r := apply(t, tun, by(d, 3))
-	if len(r.Failed) != 1 || r.Failed[0] != "wg_c2" || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "wg_c2 exists and is a bridge") {
+	if len(r.Failed) != 1 || r.Failed[0] != "wg_c2" || len(r.Warnings) != 1 ||
+		!strings.Contains(r.Warnings[0], "wg_c2 exists and is a bridge") {
 		t.Errorf("report %+v", r)
 	}
 	wantRoutes(t, "10.0.1.3 by wg_c3 proto 23", "fe80::3 by wg_c3 proto 23")
@@ -238,7 +245,8 @@ func TestOursOfAnotherKind(t *testing.T) {
 // line makes a link that stands in for a line, with addresses.
 func line(t *testing.T, name string, addresses ...string) netlink.Link {
 	t.Helper()
-	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: name + "-far"}); err != nil {
+	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name},
+		PeerName: name + "-far"}); err != nil {
 		t.Fatal(err)
 	}
 	link, err := netlink.LinkByName(name)
@@ -264,7 +272,8 @@ func line(t *testing.T, name string, addresses ...string) netlink.Link {
 
 func addRoute(t *testing.T, link netlink.Link, dst, via string, metric int) *netlink.Route {
 	t.Helper()
-	r := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(netip.MustParsePrefix(dst)), Priority: metric, Protocol: 4}
+	r := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(netip.MustParsePrefix(dst)),
+		Priority: metric, Protocol: 4}
 	if via != "" {
 		r.Gw = net.ParseIP(via)
 	}

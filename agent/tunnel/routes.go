@@ -11,12 +11,12 @@ import (
 	"wguplink/agent/netlink"
 )
 
-// routeProtocol marks the routes to the peers' allowed IPs, and those to their endpoints (rtm_protocol; 64 and up are free for
-// programs, rtnetlink(7)).
+// routeProtocol marks the routes to the peers' allowed IPs, and those to their endpoints (rtm_protocol; 64 and up are
+// free for programs, rtnetlink(7)).
 const routeProtocol = 119
 
-// routes points the allowed IPs of the promoted peers at the device, except those that are withheld. A route of somebody else
-// that is in the way stays; it is a warning.
+// routes points the allowed IPs of the promoted peers at the device, except those that are withheld. A route of
+// somebody else that is in the way stays; it is a warning.
 func (t *Tunnel) routes(link netlink.Link, d Device, withheld []netip.Prefix) (warnings []string, err error) {
 	var list []netip.Prefix // in the order of the configuration
 	want := map[netip.Prefix]bool{}
@@ -80,7 +80,8 @@ func routed(d Device) (list []netip.Prefix) {
 }
 
 func (t *Tunnel) addRoute(link netlink.Link, p netip.Prefix) (warnings []string, err error) {
-	r := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(p), Protocol: routeProtocol, Scope: netlink.SCOPE_LINK}
+	r := &netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(p), Protocol: routeProtocol,
+		Scope: netlink.SCOPE_LINK}
 	put := t.h.RouteAdd
 	if p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() {
 		// Each link has link-local addresses of its own: another link's route to the same is not in the way.
@@ -90,8 +91,10 @@ func (t *Tunnel) addRoute(link netlink.Link, p netip.Prefix) (warnings []string,
 	if errors.Is(err, unix.EEXIST) {
 		by, err := t.inTheWay(link, p)
 		if by != "" {
-			warnings = append(warnings, fmt.Sprintf("no route to %s by %s: there is one %s already, which stays; remove it, take the prefix out of "+
-				"allowed_ips, or set route_allowed_ips '0' where another program sees to the routes", p, link.Attrs().Name, by))
+			warnings = append(warnings, fmt.Sprintf(
+				"no route to %s by %s: there is one %s already, which stays; remove it, take the prefix out of "+
+					"allowed_ips, or set route_allowed_ips '0' where another program sees to the routes", p,
+				link.Attrs().Name, by))
 		}
 		return warnings, err
 	}
@@ -101,8 +104,8 @@ func (t *Tunnel) addRoute(link netlink.Link, p netip.Prefix) (warnings []string,
 	return nil, nil
 }
 
-// inTheWay describes the route to the same prefix because of which the kernel does not take ours; "" when that one leads by our
-// device, too.
+// inTheWay describes the route to the same prefix because of which the kernel does not take ours; "" when that one
+// leads by our device, too.
 func (t *Tunnel) inTheWay(link netlink.Link, p netip.Prefix) (string, error) {
 	family := netlink.FAMILY_V4
 	if p.Addr().Is6() {

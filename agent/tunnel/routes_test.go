@@ -73,13 +73,15 @@ func TestRoutesOfOthersStay(t *testing.T) {
 		addRoute(t, wan, "::/0", "2001:db8::1", 1024),
 		addRoute(t, wan, "172.16.0.0/12", "192.0.2.9", 50),
 	}
-	four := []string{"0.0.0.0/0 via 192.0.2.1 by wan", "10.0.0.0/8 via 192.0.2.9 by wan", "172.16.0.0/12 via 192.0.2.9 by wan"}
+	four := []string{"0.0.0.0/0 via 192.0.2.1 by wan", "10.0.0.0/8 via 192.0.2.9 by wan",
+		"172.16.0.0/12 via 192.0.2.9 by wan"}
 	six := "::/0 via 2001:db8::1 by wan"
 	d := layer3(t, "192.0.2.1:51820", "0.0.0.0/0", "10.0.0.0/8", "172.16.0.0/12", "::/0", "fd00::/8", "fe80::1/128")
 	tun := open(t, testns.WireGuard(t))
 	for i := range 2 {
 		r := apply(t, tun, d)
-		if len(r.Warnings) != 3 || !strings.Contains(r.Warnings[0], "no route to 0.0.0.0/0 by wg_mesh: there is one via 192.0.2.1 by wan already") {
+		if len(r.Warnings) != 3 || !strings.Contains(r.Warnings[0],
+			"no route to 0.0.0.0/0 by wg_mesh: there is one via 192.0.2.1 by wan already") {
 			t.Errorf("warnings %q", r.Warnings)
 		}
 		if i > 0 && r.Changes != 0 {
@@ -166,7 +168,8 @@ func TestEndpointInsideAllowedIPs(t *testing.T) {
 		if r := apply(t, tun, d); len(r.Warnings) != 0 || i > 0 && r.Changes != 0 {
 			t.Errorf("report %+v", r)
 		}
-		wantTable(t, netlink.FAMILY_V4, "0.0.0.0/0 via 192.0.2.1 by wan", "10.0.0.0/8 by wg_mesh", "10.77.1.1/32 via 192.0.2.1 by wan")
+		wantTable(t, netlink.FAMILY_V4, "0.0.0.0/0 via 192.0.2.1 by wan", "10.0.0.0/8 by wg_mesh",
+			"10.77.1.1/32 via 192.0.2.1 by wan")
 	}
 	// The agent starts anew.
 	if r, err := open(t, testns.WireGuard(t)).Apply(context.Background(), d); err != nil || r.Changes != 0 {
@@ -177,15 +180,18 @@ func TestEndpointInsideAllowedIPs(t *testing.T) {
 	}
 	addRoute(t, other, "0.0.0.0/0", "198.51.100.1", 20)
 	apply(t, tun, d)
-	wantTable(t, netlink.FAMILY_V4, "0.0.0.0/0 via 198.51.100.1 by lte", "10.0.0.0/8 by wg_mesh", "10.77.1.1/32 via 198.51.100.1 by lte")
+	wantTable(t, netlink.FAMILY_V4, "0.0.0.0/0 via 198.51.100.1 by lte", "10.0.0.0/8 by wg_mesh",
+		"10.77.1.1/32 via 198.51.100.1 by lte")
 	// Another gateway's name leads elsewhere.
 	d.Devices[0].Peers[0].Endpoint = netip.MustParseAddrPort("10.78.1.1:51820")
 	apply(t, tun, d)
-	wantTable(t, netlink.FAMILY_V4, "0.0.0.0/0 via 198.51.100.1 by lte", "10.0.0.0/8 by wg_mesh", "10.78.1.1/32 via 198.51.100.1 by lte")
+	wantTable(t, netlink.FAMILY_V4, "0.0.0.0/0 via 198.51.100.1 by lte", "10.0.0.0/8 by wg_mesh",
+		"10.78.1.1/32 via 198.51.100.1 by lte")
 	// A way that is more exact than ours needs no help.
 	addRoute(t, wan, "10.78.0.0/16", "192.0.2.1", 0)
 	apply(t, tun, d)
-	wantTable(t, netlink.FAMILY_V4, "0.0.0.0/0 via 198.51.100.1 by lte", "10.0.0.0/8 by wg_mesh", "10.78.0.0/16 via 192.0.2.1 by wan")
+	wantTable(t, netlink.FAMILY_V4, "0.0.0.0/0 via 198.51.100.1 by lte", "10.0.0.0/8 by wg_mesh",
+		"10.78.0.0/16 via 192.0.2.1 by wan")
 	d.Devices[0].Peers[0].Endpoint = netip.MustParseAddrPort("10.79.1.1:51820")
 	apply(t, tun, d)
 	if err := tun.Remove(d); err != nil {
@@ -202,8 +208,10 @@ func TestMarkDecides(t *testing.T) {
 	d := layer3(t, "10.77.1.1:51820", "10.0.0.0/8")
 	d.Devices[0].FwMark = 7
 	apply(t, tun, d)
-	wantTable(t, netlink.FAMILY_V4, "0.0.0.0/0 via 192.0.2.1 by wan", "10.0.0.0/8 by wg_mesh", "10.77.1.1/32 via 192.0.2.1 by wan")
-	if err := netlink.RouteAdd(&netlink.Route{LinkIndex: wan.Attrs().Index, Dst: ipNet(netip.MustParsePrefix("0.0.0.0/0")), Gw: []byte{192, 0, 2, 1}, Table: 100}); err != nil {
+	wantTable(t, netlink.FAMILY_V4, "0.0.0.0/0 via 192.0.2.1 by wan", "10.0.0.0/8 by wg_mesh",
+		"10.77.1.1/32 via 192.0.2.1 by wan")
+	if err := netlink.RouteAdd(&netlink.Route{LinkIndex: wan.Attrs().Index,
+		Dst: ipNet(netip.MustParsePrefix("0.0.0.0/0")), Gw: []byte{192, 0, 2, 1}, Table: 100}); err != nil {
 		t.Fatal(err)
 	}
 	rule := netlink.NewRule()
@@ -224,7 +232,8 @@ func TestSourceOutsideTheTunnel(t *testing.T) {
 	d := layer3(t, "[2001:db8:1::1]:51820", "fe80::1/128")
 	d.Devices[0].Addresses = append(d.Devices[0].Addresses, Address{Prefix: netip.MustParsePrefix("2001:db8:9::5/64")})
 	r := apply(t, tun, d)
-	if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "packets to the gateway at 2001:db8:1::1 leave by wan with an address of the tunnel as source") {
+	if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0],
+		"packets to the gateway at 2001:db8:1::1 leave by wan with an address of the tunnel as source") {
 		t.Errorf("warnings %q", r.Warnings)
 	}
 	line(t, "lan", "2001:db8:77::1/64")

@@ -1,10 +1,11 @@
-// Package tunnel makes the kernel's state what an uplink wants: WireGuard devices with their peers, addresses and routes,
-// and either a VXLAN over the one device, which a mesh protocol such as batman-adv can use as its hard-interface, or default
-// routes by one of several.
+// Package tunnel makes the kernel's state what an uplink wants: WireGuard devices with their peers, addresses and
+// routes, and either a VXLAN over the one device, which a mesh protocol such as batman-adv can use as its
+// hard-interface, or default routes by one of several.
 //
-// Apply is declarative: it reads what is there, and changes only what differs. What the agent made carries its mark (the
-// interface alias "wguplink NAME"); only that is ever changed, deleted or made anew. So a second agent after a crash goes on with
-// the first one's devices, and a device of somebody else with the same name is refused, unless it is lent to us (owner.go).
+// Apply is declarative: it reads what is there, and changes only what differs. What the agent made carries its mark
+// (the interface alias "wguplink NAME"); only that is ever changed, deleted or made anew. So a second agent after a
+// crash goes on with the first one's devices, and a device of somebody else with the same name is refused, unless it is
+// lent to us (owner.go).
 package tunnel
 
 import (
@@ -27,8 +28,8 @@ import (
 // Desired is the whole kernel state of one uplink.
 type Desired struct {
 	Name string // of the uplink; goes into the mark of ownership
-	// Devices are all that there shall be: what carries our mark and is not here goes. Where one of several cannot be made, the
-	// others are made all the same.
+	// Devices are all that there shall be: what carries our mark and is not here goes. Where one of several cannot be
+	// made, the others are made all the same.
 	Devices []Device
 	VXLAN   *VXLAN // over the first device; nil: layer 3 only
 	Exit    *Exit  // nil: default routes are nobody's business
@@ -37,8 +38,8 @@ type Desired struct {
 // Device is one WireGuard device.
 type Device struct {
 	Interface string
-	// Borrowed says that the device is somebody else's, who makes it and configures it. Only Peers, Leftovers and the peers'
-	// routes are looked after; VXLAN must be nil.
+	// Borrowed says that the device is somebody else's, who makes it and configures it. Only Peers, Leftovers and the
+	// peers' routes are looked after; VXLAN must be nil.
 	Borrowed   bool
 	Backend    Backend
 	PrivateKey *wgtypes.Key // a pointer, so that no list of a function's arguments shows it; nil: none
@@ -51,12 +52,14 @@ type Device struct {
 	Peers      []Peer
 	// Claim says that a device without any mark that has PrivateKey becomes ours: the scripts before us have made it.
 	Claim bool
-	// Unrouted says that no routes follow from the peers' allowed IPs: Exit, or a routing daemon, decides what goes by the device.
+	// Unrouted says that no routes follow from the peers' allowed IPs: Exit, or a routing daemon, decides what goes by
+	// the device.
 	Unrouted bool
 	// Reach is what is routed by the device in any case.
 	Reach []netip.Prefix
 	Limit Limit
-	// Leftovers are peers that an earlier run may have left on a device of somebody else. They go, unless they are in Peers.
+	// Leftovers are peers that an earlier run may have left on a device of somebody else. They go, unless they are in
+	// Peers.
 	Leftovers []wgtypes.Key
 }
 
@@ -89,8 +92,8 @@ type VXLAN struct {
 	MTU      int        // bytes
 	Checksum bool       // send UDP checksums; both kinds are always accepted
 	Master   string     // batman-adv device (or bridge) that takes it as a port; "" for none
-	// Throughput is what BATMAN_V is told of the link, in kbit/s; 0 leaves it alone. HopPenalty is batman-adv's, of 255; nil
-	// leaves it alone.
+	// Throughput is what BATMAN_V is told of the link, in kbit/s; 0 leaves it alone. HopPenalty is batman-adv's, of
+	// 255; nil leaves it alone.
 	Throughput uint32
 	HopPenalty *uint8
 }
@@ -124,10 +127,11 @@ func (b Backend) String() string {
 }
 
 // ErrNoWireGuard says that neither the kernel nor this program can do WireGuard.
-var ErrNoWireGuard = errors.New("the kernel has no WireGuard: install kmod-wireguard, or use the userspace variant of this package")
+var ErrNoWireGuard = errors.New(
+	"the kernel has no WireGuard: install kmod-wireguard, or use the userspace variant of this package")
 
-// Spawner starts a userspace WireGuard process for an interface and returns when the interface can be configured. The process
-// gives the interface that alias, before anything else.
+// Spawner starts a userspace WireGuard process for an interface and returns when the interface can be configured. The
+// process gives the interface that alias, before anything else.
 type Spawner func(ctx context.Context, ifname, alias string) error
 
 // Tunnel applies Desired values of one uplink. It is not safe for concurrent use.
@@ -189,8 +193,8 @@ func (t *Tunnel) Close() {
 	}
 }
 
-// Apply makes the kernel's state what d says. It may be called again with the same value: that changes nothing. After an
-// error what was there before is still there as far as it was not in the way; calling Apply again goes on.
+// Apply makes the kernel's state what d says. It may be called again with the same value: that changes nothing. After
+// an error what was there before is still there as far as it was not in the way; calling Apply again goes on.
 func (t *Tunnel) Apply(ctx context.Context, d Desired) (r Report, err error) {
 	before := t.count
 	for range 10 {
@@ -264,8 +268,8 @@ func (t *Tunnel) apply(ctx context.Context, d Desired) (r Report, err error) {
 	return r, t.sweepRest(d.Name)
 }
 
-// settle brings a device that exists to its desired state, but for routes, and for the peers that it gives back: they go at the
-// end.
+// settle brings a device that exists to its desired state, but for routes, and for the peers that it gives back: they
+// go at the end.
 func (t *Tunnel) settle(link netlink.Link, all Desired, d Device, r *Report) (obsolete []wgtypes.Key, err error) {
 	if obsolete, err = t.configure(d); err != nil || d.Borrowed {
 		return obsolete, err
@@ -282,8 +286,8 @@ func (t *Tunnel) settle(link netlink.Link, all Desired, d Device, r *Report) (ob
 	return obsolete, nil
 }
 
-// allRoutes brings the routes by the devices, and those to the endpoints, to what is desired. It gives the routes to endpoints that
-// are not needed any more.
+// allRoutes brings the routes by the devices, and those to the endpoints, to what is desired. It gives the routes to
+// endpoints that are not needed any more.
 func (t *Tunnel) allRoutes(d Desired, links []netlink.Link, r *Report) (stale []netlink.Route, err error) {
 	there := slices.DeleteFunc(slices.Clone(links), func(l netlink.Link) bool { return l == nil })
 	withheld, stale, warnings, err := t.detours(d, there)

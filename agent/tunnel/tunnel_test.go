@@ -46,8 +46,10 @@ func desired(t *testing.T) Desired {
 		Devices: []Device{{Interface: "wg_mesh", PrivateKey: pointer(newKey(t)), FwMark: 1, MTU: 1420,
 			Addresses: []Address{{Prefix: netip.MustParsePrefix("fe80::a:b/64")}},
 			Peers: []Peer{{PublicKey: newKey(t).PublicKey(), Endpoint: netip.MustParseAddrPort("192.0.2.1:51820"),
-				AllowedIPs: []netip.Prefix{netip.MustParsePrefix("fe80::1/128")}, Keepalive: 25 * time.Second, Generation: 1}}}},
-		VXLAN: &VXLAN{Name: "mesh-vpn", ID: 1906606, Port: 8472, Remote: netip.MustParseAddr("fe80::1"), MTU: 1350, Checksum: true},
+				AllowedIPs: []netip.Prefix{netip.MustParsePrefix("fe80::1/128")}, Keepalive: 25 * time.Second,
+				Generation: 1}}}},
+		VXLAN: &VXLAN{Name: "mesh-vpn", ID: 1906606, Port: 8472, Remote: netip.MustParseAddr("fe80::1"),
+			MTU: 1350, Checksum: true},
 	}
 }
 
@@ -104,10 +106,12 @@ func TestApplyMakesAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	if dev.PrivateKey != *d.Devices[0].PrivateKey || dev.FirewallMark != 1 || len(dev.Peers) != 1 {
-		t.Fatalf("mark %d, %d peers, key as wanted: %v", dev.FirewallMark, len(dev.Peers), dev.PrivateKey == *d.Devices[0].PrivateKey)
+		t.Fatalf("mark %d, %d peers, key as wanted: %v", dev.FirewallMark, len(dev.Peers),
+			dev.PrivateKey == *d.Devices[0].PrivateKey)
 	}
 	p := dev.Peers[0]
-	if p.Endpoint.String() != "192.0.2.1:51820" || p.PersistentKeepaliveInterval != 25*time.Second || len(p.AllowedIPs) != 1 {
+	if p.Endpoint.String() != "192.0.2.1:51820" || p.PersistentKeepaliveInterval != 25*time.Second ||
+		len(p.AllowedIPs) != 1 {
 		t.Errorf("peer %+v", p)
 	}
 	if wg.Attrs().MTU != 1420 || wg.Attrs().Flags&net.FlagUp == 0 {
@@ -117,17 +121,20 @@ func TestApplyMakesAll(t *testing.T) {
 	if len(addrs) != 1 || addrs[0].IPNet.String() != "fe80::a:b/64" {
 		t.Errorf("addresses %v", addrs)
 	}
-	routes, _ := netlink.RouteListFiltered(netlink.FAMILY_V6, &netlink.Route{LinkIndex: wg.Attrs().Index, Protocol: routeProtocol},
+	routes, _ := netlink.RouteListFiltered(netlink.FAMILY_V6,
+		&netlink.Route{LinkIndex: wg.Attrs().Index, Protocol: routeProtocol},
 		netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL)
 	if len(routes) != 1 || routes[0].Dst.String() != "fe80::1/128" {
 		t.Errorf("routes %v", routes)
 	}
 	v := vxlanOf(t, "mesh-vpn")
-	if v.VxlanId != 1906606 || v.Port != 8472 || v.VtepDevIndex != wg.Attrs().Index || v.SrcAddr.String() != "fe80::a:b" ||
+	if v.VxlanId != 1906606 || v.Port != 8472 || v.VtepDevIndex != wg.Attrs().Index ||
+		v.SrcAddr.String() != "fe80::a:b" ||
 		v.Learning || v.UDP6ZeroCSumTx || !v.UDP6ZeroCSumRx || v.MTU != 1350 || v.Flags&net.FlagUp == 0 {
 		t.Errorf("vxlan %+v", v)
 	}
-	if diff := cmp.Diff([]entry{{netip.MustParseAddr("fe80::1"), wg.Attrs().Index}}, remotes(t, "mesh-vpn"), cmp.AllowUnexported(entry{}), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+	if diff := cmp.Diff([]entry{{netip.MustParseAddr("fe80::1"), wg.Attrs().Index}}, remotes(t, "mesh-vpn"),
+		cmp.AllowUnexported(entry{}), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 		t.Errorf("forwarding entries (-want +got):\n%s", diff)
 	}
 }
@@ -177,7 +184,8 @@ func TestSecondApplyIsSilent(t *testing.T) {
 	// The kernel announces the new address from a work queue of its own, maybe after Apply has returned.
 	awaitAddress(t, made, wg.Attrs().Index)
 	vxlan := vxlanOf(t, "mesh-vpn").Index
-	sub, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV6_ROUTE)
+	sub, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV6_IFADDR,
+		unix.RTNLGRP_IPV6_ROUTE)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +214,8 @@ func TestSecondApplyIsSilent(t *testing.T) {
 		}
 		for _, m := range msgs {
 			h := unix.NlMsghdr(m.Header)
-			if l, err := netlink.LinkDeserialize(&h, m.Data); m.Header.Type == unix.RTM_NEWLINK && err == nil && l.Attrs().Name == "end" {
+			if l, err := netlink.LinkDeserialize(&h, m.Data); m.Header.Type == unix.RTM_NEWLINK && err == nil &&
+				l.Attrs().Name == "end" {
 				return
 			}
 			if isOurs(m, wg.Attrs().Index, vxlan) {
@@ -249,7 +258,8 @@ func TestSwitchMakesBeforeBreak(t *testing.T) {
 	tun := open(t, testns.WireGuard(t))
 	apply(t, tun, d)
 	before := vxlanOf(t, "mesh-vpn").Index
-	next := Peer{PublicKey: newKey(t).PublicKey(), Endpoint: netip.MustParseAddrPort("192.0.2.2:51820"), Keepalive: 25 * time.Second, Generation: 7}
+	next := Peer{PublicKey: newKey(t).PublicKey(), Endpoint: netip.MustParseAddrPort("192.0.2.2:51820"),
+		Keepalive: 25 * time.Second, Generation: 7}
 	first := d.Devices[0].Peers[0]
 	d.Devices[0].Peers = []Peer{first, next}
 	apply(t, tun, d)
@@ -284,7 +294,8 @@ func TestMoveAndGeneration(t *testing.T) {
 	if r := apply(t, tun, d); r.Changes != 1 {
 		t.Errorf("%d changes for a moved endpoint", r.Changes)
 	}
-	if dev, _ := tun.Status("wg_mesh"); dev.Peers[0].Endpoint.String() != "[2001:db8::1]:51820" || len(dev.Peers[0].AllowedIPs) != 1 {
+	if dev, _ := tun.Status("wg_mesh"); dev.Peers[0].Endpoint.String() != "[2001:db8::1]:51820" ||
+		len(dev.Peers[0].AllowedIPs) != 1 {
 		t.Errorf("after the move: %+v", dev.Peers[0])
 	}
 	d.Devices[0].Peers[0].Endpoint = netip.MustParseAddrPort("192.0.2.9:51820")
@@ -307,7 +318,8 @@ func TestRepairsWhatWasChanged(t *testing.T) {
 	if err := netlink.LinkSetMTU(vxlanOf(t, "mesh-vpn"), 1280); err != nil {
 		t.Fatal(err)
 	}
-	if err := tun.neigh(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_APPEND, vxlanOf(t, "mesh-vpn").Index, entry{netip.MustParseAddr("fe80::bad"), wg.Attrs().Index}); err != nil {
+	if err := tun.neigh(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_APPEND, vxlanOf(t, "mesh-vpn").Index,
+		entry{netip.MustParseAddr("fe80::bad"), wg.Attrs().Index}); err != nil {
 		t.Fatal(err)
 	}
 	apply(t, tun, d)

@@ -20,9 +20,9 @@ import (
 // anew at once, and counts.
 const remakeGap = 30 * time.Second
 
-// vxlan makes the VXLAN device over the WireGuard device, with one static all-zero forwarding entry to the gateway. What the
-// kernel can change on a device is changed; for all else it is made anew, with its MAC address: to batman-adv that is the
-// name of the node.
+// vxlan makes the VXLAN device over the WireGuard device, with one static all-zero forwarding entry to the gateway.
+// What the kernel can change on a device is changed; for all else it is made anew, with its MAC address: to batman-adv
+// that is the name of the node.
 func (t *Tunnel) vxlan(lower netlink.Link, d Desired, r *Report) error {
 	v := d.VXLAN
 	want := &netlink.Vxlan{
@@ -81,8 +81,8 @@ func (t *Tunnel) vxlan(lower netlink.Link, d Desired, r *Report) error {
 	return nil
 }
 
-// fit changes a VXLAN device of ours where the kernel can. A device that has to be made anew is removed, and link is nil then;
-// soon after the last time it stays as it is for a while.
+// fit changes a VXLAN device of ours where the kernel can. A device that has to be made anew is removed, and link is
+// nil then; soon after the last time it stays as it is for a while.
 func (t *Tunnel) fit(have netlink.Link, want *netlink.Vxlan, uplink string, r *Report) (link netlink.Link, err error) {
 	why := fixed(have, want)
 	if why == "" {
@@ -91,8 +91,11 @@ func (t *Tunnel) fit(have netlink.Link, want *netlink.Vxlan, uplink string, r *R
 	is, ok := have.(*netlink.Vxlan)
 	if wait := t.remade.Add(remakeGap).Sub(t.now()); ok && !t.remade.IsZero() && wait > 0 {
 		r.Again = wait
-		r.Warnings = append(r.Warnings, fmt.Sprintf("%s has %s; it is made anew %v after the last time, not before, because batman-adv loses a device that comes anew more often",
-			want.Name, why, remakeGap))
+		r.Warnings = append(r.Warnings,
+			fmt.Sprintf(
+				"%s has %s; it is made anew %v after the last time, not before, because batman-adv loses a device "+
+					"that comes anew more often",
+				want.Name, why, remakeGap))
 		return have, t.adapt(is, want)
 	}
 	t.former.was = nil
@@ -115,7 +118,8 @@ func (t *Tunnel) createVXLAN(want *netlink.Vxlan, d Desired) (netlink.Link, erro
 	case errors.Is(err, unix.EOPNOTSUPP):
 		return nil, fmt.Errorf("create VXLAN %s: %w: %w", want.Name, ErrNoVXLAN, err)
 	case errors.Is(err, unix.EEXIST):
-		return nil, fmt.Errorf("create VXLAN %s: another device has the id %d and port %d already: %w", want.Name, want.VxlanId, want.Port, err)
+		return nil, fmt.Errorf("create VXLAN %s: another device has the id %d and port %d already: %w", want.Name,
+			want.VxlanId, want.Port, err)
 	case err != nil:
 		return nil, fmt.Errorf("create VXLAN %s: %w", want.Name, err)
 	}
@@ -130,8 +134,8 @@ func (t *Tunnel) createVXLAN(want *netlink.Vxlan, d Desired) (netlink.Link, erro
 	return link, t.mark(link, d.Name)
 }
 
-// stableMAC gives the MAC address of a new device: always the same for a key and a name, so that a node is the same to the mesh
-// after a reboot. It is locally administered, and none that another link has: bat0 and its ports must differ.
+// stableMAC gives the MAC address of a new device: always the same for a key and a name, so that a node is the same to
+// the mesh after a reboot. It is locally administered, and none that another link has: bat0 and its ports must differ.
 func (t *Tunnel) stableMAC(name string, key wgtypes.Key) (net.HardwareAddr, error) {
 	links, err := t.h.LinkList()
 	if err != nil {
@@ -165,8 +169,9 @@ func fixed(link netlink.Link, want *netlink.Vxlan) string {
 	return ""
 }
 
-// adapt changes what the kernel can change on a live device: lower device, own address, learning. The message has nothing else in
-// it: the kernel refuses a change that names a property which cannot change, even with the value that it has.
+// adapt changes what the kernel can change on a live device: lower device, own address, learning. The message has
+// nothing else in it: the kernel refuses a change that names a property which cannot change, even with the value that
+// it has.
 func (t *Tunnel) adapt(is, want *netlink.Vxlan) error {
 	if is.VtepDevIndex == want.VtepDevIndex && is.SrcAddr.Equal(want.SrcAddr) && is.Learning == want.Learning {
 		return nil

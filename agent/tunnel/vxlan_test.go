@@ -89,7 +89,8 @@ func TestVXLANMovesInPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v := vxlanOf(t, "mesh-vpn"); v.Index != was.Index || v.VtepDevIndex != now.Attrs().Index || !bytes.Equal(v.HardwareAddr, was.HardwareAddr) {
+	if v := vxlanOf(t, "mesh-vpn"); v.Index != was.Index || v.VtepDevIndex != now.Attrs().Index ||
+		!bytes.Equal(v.HardwareAddr, was.HardwareAddr) {
 		t.Errorf("after a new device: %+v", v)
 	}
 	if es := remotes(t, "mesh-vpn"); len(es) != 1 || es[0].lower != now.Attrs().Index {
@@ -115,7 +116,8 @@ func TestVXLANMovesInPlace(t *testing.T) {
 	}
 }
 
-// A device that has to be made anew keeps its MAC address; one that was deleted, or is of another agent, gets the same again.
+// A device that has to be made anew keeps its MAC address; one that was deleted, or is of another agent, gets the same
+// again.
 func TestVXLANKeepsItsMAC(t *testing.T) {
 	d := desired(t)
 	now := time.Unix(1e9, 0)
@@ -197,11 +199,13 @@ func TestVXLANIsNotRemadeTwiceSoon(t *testing.T) {
 	now = now.Add(10 * time.Second)
 	d.VXLAN.ID, d.VXLAN.Port = 3, 8473
 	r := apply(t, tun, d)
-	if v := vxlanOf(t, "mesh-vpn"); v.VxlanId != 2 || r.Again != 20*time.Second || len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "id 2, not 3") {
+	if v := vxlanOf(t, "mesh-vpn"); v.VxlanId != 2 || r.Again != 20*time.Second || len(r.Warnings) != 1 ||
+		!strings.Contains(r.Warnings[0], "id 2, not 3") {
 		t.Errorf("id %d, report %+v", v.VxlanId, r)
 	}
 	now = now.Add(r.Again)
-	if r := apply(t, tun, d); r.Again != 0 || vxlanOf(t, "mesh-vpn").VxlanId != 3 || vxlanOf(t, "mesh-vpn").Port != 8473 {
+	if r := apply(t, tun, d); r.Again != 0 || vxlanOf(t, "mesh-vpn").VxlanId != 3 ||
+		vxlanOf(t, "mesh-vpn").Port != 8473 {
 		t.Errorf("after the wait: %+v", r)
 	}
 	// One that is gone is made at once.
@@ -273,7 +277,8 @@ func TestWithoutIPv6(t *testing.T) {
 	apply(t, tun, d)
 	wantTable(t, netlink.FAMILY_V4, "10.0.0.0/8 by wg_mesh")
 	*both = (*both)[1:]
-	if _, err := tun.Apply(context.Background(), d); err == nil || !strings.Contains(err.Error(), "wg_mesh needs IPv6") {
+	if _, err := tun.Apply(context.Background(), d); err == nil ||
+		!strings.Contains(err.Error(), "wg_mesh needs IPv6") {
 		t.Errorf("error %v", err)
 	}
 }

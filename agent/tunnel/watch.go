@@ -10,9 +10,9 @@ import (
 	"wguplink/agent/netlink"
 )
 
-// Watch sends on changed whenever one of the devices that mine tells appears, disappears or changes, or loses an address, and,
-// with exits, whenever a default route does, until ctx ends. A send that would block is left out: the channel should hold
-// one. The error is nil when ctx ended.
+// Watch sends on changed whenever one of the devices that mine tells appears, disappears or changes, or loses an
+// address, and, with exits, whenever a default route does, until ctx ends. A send that would block is left out: the
+// channel should hold one. The error is nil when ctx ended.
 func Watch(ctx context.Context, mine func(device string) bool, exits bool, changed chan<- struct{}) error {
 	groups := []int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV6_IFADDR}
 	if exits {

@@ -37,7 +37,8 @@ func (t *Tunnel) device(ctx context.Context, uplink string, d Device) (netlink.L
 	}
 	delete(t.devices, d.Interface)
 	if d.Borrowed {
-		return nil, 0, fmt.Errorf("wait for the interface %s, which is to be made by its owner: %w", d.Interface, os.ErrNotExist)
+		return nil, 0, fmt.Errorf("wait for the interface %s, which is to be made by its owner: %w",
+			d.Interface, os.ErrNotExist)
 	}
 	if err = t.create(ctx, d, uplink); err == nil {
 		link, err = t.h.LinkByName(d.Interface)
@@ -62,11 +63,16 @@ func (t *Tunnel) backend(link netlink.Link) (Backend, error) {
 		return Kernel, nil
 	case "tuntap", "tun":
 		if _, err := t.wg.Device(name); err != nil {
-			return 0, fmt.Errorf("%s is a tun device without a WireGuard process behind it: delete it, or set option interface to another name", name)
+			return 0,
+				fmt.Errorf(
+					"%s is a tun device without a WireGuard process behind it: delete it, or set option interface to "+
+						"another name", name)
 		}
 		return Userspace, nil
 	}
-	return 0, fmt.Errorf("%s exists and is a %s device, not WireGuard: delete it, or set option interface to another name", name, link.Type())
+	return 0,
+		fmt.Errorf("%s exists and is a %s device, not WireGuard: delete it, or set option interface to another name",
+			name, link.Type())
 }
 
 func (t *Tunnel) create(ctx context.Context, d Device, uplink string) error {
@@ -100,8 +106,8 @@ func (t *Tunnel) reopen() error {
 	return nil
 }
 
-// configure sets the key, mark, port and the peers wanted. It gives the peers that are to be removed once nothing points
-// at them any more.
+// configure sets the key, mark, port and the peers wanted. It gives the peers that are to be removed once nothing
+// points at them any more.
 func (t *Tunnel) configure(d Device) (obsolete []wgtypes.Key, err error) {
 	dev, err := t.Status(d.Interface)
 	if err != nil {
@@ -120,7 +126,8 @@ func (t *Tunnel) configure(d Device) (obsolete []wgtypes.Key, err error) {
 		cfg.Peers = append(cfg.Peers, m.peer(p, present)...)
 	}
 	for k := range present {
-		// On our own device a peer that is not wanted is a leftover; on a lent one it is the owner's, unless we know it.
+		// On our own device a peer that is not wanted is a leftover; on a lent one it is the owner's, unless we know
+		// it.
 		if _, put := m.put[k]; !wanted[k] && (!d.Borrowed || put || slices.Contains(d.Leftovers, k)) {
 			obsolete = append(obsolete, k)
 		}

@@ -21,7 +21,8 @@ const (
 // errLength is the answer to a length that does not fit what is around it.
 var errLength = errors.New("an attribute's length does not fit")
 
-// AppendTable appends the fields of t in wire format, as they stand in a message's data; len(b) must be a multiple of 4.
+// AppendTable appends the fields of t in wire format, as they stand in a message's data; len(b) must be a multiple of
+// 4.
 func AppendTable(b []byte, t Table) ([]byte, error) {
 	return appendTable(b, t, 1)
 }

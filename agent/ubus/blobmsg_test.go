@@ -48,7 +48,8 @@ func TestValues(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b, err := AppendTable(nil, Table{{"v", tt.in}})
 			ok(t, err)
-			if want, err := hex.DecodeString(strings.ReplaceAll(tt.wire, " ", "")); err != nil || !bytes.Equal(b, want) {
+			if want, err := hex.DecodeString(strings.ReplaceAll(tt.wire, " ", "")); err != nil ||
+				!bytes.Equal(b, want) {
 				t.Fatalf("\n got %x\nwant %x", b, want)
 			}
 			want := tt.out
@@ -161,7 +162,8 @@ func TestJSON(t *testing.T) {
 	}
 	b, err := json.Marshal(append(got, Field{"nil", Array(nil)}, Field{"none", Table(nil)}))
 	ok(t, err)
-	if want := strings.TrimSuffix(strings.Replace(text, `\u00e4`, "ä", 1), "}") + `,"nil":[],"none":{}}`; string(b) != want {
+	if want := strings.TrimSuffix(strings.Replace(text, `\u00e4`, "ä", 1), "}") +
+		`,"nil":[],"none":{}}`; string(b) != want {
 		t.Errorf("\n got %s\nwant %s", b, want)
 	}
 	for _, bad := range []string{"", "1", "[]", "null", `{"a":1`, `{"a":1}x`, `{"a":}`, `{"a":1e999}`, `{"a":[1,}`,

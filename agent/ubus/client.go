@@ -14,8 +14,9 @@ type ObjectInfo struct {
 	Methods []Method // without Handle; those that we may call
 }
 
-// Lookup lists the objects whose name is pattern or, if that ends in "*", begins with what is before; "" lists all. The error
-// is StatusNotFound when there is none for a pattern that is not "". Objects whose description makes no sense are left out.
+// Lookup lists the objects whose name is pattern or, if that ends in "*", begins with what is before; "" lists all. The
+// error is StatusNotFound when there is none for a pattern that is not "". Objects whose description makes no sense are
+// left out.
 func (c *Conn) Lookup(ctx context.Context, pattern string) ([]ObjectInfo, error) {
 	objects, err := c.lookup(ctx, pattern)
 	if err != nil {
@@ -62,9 +63,9 @@ func objectInfo(a Attrs) (o ObjectInfo, ok bool) {
 	return o, true
 }
 
-// Call calls a method and waits for its answer. An error that wraps a Status is the object's own verdict, or ubusd's; the
-// table may be there beside it. When several messages with data come, the last one counts. Nobody says so when the object
-// goes away without an answer: let ctx end.
+// Call calls a method and waits for its answer. An error that wraps a Status is the object's own verdict, or ubusd's;
+// the table may be there beside it. When several messages with data come, the last one counts. Nobody says so when the
+// object goes away without an answer: let ctx end.
 func (c *Conn) Call(ctx context.Context, object, method string, args Table) (Table, error) {
 	data, err := c.call(ctx, object, method, args)
 	if err != nil {
@@ -119,8 +120,8 @@ func (c *Conn) Send(ctx context.Context, event string, data Table) error {
 	return nil
 }
 
-// Listen has handle called for each event whose name is pattern or, if that ends in "*", begins with what is before. handle
-// must not block, as nothing else is received meanwhile. Our own events do not come back.
+// Listen has handle called for each event whose name is pattern or, if that ends in "*", begins with what is before.
+// handle must not block, as nothing else is received meanwhile. Our own events do not come back.
 func (c *Conn) Listen(ctx context.Context, pattern string, handle func(event string, data Table)) error {
 	id, err := c.add(ctx, "", nil, func(_ Message, a Attrs) {
 		event, ok := a.Text(AttrMethod)

@@ -98,7 +98,8 @@ func TestCallsAtOnce(t *testing.T) {
 	answer := func(m Message, text string) {
 		data, err := AppendTable(nil, Table{{"is", text}})
 		ok(t, err)
-		p.send(Message{Type: MsgData, Seq: m.Seq, Peer: m.Peer, Body: Body(nil).Uint32(AttrObjID, 5).Bytes(AttrData, data)})
+		p.send(Message{Type: MsgData, Seq: m.Seq, Peer: m.Peer,
+			Body: Body(nil).Uint32(AttrObjID, 5).Bytes(AttrData, data)})
 	}
 	answer(Message{Seq: mb.Seq, Peer: 6}, "from another object")
 	answer(Message{Seq: 999, Peer: 5}, "for nobody")
@@ -229,12 +230,14 @@ func TestLookup(t *testing.T) {
 	if path, _ := a.Text(AttrObjPath); path != "a*" {
 		t.Errorf("asks for %q", path)
 	}
-	signature, err := AppendTable(nil, Table{{"set", Table{{"n", int32(TypeInt32)}, {"on", int32(TypeBool)}}}, {"get", Array{}}})
+	signature, err := AppendTable(nil, Table{{"set", Table{{"n", int32(TypeInt32)}, {"on", int32(TypeBool)}}},
+		{"get", Array{}}})
 	ok(t, err)
 	reply := func(b Body) { p.send(Message{Type: MsgData, Seq: m.Seq, Body: b}) }
 	reply(Body(nil).Text(AttrObjPath, "ab").Uint32(AttrObjID, 1).Uint32(AttrObjType, 2).Bytes(AttrSignature, signature))
 	reply(Body(nil).Text(AttrObjPath, "no id").Uint32(AttrObjType, 2))
-	reply(Body(nil).Text(AttrObjPath, "bad").Uint32(AttrObjID, 1).Uint32(AttrObjType, 2).Bytes(AttrSignature, []byte{1}))
+	reply(Body(nil).Text(AttrObjPath, "bad").Uint32(AttrObjID, 1).Uint32(AttrObjType,
+		2).Bytes(AttrSignature, []byte{1}))
 	p.status(m, StatusOK)
 	got := <-ch
 	want := []ObjectInfo{{ID: 1, TypeID: 2, Name: "ab", Methods: []Method{
@@ -291,7 +294,8 @@ func TestSendAndListen(t *testing.T) {
 	p.status(m, StatusOK)
 	ok(t, (<-r).err)
 	p.call(1, listener, "my.first", Table{{"n", 1}})
-	p.send(Message{Type: MsgInvoke, Body: Body(nil).Uint32(AttrObjID, listener).Text(AttrMethod, "bad").Bytes(AttrData, []byte{1})})
+	p.send(Message{Type: MsgInvoke, Body: Body(nil).Uint32(AttrObjID, listener).Text(AttrMethod,
+		"bad").Bytes(AttrData, []byte{1})})
 	p.call(2, listener, "my.second", nil)
 	for _, want := range []event{{"my.first", Table{{"n", int32(1)}}}, {"my.second", Table{}}} {
 		if diff := cmp.Diff(want, <-events); diff != "" {

@@ -13,17 +13,19 @@ import (
 	"time"
 )
 
-// writeTimeout is how long ubusd may leave a message unread before the connection is given up. ubusd never waits for others.
+// writeTimeout is how long ubusd may leave a message unread before the connection is given up. ubusd never waits for
+// others.
 const writeTimeout = 5 * time.Second
 
 // errBusy is the answer to more requests at once than anybody can mean.
 var errBusy = errors.New("too many requests at once")
 
 // errHungUp is a connection that ends before it has begun.
-var errHungUp = errors.New("it hung up at once, as ubusd does to users and groups that are not in /etc/passwd and /etc/group")
+var errHungUp = errors.New(
+	"it hung up at once, as ubusd does to users and groups that are not in /etc/passwd and /etc/group")
 
-// Conn is a connection to ubusd. Its methods may be called from any goroutine, except that a function called by Conn must not
-// call its methods.
+// Conn is a connection to ubusd. Its methods may be called from any goroutine, except that a function called by Conn
+// must not call its methods.
 type Conn struct {
 	nc      net.Conn
 	id      uint32
@@ -185,8 +187,8 @@ func (c *Conn) forget(seq uint16, r *request) {
 	}
 }
 
-// ask sends a request and waits for its status, which is the error unless it is success. data is called for each message
-// with data before that; what it has written is for the caller only when ask returned nil or a Status.
+// ask sends a request and waits for its status, which is the error unless it is success. data is called for each
+// message with data before that; what it has written is for the caller only when ask returned nil or a Status.
 func (c *Conn) ask(ctx context.Context, m Message, data func(Attrs)) error {
 	r := &request{peer: m.Peer, data: data, left: MaxMessage, end: make(chan error, 1)}
 	c.mu.Lock()

@@ -1,8 +1,8 @@
-// Package ubus speaks the native protocol of OpenWrt's message bus ubusd: blobmsg values, calls of methods, objects served
-// to others, and events. Passing of file descriptors, subscriptions and monitoring are left out.
+// Package ubus speaks the native protocol of OpenWrt's message bus ubusd: blobmsg values, calls of methods, objects
+// served to others, and events. Passing of file descriptors, subscriptions and monitoring are left out.
 //
-// The wire format is that of openwrt/ubus (ubusmsg.h, libubus-io.c) and openwrt/libubox (blob.h, blobmsg.h). All integers
-// are big-endian.
+// The wire format is that of openwrt/ubus (ubusmsg.h, libubus-io.c) and openwrt/libubox (blob.h, blobmsg.h). All
+// integers are big-endian.
 package ubus
 
 // DefaultPath is where ubusd listens since OpenWrt 21.02.

@@ -140,7 +140,8 @@ func (p *peer) data(seq uint16, id uint32) Table {
 	m, a := p.receive(MsgData)
 	object, _ := a.Uint32(AttrObjID)
 	if m.Seq != seq || m.Peer != 0x77 || object != id || a[AttrData] == nil {
-		p.t.Fatalf("got data for call %d from %#x of object %d, want it for call %d from 0x77 of %d", m.Seq, m.Peer, object, seq, id)
+		p.t.Fatalf("got data for call %d from %#x of object %d, want it for call %d from 0x77 of %d", m.Seq,
+			m.Peer, object, seq, id)
 	}
 	table, err := a.Table(AttrData)
 	ok(p.t, err)

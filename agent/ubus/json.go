@@ -36,8 +36,8 @@ func (a Array) MarshalJSON() ([]byte, error) {
 	return json.Marshal([]any(a))
 }
 
-// TableFromJSON turns an object into a table, in its order. Numbers become int32 if they fit, else int64, else float64, as
-// the tool ubus does it.
+// TableFromJSON turns an object into a table, in its order. Numbers become int32 if they fit, else int64, else float64,
+// as the tool ubus does it.
 func TableFromJSON(b []byte) (Table, error) {
 	t, err := tableFromJSON(b, 0)
 	if err != nil {

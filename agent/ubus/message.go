@@ -97,8 +97,8 @@ func (m Message) Append(b []byte) ([]byte, error) {
 	return append(b, m.Body...), nil
 }
 
-// ReadMessage reads one message. It keeps no more memory than what has arrived asks for, up to MaxMessage. After an error
-// the place of the next message is unknown; io.EOF is the end between two messages.
+// ReadMessage reads one message. It keeps no more memory than what has arrived asks for, up to MaxMessage. After an
+// error the place of the next message is unknown; io.EOF is the end between two messages.
 func ReadMessage(r io.Reader) (Message, error) {
 	var h [12]byte
 	if _, err := io.ReadFull(r, h[:]); err != nil {

@@ -49,7 +49,8 @@ func TestReadMessageLimits(t *testing.T) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
-	full := Message{Type: MsgData, Seq: 0xfffe, Peer: 0xfffffffd, Body: Body(nil).Bytes(AttrData, make([]byte, MaxMessage-8))}
+	full := Message{Type: MsgData, Seq: 0xfffe, Peer: 0xfffffffd,
+		Body: Body(nil).Bytes(AttrData, make([]byte, MaxMessage-8))}
 	b, err := full.Append(nil)
 	ok(t, err)
 	m, err := ReadMessage(bytes.NewReader(b))
@@ -70,7 +71,8 @@ func TestAttrs(t *testing.T) {
 	ok(t, err)
 	id, okID := a.Uint32(AttrObjID)
 	method, okMethod := a.Text(AttrMethod)
-	if id != 7 || !okID || method != "status" || !okMethod || !a.Flag(AttrNoReply) || a[AttrData] == nil || a[AttrUser] != nil {
+	if id != 7 || !okID || method != "status" || !okMethod || !a.Flag(AttrNoReply) ||
+		a[AttrData] == nil || a[AttrUser] != nil {
 		t.Errorf("%v", a)
 	}
 	_, number := a.Uint32(AttrMethod)
@@ -87,8 +89,10 @@ func TestAttrs(t *testing.T) {
 
 func TestStatusText(t *testing.T) {
 	for s, want := range map[Status]string{
-		StatusInvalidArgument: "Invalid argument", StatusMethodNotFound: "Method not found", StatusNotFound: "Not found",
-		9: "Unknown error", 13: "System error", 14: "Unknown error: 14", 1<<32 - 1: "Unknown error: 4294967295",
+		StatusInvalidArgument: "Invalid argument", StatusMethodNotFound: "Method not found",
+		StatusNotFound: "Not found",
+		9:              "Unknown error", 13: "System error", 14: "Unknown error: 14",
+		1<<32 - 1: "Unknown error: 4294967295",
 	} {
 		if got := s.Error(); got != want {
 			t.Errorf("%d: %s", uint32(s), got)

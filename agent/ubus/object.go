@@ -17,13 +17,13 @@ type Method struct {
 	// Waits says that a call may wait for events. Such calls never take all places: others are answered beside them.
 	Waits bool
 	Name  string
-	// Args are checked before Handle is called: one of another type is answered with StatusInvalidArgument. None has to be
-	// there. Arguments that are not listed are passed on unchecked, since libubus ignores them too. Numbers that come from the
-	// tool ubus are TypeInt32 if they fit in.
+	// Args are checked before Handle is called: one of another type is answered with StatusInvalidArgument. None has to
+	// be there. Arguments that are not listed are passed on unchecked, since libubus ignores them too. Numbers that
+	// come from the tool ubus are TypeInt32 if they fit in.
 	Args []Arg
-	// Handle answers a call. It runs in a goroutine of its own, several of them at once, and must return when ctx ends: that
-	// is when the connection does. A table that is not nil is sent, beside an error too. A Status in the error is the
-	// answer's, any other error is StatusUnknownError.
+	// Handle answers a call. It runs in a goroutine of its own, several of them at once, and must return when ctx ends:
+	// that is when the connection does. A table that is not nil is sent, beside an error too. A Status in the error is
+	// the answer's, any other error is StatusUnknownError.
 	Handle func(ctx context.Context, args Table) (Table, error)
 }
 

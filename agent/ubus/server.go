@@ -17,20 +17,20 @@ const (
 	maxEvents = 16
 	// answerTimeout is how long ubusd, which never waits for others, may take to answer.
 	answerTimeout = 5 * time.Second
-	// retryMin and retryMax bound the time to the next attempt where no event tells when it is worth one: ubusd's socket
-	// exists a moment before it can be connected to, and nobody says when an object's name becomes free.
+	// retryMin and retryMax bound the time to the next attempt where no event tells when it is worth one: ubusd's
+	// socket exists a moment before it can be connected to, and nobody says when an object's name becomes free.
 	retryMin = 50 * time.Millisecond
 	retryMax = time.Minute
 	// retryQuiet is how long the time to the next attempt may grow before a failure that goes by itself is reported.
 	retryQuiet = time.Second
 )
 
-// Server keeps objects registered with ubusd: it waits for ubusd to come, registers, answers calls, and starts over when
-// ubusd goes away.
+// Server keeps objects registered with ubusd: it waits for ubusd to come, registers, answers calls, and starts over
+// when ubusd goes away.
 type Server struct {
-	// OnError, if set before Run, is told of what does not work; the Server goes on regardless. It is called from several
-	// goroutines and must not block. The same error is not repeated until the objects are registered. That ubusd is not there
-	// is no error.
+	// OnError, if set before Run, is told of what does not work; the Server goes on regardless. It is called from
+	// several goroutines and must not block. The same error is not repeated until the objects are registered. That
+	// ubusd is not there is no error.
 	OnError func(error)
 
 	paths   []string
@@ -72,8 +72,8 @@ func places(objects []Object) map[*Method]chan struct{} {
 	return all
 }
 
-// Run serves until ctx ends, and returns nil then, after the last call has been handled. An error means that it cannot work:
-// an object that cannot be described, or a system without (free) inotify.
+// Run serves until ctx ends, and returns nil then, after the last call has been handled. An error means that it cannot
+// work: an object that cannot be described, or a system without (free) inotify.
 func (s *Server) Run(ctx context.Context) error {
 	for i := range s.objects {
 		if err := s.objects[i].check(); err != nil {
@@ -196,7 +196,8 @@ func (s *Server) register(ctx context.Context, c *Conn, objects []Object) (refus
 		var status Status
 		switch {
 		case errors.As(err, &status):
-			s.report(fmt.Errorf("ubus: ubusd does not take object %s: %w (its name is in use, or we may not publish it)", o.Name, err))
+			s.report(fmt.Errorf(
+				"ubus: ubusd does not take object %s: %w (its name is in use, or we may not publish it)", o.Name, err))
 			refused = append(refused, *o)
 		case err != nil:
 			return nil, fmt.Errorf("ubus: register object %s: %w", o.Name, err)
@@ -276,8 +277,8 @@ func (s *Server) leave(m *Method) {
 	}
 }
 
-// Send sends an event to whoever listens for it. It never blocks: the event is dropped while there is no connection, and
-// while 16 others wait for ubusd. It may be called at any time, from any goroutine.
+// Send sends an event to whoever listens for it. It never blocks: the event is dropped while there is no connection,
+// and while 16 others wait for ubusd. It may be called at any time, from any goroutine.
 func (s *Server) Send(event string, data Table) {
 	body, err := eventBody(event, data) // now, as the caller may change data later
 	if err == nil {

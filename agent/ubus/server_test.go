@@ -40,9 +40,10 @@ func serving(t *testing.T) (*fake, *peer, *handler, *Server) {
 		{Name: "slow", Handle: h.handle},
 		{Name: "waits", Waits: true, Handle: h.handle},
 		{Name: "waits too", Waits: true, Handle: h.handle},
-		{Name: "quick", Args: []Arg{{"n", TypeInt32}, {"any", TypeUnspec}}, Handle: func(_ context.Context, args Table) (Table, error) {
-			return args, nil
-		}},
+		{Name: "quick", Args: []Arg{{"n", TypeInt32}, {"any", TypeUnspec}},
+			Handle: func(_ context.Context, args Table) (Table, error) {
+				return args, nil
+			}},
 		{Name: "nothing"},
 	}})
 	start(t, s)
@@ -115,7 +116,8 @@ func TestBadCalls(t *testing.T) {
 	p.send(Message{Type: MsgInvoke, Seq: 11, Body: body})
 
 	// No data at all is no arguments; unknown ones, and any type where any will do, are passed on.
-	p.send(Message{Type: MsgInvoke, Seq: 12, Peer: 0x77, Body: Body(nil).Uint32(AttrObjID, 7).Text(AttrMethod, "quick")})
+	p.send(Message{Type: MsgInvoke, Seq: 12, Peer: 0x77,
+		Body: Body(nil).Uint32(AttrObjID, 7).Text(AttrMethod, "quick")})
 	p.data(12, 7)
 	p.answer(12, 7, StatusOK)
 	args := Table{{"any", true}, {"n", int32(1)}, {"other", "x"}}

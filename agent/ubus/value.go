@@ -23,8 +23,8 @@ type Table []Field
 // Field is a named value of a table. The name has 1 to 65535 bytes, none of them zero.
 //
 // The value is one of: string (without zero bytes), bool (int8 on the wire), int8, int16, int32, int64, float64, Table,
-// Array, nil, or int, which goes out as int32 when it fits, as the tool ubus does it. What comes in as int8 is a bool if it is
-// 0 or 1. Unsigned integers do not exist on the wire: those who use them send the bits of a signed one.
+// Array, nil, or int, which goes out as int32 when it fits, as the tool ubus does it. What comes in as int8 is a bool
+// if it is 0 or 1. Unsigned integers do not exist on the wire: those who use them send the bits of a signed one.
 type Field struct {
 	Name  string
 	Value any

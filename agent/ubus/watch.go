@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watch tells when it is worth trying again to connect to one of several sockets: when the socket is made, moved or deleted,
-// or when the next folder on the way to it is.
+// watch tells when it is worth trying again to connect to one of several sockets: when the socket is made, moved or
+// deleted, or when the next folder on the way to it is.
 type watch struct {
 	changed chan error // gets nil for a change, and an error when no more can be heard; holds one
 	file    *os.File

@@ -59,7 +59,8 @@ func (c change) apply(p *pkg, unnamed map[string]string) error {
 		}
 	case addSection:
 		if s != nil && s.typ != c.typ {
-			return fmt.Errorf("section %q is there already and has the type %q, not %q: delete it first, or take another name",
+			return fmt.Errorf(
+				"section %q is there already and has the type %q, not %q: delete it first, or take another name",
 				c.section, s.typ, c.typ)
 		}
 		if s == nil {
@@ -75,9 +76,9 @@ func (c change) apply(p *pkg, unnamed map[string]string) error {
 	return nil
 }
 
-// Set gives an option its value. With several values it becomes a list; with one that is empty, or none, it is deleted, since
-// UCI has no empty options. Whatever it was before is replaced, in its place. The section must be there. Values may have
-// line ends and tabs, but no other control characters.
+// Set gives an option its value. With several values it becomes a list; with one that is empty, or none, it is deleted,
+// since UCI has no empty options. Whatever it was before is replaced, in its place. The section must be there. Values
+// may have line ends and tabs, but no other control characters.
 func (t *Tree) Set(config, section, option string, values ...string) error {
 	typ := TypeOption
 	if len(values) > 1 {
@@ -95,7 +96,8 @@ func (t *Tree) SetType(config, section, option string, typ OptionType, values ..
 		err = fmt.Errorf("an option has one value, not %d: make it a list", len(values))
 	}
 	if err == nil {
-		c := change{action: setOption, section: section, option: option, list: typ == TypeList, values: slices.Clone(values)}
+		c := change{action: setOption, section: section, option: option, list: typ == TypeList,
+			values: slices.Clone(values)}
 		if len(values) == 0 || !c.list && values[0] == "" {
 			c.action = deleteOption
 		}
@@ -117,8 +119,9 @@ func (t *Tree) Del(config, section, option string) error {
 	return nil
 }
 
-// AddSection appends a section. If there is one of that name and type, it stays as it is. With name "" the section has no
-// name; until the next change it is "@type[-1]". If the package has no file, Commit makes one that only its owner can read.
+// AddSection appends a section. If there is one of that name and type, it stays as it is. With name "" the section has
+// no name; until the next change it is "@type[-1]". If the package has no file, Commit makes one that only its owner
+// can read.
 func (t *Tree) AddSection(config, section, typ string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -178,8 +181,8 @@ func (t *Tree) change(config string, c change) error {
 	return nil
 }
 
-// check refuses what libuci would not take, and replaces a reference to a section by its name, which stays the same when
-// sections come and go.
+// check refuses what libuci would not take, and replaces a reference to a section by its name, which stays the same
+// when sections come and go.
 func (l *loaded) check(c *change) error {
 	switch c.action {
 	case setOption, deleteOption:

@@ -12,9 +12,9 @@ import (
 	"slices"
 )
 
-// Commit brings our uncommitted changes of the packages, or of all if none is named, to stable storage. What others have
-// committed since we read a file is kept; a file that our changes leave as it is is not written. After an error the changes
-// of that package are still there, to be committed again or reverted.
+// Commit brings our uncommitted changes of the packages, or of all if none is named, to stable storage. What others
+// have committed since we read a file is kept; a file that our changes leave as it is is not written. After an error
+// the changes of that package are still there, to be committed again or reverted.
 func (t *Tree) Commit(config ...string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -110,7 +110,8 @@ func edit(config string, text []byte, own []change) (before, after []byte, err e
 	unnamed := map[string]string{}
 	for _, c := range own {
 		if err := c.apply(p, unnamed); errors.Is(err, ErrNoSection) {
-			return nil, nil, fmt.Errorf("%w in the file: somebody deleted it, or staged but did not commit it; read the package again", err)
+			return nil, nil, fmt.Errorf(
+				"%w in the file: somebody deleted it, or staged but did not commit it; read the package again", err)
 		} else if err != nil {
 			return nil, nil, err
 		}
@@ -118,7 +119,8 @@ func edit(config string, text []byte, own []change) (before, after []byte, err e
 	after = p.file()
 	// Names that look like generated ones can make two sections one.
 	if again, err := parse(config, after); err != nil || !bytes.Equal(again.file(), after) {
-		return nil, nil, errors.New("the result would not be read back as it is: look for sections named cfg…, and name them otherwise")
+		return nil, nil, errors.New(
+			"the result would not be read back as it is: look for sections named cfg…, and name them otherwise")
 	}
 	return before, after, nil
 }

@@ -12,8 +12,8 @@ import (
 // delta is one staged change, in a line such as "network.lan.proto='static'": a section or option gets a value. A first
 // character says what else happens (libuci's delta.c, uci_command_char).
 type delta struct {
-	// command is 0 set, '+' add an unnamed section, '-' delete, '@' rename, '^' move a section, '|' add to a list, or '~'
-	// delete from a list.
+	// command is 0 set, '+' add an unnamed section, '-' delete, '@' rename, '^' move a section, '|' add to a list, or
+	// '~' delete from a list.
 	command         byte
 	section, option string // option is empty if the change is about the section
 	value           string

@@ -6,8 +6,8 @@ import (
 	"math"
 )
 
-// ParseError says what is wrong with a file, in the words of libuci. Line counts the line ends that were read so far, and
-// Byte, from 0, is how far the reader got into the statement; a statement that goes on over several lines is one.
+// ParseError says what is wrong with a file, in the words of libuci. Line counts the line ends that were read so far,
+// and Byte, from 0, is how far the reader got into the statement; a statement that goes on over several lines is one.
 type ParseError struct {
 	Reason string
 	Line   int
@@ -106,8 +106,9 @@ func (l *lexer) space() {
 	}
 }
 
-// keyword gives the first word of a statement and the place right after it. It does not move pos, so that an error about
-// the word points at its start. Only blanks and tabs end the word: not the line end, which is one more byte of it.
+// keyword gives the first word of a statement and the place right after it. It does not move pos, so that an error
+// about the word points at its start. Only blanks and tabs end the word: not the line end, which is one more byte of
+// it.
 func (l *lexer) keyword() (word string, end int) {
 	start := l.pos
 	for start < len(l.line) && (l.line[start] == ' ' || l.line[start] == '\t') {
@@ -185,8 +186,8 @@ func (l *lexer) quoted(quote byte, out []byte) ([]byte, error) {
 	}
 }
 
-// escaped goes past a backslash. It says whether a byte follows that is to be taken as it is; if not, the backslash was the
-// last one of its line, and the next line has taken its place.
+// escaped goes past a backslash. It says whether a byte follows that is to be taken as it is; if not, the backslash was
+// the last one of its line, and the next line has taken its place.
 func (l *lexer) escaped() bool {
 	l.pos++
 	switch rest := l.line[l.pos:]; {

@@ -22,8 +22,8 @@ type section struct {
 	options   []*option
 }
 
-// option is an option or, if list, a list. Only a list can be empty, after its items were deleted one by one; to those who
-// ask it is not there, and it does not survive a commit.
+// option is an option or, if list, a list. Only a list can be empty, after its items were deleted one by one; to those
+// who ask it is not there, and it does not survive a commit.
 type option struct {
 	name   string
 	list   bool
@@ -41,8 +41,9 @@ func (p *pkg) add(name, typ string) *section {
 	return s
 }
 
-// generatedName is what libuci calls the n-th section (from 1) if it has no name: "cfg", n in hex, and the low 16 bits of
-// D. J. Bernstein's hash of the type (uci_fixup_section in list.c; the options, which it hashes too, come only later).
+// generatedName is what libuci calls the n-th section (from 1) if it has no name: "cfg", n in hex, and the low 16 bits
+// of D. J. Bernstein's hash of the type (uci_fixup_section in list.c; the options, which it hashes too, come only
+// later).
 func generatedName(n int, typ string) string {
 	hash := uint32(5381)
 	for i := range len(typ) {
@@ -61,8 +62,8 @@ func (p *pkg) lookup(name string) *section {
 	return nil
 }
 
-// resolve gives the section that ref names, or nil: by its name, or as "@type[n]", the n-th section of the type, from 0, or
-// if negative from the last one, -1. "@[n]" counts sections of all types.
+// resolve gives the section that ref names, or nil: by its name, or as "@type[n]", the n-th section of the type, from
+// 0, or if negative from the last one, -1. "@[n]" counts sections of all types.
 func (p *pkg) resolve(ref string) *section {
 	if !strings.HasPrefix(ref, "@") {
 		return p.lookup(ref)

@@ -76,7 +76,8 @@ func open(t *testing.T, mode fs.FileMode) string {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	path := filepath.Join(dir, "wguplink")
-	for _, err := range []error{os.Chmod(dir, 0o755), os.WriteFile(path, []byte("config uplink 'mesh'\n"), mode), os.Chmod(path, mode)} {
+	for _, err := range []error{os.Chmod(dir, 0o755), os.WriteFile(path, []byte("config uplink 'mesh'\n"), mode),
+		os.Chmod(path, mode)} {
 		if err != nil {
 			t.Fatal(err)
 		}

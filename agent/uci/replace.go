@@ -26,8 +26,8 @@ func step(name string) {
 	}
 }
 
-// openLocked opens the file at path and locks it (flock). A file that was replaced while we waited for the lock is nobody's
-// any more, so the one now in its place is taken.
+// openLocked opens the file at path and locks it (flock). A file that was replaced while we waited for the lock is
+// nobody's any more, so the one now in its place is taken.
 func openLocked(path string, flag, how int) (*os.File, error) {
 	for {
 		// Opening a pipe would wait for its other end.
@@ -129,8 +129,9 @@ func removeStale(dir, config string) {
 	}
 }
 
-// replace puts a file with that text at path, whose present file, if any, is old and locked. Either it is there for good, or
-// there is an error. Then the old one is in its place, unless it is the very last step that fails, syncing the folder.
+// replace puts a file with that text at path, whose present file, if any, is old and locked. Either it is there for
+// good, or there is an error. Then the old one is in its place, unless it is the very last step that fails, syncing the
+// folder.
 func replace(path, config string, old fs.FileInfo, text []byte) error {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, tempPrefix(config)+"*") // mode 0600
@@ -177,8 +178,9 @@ func fillTemp(f *os.File, old fs.FileInfo, text []byte) error {
 	return nil
 }
 
-// imitate gives a file the owner, group and mode of the old one, as far as that is allowed. In a jail root may be without the
-// right to change owners (CAP_CHOWN), and a new file then has the group of the process. That is no reason to lose a commit.
+// imitate gives a file the owner, group and mode of the old one, as far as that is allowed. In a jail root may be
+// without the right to change owners (CAP_CHOWN), and a new file then has the group of the process. That is no reason
+// to lose a commit.
 func imitate(f *os.File, old fs.FileInfo) error {
 	info, err := f.Stat()
 	if err != nil {
@@ -227,8 +229,8 @@ func chown(f *os.File, is, was *syscall.Stat_t) (kept owners, err error) {
 	return kept, nil
 }
 
-// narrow takes from a mode what would give a right to those who did not have it: another group gets no more than all others
-// have, and nothing runs in the name of another owner or group.
+// narrow takes from a mode what would give a right to those who did not have it: another group gets no more than all
+// others have, and nothing runs in the name of another owner or group.
 func narrow(mode fs.FileMode, kept owners) fs.FileMode {
 	if !kept.user {
 		mode &^= fs.ModeSetuid

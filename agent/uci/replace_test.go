@@ -29,8 +29,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// child does "count NAME N", N commits of an option each, "kill N", one commit with SIGKILL at the N-th step, or "bare N", the
-// same as count but without any capability.
+// child does "count NAME N", N commits of an option each, "kill N", one commit with SIGKILL at the N-th step, or "bare
+// N", the same as count but without any capability.
 func child(job, dir string) {
 	fail := func(err error) {
 		if err != nil {
@@ -85,7 +85,8 @@ func childCommand(t *testing.T, dir, job string) *exec.Cmd {
 // TestConcurrentCommits has several processes commit to one file, at first absent in one case.
 func TestConcurrentCommits(t *testing.T) {
 	const processes, commits = 3, 40
-	for name, files := range map[string]map[string]string{"absent": nil, "present": {"t": "config t n\noption kept 1\n"}} {
+	for name, files := range map[string]map[string]string{"absent": nil,
+		"present": {"t": "config t n\noption kept 1\n"}} {
 		t.Run(name, func(t *testing.T) {
 			tree, dir := tree(t, files, nil)
 			var running []*exec.Cmd
@@ -160,7 +161,8 @@ func TestKill(t *testing.T) {
 					break
 				}
 			}
-			want := []string{"locked", "stale files removed", "created", "temporary file locked", "written", "owner set", "mode set",
+			want := []string{"locked", "stale files removed", "created", "temporary file locked", "written",
+				"owner set", "mode set",
 				"synced", "renamed", "folder synced"}
 			if old == "" {
 				want = append(want[:5:5], want[7:]...)
@@ -172,8 +174,8 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// TestBare commits as procd's jail runs a program: user 0, group 800, no CAP_CHOWN. The owner and mode are kept as far as that
-// is allowed, and the commit never fails for it.
+// TestBare commits as procd's jail runs a program: user 0, group 800, no CAP_CHOWN. The owner and mode are kept as far
+// as that is allowed, and the commit never fails for it.
 func TestBare(t *testing.T) {
 	for _, c := range []struct {
 		name           string
@@ -216,7 +218,8 @@ func TestBare(t *testing.T) {
 				t.Errorf("%v: %q", err, got)
 			}
 			if is := stat(t, dir, "t"); is.Mode&0o7777 != c.wantMode || is.Uid != c.wantUID || is.Gid != c.wantG {
-				t.Errorf("mode %o of %d:%d, want %o of %d:%d", is.Mode&0o7777, is.Uid, is.Gid, c.wantMode, c.wantUID, c.wantG)
+				t.Errorf("mode %o of %d:%d, want %o of %d:%d", is.Mode&0o7777, is.Uid, is.Gid, c.wantMode,
+					c.wantUID, c.wantG)
 			}
 			noTemp(t, dir)
 		})
@@ -272,7 +275,8 @@ func TestFullDisk(t *testing.T) {
 
 // TestStale removes what killed commits left of this package, but not what is in use or somebody else's.
 func TestStale(t *testing.T) {
-	tree, dir := tree(t, map[string]string{"t": before, ".t.new-1": "", ".t.new-2": "", ".t.uci-abcdef": "", ".tt.new-1": "", "t2": ""}, nil)
+	tree, dir := tree(t, map[string]string{"t": before, ".t.new-1": "", ".t.new-2": "", ".t.uci-abcdef": "",
+		".tt.new-1": "", "t2": ""}, nil)
 	busy, err := os.Open(filepath.Join(dir, ".t.new-2"))
 	must(t, err)
 	defer busy.Close()
@@ -309,7 +313,8 @@ func TestReplacedMeanwhile(t *testing.T) {
 				}
 				defer func() { onStep = nil }()
 				must(t, tree.Commit())
-				if got, want := content(t, dir, "t"), "\nconfig t 'n'\n\toption theirs '1'\n\toption a 'new'\n\n"; got != want {
+				if got, want := content(t, dir, "t"),
+					"\nconfig t 'n'\n\toption theirs '1'\n\toption a 'new'\n\n"; got != want {
 					t.Errorf("got %q, want %q", got, want)
 				}
 				if mode := stat(t, dir, "t").Mode & 0o7777; mode != 0o604 {

@@ -12,12 +12,12 @@ import (
 	"syscall"
 )
 
-// Tree is the packages of one folder, with the staged changes of another over them and our own uncommitted ones over those.
-// Packages are read when first asked for, and again after a Commit or Revert of them; reading waits while somebody else
-// commits, but not for longer than a commit can take. It is safe for concurrent use.
+// Tree is the packages of one folder, with the staged changes of another over them and our own uncommitted ones over
+// those. Packages are read when first asked for, and again after a Commit or Revert of them; reading waits while
+// somebody else commits, but not for longer than a commit can take. It is safe for concurrent use.
 //
-// Where a method takes a section, it takes its name (for one without, the generated name), or "@type[n]" for the n-th of
-// the type, from 0, or if negative from the last one, -1.
+// Where a method takes a section, it takes its name (for one without, the generated name), or "@type[n]" for the n-th
+// of the type, from 0, or if negative from the last one, -1.
 type Tree struct {
 	configDir, saveDir string
 
@@ -31,15 +31,15 @@ type loaded struct {
 	own  []change // in view already, but not in the file
 }
 
-// NewTree gives the tree of the files in configDir with the staged changes in saveDir, by libuci's defaults "/etc/config"
-// and "/tmp/.uci". With saveDir "" there are no staged changes. Nothing is read yet.
+// NewTree gives the tree of the files in configDir with the staged changes in saveDir, by libuci's defaults
+// "/etc/config" and "/tmp/.uci". With saveDir "" there are no staged changes. Nothing is read yet.
 func NewTree(configDir, saveDir string) *Tree {
 	return &Tree{configDir: configDir, saveDir: saveDir, packages: map[string]*loaded{}}
 }
 
-// LoadConfig reads a package, unless it has been read before. With force it is read in any case, and our own uncommitted
-// changes of it are dropped, as with Revert. The error wraps os.ErrNotExist if there is no file, whatever may be staged, and
-// a *ParseError if libuci would not read it either.
+// LoadConfig reads a package, unless it has been read before. With force it is read in any case, and our own
+// uncommitted changes of it are dropped, as with Revert. The error wraps os.ErrNotExist if there is no file, whatever
+// may be staged, and a *ParseError if libuci would not read it either.
 func (t *Tree) LoadConfig(config string, force bool) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -50,8 +50,8 @@ func (t *Tree) LoadConfig(config string, force bool) error {
 	return err
 }
 
-// GetSections gives the names of the sections of a type, in the order of the file, or of all if the type is "". It gives
-// false if there is no such package, or no reading it.
+// GetSections gives the names of the sections of a type, in the order of the file, or of all if the type is "". It
+// gives false if there is no such package, or no reading it.
 func (t *Tree) GetSections(config, secType string) ([]string, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -121,8 +121,8 @@ func (t *Tree) GetLast(config, section, option string) (string, bool) {
 }
 
 // GetBool gives the value of an option that is one of the words OpenWrt has for a boolean (config_get_bool in
-// /lib/functions.sh): 1, on, true, yes, enabled; 0, off, false, no, disabled. If it is another word, or there is none, ok is
-// false.
+// /lib/functions.sh): 1, on, true, yes, enabled; 0, off, false, no, disabled. If it is another word, or there is none,
+// ok is false.
 func (t *Tree) GetBool(config, section, option string) (value, ok bool) {
 	word, _ := t.GetLast(config, section, option)
 	switch word {
@@ -182,8 +182,8 @@ func (t *Tree) load(config string) (*loaded, error) {
 	return l, nil
 }
 
-// read reads the file of a package and what is staged for it. The lock on the file is held meanwhile, because "uci commit"
-// empties the staged changes before it replaces the file.
+// read reads the file of a package and what is staged for it. The lock on the file is held meanwhile, because "uci
+// commit" empties the staged changes before it replaces the file.
 func (t *Tree) read(config string) (*pkg, error) {
 	path := filepath.Join(t.configDir, config)
 	f, err := openLocked(path, os.O_RDONLY, syscall.LOCK_SH)

@@ -31,7 +31,8 @@ config rule
 `
 
 func TestRead(t *testing.T) {
-	tree, dir := tree(t, map[string]string{"network": network}, map[string]string{"network": "network.wan.proto='static'\n"})
+	tree, dir := tree(t, map[string]string{"network": network},
+		map[string]string{"network": "network.wan.proto='static'\n"})
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Fatal(entries, err)
 	}
@@ -111,9 +112,11 @@ func TestGetBool(t *testing.T) {
 }
 
 func TestLoadConfig(t *testing.T) {
-	tree, dir := tree(t, map[string]string{"t": "config t n\noption o 1\n"}, map[string]string{"absent": "absent.n='t'\n"})
+	tree, dir := tree(t, map[string]string{"t": "config t n\noption o 1\n"},
+		map[string]string{"absent": "absent.n='t'\n"})
 	for _, force := range []bool{false, true} {
-		if err := tree.LoadConfig("absent", force); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), filepath.Join(dir, "absent")) {
+		if err := tree.LoadConfig("absent", force); !errors.Is(err, os.ErrNotExist) ||
+			!strings.Contains(err.Error(), filepath.Join(dir, "absent")) {
 			t.Errorf("absent: %v", err)
 		}
 	}
@@ -155,7 +158,8 @@ func TestLoadConfig(t *testing.T) {
 }
 
 func TestSet(t *testing.T) {
-	tree, dir := tree(t, map[string]string{"t": "config t n\noption a 1\nlist l x\nlist l y\noption z 1\nconfig u\nconfig u\n"}, nil)
+	tree, dir := tree(t,
+		map[string]string{"t": "config t n\noption a 1\nlist l x\nlist l y\noption z 1\nconfig u\nconfig u\n"}, nil)
 	must(t, tree.Set("t", "n", "a", "2"))
 	must(t, tree.Set("t", "n", "l", "p", "q", "r"))
 	must(t, tree.Set("t", "@u[1]", "o", "it's\n\ttwo lines"))

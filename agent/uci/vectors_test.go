@@ -78,7 +78,8 @@ func TestVectors(t *testing.T) {
 				staged[name] = string(golden(t, "staged.delta"))
 			}
 			tree, _ := tree(t, map[string]string{name: string(golden(t, name))}, staged)
-			for suffix, print := range map[string]func(string) ([]byte, error){".export": tree.Export, ".show": tree.Show} {
+			for suffix, print := range map[string]func(string) ([]byte, error){".export": tree.Export,
+				".show": tree.Show} {
 				got, err := print(name)
 				must(t, err)
 				if diff := cmp.Diff(string(golden(t, name+suffix)), string(got)); diff != "" {
@@ -173,7 +174,8 @@ func TestParse(t *testing.T) {
 		{"line goes on with a blank", "config a n\noption x a\\\n b\n", "", "too many arguments) at line 3, byte 14"},
 		{"goes on within quotes", "config a n\noption x \"a\\\nb\"\n", "t.n=a\nt.n.x='ab'\n", ""},
 		{"backslash at the very end", "config a n\noption x a\\", "t.n=a\nt.n.x='a'\n", ""},
-		{"open quote after a backslash", "config a n\noption x \"a\\", "", `EOF with unterminated ") at line 1, byte 12`},
+		{"open quote after a backslash", "config a n\noption x \"a\\", "",
+			`EOF with unterminated ") at line 1, byte 12`},
 		{"hash ends a word", "config a n\noption x a#b\n", "t.n=a\nt.n.x='a'\n", ""},
 		{"hash behind quotes", "config a n\noption x 'a'#b\n", "t.n=a\nt.n.x='a'\n", ""},
 		{"config alone", "config", "", "config without name) at line 0, byte 0"},
@@ -186,9 +188,12 @@ func TestParse(t *testing.T) {
 		{"package of another name", "package o-p\nconfig a\n", "t.@a[0]=a\n", ""},
 		{"bad package", "package a.b\n", "", "invalid character in name field) at line 1, byte 12"},
 		{"bad name", "config a b-c\n", "", "invalid character in name field) at line 1, byte 13"},
-		{"other type", "config a n\nconfig b n\n", "", "section of different type overwrites prior section with same name) at line 2, byte 11"},
-		{"generated name taken up", "config peer\noption x 1\nconfig peer cfg013511\noption y 2\n", "t.@peer[0]=peer\nt.@peer[0].x='1'\nt.@peer[0].y='2'\n", ""},
-		{"list in the place of an option", "config a n\noption x 1\noption y 2\nlist x 3\n", "t.n=a\nt.n.x='1' '3'\nt.n.y='2'\n", ""},
+		{"other type", "config a n\nconfig b n\n", "",
+			"section of different type overwrites prior section with same name) at line 2, byte 11"},
+		{"generated name taken up", "config peer\noption x 1\nconfig peer cfg013511\noption y 2\n",
+			"t.@peer[0]=peer\nt.@peer[0].x='1'\nt.@peer[0].y='2'\n", ""},
+		{"list in the place of an option", "config a n\noption x 1\noption y 2\nlist x 3\n",
+			"t.n=a\nt.n.x='1' '3'\nt.n.y='2'\n", ""},
 		{"NUL drops the rest of the line", "config a n\x00 ; foo\nbar\n", "t.nbar=a\n", ""},
 		{"NUL at the start", "config a n\n\x00foo\noption x 1\n", "t.n=a\nt.n.x='1'\n", ""},
 		// libuci reads in pieces, the first of 31 bytes. A NUL takes away the rest of its piece.
@@ -294,7 +299,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzDelta: no staged change makes a package that cannot be written and read back, unless it gives two sections one name.
+// FuzzDelta: no staged change makes a package that cannot be written and read back, unless it gives two sections one
+// name.
 func FuzzDelta(f *testing.F) {
 	for _, line := range bytes.SplitAfter(golden(f, "staged.delta"), []byte("\n")) {
 		f.Add(line)

@@ -185,8 +185,8 @@ func (l *loop) registered(r registered, now time.Time) {
 	l.handle(peerselector.BrokerAnswered{Peers: a.Peers})
 }
 
-// checked compares a signed configuration with the WAN, and gives it with what is strange about it. What cannot be read of
-// the WAN is no reason to refuse it.
+// checked compares a signed configuration with the WAN, and gives it with what is strange about it. What cannot be read
+// of the WAN is no reason to refuse it.
 func (l *loop) checked(n *broker.Network) (*broker.Network, error) {
 	local, err := l.path.Local(l.cfg.WANDevice, l.wan.Dev4, l.wan.Dev6)
 	if err != nil {

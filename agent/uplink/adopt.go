@@ -38,8 +38,8 @@ func (l *loop) adopt() {
 	l.handle(peerselector.Remembered{Peer: p})
 }
 
-// atWorkBefore is atWork with the key that an agent before us has left on the device. The one in the configuration, which may
-// be known to no gateway, waits then, as at a reload.
+// atWorkBefore is atWork with the key that an agent before us has left on the device. The one in the configuration,
+// which may be known to no gateway, waits then, as at a reload.
 func (l *loop) atWorkBefore(p peerselector.Peer) (endpoint netip.AddrPort, ok bool) {
 	if t := l.kind.Traits(); t.Fetches || t.Borrowed {
 		return endpoint, false

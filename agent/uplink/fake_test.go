@@ -312,7 +312,8 @@ func (w *world) shake(d *device, k wgtypes.Key) {
 		if p.PublicKey != k || p.Endpoint == nil {
 			continue
 		}
-		if g := w.gateways[p.Endpoint.AddrPort()]; g != nil && !g.dead && w.wan.Up() && (g.knows == nil || g.knows(d.PrivateKey)) {
+		if g := w.gateways[p.Endpoint.AddrPort()]; g != nil && !g.dead && w.wan.Up() &&
+			(g.knows == nil || g.knows(d.PrivateKey)) {
 			p.LastHandshakeTime = time.Now()
 			p.ReceiveBytes += 92
 			g.lost, g.anew = false, false
@@ -365,7 +366,8 @@ func (e echo) Send(name string, to netip.Addr) error {
 			g.anew = true // after KEEPALIVE_TIMEOUT and REKEY_TIMEOUT
 			time.AfterFunc(15*time.Second, func() { w.shake(d, p.PublicKey) })
 		}
-		if g == nil || g.dead || g.mute || g.lost || !w.wan.Up() || len(p.AllowedIPs) == 0 || p.LastHandshakeTime.IsZero() ||
+		if g == nil || g.dead || g.mute || g.lost || !w.wan.Up() || len(p.AllowedIPs) == 0 ||
+			p.LastHandshakeTime.IsZero() ||
 			!p.AllowedIPs[0].Contains(to.AsSlice()) {
 			continue
 		}

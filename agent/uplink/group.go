@@ -18,8 +18,8 @@ import (
 // anew.
 var errAbort = errors.New("another uplink failed")
 
-// ErrLeave, as the cause of a context's end, ends the uplinks without taking their tunnels down, so that the next agent goes on
-// with them. On a device that is lent to us nothing is left all the same: its owner counts on that.
+// ErrLeave, as the cause of a context's end, ends the uplinks without taking their tunnels down, so that the next agent
+// goes on with them. On a device that is lent to us nothing is left all the same: its owner counts on that.
 var ErrLeave = errors.New("the tunnel is left to the next agent")
 
 // Group runs the enabled uplinks of a configuration, and follows when it changes.

@@ -29,8 +29,8 @@ type keyring struct {
 }
 
 // update looks whether there is another key now; changed says so. One that is found beside a key in use waits: see
-// rekeying. A stored key that cannot be used any more does not take the old one's place: the tunnel works, and the file may
-// be the operator's slip.
+// rekeying. A stored key that cannot be used any more does not take the old one's place: the tunnel works, and the file
+// may be the operator's slip.
 func (k *keyring) update(cfg config.Uplink, now time.Time) (changed bool) {
 	if k.none = cfg.Borrowed; k.none {
 		return false
@@ -86,7 +86,8 @@ func (k *keyring) wanted() wgtypes.Key {
 }
 
 // inMemory is said of a key that could not be stored.
-const inMemory = "the private key is in memory alone: after a restart the node has another one, and is another node to its gateways"
+const inMemory = "the private key is in memory alone: after a restart the node has another one, and is another node " +
+	"to its gateways"
 
 // missing says that there is no key, or none on the disk.
 func (k *keyring) missing() bool { return k.err != nil || k.id.NotStored != nil }

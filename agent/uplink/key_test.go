@@ -13,8 +13,8 @@ import (
 	"wguplink/agent/slog"
 )
 
-// A key that could not be stored is used, and looked after until it is stored. A running uplink keeps its key whatever becomes of
-// the stored one.
+// A key that could not be stored is used, and looked after until it is stored. A running uplink keeps its key whatever
+// becomes of the stored one.
 func TestKeyInMemory(t *testing.T) {
 	made, err := identity.Load(nil, identity.Options{KeyFile: filepath.Join(t.TempDir(), "key")})
 	if err != nil {
@@ -23,7 +23,8 @@ func TestKeyInMemory(t *testing.T) {
 	var id identity.Identity
 	var loadErr error
 	var log bytes.Buffer
-	k := keyring{load: func(config.Uplink) (identity.Identity, error) { return id, loadErr }, log: slog.New(slog.NewTextHandler(&log, nil))}
+	k := keyring{load: func(config.Uplink) (identity.Identity, error) { return id, loadErr },
+		log: slog.New(slog.NewTextHandler(&log, nil))}
 	now := time.Unix(1000, 0)
 	step := func(changed, missing bool, lines int) {
 		t.Helper()

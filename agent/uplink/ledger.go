@@ -8,8 +8,8 @@ import (
 	"wguplink/peerselector"
 )
 
-// ledger keeps what became of each gateway at its last try, for the status. It knows the gateways of the network, and no
-// others, so that it stays small.
+// ledger keeps what became of each gateway at its last try, for the status. It knows the gateways of the network, and
+// no others, so that it stays small.
 type ledger struct {
 	rows  map[peerselector.Key]*row
 	table []status.Candidate // as last made; is never changed in place, for it is published

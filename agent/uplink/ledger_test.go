@@ -67,7 +67,8 @@ func TestGatewaysInStatus(t *testing.T) {
 			t.Errorf("after the switch: %s", got)
 		}
 		s = u.Snapshot()
-		if last := s.Changes[len(s.Changes)-1]; last.Gateway != "gw1" || !strings.HasPrefix(last.Reason, "instead of gw2: silent ") {
+		if last := s.Changes[len(s.Changes)-1]; last.Gateway != "gw1" ||
+			!strings.HasPrefix(last.Reason, "instead of gw2: silent ") {
 			t.Errorf("changes %+v", s.Changes)
 		}
 	})

@@ -11,8 +11,8 @@ import (
 	"wguplink/peerselector"
 )
 
-// rekeyPatience is how long the old key goes on being tried while no gateway is in use, before a new one takes its place
-// without a handshake.
+// rekeyPatience is how long the old key goes on being tried while no gateway is in use, before a new one takes its
+// place without a handshake.
 const rekeyPatience = time.Minute
 
 // rekeyQuick is for how long the handshake of a new key is looked for often; gateways learn a key within seconds.
@@ -24,9 +24,9 @@ const (
 	rekeyTries = 4
 )
 
-// rekeying is how far a new key has come. The tunnel goes on with the old one until the servers have taken the new one, and
-// the gateway in use has answered it on a device beside: a key that the gateway does not know costs nothing. Then the new
-// key goes onto the device of the tunnel, and costs one handshake.
+// rekeying is how far a new key has come. The tunnel goes on with the old one until the servers have taken the new one,
+// and the gateway in use has answered it on a device beside: a key that the gateway does not know costs nothing. Then
+// the new key goes onto the device of the tunnel, and costs one handshake.
 type rekeying struct {
 	taken    bool      // the servers have it
 	beside   bool      // the device beside is wanted
@@ -54,8 +54,8 @@ func (l *loop) rekeyNext(now time.Time) (at time.Time, ok bool) {
 	return now.Add(rekeyQuick), true
 }
 
-// canWait says that a new key can wait while the tunnel goes on with the old one. What a signed configuration says is for
-// one key only.
+// canWait says that a new key can wait while the tunnel goes on with the old one. What a signed configuration says is
+// for one key only.
 func (l *loop) canWait() bool {
 	_, inUse := l.engine.Current()
 	t := l.kind.Traits()
@@ -124,7 +124,8 @@ func (l *loop) lookBeside(now time.Time) {
 		return
 	}
 	for _, p := range dev.Peers {
-		if p.PublicKey == wgtypes.Key(cur.PublicKey) && dev.PrivateKey == *l.key.next.Private.Reveal() && !p.LastHandshakeTime.IsZero() {
+		if p.PublicKey == wgtypes.Key(cur.PublicKey) && dev.PrivateKey == *l.key.next.Private.Reveal() &&
+			!p.LastHandshakeTime.IsZero() {
 			l.rekeying.answered = true
 		}
 	}
@@ -142,8 +143,8 @@ func (l *loop) switchKey(why string) {
 	}
 }
 
-// renewAll has the gateways created anew. One that drops the first handshake, because it has just learned the key, is not
-// waited for as long as WireGuard would.
+// renewAll has the gateways created anew. One that drops the first handshake, because it has just learned the key, is
+// not waited for as long as WireGuard would.
 func (l *loop) renewAll(now time.Time) {
 	for _, p := range l.peers.Racing() {
 		l.counters.Forget([32]byte(p.PublicKey))

@@ -73,12 +73,14 @@ func TestKeyWaits(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		private, next := w.private()
 		if s := u.Snapshot(); private != old || s.PublicKey != was || len(s.Warnings) != 1 ||
-			!strings.Contains(s.Warnings[0], "the new key "+next.PublicKey().String()+" is not in use yet: gw1 has not answered it") {
+			!strings.Contains(s.Warnings[0], "the new key "+next.PublicKey().String()+
+				" is not in use yet: gw1 has not answered it") {
 			t.Errorf("%+v", s)
 		}
 		learn(next)
 		shakeBeside(w)
-		wait(t, 15*time.Second, "the new key", func() bool { return u.Snapshot().PublicKey == next.PublicKey().String() })
+		wait(t, 15*time.Second, "the new key",
+			func() bool { return u.Snapshot().PublicKey == next.PublicKey().String() })
 		time.Sleep(time.Second)
 		if private, beside := w.private(); private != next || beside != (wgtypes.Key{}) {
 			t.Errorf("on the device is %v, beside it %v", private.PublicKey(), beside.PublicKey())
@@ -133,7 +135,8 @@ func TestKeyRegisteredFirst(t *testing.T) {
 			t.Errorf("asked %d times in half an hour", n)
 		}
 		w.with(func() { err = nil })
-		wait(t, 16*time.Minute, "the new key", func() bool { return u.Snapshot().PublicKey != old.PublicKey().String() })
+		wait(t, 16*time.Minute, "the new key",
+			func() bool { return u.Snapshot().PublicKey != old.PublicKey().String() })
 		steady(t, w, from)
 	})
 }
@@ -213,7 +216,8 @@ func TestKeyTakenBack(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		w.reload(u, w.uplink(peer(1)))
 		time.Sleep(time.Minute)
-		if private, beside := w.private(); private != old || beside != (wgtypes.Key{}) || len(u.Snapshot().Warnings) != 0 {
+		if private, beside := w.private(); private != old || beside != (wgtypes.Key{}) ||
+			len(u.Snapshot().Warnings) != 0 {
 			t.Errorf("%+v", u.Snapshot())
 		}
 	})
@@ -256,12 +260,14 @@ func TestKeyWaitsAcrossRestart(t *testing.T) {
 		from := len(w.states)
 		time.Sleep(10 * time.Minute)
 		private, next := w.private()
-		if s := u.Snapshot(); private != old || next == (wgtypes.Key{}) || s.PublicKey != old.PublicKey().String() || len(s.Warnings) != 1 {
+		if s := u.Snapshot(); private != old || next == (wgtypes.Key{}) || s.PublicKey != old.PublicKey().String() ||
+			len(s.Warnings) != 1 {
 			t.Errorf("%+v", s)
 		}
 		w.strict(peer(1))(next)
 		shakeBeside(w)
-		wait(t, 15*time.Second, "the new key", func() bool { return u.Snapshot().PublicKey == next.PublicKey().String() })
+		wait(t, 15*time.Second, "the new key",
+			func() bool { return u.Snapshot().PublicKey == next.PublicKey().String() })
 		steady(t, w, from+2) // starting, connecting
 		if err := end(context.Canceled); err != nil {
 			t.Error(err)

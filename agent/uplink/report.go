@@ -210,7 +210,8 @@ func (l *loop) hookFacts() hooks.Event {
 	if !ok || l.void() {
 		return e
 	}
-	e.Interface, e.Gateway, e.GatewayKey, e.MTU = l.kind.Device(cur.PublicKey), cur.Name, cur.PublicKey.String(), l.mtu()
+	e.Interface, e.Gateway, e.GatewayKey, e.MTU = l.kind.Device(cur.PublicKey), cur.Name,
+		cur.PublicKey.String(), l.mtu()
 	l.kind.Describe(nil, &e, network.View{Peers: l.peers, Now: status.Now(), Applied: l.devices.applied.Devices})
 	return e
 }

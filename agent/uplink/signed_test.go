@@ -218,8 +218,8 @@ func TestSignedMTU(t *testing.T) {
 	})
 }
 
-// A configuration that would cut the WAN is refused; the one in force stays. One that is only strange is taken, and so is any when
-// nothing can be read of the WAN.
+// A configuration that would cut the WAN is refused; the one in force stays. One that is only strange is taken, and so
+// is any when nothing can be read of the WAN.
 func TestSignedNetworkAgainstTheWAN(t *testing.T) {
 	n := signedNetwork(1)
 	simulate(t, func(w *world) config.Uplink {
@@ -236,7 +236,8 @@ func TestSignedNetworkAgainstTheWAN(t *testing.T) {
 		bad := signedNetwork(1)
 		bad.Address4 = netip.MustParseAddr("10.0.0.8")
 		w.with(func() { n = bad })
-		wait(t, 2*time.Minute, "refused", func() bool { return strings.Contains(u.Snapshot().Broker, "the WAN's gateway") })
+		wait(t, 2*time.Minute, "refused",
+			func() bool { return strings.Contains(u.Snapshot().Broker, "the WAN's gateway") })
 		if s := u.Snapshot(); s.State != status.Connected || s.Network.Address4 != "10.0.0.7" {
 			t.Errorf("status %+v, %+v", s, s.Network)
 		}

@@ -7,9 +7,10 @@ import (
 	"wguplink/peerselector"
 )
 
-// A gateway has one session for a key. When two nodes use the same key, each handshake of the one ends the session of the
-// other, which hears nothing until it shakes hands anew: after 6 s with this agent (peerselector.Timing.Suspicion), after 15 s
-// with WireGuard alone (KEEPALIVE_TIMEOUT and REKEY_TIMEOUT in its paper, section 6.1). A healthy session lasts 120 s.
+// A gateway has one session for a key. When two nodes use the same key, each handshake of the one ends the session of
+// the other, which hears nothing until it shakes hands anew: after 6 s with this agent (peerselector.Timing.Suspicion),
+// after 15 s with WireGuard alone (KEEPALIVE_TIMEOUT and REKEY_TIMEOUT in its paper, section 6.1). A healthy session
+// lasts 120 s.
 const (
 	twinWithin     = 2 * time.Minute
 	twinHandshakes = 4
@@ -43,8 +44,9 @@ func (t *twin) warning(name string, now time.Time) string {
 	if len(lately(t.handshakes, now)) < twinHandshakes || len(lately(t.silences, now)) < twinSilences {
 		return ""
 	}
-	return fmt.Sprintf("%s shakes hands again and again, and is silent soon after: does another node use the key of this one? "+
-		"each needs a key of its own", name)
+	return fmt.Sprintf(
+		"%s shakes hands again and again, and is silent soon after: does another node use the key of this one? "+
+			"each needs a key of its own", name)
 }
 
 // lately gives those of ascending times that are not older than twinWithin.

@@ -17,8 +17,8 @@ import (
 // answers nothing inside is found to be mute before that.
 const proof = time.Minute
 
-// watchdog is for option update_watchdog: it tells when there has been no tunnel for too long with a firmware that none has
-// worked with yet. Which firmware one has worked with is kept on flash, and written once for each.
+// watchdog is for option update_watchdog: it tells when there has been no tunnel for too long with a firmware that none
+// has worked with yet. Which firmware one has worked with is kept on flash, and written once for each.
 type watchdog struct {
 	file     string
 	firmware string
@@ -101,10 +101,12 @@ func (l *loop) guard(now time.Time) {
 	}
 	_, cause, reason := f.Cause()
 	hours := int(limit / time.Hour)
-	l.log.Warn("no tunnel since the firmware was updated", "hours", hours, "firmware", l.watchdog.firmware, "cause", cause, "reason", reason)
+	l.log.Warn("no tunnel since the firmware was updated", "hours", hours, "firmware", l.watchdog.firmware, "cause",
+		cause, "reason", reason)
 	if l.o.Hook != nil {
 		e := l.hookFacts()
-		e.Event, e.Hours, e.Firmware, e.Cause, e.Reason = hooks.Stranded, hours, l.watchdog.firmware, string(cause), reason
+		e.Event, e.Hours, e.Firmware, e.Cause, e.Reason = hooks.Stranded, hours, l.watchdog.firmware,
+			string(cause), reason
 		l.o.Hook(e)
 	}
 }

@@ -30,7 +30,8 @@ func guarded(was string) func(w *world) config.Uplink {
 			w.t.Fatal(err)
 		}
 		if was != "" {
-			if err := os.WriteFile(filepath.Join(w.dir, "state", "mesh.firmware"), []byte(was+"\n"), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(w.dir, "state", "mesh.firmware"), []byte(was+"\n"),
+				0o600); err != nil {
 				w.t.Fatal(err)
 			}
 		}
@@ -44,7 +45,8 @@ func (w *world) told(u *Uplink) (lines, events int, stranded bool) {
 		for _, e := range w.hooked {
 			if e.Event == hooks.Stranded {
 				events++
-				if e.Firmware != "v2" || e.Cause != string(status.NoHandshake) || e.Reason == "" || e.Uplink != "mesh" || e.GatewayKey != "" {
+				if e.Firmware != "v2" || e.Cause != string(status.NoHandshake) || e.Reason == "" ||
+					e.Uplink != "mesh" || e.GatewayKey != "" {
 					w.t.Errorf("%+v", e)
 				}
 			}
@@ -78,7 +80,8 @@ func TestStranded(t *testing.T) {
 			expect(t, u, 10*time.Minute, status.Connected, status.None)
 			time.Sleep(2 * time.Minute)
 			w.expectTold(u, "with a tunnel", 1, false)
-			if b, err := os.ReadFile(filepath.Join(w.dir, "state", "mesh.firmware")); err != nil || string(b) != "v2\n" {
+			if b, err := os.ReadFile(filepath.Join(w.dir, "state", "mesh.firmware")); err != nil ||
+				string(b) != "v2\n" {
 				t.Errorf("%q, %v", b, err)
 			}
 			w.kill(peer(1), true)

@@ -59,7 +59,8 @@ func TestBind(t *testing.T) {
 	n := newNamespace(t)
 	n.loopback()
 
-	b := &bind{batch: 1, wait: func() {}, sending: func(int32) {}, admit: func(p []byte) bool { return string(p) != "refused" }}
+	b := &bind{batch: 1, wait: func() {}, sending: func(int32) {},
+		admit: func(p []byte) bool { return string(p) != "refused" }}
 	if err := b.Close(); err != nil {
 		t.Errorf("close before open: %v", err)
 	}
@@ -77,7 +78,8 @@ func TestBind(t *testing.T) {
 		if _, _, err := b.Open(0); !errors.Is(err, conn.ErrBindAlreadyOpen) {
 			t.Errorf("second open: %v", err)
 		}
-		if err := n.try(func() error { _, _, err := new(bind).Open(actual); return err }); !errors.Is(err, syscall.EADDRINUSE) {
+		if err := n.try(func() error { _, _, err := new(bind).Open(actual); return err }); !errors.Is(err,
+			syscall.EADDRINUSE) {
 			t.Errorf("port %d in use, open gives %v", actual, err)
 		}
 		c := listenAll(fns)

@@ -99,7 +99,8 @@ func TestSilentPeers(t *testing.T) {
 			}
 			a.send(nil)
 			a.bound()
-			if got, want := a.doors.outboundInside(), min(tt.silent*device.QueueStagedSize, a.doors.out); got < want || got > want+2 {
+			if got, want := a.doors.outboundInside(), min(tt.silent*device.QueueStagedSize, a.doors.out); got < want ||
+				got > want+2 {
 				t.Fatalf("%d packets wait for a session, want %d", got, want)
 			}
 
@@ -155,7 +156,8 @@ func TestHandshakesAndDataApart(t *testing.T) {
 		return p
 	}
 	const batch, idle = 4, 3 * 4 // the readers of the tun and of two sockets
-	data, hello := msg(device.MessageTransportType, 100), msg(device.MessageInitiationType, device.MessageInitiationSize)
+	data, hello := msg(device.MessageTransportType, 100),
+		msg(device.MessageInitiationType, device.MessageInitiationSize)
 	set := func(n uint32) pool { return pool{new(sync.Mutex), &n} }
 	tests := []struct {
 		name                    string

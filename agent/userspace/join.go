@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A run of UDP packets of one flow over IPv6, as VXLAN makes them, goes to the tun as one packet that the kernel takes apart
-// (Linux 6.2). It needs a header before each packet: struct virtio_net_hdr in Linux, include/uapi/linux/virtio_net.h.
+// A run of UDP packets of one flow over IPv6, as VXLAN makes them, goes to the tun as one packet that the kernel takes
+// apart (Linux 6.2). It needs a header before each packet: struct virtio_net_hdr in Linux,
+// include/uapi/linux/virtio_net.h.
 const (
 	headerSize    = 10
 	ipv6Size      = 40
@@ -43,15 +44,18 @@ func joinable(packets [][]byte, offset int) int {
 	return len(packets)
 }
 
-// isUDP tells whether p is UDP over IPv6 with some payload, whole and without extension headers. VXLAN of ours uses IPv6.
+// isUDP tells whether p is UDP over IPv6 with some payload, whole and without extension headers. VXLAN of ours uses
+// IPv6.
 func isUDP(p []byte) bool {
 	return len(p) > headersSize && p[0]>>4 == 6 && p[6] == unix.IPPROTO_UDP &&
-		int(binary.BigEndian.Uint16(p[4:])) == len(p)-ipv6Size && int(binary.BigEndian.Uint16(p[ipv6Size+4:])) == len(p)-ipv6Size
+		int(binary.BigEndian.Uint16(p[4:])) == len(p)-ipv6Size &&
+		int(binary.BigEndian.Uint16(p[ipv6Size+4:])) == len(p)-ipv6Size
 }
 
 // sameFlow tells whether the headers of two packets differ in lengths and checksums only.
 func sameFlow(a, b []byte) bool {
-	return string(a[:4]) == string(b[:4]) && string(a[6:ipv6Size+4]) == string(b[6:ipv6Size+4]) && hasSum(a) == hasSum(b)
+	return string(a[:4]) == string(b[:4]) && string(a[6:ipv6Size+4]) == string(b[6:ipv6Size+4]) &&
+		hasSum(a) == hasSum(b)
 }
 
 func hasSum(p []byte) bool { return p[sumOffset]|p[sumOffset+1] != 0 }
@@ -66,8 +70,8 @@ func pseudo(p []byte, size int) uint64 {
 	return sum(p[8:ipv6Size], uint64(unix.IPPROTO_UDP+size))
 }
 
-// sum adds the words of b to s, and fold makes 16 bits of it: the sum in one's complement of RFC 1071, whose chapter 2 allows
-// wider words and folding at the end.
+// sum adds the words of b to s, and fold makes 16 bits of it: the sum in one's complement of RFC 1071, whose chapter 2
+// allows wider words and folding at the end.
 func sum(b []byte, s uint64) uint64 {
 	for ; len(b) >= 16; b = b[16:] {
 		s += uint64(binary.BigEndian.Uint32(b)) + uint64(binary.BigEndian.Uint32(b[4:])) +

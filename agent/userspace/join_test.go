@@ -113,11 +113,13 @@ func shift(packets [][]byte) [][]byte {
 	return all
 }
 
-// What is written in runs comes out of the kernel as it was, checksum or not, and so it does on a kernel that takes none.
+// What is written in runs comes out of the kernel as it was, checksum or not, and so it does on a kernel that takes
+// none.
 func TestWriteRuns(t *testing.T) {
 	for _, joins := range []bool{true, false} {
 		for _, checksum := range []bool{true, false} {
-			t.Run(fmt.Sprintf("joins %v, checksum %v", joins, checksum), func(t *testing.T) { writeRuns(t, joins, checksum) })
+			t.Run(fmt.Sprintf("joins %v, checksum %v", joins, checksum),
+				func(t *testing.T) { writeRuns(t, joins, checksum) })
 		}
 	}
 }

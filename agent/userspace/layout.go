@@ -103,5 +103,7 @@ func (p pool) taken() int {
 }
 
 func errLayout(field string) error {
-	return fmt.Errorf("%s of golang.zx2c4.com/wireguard/device is not what it was: memory cannot be bounded, build with the version in go.mod", field)
+	return fmt.Errorf(
+		"%s of golang.zx2c4.com/wireguard/device is not what it was: memory cannot be bounded, build with the "+
+			"version in go.mod", field)
 }

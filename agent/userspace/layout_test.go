@@ -36,7 +36,8 @@ func TestLayout(t *testing.T) {
 		{"a packet that goes out", fields(reflect.TypeFor[device.QueueOutboundElement]()),
 			"buffer " + buffer.String() + ", packet []uint8, nonce uint64, keypair *device.Keypair, peer *device.Peer"},
 		{"a packet that comes in", fields(reflect.TypeFor[device.QueueInboundElement]()),
-			"buffer " + buffer.String() + ", packet []uint8, counter uint64, keypair *device.Keypair, endpoint conn.Endpoint"},
+			"buffer " + buffer.String() +
+				", packet []uint8, counter uint64, keypair *device.Keypair, endpoint conn.Endpoint"},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("%s has the fields\n%s\nwant\n%s", tt.what, tt.got, tt.want)

@@ -57,6 +57,8 @@ func (m memInfo) check() error {
 	if m.available >= ramFloor {
 		return nil
 	}
-	return fmt.Errorf("MemAvailable is %.1f MiB, userspace WireGuard needs %d MiB: install kmod-wireguard (kernel WireGuard), which needs far less",
+	return fmt.Errorf(
+		"MemAvailable is %.1f MiB, userspace WireGuard needs %d MiB: install kmod-wireguard (kernel WireGuard), "+
+			"which needs far less",
 		float64(m.available)/(1<<20), ramFloor>>20)
 }

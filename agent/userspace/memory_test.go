@@ -23,7 +23,8 @@ func TestReadMemInfo(t *testing.T) {
 			content: "MemTotal:         124000 kB\nMemFree:   3 kB\nMemAvailable:      60000 kB\nBuffers: 0 kB\n",
 			want:    memInfo{124000 << 10, 60000 << 10},
 		},
-		{name: "at the floor", content: "MemTotal: 60000 kB\nMemAvailable: 24576 kB\n", want: memInfo{60000 << 10, 24 << 20}},
+		{name: "at the floor", content: "MemTotal: 60000 kB\nMemAvailable: 24576 kB\n",
+			want: memInfo{60000 << 10, 24 << 20}},
 		{
 			name: "below the floor", content: "MemTotal: 60000 kB\nMemAvailable: 24575 kB\n",
 			want: memInfo{60000 << 10, 24575 << 10}, wantCheck: "kmod-wireguard",

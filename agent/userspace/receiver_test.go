@@ -86,7 +86,8 @@ func TestSegments(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, %s", tt.name, addr), func(t *testing.T) {
 				n := newNamespace(t)
 				n.loopback()
-				b := &bind{batch: 4, wait: func() {}, sending: func(int32) {}, admit: func(p []byte) bool { return p[0] != 'b' }}
+				b := &bind{batch: 4, wait: func() {}, sending: func(int32) {},
+					admit: func(p []byte) bool { return p[0] != 'b' }}
 				var port uint16
 				n.do(func() (err error) {
 					_, port, err = b.Open(0)
@@ -119,7 +120,8 @@ func TestSegments(t *testing.T) {
 				got, calls := gather(t, r.receive, len(packets)-1, b.batch)
 				for i, p := range append([][]byte{packets[0]}, packets[2:]...) {
 					if !bytes.Equal(got[i], p) {
-						t.Errorf("datagram %d is %d times %q, want %d times %q", i, len(got[i]), got[i][:1], len(p), p[:1])
+						t.Errorf("datagram %d is %d times %q, want %d times %q", i, len(got[i]), got[i][:1], len(p),
+							p[:1])
 					}
 				}
 				if able && tt.segments && tt.joined && calls >= len(got) {

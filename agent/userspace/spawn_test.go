@@ -217,7 +217,8 @@ func TestSpawnErrors(t *testing.T) {
 			before: func(t *testing.T, n *namespace, ifname string) {
 				n.do(func() error {
 					return netlink.LinkAdd(&netlink.Tuntap{
-						LinkAttrs: netlink.LinkAttrs{Name: ifname}, Mode: netlink.TUNTAP_MODE_TUN, Flags: netlink.TUNTAP_NO_PI,
+						LinkAttrs: netlink.LinkAttrs{Name: ifname}, Mode: netlink.TUNTAP_MODE_TUN,
+						Flags: netlink.TUNTAP_NO_PI,
 					})
 				})
 			},
@@ -231,7 +232,8 @@ func TestSpawnErrors(t *testing.T) {
 		{name: "name too long", ifname: "sixteen-letters-", want: []string{"sixteen-letters-", "1 to 15 characters"}},
 		{name: "pattern", ifname: "wg%d", want: []string{"wg%d"}},
 		{name: "path", ifname: "a/b", want: []string{"a/b"}},
-		{name: "no figures of the memory", ifname: name("n"), meminfo: "MemFree: 1 kB\n", want: []string{"size of memory"}},
+		{name: "no figures of the memory", ifname: name("n"), meminfo: "MemFree: 1 kB\n",
+			want: []string{"size of memory"}},
 		{name: "too little memory", ifname: name("m"), meminfo: low,
 			want: []string{"MemAvailable is 20.0 MiB", "24 MiB", "kmod-wireguard"}},
 	}
@@ -282,7 +284,8 @@ func TestSpawn(t *testing.T) {
 	defer unix.Close(fd)
 	(&child{t: t, name: name("o")}).device()
 	n.deleteLink(name("o"))
-	if got, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(patience.Milliseconds())); got != 1 {
+	if got, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}},
+		int(patience.Milliseconds())); got != 1 {
 		t.Errorf("process %d still runs without its link: %v", pid, err)
 	}
 }

@@ -11,7 +11,9 @@ import (
 // Supported tells whether this binary contains userspace WireGuard (build tag userspace).
 const Supported = false
 
-var errUnsupported = errors.New("this binary was built without userspace WireGuard: install kmod-wireguard (kernel WireGuard) or the userspace variant of this package")
+var errUnsupported = errors.New(
+	"this binary was built without userspace WireGuard: install kmod-wireguard (kernel WireGuard) or the userspace " +
+		"variant of this package")
 
 // Main reports on standard error that this binary has no userspace WireGuard, and returns exit code 1.
 func Main(ifname string, o Options) int {

@@ -19,7 +19,8 @@ const clonePath = "/dev/net/tun" // Linux, Documentation/networking/tuntap.rst
 func checkName(ifname string) error {
 	if ifname == "" || len(ifname) >= unix.IFNAMSIZ || ifname == "." || ifname == ".." ||
 		strings.ContainsAny(ifname, "/:% \t\n\v\f\r\x00") {
-		return fmt.Errorf("interface name %q: 1 to %d characters, no '/', ':', '%%' or white space", ifname, unix.IFNAMSIZ-1)
+		return fmt.Errorf("interface name %q: 1 to %d characters, no '/', ':', '%%' or white space",
+			ifname, unix.IFNAMSIZ-1)
 	}
 	return nil
 }
@@ -71,7 +72,10 @@ func openTUN(ifname string, errorf func(format string, args ...any)) (*tunDevice
 		unix.Close(fd)
 		switch {
 		case errors.Is(err, unix.EBUSY), errors.Is(err, unix.EINVAL), errors.Is(err, unix.EEXIST):
-			return nil, fmt.Errorf("create tun %s: %w: an interface of this name exists already, delete it or choose another name", ifname, err)
+			return nil,
+				fmt.Errorf(
+					"create tun %s: %w: an interface of this name exists already, delete it or choose another name",
+					ifname, err)
 		case errors.Is(err, unix.EPERM):
 			return nil, fmt.Errorf("create tun %s: %w: run as root (CAP_NET_ADMIN)", ifname, err)
 		}
@@ -117,7 +121,9 @@ func (t *tunDevice) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 		}
 		for i, size := range sizes[:n] {
 			if size > MaxMTU {
-				t.errorf("packet larger than %d bytes dropped: userspace WireGuard carries no more, lower the interface's MTU", MaxMTU)
+				t.errorf(
+					"packet larger than %d bytes dropped: userspace WireGuard carries no more, lower the "+
+						"interface's MTU", MaxMTU)
 				sizes[i] = 0 // the device leaves it out
 			}
 		}

@@ -47,8 +47,10 @@ func tunnel(t *testing.T, endpoint string) (left, right *side) {
 		s.up(s.child.name, fmt.Sprintf("10.9.0.%d/24", i+1))
 	}
 	const port = 51820
-	right.configure(wgtypes.Config{ListenPort: ptr(port), Peers: []wgtypes.PeerConfig{peer(left.key, "", "10.9.0.1/32")}})
-	left.configure(wgtypes.Config{Peers: []wgtypes.PeerConfig{peer(right.key, fmt.Sprintf("%s:%d", endpoint, port), "10.9.0.2/32")}})
+	right.configure(wgtypes.Config{ListenPort: ptr(port),
+		Peers: []wgtypes.PeerConfig{peer(left.key, "", "10.9.0.1/32")}})
+	left.configure(wgtypes.Config{Peers: []wgtypes.PeerConfig{peer(right.key,
+		fmt.Sprintf("%s:%d", endpoint, port), "10.9.0.2/32")}})
 	return left, right
 }
 
@@ -196,7 +198,9 @@ func TestFlood(t *testing.T) {
 	if count.Load() == 0 {
 		t.Errorf("%d of %d packets came through", count.Load(), flood)
 	}
-	t.Logf("%d packets sent, %d received, %.0f Mbit/s; resident: idle %d KiB, highest %d KiB (sender), %d KiB (receiver), end %d KiB",
+	t.Logf(
+		"%d packets sent, %d received, %.0f Mbit/s; resident: idle %d KiB, highest %d KiB (sender), %d KiB "+
+			"(receiver), end %d KiB",
 		flood, count.Load(), float64(count.Load())*8*1300/1e6/elapsed.Seconds(), idle,
 		left.status("VmHWM"), right.status("VmHWM"), left.status("VmRSS"))
 }

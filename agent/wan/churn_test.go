@@ -17,7 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// churnEnv makes the test binary the routing daemon of a mesh: it changes routes, or a device, in the namespaces it is started in.
+// churnEnv makes the test binary the routing daemon of a mesh: it changes routes, or a device, in the namespaces it is
+// started in.
 const churnEnv = "WGUPLINK_TEST_CHURN"
 
 func init() {
@@ -37,7 +38,8 @@ func churn(what string, n int, gap time.Duration) error {
 			err = netlink.RouteReplace(meshRoute(i%2000, i/2000+1))
 		case "wide":
 			r := meshRoute(0, i+1)
-			r.Dst = &net.IPNet{IP: net.IPv4(128, 0, 0, 0).To4(), Mask: net.CIDRMask(1, 32)} // has the WAN's destinations in it
+			// has the WAN's destinations in it
+			r.Dst = &net.IPNet{IP: net.IPv4(128, 0, 0, 0).To4(), Mask: net.CIDRMask(1, 32)}
 			err = netlink.RouteReplace(r)
 		case "links":
 			l, lerr := netlink.LinkByName("mesh")
@@ -77,8 +79,8 @@ func churning() {
 	os.Exit(0)
 }
 
-// BenchmarkChurn reports the CPU time, in milliseconds, that 2000 messages within about two seconds cost, with 2000 routes in
-// the main table. Over 50 ms it fails: that is too much for a router.
+// BenchmarkChurn reports the CPU time, in milliseconds, that 2000 messages within about two seconds cost, with 2000
+// routes in the main table. Over 50 ms it fails: that is too much for a router.
 func BenchmarkChurn(b *testing.B) {
 	setup := func(args ...string) {
 		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
@@ -195,7 +197,8 @@ func TestConcern(t *testing.T) {
 		}
 	}
 	var c concern
-	for _, broken := range [][]byte{{}, {1, 2, 3}, {255, 0, 0, 0, 24, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, make([]byte, 16)} {
+	for _, broken := range [][]byte{{}, {1, 2, 3}, {255, 0, 0, 0, 24, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+		make([]byte, 16)} {
 		c.take(broken)
 	}
 }

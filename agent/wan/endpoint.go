@@ -8,9 +8,10 @@ import (
 	"strconv"
 )
 
-// Endpoints gives the addresses of endpoints "host:port", in their order, with resolve for the hosts: Path.Resolve as a rule.
-// The error is that of the last one, when none could be resolved.
-func Endpoints(ctx context.Context, resolve func(context.Context, string) ([]netip.Addr, error), endpoints []string) (found []netip.AddrPort, err error) {
+// Endpoints gives the addresses of endpoints "host:port", in their order, with resolve for the hosts: Path.Resolve as a
+// rule. The error is that of the last one, when none could be resolved.
+func Endpoints(ctx context.Context, resolve func(context.Context, string) ([]netip.Addr, error),
+	endpoints []string) (found []netip.AddrPort, err error) {
 	for _, e := range endpoints {
 		host, port, serr := net.SplitHostPort(e)
 		n, perr := strconv.ParseUint(port, 10, 16)

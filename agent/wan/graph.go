@@ -42,7 +42,8 @@ func (g graph) take(kind uint16, m []byte) bool {
 	return true
 }
 
-// parseLink reads a link message. It takes in only what counts: a message has some 1500 bytes, and there may be thousands.
+// parseLink reads a link message. It takes in only what counts: a message has some 1500 bytes, and there may be
+// thousands.
 func parseLink(m []byte) (d device) {
 	const carrier = unix.IFF_UP | unix.IFF_LOWER_UP
 	d.carrier = binary.NativeEndian.Uint32(m[8:])&carrier == carrier
@@ -85,8 +86,8 @@ func (d *device) linkInfo(info []byte) {
 	})
 }
 
-// standsOn tells whether a device is one that own tells, or stands on such a device at any depth: as a bridge, bond or mesh
-// with such a port, a VLAN, a macvlan, a VXLAN or a tunnel over one, or a veth pair that ends in one.
+// standsOn tells whether a device is one that own tells, or stands on such a device at any depth: as a bridge, bond or
+// mesh with such a port, a VLAN, a macvlan, a VXLAN or a tunnel over one, or a veth pair that ends in one.
 func (g graph) standsOn(index int, own func(name string) bool) bool {
 	if own == nil {
 		return false

@@ -43,8 +43,8 @@ func (e *NoWayError) Error() string {
 
 func (e *NoWayError) Unwrap() error { return e.Err }
 
-// Way asks the kernel how it would send WireGuard's packets to that endpoint. The error is a *NoWayError when it would not, or
-// by a device of our own mesh only.
+// Way asks the kernel how it would send WireGuard's packets to that endpoint. The error is a *NoWayError when it would
+// not, or by a device of our own mesh only.
 func (p Path) Way(to netip.AddrPort) (Way, error) {
 	k, err := openKernel(p)
 	if err != nil {
@@ -83,7 +83,8 @@ func openKernel(p Path) (*kernel, error) {
 
 func (k *kernel) close() { k.h.Close() }
 
-// relink reads all devices, until the kernel gives a consistent list: it says so when they change while they are being read.
+// relink reads all devices, until the kernel gives a consistent list: it says so when they change while they are being
+// read.
 func (k *kernel) relink() (err error) {
 	for range 10 {
 		links := graph{}
@@ -101,8 +102,8 @@ func (k *kernel) relink() (err error) {
 	return fmt.Errorf("list devices: %w", err)
 }
 
-// way is that of a target. What the kernel says of it counts, be it that packets go into our own mesh while a worse route would
-// lead out of the WAN: they go into the mesh.
+// way is that of a target. What the kernel says of it counts, be it that packets go into our own mesh while a worse
+// route would lead out of the WAN: they go into the mesh.
 func (k *kernel) way(t target) (Way, error) {
 	a, err := k.ask(t, netip.Addr{})
 	var errno syscall.Errno
@@ -143,8 +144,9 @@ func (k *kernel) way(t target) (Way, error) {
 
 var errNotRemote = errors.New("it is an address of this host")
 
-// broken tells errors of the request from answers. An answer is any other error: no route, a route that says no (unreachable,
-// blackhole, prohibit), or no such address family in this kernel (EAFNOSUPPORT or EOPNOTSUPP with ipv6.disable=1).
+// broken tells errors of the request from answers. An answer is any other error: no route, a route that says no
+// (unreachable, blackhole, prohibit), or no such address family in this kernel (EAFNOSUPPORT or EOPNOTSUPP with
+// ipv6.disable=1).
 func broken(e syscall.Errno) bool {
 	switch e {
 	case unix.ENOMEM, unix.ENOBUFS, unix.EBADF, unix.EAGAIN, unix.EINTR, unix.EPERM:
@@ -153,12 +155,12 @@ func broken(e syscall.Errno) bool {
 	return false
 }
 
-// refusal6 says that the kernel refuses a route for IPv6. A socket of IPv4 gets no further than that: it chooses its source by
-// the same route.
+// refusal6 says that the kernel refuses a route for IPv6. A socket of IPv4 gets no further than that: it chooses its
+// source by the same route.
 func refusal6(t target, e syscall.Errno) bool { return t.Addr().Is6() && !broken(e) }
 
-// source is the address that a socket chooses; the zero Addr when it has no way. Connecting is what makes it choose, and sends
-// nothing.
+// source is the address that a socket chooses; the zero Addr when it has no way. Connecting is what makes it choose,
+// and sends nothing.
 func (p Path) source(to netip.AddrPort) netip.Addr {
 	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -192,8 +194,8 @@ type answer struct {
 	mtu    int // of the route, or learned of the path; 0 for none
 }
 
-// ask sends RTM_GETROUTE (rtnetlink(7)) with all that rules may look at: mark, user, protocol and port. src is the address to
-// send from; the zero Addr leaves it to the kernel. The error is a syscall.Errno when the kernel says no.
+// ask sends RTM_GETROUTE (rtnetlink(7)) with all that rules may look at: mark, user, protocol and port. src is the
+// address to send from; the zero Addr leaves it to the kernel. The error is a syscall.Errno when the kernel says no.
 func (k *kernel) ask(t target, src netip.Addr) (a answer, err error) {
 	head := make([]byte, unix.SizeofRtMsg) // struct rtmsg
 	head[0], head[1] = unix.AF_INET, byte(t.Addr().BitLen())

@@ -62,7 +62,8 @@ func (l *Local) read(h *netlink.Handle, link netlink.Link) error {
 			if gateway, ok := netip.AddrFromSlice(r.Gw); ok && toAll(r) {
 				l.Gateways = append(l.Gateways, gateway.Unmap())
 			}
-			if r.Table != unix.RT_TABLE_MAIN || r.Dst != nil && (r.Dst.IP.IsLinkLocalUnicast() || r.Dst.IP.IsMulticast()) {
+			if r.Table != unix.RT_TABLE_MAIN || r.Dst != nil &&
+				(r.Dst.IP.IsLinkLocalUnicast() || r.Dst.IP.IsMulticast()) {
 				continue
 			}
 			if family == netlink.FAMILY_V4 {

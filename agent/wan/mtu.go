@@ -13,8 +13,8 @@ import (
 )
 
 // MTU gives the largest packet, in bytes with its IP header, that the kernel would send to that address through the WAN
-// in one piece. The kernel takes it from the device, the route (also as a router advertised it), and what routers on the
-// way have said of packets that were too big; it knows nothing of what is dropped silently. No packet is sent.
+// in one piece. The kernel takes it from the device, the route (also as a router advertised it), and what routers on
+// the way have said of packets that were too big; it knows nothing of what is dropped silently. No packet is sent.
 func (p Path) MTU(to netip.AddrPort) (int, error) {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
 	network, level, option := "udp4", unix.IPPROTO_IP, unix.IP_MTU
@@ -42,8 +42,8 @@ func (p Path) MTU(to netip.AddrPort) (int, error) {
 	return mtu, nil
 }
 
-// MTU6 gives what the kernel takes for IPv6 as the MTU of a device, in bytes: a router advertisement can make it smaller than
-// the device's own (net.ipv6.conf.DEVICE.mtu).
+// MTU6 gives what the kernel takes for IPv6 as the MTU of a device, in bytes: a router advertisement can make it
+// smaller than the device's own (net.ipv6.conf.DEVICE.mtu).
 func MTU6(device string) (int, error) {
 	b, err := os.ReadFile("/proc/sys/net/ipv6/conf/" + device + "/mtu")
 	if err != nil {

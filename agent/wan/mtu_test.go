@@ -33,14 +33,15 @@ func TestMTU(t *testing.T) {
 			add(t, defaultRoute(wan, v4, 254, 0))
 			add(t, defaultRoute(wan, v6, 254, 10))
 		}, 1492, 1492, false},
-		{"that of the device in our table, the mesh's default in the main table", func(t *testing.T, wan, mesh netlink.Link) {
-			rule(t, v4, 1, 1)
-			rule(t, v6, 1, 1)
-			add(t, defaultRoute(wan, v4, 1, 0))
-			add(t, defaultRoute(wan, v6, 1, 10))
-			add(t, defaultRoute(mesh, v4, 254, 0))
-			add(t, defaultRoute(mesh, v6, 254, 10))
-		}, 1492, 1492, false},
+		{"that of the device in our table, the mesh's default in the main table",
+			func(t *testing.T, wan, mesh netlink.Link) {
+				rule(t, v4, 1, 1)
+				rule(t, v6, 1, 1)
+				add(t, defaultRoute(wan, v4, 1, 0))
+				add(t, defaultRoute(wan, v6, 1, 10))
+				add(t, defaultRoute(mesh, v4, 254, 0))
+				add(t, defaultRoute(mesh, v6, 254, 10))
+			}, 1492, 1492, false},
 		{"that of the route", func(t *testing.T, wan, _ netlink.Link) {
 			r4, r6 := defaultRoute(wan, v4, 254, 0), defaultRoute(wan, v6, 254, 10)
 			r4.MTU, r6.MTU = 1400, 1410
@@ -56,7 +57,8 @@ func TestMTU(t *testing.T) {
 		{"no route", func(*testing.T, netlink.Link, netlink.Link) {}, 0, 0, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tt.set(t, link(t, "uplink", 1492, "192.0.2.1/24", "2001:db8::1/64"), link(t, "mesh", 1500, "10.0.0.1/8", "fd00::1/64"))
+			tt.set(t, link(t, "uplink", 1492, "192.0.2.1/24", "2001:db8::1/64"),
+				link(t, "mesh", 1500, "10.0.0.1/8", "fd00::1/64"))
 			for _, far := range []struct {
 				to   netip.AddrPort
 				want int
@@ -65,7 +67,8 @@ func TestMTU(t *testing.T) {
 				{netip.AddrPortFrom(netip.AddrFrom16(far4.Addr().As16()), far4.Port()), tt.want4}, // IPv4 within IPv6
 			} {
 				got, err := p.MTU(far.to)
-				if got != far.want || tt.unroutable != errors.Is(err, unix.ENETUNREACH) || tt.unroutable != (err != nil) {
+				if got != far.want || tt.unroutable != errors.Is(err, unix.ENETUNREACH) ||
+					tt.unroutable != (err != nil) {
 					t.Errorf("to %s: %d, %v; want %d", far.to, got, err, far.want)
 				}
 			}

@@ -36,8 +36,8 @@ func (s State) String() string {
 	return "no WAN route: " + strings.Join([]string{"IPv4 " + s.Why4, "IPv6 " + s.Why6}, "; ")
 }
 
-// MTU gives that of the family that is used to reach an address; of the smaller one, as far as there is a way and p allows it,
-// for the zero Addr. 0 for none.
+// MTU gives that of the family that is used to reach an address; of the smaller one, as far as there is a way and p
+// allows it, for the zero Addr. 0 for none.
 func (s State) MTU(to netip.Addr, p Preference) int {
 	four, six := s.MTU4, s.MTU6
 	if to.IsValid() {
@@ -63,7 +63,8 @@ func (p Path) State() (State, error) {
 	return k.state(d)
 }
 
-// state asks for the destinations. An answer of the kernel that says no is a state; only an answer that is none is an error.
+// state asks for the destinations. An answer of the kernel that says no is a state; only an answer that is none is an
+// error.
 func (k *kernel) state(d Destinations) (s State, err error) {
 	if s.Dev4, s.MTU4, s.Why4, err = k.family(d.targets(false), &s.Mesh); err != nil {
 		return State{}, err
@@ -75,8 +76,8 @@ func (k *kernel) state(d Destinations) (s State, err error) {
 	return s, nil
 }
 
-// family looks for the first target that is reached. Without one, why tells of the first that is not. mesh is set where one leads
-// into our own mesh.
+// family looks for the first target that is reached. Without one, why tells of the first that is not. mesh is set where
+// one leads into our own mesh.
 func (k *kernel) family(all []target, mesh *bool) (dev string, mtu int, why string, err error) {
 	for _, t := range all {
 		w, err := k.way(t)

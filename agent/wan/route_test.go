@@ -21,8 +21,8 @@ import (
 	ours "wguplink/agent/netlink"
 )
 
-// ip runs the commands of iproute2, one a line, and takes back what "add" has added. Rules and routes are best written as their
-// users write them.
+// ip runs the commands of iproute2, one a line, and takes back what "add" has added. Rules and routes are best written
+// as their users write them.
 func ip(t testing.TB, lines string) {
 	t.Helper()
 	for _, line := range strings.Split(strings.TrimSpace(lines), "\n") {
@@ -93,12 +93,15 @@ func TestState(t *testing.T) {
 		{name: "nothing", ip: "rule", mark: 1, want: down},
 		{name: "main table without a rule", ip: up4 + "\n" + up6, mark: 1, want: both},
 		{name: "no mark", ip: up4 + "\n" + up6, want: both},
-		{name: "no mark, a rule for all", ip: "rule add pref 100 lookup 100\nroute add default via 192.0.2.2 dev uplink table 100", want: only4},
-		{name: "as Gluon: a rule for IPv6 only, the mesh's default in the main table", mark: 1, ip: `-6 rule add fwmark 1 lookup 1
+		{name: "no mark, a rule for all",
+			ip: "rule add pref 100 lookup 100\nroute add default via 192.0.2.2 dev uplink table 100", want: only4},
+		{name: "as Gluon: a rule for IPv6 only, the mesh's default in the main table", mark: 1,
+			ip: `-6 rule add fwmark 1 lookup 1
 			-6 route add default via 2001:db8::2 dev uplink table 1
 			-6 route add default via fd00::2 dev mesh
 			` + up4, want: both},
-		{name: "the selected table is empty: the kernel goes on to the next rule", mark: 1, ip: `rule add fwmark 1 lookup 1
+		{name: "the selected table is empty: the kernel goes on to the next rule", mark: 1,
+			ip: `rule add fwmark 1 lookup 1
 			` + up4, want: only4},
 		{name: "the selected table ends in unreachable", mark: 1, ip: `rule add fwmark 1 lookup 1
 			route add unreachable default table 1
@@ -109,8 +112,8 @@ func TestState(t *testing.T) {
 		{name: "a mask", mark: 0x11, ip: `rule add fwmark 0x10/0xf0 lookup 1
 			route add default via 192.0.2.2 dev uplink table 1
 			route add default via 10.0.0.2 dev mesh`, want: only4},
-		// What netifd (of 2026-07) writes for ip4table and ip6table 100 of an interface: interface-ip.c, set_ip_lo_policy and
-		// interface_add_addr_rules; the number of the device is added to 90000.
+		// What netifd (of 2026-07) writes for ip4table and ip6table 100 of an interface: interface-ip.c,
+		// set_ip_lo_policy and interface_add_addr_rules; the number of the device is added to 90000.
 		{name: "as netifd: iif lo", mark: 1, ip: `rule add pref 90003 iif lo lookup 100
 			rule add pref 10000 from 192.0.2.1/32 lookup 100
 			rule add pref 20000 to 192.0.2.1/24 lookup 100
@@ -155,9 +158,12 @@ func TestState(t *testing.T) {
 			rule add pref 101 fwmark 1 lookup 101
 			route add throw default table 100
 			route add default via 192.0.2.2 dev uplink table 101`, want: only4},
-		{name: "blackhole", ip: "route add blackhole default", want: because(State{}, world+"invalid argument", world6+none)},
-		{name: "prohibit", ip: "-6 route add prohibit default", want: because(State{}, world+none, world6+"permission denied")},
-		{name: "unreachable", ip: "-6 route add unreachable default", want: because(State{}, world+none, world6+"no route to host")},
+		{name: "blackhole", ip: "route add blackhole default",
+			want: because(State{}, world+"invalid argument", world6+none)},
+		{name: "prohibit", ip: "-6 route add prohibit default",
+			want: because(State{}, world+none, world6+"permission denied")},
+		{name: "unreachable", ip: "-6 route add unreachable default",
+			want: because(State{}, world+none, world6+"no route to host")},
 		{name: "lowest metric counts", mark: 1, ip: `route add default via 10.0.0.2 dev mesh metric 20
 			route add default via 192.0.2.2 dev uplink metric 10`, want: only4},
 		{name: "a rule that is unreachable", mark: 1, ip: `rule add pref 100 fwmark 1 unreachable
@@ -196,48 +202,69 @@ func TestState(t *testing.T) {
 			route add 128.0.0.0/1 via 192.0.2.2 dev uplink`, want: only4},
 		{name: "by a nexthop object", ip: `nexthop add id 7 via 192.0.2.2 dev uplink
 			route add default nhid 7`, want: only4},
-		{name: "by several hops", ip: "route add default nexthop via 192.0.2.2 dev uplink nexthop via 192.0.2.3 dev uplink", want: only4},
+		{name: "by several hops",
+			ip: "route add default nexthop via 192.0.2.2 dev uplink nexthop via 192.0.2.3 dev uplink", want: only4},
 		// As odhcp6c has netifd set the default route of a WAN with a delegated prefix.
-		{name: "IPv6 for our source only", mark: 1, ip: "-6 route add default from 2001:db8::/64 via 2001:db8::2 dev uplink", want: only6},
+		{name: "IPv6 for our source only", mark: 1,
+			ip: "-6 route add default from 2001:db8::/64 via 2001:db8::2 dev uplink", want: only6},
 		{name: "an IPv6 rule for our source only", mark: 1, ip: `-6 rule add from 2001:db8::/64 lookup 100
 			-6 route add default via 2001:db8::2 dev uplink table 100`, want: only6},
-		{name: "our own tunnel is no way out, though a worse route leads out", mark: 1, ip: `route add default via 10.9.0.2 dev ours
+		{name: "our own tunnel is no way out, though a worse route leads out", mark: 1,
+			ip: `route add default via 10.9.0.2 dev ours
 			route add default via 192.0.2.2 dev uplink metric 10`,
 			want: because(State{Mesh: true}, "to 193.0.14.129 leads into our own mesh, by ours", world6+none)},
 		{name: "our own tunnel for one family", mark: 1, ip: "route add default via 10.9.0.2 dev ours\n" + up6,
-			want: State{V6: true, Dev6: "uplink", MTU6: 1492, Mesh: true, Why4: "to 193.0.14.129 leads into our own mesh, by ours"}},
+			want: State{V6: true, Dev6: "uplink", MTU6: 1492, Mesh: true,
+				Why4: "to 193.0.14.129 leads into our own mesh, by ours"}},
 
-		{name: "guifi: gateways without any default route", to: &Destinations{Gateways: to("172.16.3.4:51820"), Names: true},
+		{name: "guifi: gateways without any default route",
+			to: &Destinations{Gateways: to("172.16.3.4:51820"), Names: true},
 			ip: "route add 172.16.0.0/12 via 192.0.2.2 dev uplink", want: only4},
 		{name: "a name server without any default route", to: &Destinations{Servers: to("172.16.0.53:53"), Names: true},
 			ip: "route add 172.16.0.0/12 via 192.0.2.2 dev uplink", want: only4},
-		{name: "a name server on our own link, no gateway known yet", to: &Destinations{Servers: to("192.0.2.53:53"), Names: true},
+		{name: "a name server on our own link, no gateway known yet",
+			to: &Destinations{Servers: to("192.0.2.53:53"), Names: true},
 			ip: "rule", want: only4},
-		{name: "a name server on our own link, and no way to the gateway", to: &Destinations{Gateways: to("203.0.113.7:51820"), Servers: to("192.0.2.53:53"), Names: true},
+		{name: "a name server on our own link, and no way to the gateway",
+			to: &Destinations{Gateways: to("203.0.113.7:51820"), Servers: to("192.0.2.53:53"), Names: true},
 			ip: "rule", want: because(State{}, "to 203.0.113.7: "+none, world6+none)},
-		{name: "no way to the gateway that is known, but others may come", to: &Destinations{Gateways: to("203.0.113.7:51820"), Servers: to("198.51.100.53:53"), Names: true},
+		{name: "no way to the gateway that is known, but others may come",
+			to: &Destinations{Gateways: to("203.0.113.7:51820"), Servers: to("198.51.100.53:53"), Names: true},
 			ip: up4 + "\nroute add unreachable 203.0.113.7", want: only4},
-		{name: "no way to the only gateway, a default route besides", to: &Destinations{Gateways: to("203.0.113.7:51820"), Servers: to("198.51.100.53:53")},
+		{name: "no way to the only gateway, a default route besides",
+			to:   &Destinations{Gateways: to("203.0.113.7:51820"), Servers: to("198.51.100.53:53")},
 			ip:   up4 + "\n" + up6 + "\nroute add unreachable 203.0.113.7",
 			want: because(State{}, "to 203.0.113.7: no route to host", "is not used by any gateway")},
-		{name: "no way to the only broker, a default route besides", to: &Destinations{Brokers: to("203.0.113.7:443"), Servers: to("198.51.100.53:53"), Told: true},
-			ip: up4 + "\n" + up6 + "\nroute add unreachable 203.0.113.7", want: because(only6, "to 203.0.113.7: no route to host", "")},
-		{name: "no way to the gateway of a name, a default route besides", to: &Destinations{Gateways: to("203.0.113.7:51820"), Names: true},
+		{name: "no way to the only broker, a default route besides",
+			to:   &Destinations{Brokers: to("203.0.113.7:443"), Servers: to("198.51.100.53:53"), Told: true},
+			ip:   up4 + "\n" + up6 + "\nroute add unreachable 203.0.113.7",
+			want: because(only6, "to 203.0.113.7: no route to host", "")},
+		{name: "no way to the gateway of a name, a default route besides",
+			to: &Destinations{Gateways: to("203.0.113.7:51820"), Names: true},
 			ip: up4 + "\nroute add unreachable 203.0.113.7", want: only4},
 		{name: "one of two gateways", to: &Destinations{Gateways: to("203.0.113.7:51820", "203.0.113.8:51820")},
-			ip: "route add 203.0.113.8 via 192.0.2.2 dev uplink", want: because(only4, "", "is not used by any gateway")},
+			ip:   "route add 203.0.113.8 via 192.0.2.2 dev uplink",
+			want: because(only4, "", "is not used by any gateway")},
 		{name: "a gateway that is ourselves", to: &Destinations{Gateways: to("192.0.2.1:51820")},
-			ip: up4, want: because(State{}, "to 192.0.2.1: it is an address of this host", "is not used by any gateway")},
-		{name: "the device that is used, not that of the default route", to: &Destinations{Gateways: to("203.0.113.7:51820", "[2001:db8:7::7]:51820")},
+			ip: up4, want: because(State{}, "to 192.0.2.1: it is an address of this host",
+				"is not used by any gateway")},
+		{name: "the device that is used, not that of the default route",
+			to:   &Destinations{Gateways: to("203.0.113.7:51820", "[2001:db8:7::7]:51820")},
 			ip:   up4 + "\n" + up6 + "\nroute add 203.0.113.7 via 10.0.0.2 dev mesh",
 			want: State{V4: true, V6: true, Dev4: "mesh", Dev6: "uplink", MTU4: 1500, MTU6: 1492}},
-		{name: "no default route, a gateway's name, and a name server behind a router", to: &Destinations{Names: true}, resolv: "10.2.0.53",
-			ip: "route add 10.2.0.0/16 via 192.0.2.2 dev uplink", want: only4},
-		{name: "no default route, a gateway's name, and a name server on our own link", ip: "rule", to: &Destinations{Names: true}, resolv: "192.0.2.53",
-			want: because(State{}, "to 193.0.14.129: network is unreachable", "to 2001:7fd::1: network is unreachable")},
-		{name: "no default route, a broker's name, and a name server in our own mesh", to: &Destinations{Names: true, Told: true}, resolv: "10.2.0.53",
-			ip: "route add 10.2.0.0/16 via 10.9.0.2 dev ours", want: because(State{Mesh: true}, "to 193.0.14.129: network is unreachable", "to 2001:7fd::1: network is unreachable")},
-		{name: "addresses that are no destinations", to: &Destinations{Gateways: to("127.0.0.1:1", "[fe80::1]:1", "[::1]:1", "224.0.0.1:1", "0.0.0.0:1"), Names: true},
+		{name: "no default route, a gateway's name, and a name server behind a router", to: &Destinations{Names: true},
+			resolv: "10.2.0.53",
+			ip:     "route add 10.2.0.0/16 via 192.0.2.2 dev uplink", want: only4},
+		{name: "no default route, a gateway's name, and a name server on our own link", ip: "rule",
+			to: &Destinations{Names: true}, resolv: "192.0.2.53",
+			want: because(State{}, "to 193.0.14.129: network is unreachable",
+				"to 2001:7fd::1: network is unreachable")},
+		{name: "no default route, a broker's name, and a name server in our own mesh",
+			to: &Destinations{Names: true, Told: true}, resolv: "10.2.0.53",
+			ip: "route add 10.2.0.0/16 via 10.9.0.2 dev ours", want: because(State{Mesh: true},
+				"to 193.0.14.129: network is unreachable", "to 2001:7fd::1: network is unreachable")},
+		{name: "addresses that are no destinations", to: &Destinations{Gateways: to("127.0.0.1:1", "[fe80::1]:1",
+			"[::1]:1", "224.0.0.1:1", "0.0.0.0:1"), Names: true},
 			ip: up4, want: only4},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -254,7 +281,8 @@ func TestState(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if !got.Up() && (!strings.HasPrefix(got.String(), "no WAN route: IPv4 "+got.Why4) || !strings.HasSuffix(got.String(), got.Why6)) {
+			if !got.Up() && (!strings.HasPrefix(got.String(), "no WAN route: IPv4 "+got.Why4) ||
+				!strings.HasSuffix(got.String(), got.Why6)) {
 				t.Errorf("says %q", got)
 			}
 		})
@@ -264,17 +292,22 @@ func TestState(t *testing.T) {
 // Whatever stands on our own devices is our own mesh.
 func TestOwnMesh(t *testing.T) {
 	for name, set := range map[string]string{
-		"the device itself":              "link set wg-mesh up",
-		"a bridge with it as a port":     "link add top type bridge\nlink set wg-mesh master top",
-		"a macvlan":                      "link add top link wg-mesh type macvlan",
-		"a VXLAN over it":                "link add top type vxlan id 7 dstport 4789 dev wg-mesh",
-		"a macvlan on a bridge":          "link add name sw type bridge\nlink set wg-mesh master sw\nlink set sw up\nlink add top link sw type macvlan",
-		"a bridge with a VXLAN as port":  "link add vx type vxlan id 7 dstport 4789 dev wg-mesh\nlink add top type bridge\nlink set vx master top",
-		"a macvlan on a bridge of such":  "link add vx type vxlan id 7 dstport 4789 dev wg-mesh\nlink add name sw type bridge\nlink set vx master sw\nlink set sw up\nlink add top link sw type macvlan",
-		"a veth pair into such a bridge": "link add name sw type bridge\nlink set wg-mesh master sw\nlink add top type veth peer name in-sw\nlink set in-sw master sw up\nlink set sw up",
+		"the device itself":          "link set wg-mesh up",
+		"a bridge with it as a port": "link add top type bridge\nlink set wg-mesh master top",
+		"a macvlan":                  "link add top link wg-mesh type macvlan",
+		"a VXLAN over it":            "link add top type vxlan id 7 dstport 4789 dev wg-mesh",
+		"a macvlan on a bridge": "link add name sw type bridge\nlink set wg-mesh master sw\nlink set sw " +
+			"up\nlink add top link sw type macvlan",
+		"a bridge with a VXLAN as port": "link add vx type vxlan id 7 dstport 4789 dev wg-mesh\nlink add top type " +
+			"bridge\nlink set vx master top",
+		"a macvlan on a bridge of such": "link add vx type vxlan id 7 dstport 4789 dev wg-mesh\nlink add name sw " +
+			"type bridge\nlink set vx master sw\nlink set sw up\nlink add top link sw type macvlan",
+		"a veth pair into such a bridge": "link add name sw type bridge\nlink set wg-mesh master sw\nlink add top " +
+			"type veth peer name in-sw\nlink set in-sw master sw up\nlink set sw up",
 		"a bridge with a macvlan of it": "link add vx link wg-mesh type macvlan\nlink add top type bridge\n" +
 			"link set vx up\nlink set vx master top",
-		"the mesh interface, by its name": "link add top type bridge\nlink add bat0 type veth peer name bat0-far\nlink set bat0-far up\n" +
+		"the mesh interface, by its name": "link add top type bridge\nlink add bat0 type veth peer name " +
+			"bat0-far\nlink set bat0-far up\n" +
 			"link set bat0 master top up",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -293,7 +326,8 @@ func TestOwnMesh(t *testing.T) {
 				by = "wg-mesh"
 			}
 			link(t, "uplink", 1500, "192.0.2.1/24")
-			ip(t, "link set "+by+" up\naddr add 10.0.0.1/8 dev "+by+"\nroute add default via 10.0.0.2 dev "+by+" metric 5\n"+up4+" metric 10")
+			ip(t, "link set "+by+" up\naddr add 10.0.0.1/8 dev "+by+"\nroute add default via 10.0.0.2 dev "+by+
+				" metric 5\n"+up4+" metric 10")
 			p := Path{Own: func(name string) bool { return name == "wg-mesh" || name == "bat0" }}
 			s, err := p.State()
 			ok(t, err)
@@ -307,21 +341,25 @@ func TestOwnMesh(t *testing.T) {
 			}
 			// A host route leads out: that is the way to this gateway.
 			ip(t, "route add 203.0.113.7 via 192.0.2.2 dev uplink")
-			if w, err := p.Way(netip.MustParseAddrPort("203.0.113.7:51820")); err != nil || w.Device != "uplink" || w.Source.String() != "192.0.2.1" {
+			if w, err := p.Way(netip.MustParseAddrPort("203.0.113.7:51820")); err != nil || w.Device != "uplink" ||
+				w.Source.String() != "192.0.2.1" {
 				t.Errorf("by its own route: %+v, %v", w, err)
 			}
 		})
 	}
 }
 
-// Devices that this kernel does not have, as others tell of them: batman-adv has its hard-interfaces as ports, a VLAN lies on
-// its device, and a veth pair's other end may be in another namespace.
+// Devices that this kernel does not have, as others tell of them: batman-adv has its hard-interfaces as ports, a VLAN
+// lies on its device, and a veth pair's other end may be in another namespace.
 func TestStandsOn(t *testing.T) {
 	g := graph{
-		1: {name: "wg_mesh"}, 2: {name: "mesh-vpn", under: 1, master: 3}, 3: {name: "bat0"}, 4: {name: "bat0.7", lower: 3, master: 5}, 5: {name: "br-client"},
+		1: {name: "wg_mesh"}, 2: {name: "mesh-vpn", under: 1, master: 3}, 3: {name: "bat0"},
+		4: {name: "bat0.7", lower: 3, master: 5}, 5: {name: "br-client"},
 		6: {name: "eth1", master: 5}, 7: {name: "local-node", lower: 5},
-		8: {name: "eth0", master: 9}, 9: {name: "br-wan"}, 10: {name: "vx_mesh_wan", under: 9, master: 3}, 11: {name: "eth0.3", lower: 8},
-		12: {name: "loop-a", lower: 13}, 13: {name: "loop-b", lower: 12, master: 12}, 14: {name: "veth", lower: 15, peer: true}, 15: {name: "far", lower: 14, peer: true, master: 5},
+		8: {name: "eth0", master: 9}, 9: {name: "br-wan"}, 10: {name: "vx_mesh_wan", under: 9, master: 3},
+		11: {name: "eth0.3", lower: 8},
+		12: {name: "loop-a", lower: 13}, 13: {name: "loop-b", lower: 12, master: 12},
+		14: {name: "veth", lower: 15, peer: true}, 15: {name: "far", lower: 14, peer: true, master: 5},
 	}
 	for i, d := range g {
 		want := false
@@ -389,10 +427,14 @@ func TestWay(t *testing.T) {
 	ip(t, up4+" mtu 1400\n"+up6)
 	ok(t, os.WriteFile("/proc/sys/net/ipv6/conf/uplink/mtu", []byte("1440"), 0))
 	for addr, want := range map[string]Way{
-		"203.0.113.7:51820":          {Device: "uplink", Source: netip.MustParseAddr("192.0.2.1"), MTU: 1400, routed: true, link: 1492},
-		"[::ffff:203.0.113.7]:51820": {Device: "uplink", Source: netip.MustParseAddr("192.0.2.1"), MTU: 1400, routed: true, link: 1492},
-		"[2001:db8:7::7]:51820":      {Device: "uplink", Source: netip.MustParseAddr("2001:db8::1"), MTU: 1440, routed: true, link: 1492},
-		"192.0.2.9:51820":            {Device: "uplink", Source: netip.MustParseAddr("192.0.2.1"), MTU: 1492, link: 1492},
+		"203.0.113.7:51820": {Device: "uplink", Source: netip.MustParseAddr("192.0.2.1"), MTU: 1400,
+			routed: true, link: 1492},
+		"[::ffff:203.0.113.7]:51820": {Device: "uplink", Source: netip.MustParseAddr("192.0.2.1"), MTU: 1400,
+			routed: true, link: 1492},
+		"[2001:db8:7::7]:51820": {Device: "uplink", Source: netip.MustParseAddr("2001:db8::1"), MTU: 1440,
+			routed: true, link: 1492},
+		"192.0.2.9:51820": {Device: "uplink", Source: netip.MustParseAddr("192.0.2.1"),
+			MTU: 1492, link: 1492},
 	} {
 		if got, err := (Path{Mark: 1}).Way(netip.MustParseAddrPort(addr)); err != nil || got != want {
 			t.Errorf("to %s: %+v, %v; want %+v", addr, got, err, want)
@@ -410,9 +452,11 @@ func TestStateMTU(t *testing.T) {
 		p    Preference
 		want int
 	}{
-		{lite, far6.Addr(), both, 1500}, {lite, far4.Addr(), both, 1280}, {lite, netip.AddrFrom16(far4.Addr().As16()), both, 1280},
+		{lite, far6.Addr(), both, 1500}, {lite, far4.Addr(), both, 1280},
+		{lite, netip.AddrFrom16(far4.Addr().As16()), both, 1280},
 		{lite, no, both, 1280}, {lite, no, Preference{V6: true}, 1500}, {lite, no, Preference{V4: true}, 1280},
-		{State{MTU6: 1500}, no, both, 1500}, {State{MTU4: 1492}, no, both, 1492}, {State{}, no, both, 0}, {State{MTU6: 1500}, far4.Addr(), both, 0},
+		{State{MTU6: 1500}, no, both, 1500}, {State{MTU4: 1492}, no, both, 1492}, {State{}, no, both, 0},
+		{State{MTU6: 1500}, far4.Addr(), both, 0},
 	} {
 		if got := tt.s.MTU(tt.to, tt.p); got != tt.want {
 			t.Errorf("%+v to %v with %+v: %d, want %d", tt.s, tt.to, tt.p, got, tt.want)
@@ -477,8 +521,10 @@ func TestWatch(t *testing.T) {
 	mine := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "ours"}, PeerName: "far"}
 	ok(t, netlink.LinkAdd(mine))
 	t.Cleanup(func() { netlink.LinkDel(mine) })
-	ok(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "port", MasterIndex: l.Attrs().Index}, PeerName: "port-far"}))
-	ip(t, "link set port up\nlink set port-far up\nlink set ours up\nlink set far up") // a bridge has the carrier of its ports
+	ok(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "port", MasterIndex: l.Attrs().Index},
+		PeerName: "port-far"}))
+	// a bridge has the carrier of its ports
+	ip(t, "link set port up\nlink set port-far up\nlink set ours up\nlink set far up")
 	t.Cleanup(func() { ip(t, "link del port") })
 	ok(t, netlink.LinkSetMaster(mine, l.(*netlink.Bridge)))
 	until("with a port of ours", func(s State) bool { return !s.Up() && strings.Contains(s.Why4, "mesh, by late") })

@@ -23,7 +23,8 @@ type Destinations struct {
 }
 
 func (d Destinations) equal(e Destinations) bool {
-	return d.Names == e.Names && d.Told == e.Told && slices.Equal(d.Gateways, e.Gateways) && slices.Equal(d.Brokers, e.Brokers) && slices.Equal(d.Servers, e.Servers)
+	return d.Names == e.Names && d.Told == e.Told && slices.Equal(d.Gateways, e.Gateways) &&
+		slices.Equal(d.Brokers, e.Brokers) && slices.Equal(d.Servers, e.Servers)
 }
 
 // Targets hold the present destinations. They are safe for concurrent use. nil holds none.
@@ -60,8 +61,8 @@ func (t *Targets) Get() (Destinations, <-chan struct{}) {
 	return t.now, t.changed
 }
 
-// Addresses that stand for all the world where no destination is known: servers of the DNS root (k.root-servers.net). The
-// kernel is asked for its route; no packet is sent.
+// Addresses that stand for all the world where no destination is known: servers of the DNS root (k.root-servers.net).
+// The kernel is asked for its route; no packet is sent.
 var (
 	world4 = netip.MustParseAddr("193.0.14.129")
 	world6 = netip.MustParseAddr("2001:7fd::1")
@@ -71,7 +72,8 @@ var (
 type target struct {
 	netip.AddrPort
 	tcp bool
-	// routed counts only where a router is the next hop: a name server on our own link says nothing of what is behind it.
+	// routed counts only where a router is the next hop: a name server on our own link says nothing of what is behind
+	// it.
 	routed bool
 }
 
@@ -100,7 +102,8 @@ func (d Destinations) targets(six bool) (all []target) {
 		return all
 	case known:
 		return all
-	case !d.Names && !d.Told && slices.ContainsFunc(d.Gateways, func(a netip.AddrPort) bool { return routable(a.Addr().Unmap()) }):
+	case !d.Names && !d.Told && slices.ContainsFunc(d.Gateways,
+		func(a netip.AddrPort) bool { return routable(a.Addr().Unmap()) }):
 		return nil
 	}
 	if add(d.Servers, target{}); len(all) > 0 {

@@ -1,9 +1,9 @@
-// Package wan is the way out: the route that the kernel chooses for our packets, sockets that take it, and names resolved
-// through it.
+// Package wan is the way out: the route that the kernel chooses for our packets, sockets that take it, and names
+// resolved through it.
 //
-// The kernel decides, not we: it is asked for its route to the destinations of the configuration, so that each rule and each
-// kind of route counts. A route into our own mesh is no way out, even where a worse one leads out of the WAN: the kernel does
-// not send by that.
+// The kernel decides, not we: it is asked for its route to the destinations of the configuration, so that each rule and
+// each kind of route counts. A route into our own mesh is no way out, even where a worse one leads out of the WAN: the
+// kernel does not send by that.
 //
 // On a community router the main routing table may lead into the mesh, that is, through our own tunnel. The firmware
 // therefore keeps the uplink's default route in a table of its own, selected by a mark (Gluon: fwmark 1, table 1, IPv6
@@ -29,7 +29,8 @@ type Path struct {
 	Mark uint32
 	// DNS are the servers to ask; empty for those of resolv.conf.
 	DNS []netip.AddrPort
-	// Own tells the names of our own devices: a route by them, or by what stands on them, is no way out. nil: there are none.
+	// Own tells the names of our own devices: a route by them, or by what stands on them, is no way out. nil: there are
+	// none.
 	Own func(device string) bool
 	// To are the destinations that the way out is asked for. nil: none is known, and all the world stands for them.
 	To *Targets
@@ -60,7 +61,8 @@ func (p Path) control(_, _ string, c syscall.RawConn) error {
 	return nil
 }
 
-// Resolve gives the addresses of a host name or of an IP literal that it asks for through the WAN. The error is a *names.Error.
+// Resolve gives the addresses of a host name or of an IP literal that it asks for through the WAN. The error is a
+// *names.Error.
 func (p Path) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	return names.Resolver{Servers: p.DNS, Control: p.control, Local: p.local}.Lookup(ctx, host)
 }

@@ -39,7 +39,8 @@ func defaultRoute(l netlink.Link, family, table, metric int) *netlink.Route {
 	if family == netlink.FAMILY_V6 {
 		dst = &net.IPNet{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)}
 	}
-	return &netlink.Route{LinkIndex: l.Attrs().Index, Dst: dst, Table: table, Priority: metric, Family: family, Scope: netlink.SCOPE_LINK}
+	return &netlink.Route{LinkIndex: l.Attrs().Index, Dst: dst, Table: table, Priority: metric, Family: family,
+		Scope: netlink.SCOPE_LINK}
 }
 
 func add(t *testing.T, r *netlink.Route) {
@@ -88,14 +89,19 @@ func TestOrder(t *testing.T) {
 		s    State
 		want []netip.AddrPort
 	}{
-		{"six first, in turns", Preference{V4: true, V6: true, First6: true}, both, a("[2001:db8::1]:1", "192.0.2.1:1", "192.0.2.2:1")},
-		{"four first, in turns", Preference{V4: true, V6: true}, both, a("192.0.2.1:1", "[2001:db8::1]:1", "192.0.2.2:1")},
-		{"no way out for six", Preference{V4: true, V6: true, First6: true}, State{V4: true}, a("192.0.2.1:1", "192.0.2.2:1", "[2001:db8::1]:1")},
-		{"no way out for four", Preference{V4: true, V6: true}, State{V6: true}, a("[2001:db8::1]:1", "192.0.2.1:1", "192.0.2.2:1")},
+		{"six first, in turns", Preference{V4: true, V6: true, First6: true}, both,
+			a("[2001:db8::1]:1", "192.0.2.1:1", "192.0.2.2:1")},
+		{"four first, in turns", Preference{V4: true, V6: true}, both,
+			a("192.0.2.1:1", "[2001:db8::1]:1", "192.0.2.2:1")},
+		{"no way out for six", Preference{V4: true, V6: true, First6: true}, State{V4: true},
+			a("192.0.2.1:1", "192.0.2.2:1", "[2001:db8::1]:1")},
+		{"no way out for four", Preference{V4: true, V6: true}, State{V6: true},
+			a("[2001:db8::1]:1", "192.0.2.1:1", "192.0.2.2:1")},
 		{"only six", Preference{V6: true}, both, a("[2001:db8::1]:1")},
 		{"only four", Preference{V4: true, First6: true}, both, a("192.0.2.1:1", "192.0.2.2:1")},
 	} {
-		if diff := cmp.Diff(tt.want, Order(all, tt.p, tt.s), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+		if diff := cmp.Diff(tt.want, Order(all, tt.p, tt.s),
+			cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 		}
 	}
@@ -106,9 +112,11 @@ func TestResolveLocal(t *testing.T) {
 	lo, err := netlink.LinkByName("lo")
 	ok(t, err)
 	ok(t, netlink.LinkSetUp(lo))
-	ok(t, netlink.AddrAdd(lo, &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(198, 51, 100, 1), Mask: net.CIDRMask(32, 32)}}))
+	ok(t, netlink.AddrAdd(lo, &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(198, 51, 100, 1),
+		Mask: net.CIDRMask(32, 32)}}))
 	p := Path{}
-	for a, want := range map[string]bool{"198.51.100.1": true, "127.0.0.1": true, "192.0.2.7": false, "2001:db8::7": false} {
+	for a, want := range map[string]bool{"198.51.100.1": true, "127.0.0.1": true, "192.0.2.7": false,
+		"2001:db8::7": false} {
 		if got := p.local(netip.MustParseAddr(a)); got != want {
 			t.Errorf("%s: local is %v", a, got)
 		}

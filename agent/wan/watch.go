@@ -14,8 +14,8 @@ import (
 	"wguplink/agent/netlink"
 )
 
-// How long to gather messages after a look: a burst costs one look each time. The first looks follow fast, because a WAN that
-// comes up is a burst itself (link, address, route); while messages keep coming, the time doubles.
+// How long to gather messages after a look: a burst costs one look each time. The first looks follow fast, because a
+// WAN that comes up is a burst itself (link, address, route); while messages keep coming, the time doubles.
 const (
 	gatherLeast = 10 * time.Millisecond
 	gatherMost  = 160 * time.Millisecond
@@ -110,9 +110,10 @@ func pause(ctx context.Context, d time.Duration) bool {
 
 // listen subscribes to changes of routes, rules, addresses and devices.
 func listen() (*netlink.Listener, error) {
-	// An address that goes takes IPv4 routes with it, and one that comes may be the source that a route is for; neither says so
-	// of the routes. Kernels before 5.3 have no nexthop objects, and no such group.
-	return netlink.Listen([]int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV4_RULE,
+	// An address that goes takes IPv4 routes with it, and one that comes may be the source that a route is for; neither
+	// says so of the routes. Kernels before 5.3 have no nexthop objects, and no such group.
+	return netlink.Listen([]int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
+		unix.RTNLGRP_IPV4_RULE,
 		unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR}, unix.RTNLGRP_NEXTHOP)
 }
 

@@ -1,6 +1,6 @@
 // Package wgpeerselector is what stands before the engine of the drop-in for Gluon's wgpeerselector
-// (freifunk-gluon/packages, net/wgpeerselector): its command line, its UCI file, the change of group, the PID file, and its
-// answer to ubus. The tunnel itself is package uplink's.
+// (freifunk-gluon/packages, net/wgpeerselector): its command line, its UCI file, the change of group, the PID file, and
+// its answer to ubus. The tunnel itself is package uplink's.
 package wgpeerselector
 
 import (
@@ -63,14 +63,16 @@ type flag struct {
 }
 
 // ParseArgs takes the command line without the program's name, in the forms of Python's argparse: --interface IF,
-// --interface=IF, -i IF, -iIF, and short switches in one (-vi IF). The last of several wins, as in the original. The error is
-// of the user's making.
+// --interface=IF, -i IF, -iIF, and short switches in one (-vi IF). The last of several wins, as in the original. The
+// error is of the user's making.
 func ParseArgs(args []string) (Args, error) {
 	a := Args{Config: "/etc/config", Staged: "/tmp/.uci", Run: "/var/run/wguplink"}
 	flags := []flag{
 		{"interface", 'i', &a.Interface, nil}, {"group", 0, &a.Group, nil}, {"pid-file", 'p', &a.PIDFile, nil},
-		{"config", 0, &a.Config, nil}, {"staged", 0, &a.Staged, nil}, {"run", 0, &a.Run, nil}, {"ubus", 0, &a.Ubus, nil},
-		{"stderr", 0, nil, &a.Stderr}, {"verbose", 'v', nil, &a.Verbose}, {"version", 0, nil, &a.Version}, {"help", 'h', nil, &a.Help},
+		{"config", 0, &a.Config, nil}, {"staged", 0, &a.Staged, nil}, {"run", 0, &a.Run, nil},
+		{"ubus", 0, &a.Ubus, nil},
+		{"stderr", 0, nil, &a.Stderr}, {"verbose", 'v', nil, &a.Verbose}, {"version", 0, nil, &a.Version},
+		{"help", 'h', nil, &a.Help},
 	}
 	for len(args) > 0 {
 		arg := args[0]

@@ -33,7 +33,8 @@ func TestParseArgs(t *testing.T) {
 		{"-v -i wg_mesh", func(a *Args) { a.Verbose = true }},
 		{"-vi wg_mesh", func(a *Args) { a.Verbose = true }},
 		{"-vvp/run/x.pid -iwg_mesh --verbose", func(a *Args) { a.Verbose, a.PIDFile = true, "/run/x.pid" }},
-		{"-i wg_mesh --config /c --staged=/s --run /r --ubus=/u", func(a *Args) { a.Config, a.Staged, a.Run, a.Ubus = "/c", "/s", "/r", "/u" }},
+		{"-i wg_mesh --config /c --staged=/s --run /r --ubus=/u",
+			func(a *Args) { a.Config, a.Staged, a.Run, a.Ubus = "/c", "/s", "/r", "/u" }},
 		{"-h", func(a *Args) { a.Interface, a.Help = "", true }},
 		{"--help --nonsense", func(a *Args) { a.Interface, a.Help = "", true }},
 		{"-vh", func(a *Args) { a.Interface, a.Verbose, a.Help = "", true, true }},
@@ -95,7 +96,8 @@ func TestParseArgsRefuses(t *testing.T) {
 
 // TestUsage compares the help text with what ParseArgs takes.
 func TestUsage(t *testing.T) {
-	for _, name := range []string{"interface IF", "group GROUP", "pid-file FILE", "verbose", "version", "help", "config DIR", "staged DIR", "run DIR", "ubus PATH"} {
+	for _, name := range []string{"interface IF", "group GROUP", "pid-file FILE", "verbose", "version", "help",
+		"config DIR", "staged DIR", "run DIR", "ubus PATH"} {
 		if !strings.Contains(Usage, "--"+name+" ") {
 			t.Errorf("--%s is not in the help text", name)
 		}
@@ -111,7 +113,8 @@ func TestUsage(t *testing.T) {
 }
 
 func FuzzParseArgs(f *testing.F) {
-	for _, s := range []string{"", "-i wg_mesh", "-vvp/run/x -iwg0 --group=g", "--interface= -h", "-i\x00", "--=", "-= -"} {
+	for _, s := range []string{"", "-i wg_mesh", "-vvp/run/x -iwg0 --group=g", "--interface= -h",
+		"-i\x00", "--=", "-= -"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, line string) {

@@ -18,9 +18,10 @@ const (
 	threads   = "/proc/self/task"
 )
 
-// SwitchGroup makes a group, by name or else by number, the real, effective and saved one of all threads, and reads back
-// whether it is. Gluon's firewall knows by the group which packets and which DNS queries are for the WAN, and a socket has
-// the group of the thread that made it: so this comes before the first socket. Supplementary groups stay as they are.
+// SwitchGroup makes a group, by name or else by number, the real, effective and saved one of all threads, and reads
+// back whether it is. Gluon's firewall knows by the group which packets and which DNS queries are for the WAN, and a
+// socket has the group of the thread that made it: so this comes before the first socket. Supplementary groups stay as
+// they are.
 func SwitchGroup(name string) error { return switchGroup(groupFile, name, setGroup) }
 
 func switchGroup(file, name string, set func(gid uint32) error) error {
@@ -75,7 +76,8 @@ func parseGID(v string) (uint32, bool) {
 	return uint32(n), err == nil && n != 1<<32-1
 }
 
-// checkGroup compares the group of the process, and of each thread listed in dir (proc_pid_task(5)), with the wanted one.
+// checkGroup compares the group of the process, and of each thread listed in dir (proc_pid_task(5)), with the wanted
+// one.
 func checkGroup(dir string, want uint32) error {
 	if real, effective := uint32(unix.Getgid()), uint32(unix.Getegid()); real != want || effective != want {
 		return fmt.Errorf("it did not take: the process has real group %d and effective group %d", real, effective)

@@ -113,7 +113,8 @@ func runChild(t *testing.T, how, group string) (string, error) {
 
 func TestSwitchGroup(t *testing.T) {
 	before := os.Getegid()
-	for group, want := range map[string]string{"gluon-mesh-vpn": "800", "804": "804", "800": "801", "twice": "802", "root": "0"} {
+	for group, want := range map[string]string{"gluon-mesh-vpn": "800", "804": "804", "800": "801",
+		"twice": "802", "root": "0"} {
 		out, err := runChild(t, "root", group)
 		same := want + " " + want + "\n"
 		if err != nil || out != same+same+same+same+"file "+want+"\n" {
@@ -136,8 +137,10 @@ func TestSwitchGroupRefuses(t *testing.T) {
 		{"root", "-1", `there is no group "-1" in /`},
 		{"root", "4294967295", `there is no group "4294967295" in /`},
 		{"root", "4294967296", `there is no group "4294967296" in /`},
-		{"unprivileged", "gluon-mesh-vpn", `change to group "gluon-mesh-vpn" (800): operation not permitted: start it as root`},
-		{"lies", "gluon-mesh-vpn", `change to group "gluon-mesh-vpn" (800): it did not take: the process has real group`},
+		{"unprivileged", "gluon-mesh-vpn",
+			`change to group "gluon-mesh-vpn" (800): operation not permitted: start it as root`},
+		{"lies", "gluon-mesh-vpn",
+			`change to group "gluon-mesh-vpn" (800): it did not take: the process has real group`},
 		{"one thread", "gluon-mesh-vpn", `change to group "gluon-mesh-vpn" (800): it did not take: thread `},
 	} {
 		out, err := runChild(t, tt.how, tt.group)
@@ -158,13 +161,14 @@ func TestCheckGroup(t *testing.T) {
 		return s + "\nGroups:\t7\n"
 	}
 	for name, tt := range map[string]struct{ second, want string }{
-		"all":              {status(gid, gid, gid, gid), ""},
-		"effective only":   {status(gid+1, gid, gid+1, gid), "thread 11 has groups"},
-		"not effective":    {status(gid, gid+1, gid, gid), "thread 11 has groups"},
-		"not file system":  {status(gid, gid, gid, gid+1), "thread 11 has groups"},
-		"no such line":     {"Name:\tx\n", "thread 11 has groups"},
-		"too few":          {status(gid), "thread 11 has groups"},
-		"no number":        {strings.Replace(status(gid, gid, gid), "\nGroups", "\tx\nGroups", 1), "thread 11 has groups"},
+		"all":             {status(gid, gid, gid, gid), ""},
+		"effective only":  {status(gid+1, gid, gid+1, gid), "thread 11 has groups"},
+		"not effective":   {status(gid, gid+1, gid, gid), "thread 11 has groups"},
+		"not file system": {status(gid, gid, gid, gid+1), "thread 11 has groups"},
+		"no such line":    {"Name:\tx\n", "thread 11 has groups"},
+		"too few":         {status(gid), "thread 11 has groups"},
+		"no number": {strings.Replace(status(gid, gid, gid), "\nGroups", "\tx\nGroups", 1),
+			"thread 11 has groups"},
 		"thread has ended": {"", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -192,7 +196,8 @@ func TestCheckGroup(t *testing.T) {
 	if err := checkGroup(threads, gid+1); err == nil || !strings.Contains(err.Error(), "the process has real group") {
 		t.Errorf("another group: %v", err)
 	}
-	if err := checkGroup(filepath.Join(t.TempDir(), "nothing"), gid); err == nil || !strings.Contains(err.Error(), "cannot be checked") {
+	if err := checkGroup(filepath.Join(t.TempDir(), "nothing"), gid); err == nil ||
+		!strings.Contains(err.Error(), "cannot be checked") {
 		t.Errorf("no /proc: %v", err)
 	}
 }

@@ -22,26 +22,27 @@ const (
 	gluonMark = 1
 	// ntpGrace is short because the original goes on without the time as well. The clock is asked for meanwhile.
 	ntpGrace = 2 * time.Second
-	// keepalive keeps a NAT's mapping, and is what makes WireGuard shake hands without payload. The original has none, and
-	// relies on the mesh protocol's packets.
+	// keepalive keeps a NAT's mapping, and is what makes WireGuard shake hands without payload. The original has none,
+	// and relies on the mesh protocol's packets.
 	keepalive = 25 * time.Second
 )
 
-// Name is what the uplink on an interface is called: in the log, as a file below the run directory, and on ubus, where the
-// name is the original's. The dot keeps it apart from every uplink of /etc/config/wguplink, and an interface's name has
-// no slash.
+// Name is what the uplink on an interface is called: in the log, as a file below the run directory, and on ubus, where
+// the name is the original's. The dot keeps it apart from every uplink of /etc/config/wguplink, and an interface's name
+// has no slash.
 func Name(ifname string) string { return Package + "." + ifname }
 
-// Load reads the peers of one interface. What is wrong with single peers is in the Problems, with or without an error, and
-// keeps the others from nothing. The error, about all of it, wraps os.ErrNotExist when there is no file.
+// Load reads the peers of one interface. What is wrong with single peers is in the Problems, with or without an error,
+// and keeps the others from nothing. The error, about all of it, wraps os.ErrNotExist when there is no file.
 //
-// A peer counts with "enabled" on and "ifname" the interface, as in the original: without these options it does not. The
-// packages wgpeerselector, network and system are read anew.
+// A peer counts with "enabled" on and "ifname" the interface, as in the original: without these options it does not.
+// The packages wgpeerselector, network and system are read anew.
 func Load(tree config.Reader, a Args) (config.Uplink, config.Problems, error) {
 	file := filepath.Join(a.Config, Package)
 	if err := tree.LoadConfig(Package, true); errors.Is(err, os.ErrNotExist) {
-		return config.Uplink{}, nil, fmt.Errorf("there is no %s: make the file, with a section \"config %s 'NAME'\" for each peer: %w",
-			file, typePeer, err)
+		return config.Uplink{}, nil,
+			fmt.Errorf("there is no %s: make the file, with a section \"config %s 'NAME'\" for each peer: %w",
+				file, typePeer, err)
 	} else if err != nil {
 		return config.Uplink{}, nil, fmt.Errorf("cannot read %s: %w", file, err)
 	}
@@ -117,8 +118,8 @@ func (l *loader) readPeer(name, title string) peerselector.Peer {
 	}
 	l.set(&p, title, "endpoint", l.values(name, "endpoint")...)
 	l.set(&p, title, "allowed_ips", l.values(name, "allowed_ips")...)
-	// The first that is one host's is the gateway's own, as far as can be told. Without one nothing inside the tunnel can
-	// be asked for signs of life.
+	// The first that is one host's is the gateway's own, as far as can be told. Without one nothing inside the tunnel
+	// can be asked for signs of life.
 	for _, prefix := range p.AllowedIPs {
 		if !p.LinkAddress.IsValid() && prefix.IsSingleIP() {
 			config.SetGateway(&p, "link_address", prefix.Addr().String())
@@ -157,7 +158,8 @@ func (l *loader) readKeepalive(name, title string) time.Duration {
 	return u.Keepalive
 }
 
-// add takes a peer. WireGuard knows a peer by its key only, so another section with the same one can add endpoints at most.
+// add takes a peer. WireGuard knows a peer by its key only, so another section with the same one can add endpoints at
+// most.
 func (l *loader) add(p peerselector.Peer, title string) {
 	for i := range l.peers {
 		have := &l.peers[i]

@@ -108,8 +108,10 @@ config other 'thing'
 	option ifname 'wg_mesh'
 	option public_key '` + keyC + `'
 `,
-		"network": "config interface wg_mesh\n\toption proto wireguard\n\toption fwmark 0x2a\n\toption private_key secret\n",
-		"system":  "config timeserver ntp\n\tlist server 0.example.org\n\tlist server 'not a host'\n\tlist server 2001:db8::123\n",
+		"network": "config interface wg_mesh\n\toption proto wireguard\n\toption fwmark 0x2a\n\toption " +
+			"private_key secret\n",
+		"system": "config timeserver ntp\n\tlist server 0.example.org\n\tlist server 'not a host'\n\tlist server " +
+			"2001:db8::123\n",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -123,13 +125,15 @@ config other 'thing'
 		Interface: "wg_mesh", Borrowed: true, FwMark: 42, Keepalive: 25 * time.Second,
 		LinkLocal: config.KeyOnly, LinkPrefix: 128, Mode: config.ModeLayer3,
 		Gateways: []peerselector.Peer{{
-			Name: "gw1", PublicKey: key(t, keyA), Endpoints: []string{"gw1.example.org:51820"}, LinkAddress: netip.MustParseAddr("fe80::1"),
-			AllowedIPs: []netip.Prefix{netip.MustParsePrefix("fe80::1/128")}, Keepalive: 10 * time.Second,
+			Name: "gw1", PublicKey: key(t, keyA), Endpoints: []string{"gw1.example.org:51820"},
+			LinkAddress: netip.MustParseAddr("fe80::1"),
+			AllowedIPs:  []netip.Prefix{netip.MustParsePrefix("fe80::1/128")}, Keepalive: 10 * time.Second,
 		}, {
 			// The second section of all; 3511 is libuci's hash of "peer".
 			Name: "cfg023511", PublicKey: key(t, keyB), Endpoints: []string{"[2001:db8::1]:51820", "192.0.2.1:51820"},
 			LinkAddress: netip.MustParseAddr("fe80::1"),
-			AllowedIPs:  []netip.Prefix{netip.MustParsePrefix("2001:db8:1::/48"), netip.MustParsePrefix("fe80::1/128"), netip.MustParsePrefix("10.0.0.1/32")},
+			AllowedIPs: []netip.Prefix{netip.MustParsePrefix("2001:db8:1::/48"), netip.MustParsePrefix("fe80::1/128"),
+				netip.MustParsePrefix("10.0.0.1/32")},
 		}},
 	}
 	if d := cmp.Diff(want, u, compare); d != "" {
@@ -152,33 +156,54 @@ func TestLoadLeavesOut(t *testing.T) {
 		section string
 		want    []string
 	}{
-		"enabled":         {peer("bad", keyB, "option enabled maybe"), []string{bad + `"enabled", value "maybe": not valid; allowed: 1, true`}},
-		"enabled twice":   {peer("bad", keyB, "list enabled 0"), []string{bad + `"enabled", value "0": a second value`}},
-		"key":             {peer("bad", "nonsense"), []string{bad + `"public_key", value "nonsense": not valid; allowed: a WireGuard key`}},
-		"key's last bits": {peer("bad", strings.Replace(keyB, "E=", "F=", 1)), []string{`not valid; allowed: a WireGuard key`}},
-		"key twice":       {peer("bad", keyB, "list public_key "+keyC), []string{bad + `"public_key", value "` + keyC + `": a second value`}},
-		"key missing":     {section("", endpoint, allowed), []string{bad + `"public_key": missing; allowed: a WireGuard key`}},
+		"enabled": {peer("bad", keyB, "option enabled maybe"),
+			[]string{bad + `"enabled", value "maybe": not valid; allowed: 1, true`}},
+		"enabled twice": {peer("bad", keyB, "list enabled 0"),
+			[]string{bad + `"enabled", value "0": a second value`}},
+		"key": {peer("bad", "nonsense"),
+			[]string{bad + `"public_key", value "nonsense": not valid; allowed: a WireGuard key`}},
+		"key's last bits": {peer("bad", strings.Replace(keyB, "E=", "F=", 1)),
+			[]string{`not valid; allowed: a WireGuard key`}},
+		"key twice": {peer("bad", keyB, "list public_key "+keyC),
+			[]string{bad + `"public_key", value "` + keyC + `": a second value`}},
+		"key missing": {section("", endpoint, allowed),
+			[]string{bad + `"public_key": missing; allowed: a WireGuard key`}},
 
-		"endpoint missing":       {section(keyB, allowed), []string{bad + `"endpoint": missing; allowed: host:port`}},
-		"endpoint without port":  {section(keyB, "option endpoint gw.example.org", allowed), []string{bad + `"endpoint", value "gw.example.org": not valid; allowed: host:port`}},
-		"endpoint port 0":        {section(keyB, "option endpoint 192.0.2.1:0", allowed), []string{`value "192.0.2.1:0": not valid`}},
-		"endpoint port too big":  {section(keyB, "option endpoint [2001:db8::1]:65536", allowed), []string{`value "[2001:db8::1]:65536": not valid`}},
-		"endpoint bare IPv6":     {section(keyB, "option endpoint 2001:db8::1:51820", allowed), []string{`value "2001:db8::1:51820": not valid`}},
-		"endpoint for the shell": {section(keyB, `option endpoint "gw';reboot:1"`, allowed), []string{`value "gw';reboot:1": not valid`}},
-		"one endpoint of two":    {section(keyB, endpoint, "list endpoint gw:x", allowed), []string{bad + `"endpoint", value "gw:x": not valid`}},
+		"endpoint missing": {section(keyB, allowed), []string{bad + `"endpoint": missing; allowed: host:port`}},
+		"endpoint without port": {section(keyB, "option endpoint gw.example.org", allowed),
+			[]string{bad + `"endpoint", value "gw.example.org": not valid; allowed: host:port`}},
+		"endpoint port 0": {section(keyB, "option endpoint 192.0.2.1:0", allowed),
+			[]string{`value "192.0.2.1:0": not valid`}},
+		"endpoint port too big": {section(keyB, "option endpoint [2001:db8::1]:65536", allowed),
+			[]string{`value "[2001:db8::1]:65536": not valid`}},
+		"endpoint bare IPv6": {section(keyB, "option endpoint 2001:db8::1:51820", allowed),
+			[]string{`value "2001:db8::1:51820": not valid`}},
+		"endpoint for the shell": {section(keyB, `option endpoint "gw';reboot:1"`, allowed),
+			[]string{`value "gw';reboot:1": not valid`}},
+		"one endpoint of two": {section(keyB, endpoint, "list endpoint gw:x", allowed),
+			[]string{bad + `"endpoint", value "gw:x": not valid`}},
 
-		"allowed IPs missing":     {section(keyB, endpoint), []string{bad + `"allowed_ips": missing; allowed: prefixes`}},
-		"allowed IPs":             {section(keyB, endpoint, "list allowed_ips fe80::1/129"), []string{bad + `"allowed_ips", value "fe80::1/129": not valid; allowed: prefixes`}},
-		"one allowed IP of three": {section(keyB, endpoint, allowed, "list allowed_ips all", "list allowed_ips ::/0"), []string{bad + `"allowed_ips", value "all": not valid`}},
+		"allowed IPs missing": {section(keyB, endpoint),
+			[]string{bad + `"allowed_ips": missing; allowed: prefixes`}},
+		"allowed IPs": {section(keyB, endpoint, "list allowed_ips fe80::1/129"),
+			[]string{bad + `"allowed_ips", value "fe80::1/129": not valid; allowed: prefixes`}},
+		"one allowed IP of three": {section(keyB, endpoint, allowed, "list allowed_ips all", "list allowed_ips ::/0"),
+			[]string{bad + `"allowed_ips", value "all": not valid`}},
 
-		"keepalive":         {peer("bad", keyB, "option persistent_keepalive 65536"), []string{bad + `"persistent_keepalive", value "65536": not valid; allowed: whole seconds from 1 to 65535; 0 or off`}},
-		"keepalive a word":  {peer("bad", keyB, "option persistent_keepalive often"), []string{`value "often": not valid`}},
+		"keepalive": {peer("bad", keyB, "option persistent_keepalive 65536"),
+			[]string{bad +
+				`"persistent_keepalive", value "65536": not valid; allowed: whole seconds from 1 to 65535; 0 or off`}},
+		"keepalive a word": {peer("bad", keyB, "option persistent_keepalive often"),
+			[]string{`value "often": not valid`}},
 		"keepalive below 0": {peer("bad", keyB, "option persistent_keepalive -1"), []string{`value "-1": not valid`}},
-		"keepalive twice":   {peer("bad", keyB, "list persistent_keepalive 1", "list persistent_keepalive 2"), []string{`value "2": a second value`}},
+		"keepalive twice": {peer("bad", keyB, "list persistent_keepalive 1", "list persistent_keepalive 2"),
+			[]string{`value "2": a second value`}},
 
-		"anonymous":     {"config peer\n\toption enabled 1\n\toption ifname wg_mesh\n\t" + endpoint + "\n\t" + allowed + "\n", []string{`section "@peer[1]", option "public_key": missing`}},
-		"several wrong": {section("x", "option endpoint y", "list allowed_ips z"), []string{`"public_key", value "x"`, `"endpoint", value "y"`, `"allowed_ips", value "z"`}},
-		"two lines":     {peer("bad", keyB, "option persistent_keepalive '1\n2'"), []string{`value "1\n2": not valid`}},
+		"anonymous": {"config peer\n\toption enabled 1\n\toption ifname wg_mesh\n\t" + endpoint + "\n\t" + allowed +
+			"\n", []string{`section "@peer[1]", option "public_key": missing`}},
+		"several wrong": {section("x", "option endpoint y", "list allowed_ips z"),
+			[]string{`"public_key", value "x"`, `"endpoint", value "y"`, `"allowed_ips", value "z"`}},
+		"two lines": {peer("bad", keyB, "option persistent_keepalive '1\n2'"), []string{`value "1\n2": not valid`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u, warnings, err := load(t, map[string]string{Package: peer("good", keyA) + tt.section})
@@ -223,8 +248,10 @@ func TestLoadNobody(t *testing.T) {
 		text, want string
 		warnings   int
 	}{
-		"empty file": {"", `: no peer for interface "wg_mesh" (sections of type peer: there is none at all): add one with option ifname 'wg_mesh' and option enabled '1'`, 0},
-		"none of them": {peer("a", keyA, "option ifname wg0") + peer("b", keyB, "option enabled off") + peer("c", keyC, "option endpoint x", "option enabled 1"),
+		"empty file": {"",
+			`: no peer for interface "wg_mesh" (sections of type peer: there is none at all): add one with option ifname 'wg_mesh' and option enabled '1'`, 0},
+		"none of them": {peer("a", keyA, "option ifname wg0") + peer("b", keyB, "option enabled off") +
+			peer("c", keyC, "option endpoint x", "option enabled 1"),
 			`(sections of type peer: 1 of another ifname, 1 not enabled, 1 with mistakes)`, 1},
 		"enabled how": {peer("a", keyA, "option enabled maybe"), `(sections of type peer: 1 with mistakes)`, 1},
 		"twice wrong": {peer("a", "x", "option endpoint x"), `(sections of type peer: 1 with mistakes)`, 2},
@@ -245,7 +272,8 @@ func TestLoadNobody(t *testing.T) {
 }
 
 func TestLoadUnreadable(t *testing.T) {
-	if _, _, err := load(t, nil); !errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "/wgpeerselector: make the file") {
+	if _, _, err := load(t, nil); !errors.Is(err, os.ErrNotExist) ||
+		!strings.Contains(err.Error(), "/wgpeerselector: make the file") {
 		t.Errorf("no file: %v", err)
 	}
 	_, _, err := load(t, map[string]string{Package: peer("a", keyA) + "option 'unterminated\n"})
@@ -271,7 +299,8 @@ func TestLoadMark(t *testing.T) {
 		{iface + "option fwmark off", 0, ""},
 		{"config interface other\noption fwmark 7", 1, ""},
 		{"not UCI", 1, ""},
-		{iface + "option fwmark red", 1, `DIR/network: section "wg_mesh", option "fwmark", value "red": not valid, so 1 is used; allowed: 0 to 4294967295`},
+		{iface + "option fwmark red", 1,
+			`DIR/network: section "wg_mesh", option "fwmark", value "red": not valid, so 1 is used; allowed: 0 to 4294967295`},
 		{iface + "option fwmark 0x100000000", 1, `value "0x100000000": not valid`},
 	} {
 		files := map[string]string{Package: peer("a", keyA), "network": tt.network + "\n"}
@@ -317,7 +346,8 @@ func TestLoadLinkAddress(t *testing.T) {
 
 // FuzzLoad holds whatever is left of a file to what the engine needs.
 func FuzzLoad(f *testing.F) {
-	f.Add(peer("a", keyA)+peer("b", keyB, "option persistent_keepalive 7"), "config interface wg_mesh\n\toption fwmark 1\n")
+	f.Add(peer("a", keyA)+peer("b", keyB, "option persistent_keepalive 7"),
+		"config interface wg_mesh\n\toption fwmark 1\n")
 	f.Add(peer("a", keyA)+peer("", keyA, "list allowed_ips ::/0"), "")
 	f.Add("config peer\n\tlist enabled 1\n\tlist ifname wg_mesh\n\tlist ifname x\n", "config")
 	dir := f.TempDir()
@@ -339,7 +369,8 @@ func FuzzLoad(f *testing.F) {
 		}
 		keys := map[peerselector.Key]bool{}
 		for _, p := range u.Gateways {
-			if keys[p.PublicKey] || p.Name == "" || len(p.Endpoints) == 0 || len(p.AllowedIPs) == 0 || p.Keepalive%time.Second != 0 || p.Keepalive < 0 {
+			if keys[p.PublicKey] || p.Name == "" || len(p.Endpoints) == 0 || len(p.AllowedIPs) == 0 ||
+				p.Keepalive%time.Second != 0 || p.Keepalive < 0 {
 				t.Errorf("%+v", p)
 			}
 			keys[p.PublicKey] = true

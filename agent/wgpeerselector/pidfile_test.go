@@ -38,7 +38,8 @@ func lonely(t *testing.T, path string) {
 
 func TestWritePID(t *testing.T) {
 	own := strconv.Itoa(os.Getpid()) + "\n"
-	for name, old := range map[string]string{"new": "", "stale": "4711\n", "stale and ours": own, "rubbish": strings.Repeat("x", 1000)} {
+	for name, old := range map[string]string{"new": "", "stale": "4711\n", "stale and ours": own,
+		"rubbish": strings.Repeat("x", 1000)} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "x.pid")
 			if old != "" {
@@ -120,7 +121,8 @@ func TestWritePIDInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := content(t, path)
-	if _, err := WritePID(path); err == nil || !strings.Contains(err.Error(), "process "+strconv.Quote(strings.TrimSpace(before))+" runs") {
+	if _, err := WritePID(path); err == nil || !strings.Contains(err.Error(),
+		"process "+strconv.Quote(strings.TrimSpace(before))+" runs") {
 		t.Errorf("a second one: %v", err)
 	}
 	if content(t, path) != before {
@@ -178,7 +180,8 @@ func TestWritePIDReadByOthers(t *testing.T) {
 func TestWritePIDRefuses(t *testing.T) {
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
-	if err := errors.Join(os.Mkdir(in("folder"), 0o755), unix.Mkfifo(in("fifo"), 0o644), os.WriteFile(in("file"), nil, 0o644),
+	if err := errors.Join(os.Mkdir(in("folder"), 0o755), unix.Mkfifo(in("fifo"), 0o644),
+		os.WriteFile(in("file"), nil, 0o644),
 		os.Symlink(in("file"), in("link"))); err != nil {
 		t.Fatal(err)
 	}
@@ -191,10 +194,12 @@ func TestWritePIDRefuses(t *testing.T) {
 	} {
 		before, _ := os.Lstat(path)
 		_, err := WritePID(path)
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "PID file "+path+": ") {
+		if err == nil || !strings.Contains(err.Error(), want) ||
+			!strings.HasPrefix(err.Error(), "PID file "+path+": ") {
 			t.Errorf("%s: %v, want %s", path, err, want)
 		}
-		if after, _ := os.Lstat(path); (before == nil) != (after == nil) || before != nil && before.Mode() != after.Mode() {
+		if after, _ := os.Lstat(path); (before == nil) != (after == nil) || before != nil &&
+			before.Mode() != after.Mode() {
 			t.Errorf("%s was replaced", path)
 		}
 	}

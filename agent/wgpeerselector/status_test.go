@@ -14,7 +14,8 @@ import (
 
 func TestStatus(t *testing.T) {
 	u := config.Uplink{Gateways: []peerselector.Peer{
-		{Name: "gw1", PublicKey: key(t, keyA)}, {Name: "cfg023511", PublicKey: key(t, keyB)}, {Name: "gw3", PublicKey: key(t, keyC)},
+		{Name: "gw1", PublicKey: key(t, keyA)}, {Name: "cfg023511", PublicKey: key(t, keyB)},
+		{Name: "gw3", PublicKey: key(t, keyC)},
 	}}
 	const (
 		none   = `{"peers":{"gw1":{},"cfg023511":{},"gw3":{}}}`
@@ -38,7 +39,8 @@ func TestStatus(t *testing.T) {
 		"149 s old handshake": {status.Snapshot{State: status.Connected, Gateway: gateway(keyB, now-149_999)}, second},
 		"150 s old handshake": {status.Snapshot{State: status.Connected, Gateway: gateway(keyB, now-150_000)}, none},
 		"handshake unknown":   {status.Snapshot{State: status.Connected, Gateway: gateway(keyB, 0)}, none},
-		"a peer of before":    {status.Snapshot{State: status.Connected, Gateway: gateway("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAM=", 4_990_000)}, none},
+		"a peer of before": {status.Snapshot{State: status.Connected,
+			Gateway: gateway("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAM=", 4_990_000)}, none},
 	} {
 		b, err := json.Marshal(Status(u, tt.s, now))
 		if err != nil {
@@ -52,8 +54,10 @@ func TestStatus(t *testing.T) {
 
 // TestStatusTypes has what goes over the wire: int32 as the Lua original's numbers, and tables, also empty ones.
 func TestStatusTypes(t *testing.T) {
-	u := config.Uplink{Gateways: []peerselector.Peer{{Name: "gw1", PublicKey: key(t, keyA)}, {Name: "gw2", PublicKey: key(t, keyB)}}}
-	s := status.Snapshot{State: status.Connected, Gateway: &status.Gateway{PublicKey: keyA, Established: 1000, HandshakeAt: 1 << 42}}
+	u := config.Uplink{Gateways: []peerselector.Peer{{Name: "gw1", PublicKey: key(t, keyA)},
+		{Name: "gw2", PublicKey: key(t, keyB)}}}
+	s := status.Snapshot{State: status.Connected, Gateway: &status.Gateway{PublicKey: keyA, Established: 1000,
+		HandshakeAt: 1 << 42}}
 	for now, want := range map[status.Uptime]int32{1000: 0, 999: 0, 61_999: 60, 1 << 42: 1<<31 - 1} {
 		want := ubus.Table{{Name: "peers", Value: ubus.Table{
 			{Name: "gw1", Value: ubus.Table{{Name: "established", Value: want}}},

@@ -41,8 +41,8 @@ luci_make() {
 # shellcheck disable=SC2034 # used where this is sourced
 shells='dash busybox'
 
-# new_root SHELL makes $root: the packages as they install, the program included, and around them as much of OpenWrt as our
-# scripts need. feed/test/stubs/root says what of that writes to /record.
+# new_root SHELL makes $root: the packages as they install, the program included, and around them as much of OpenWrt as
+# our scripts need. feed/test/stubs/root says what of that writes to /record.
 new_root() {
 	root=$work/root
 	rm -rf "$root"

@@ -4,8 +4,8 @@
 -- BEGIN generated
 -- From package/rules.lua and the agent's tables of options, by scripts/rules. Do not edit it here.
 -- luacheck: push no max line length
--- The kinds of values that options of the agent have, with the agent's own verdicts, for Lua 5.1. A value is text, as in
--- UCI. package/test compares the verdicts of both sides.
+-- The kinds of values that options of the agent have, with the agent's own verdicts, for Lua 5.1. A value is text, as
+-- in UCI. package/test compares the verdicts of both sides.
 
 local rules = {} -- luacheck: ignore 241
 local kinds = {}
@@ -32,7 +32,8 @@ local function address4(v)
 	return #four == 4 and four or nil
 end
 
--- The eight groups of an IPv6 address or the four bytes of an IPv4 address, and which of the two; nil for anything else.
+-- The eight groups of an IPv6 address or the four bytes of an IPv4 address, and which of the two; nil for anything
+-- else.
 local function address(v)
 	local four = address4(v)
 	if four then
@@ -517,9 +518,11 @@ end
 -- What is empty or false in a domain leaves what the site has, here; nodes of the domain have nothing then.
 if this_domain and this_domain() then
 	local ok, json = pcall(require, 'jsonc')
-	local domain = ok and json.load((os.getenv('IPKG_INSTROOT') or '') .. '/lib/gluon/domains/' .. this_domain() .. '.json')
+	local domain = ok and json.load((os.getenv('IPKG_INSTROOT') or '') .. '/lib/gluon/domains/' .. this_domain() ..
+		'.json')
 	for _, path in ipairs({
-		{ 'mesh_vpn', 'parker', 'mtu' }, { 'parker', 'config_server' }, { 'parker', 'config_pubkey' }, { 'ntp_servers' },
+		{ 'mesh_vpn', 'parker', 'mtu' }, { 'parker', 'config_server' }, { 'parker', 'config_pubkey' },
+			{ 'ntp_servers' },
 	}) do
 		local value = domain
 		for _, key in ipairs(path) do
@@ -546,7 +549,8 @@ local function each(path, good, msg, required)
 	for _ in pairs(value) do
 		count = count + 1
 	end
-	need(path, function() return count > 0 and #value == count end, true, 'have at least one value, and be a plain list')
+	need(path, function() return count > 0 and #value == count end, true,
+		'have at least one value, and be a plain list')
 	for i in ipairs(value) do
 		need(extend(path, { i }), good, true, msg)
 	end

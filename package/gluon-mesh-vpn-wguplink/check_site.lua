@@ -4,8 +4,8 @@
 -- BEGIN generated
 -- From package/rules.lua and the agent's tables of options, by scripts/rules. Do not edit it here.
 -- luacheck: push no max line length
--- The kinds of values that options of the agent have, with the agent's own verdicts, for Lua 5.1. A value is text, as in
--- UCI. package/test compares the verdicts of both sides.
+-- The kinds of values that options of the agent have, with the agent's own verdicts, for Lua 5.1. A value is text, as
+-- in UCI. package/test compares the verdicts of both sides.
 
 local rules = {} -- luacheck: ignore 241
 local kinds = {}
@@ -32,7 +32,8 @@ local function address4(v)
 	return #four == 4 and four or nil
 end
 
--- The eight groups of an IPv6 address or the four bytes of an IPv4 address, and which of the two; nil for anything else.
+-- The eight groups of an IPv6 address or the four bytes of an IPv4 address, and which of the two; nil for anything
+-- else.
 local function address(v)
 	local four = address4(v)
 	if four then
@@ -618,7 +619,8 @@ local OPTION = { ntp_servers = 'ntp_server', iface = 'interface' }
 -- Keys whose values have the agent's rules.
 local PLAIN = {
 	'address_family', 'backend', 'batman_hop_penalty', 'batman_throughput', 'broker', 'broker_ca', 'broker_pin',
-	'broker_timeout', 'dns', 'domain', 'fleet', 'iface', 'keepalive', 'link_local', 'link_prefix', 'location', 'node_name',
+	'broker_timeout', 'dns', 'domain', 'fleet', 'iface', 'keepalive', 'link_local', 'link_prefix', 'location',
+	'node_name',
 	'ntp_grace', 'ntp_servers', 'rebalance', 'vxlan_checksum', 'vxlan_id', 'vxlan_port', 'vxlan_seed_key',
 }
 
@@ -635,7 +637,8 @@ local OLD = { 'enabled', 'limit' }
 local conf, own, seed
 if this_domain and this_domain() then
 	local ok, json = pcall(require, 'jsonc')
-	local domain = ok and json.load((os.getenv('IPKG_INSTROOT') or '') .. '/lib/gluon/domains/' .. this_domain() .. '.json')
+	local domain = ok and json.load((os.getenv('IPKG_INSTROOT') or '') .. '/lib/gluon/domains/' .. this_domain() ..
+		'.json')
 	conf = 'domains/' .. this_domain() .. '.conf'
 	domain = type(domain) == 'table' and domain or {}
 	local part = domain.mesh_vpn
@@ -690,7 +693,8 @@ for _, key in ipairs(OLD) do
 end
 known(path, keys)
 -- Without peers another dialect would be taken, and the fault be named elsewhere.
-need(at('peers'), function(v) return type(v) ~= 'table' or next(v) ~= nil end, false, 'have a gateway, or not to be there')
+need(at('peers'), function(v) return type(v) ~= 'table' or next(v) ~= nil end, false,
+	'have a gateway, or not to be there')
 
 -- What is on the line: VXLAN takes 70 bytes of WireGuard's MTU, WireGuard 60 bytes with IPv4 and 80 with IPv6.
 local mtu = need(at('mtu'), function(v)
@@ -779,7 +783,8 @@ for name, peer in pairs(peers) do
 end
 
 if not protocol and not broker and dialect == 'publickey' then
-	refuse(at('protocol'), "be there, as there is no broker, but gateways have 'publickey': 'wgkex' with a broker, or " ..
+	refuse(at('protocol'),
+		"be there, as there is no broker, but gateways have 'publickey': 'wgkex' with a broker, or " ..
 		"'static' for gateways that speak as Gluon's own WireGuard does")
 end
 protocol = protocol or (not broker and 'static') or (dialect == 'public_key' and 'ffac') or 'wgkex'
@@ -791,7 +796,8 @@ if protocol ~= 'wgkex' or (loadbalancing and loadbalancing ~= 'on') then
 		'have at least one gateway: there is no broker that chooses one')
 end
 if protocol ~= 'wgkex' and loadbalancing then
-	refuse(at('loadbalancing'), "not be there: only protocol 'wgkex' has a use for it, and this is '" .. protocol .. "'")
+	refuse(at('loadbalancing'), "not be there: only protocol 'wgkex' has a use for it, and this is '" .. protocol ..
+		"'")
 end
 
 -- What the agent has no use for would be left out by it: the site meant something else.
@@ -801,7 +807,8 @@ for _, key in ipairs(PLAIN) do
 	end
 end
 if wg.broker_ca == 'none' and wg.broker_pin == nil then
-	refuse(at('broker_ca'), "be the path of a PEM file, or have broker_pin beside it: with 'none' alone any server can be the broker")
+	refuse(at('broker_ca'),
+		"be the path of a PEM file, or have broker_pin beside it: with 'none' alone any server can be the broker")
 end
 if wg.broker_pin ~= nil then
 	need(at('broker'), function(v)

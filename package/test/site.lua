@@ -1,4 +1,5 @@
--- site TMP SITE.CONF DOMAIN.CONF: runs the upgrade scripts on a new node, in the chroot TMP/root1. See package/test/site.
+-- site TMP SITE.CONF DOMAIN.CONF: runs the upgrade scripts on a new node, in the chroot TMP/root1. See
+-- package/test/site.
 
 package.path = 'package/test/?.lua;' .. package.path
 local lib = require 'lib'

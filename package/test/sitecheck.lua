@@ -42,7 +42,8 @@ local function environment(site)
 		end
 		if not check(value) then
 			error(string.format('site.conf error: expected %s to %s, but it is %s', table.concat(path, '.'), msg,
-				value == nil and 'unset' or type(value) == 'string' and string.format('%q', value) or tostring(value)), 0)
+				value == nil and 'unset' or type(value) == 'string' and string.format('%q', value) or tostring(value)),
+					0)
 		end
 		return value
 	end

@@ -43,7 +43,8 @@ local function recorded(name)
 	return lib.read('package/test/batctl/' .. name)
 end
 lib.equal('another node', address.other(recorded('dc-node-b'), '10.1.64.1', B), A)
-lib.equal('another node, of which the other one does not know', address.other(recorded('dc-node-a'), '10.1.64.1', A), nil)
+lib.equal('another node, of which the other one does not know', address.other(recorded('dc-node-a'), '10.1.64.1', A),
+	nil)
 lib.equal('ourselves', address.other(recorded('dc-node-b'), '10.1.64.1', A:upper()), nil)
 lib.equal('an address that no node has', address.other(recorded('dc-node-b'), '10.1.64.2', B), nil)
 lib.equal('too old', address.other(recorded('dc-80-seconds-later'), '10.1.64.1', B), nil)
@@ -52,7 +53,8 @@ for age, want in pairs({ ['1:00'] = A, ['1:01'] = false, ['0:00'] = A, ['1440:59
 	lib.equal('age ' .. age .. ' is put in', count, 1)
 	lib.equal('age ' .. age, address.other(text, '10.1.64.1', B), want or nil)
 end
-lib.equal('no lines', address.other('Error - no valid command or debug table/JSON specified: dc\n', '10.1.64.1', LOW), nil)
+lib.equal('no lines', address.other('Error - no valid command or debug table/JSON specified: dc\n', '10.1.64.1', LOW),
+	nil)
 local function twice(with)
 	return (recorded('dc-node-b'):gsub(A, with))
 end
@@ -91,7 +93,8 @@ local function node(mac)
 	root.put('/usr/bin/batctl', '#!/bin/sh\ncat /run/$1\n')
 	root.put('/usr/bin/logger', '#!/bin/sh\necho "logger $*" >>/run/calls\n')
 	root.put('/etc/wguplink/hooks.d/50-parker-client', '#!/bin/sh\necho "hook $WGUPLINK_EVENT" >>/run/calls\n')
-	assert(lib.sh('cd ' .. root.path .. ' && chmod 755 usr/bin/batctl usr/bin/logger etc/wguplink/hooks.d/50-parker-client'))
+	assert(lib.sh('cd ' .. root.path ..
+		' && chmod 755 usr/bin/batctl usr/bin/logger etc/wguplink/hooks.d/50-parker-client'))
 	root.put('/run/dc', twice(mac == LOW and HIGH or LOW))
 	root.put('/run/gwl', recorded(mac == LOW and 'gwl-batman-iv' or 'gwl-batman-v'))
 	root.put('/tmp/wguplink-parker.latest', "WGUPLINK_ADDRESS4='10.1.64.1'\nWGUPLINK_RANGE4='10.1.64.0/22'\n")

@@ -102,10 +102,12 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	lib.check(shell .. ': change: one of them', not files(root):find('option:mtu,1375', 1, true))
 	lib.contains(shell .. ': change: option 108', files(root), "list dhcp_option 'option:ipv6-only,0'")
 	lib.contains(shell .. ': change: entries of others', files(root), "option:router,10.0.0.1")
-	lib.equal(shell .. ': change: for radvd', root.file('/tmp/adv_mtu') .. ' ' .. root.file('/tmp/pref64'), '1340 64:ff9b::/96')
+	lib.equal(shell .. ': change: for radvd', root.file('/tmp/adv_mtu') .. ' ' .. root.file('/tmp/pref64'),
+		'1340 64:ff9b::/96')
 
 	-- The same again, but a tunnel has been made anew: the translator has to be put on it.
-	local XLAT = with({ WGUPLINK_EVENT = 'change', WGUPLINK_RANGE6 = '2001:db8:2::/64', WGUPLINK_ADDRESS6 = '2001:db8:2::1',
+	local XLAT = with({ WGUPLINK_EVENT = 'change', WGUPLINK_RANGE6 = '2001:db8:2::/64',
+		WGUPLINK_ADDRESS6 = '2001:db8:2::1',
 		WGUPLINK_XLAT_RANGE6 = '2001:db8:9::/96', WGUPLINK_CLIENT_MTU = '1340' })
 	ok, err, calls = run(root, XLAT)
 	lib.check(shell .. ': change again', ok and err == '' and calls == '', err .. calls)
@@ -135,21 +137,25 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	ok, _, err = root.run('sh /translator | ' .. table.concat(prefix, ' ') .. ' sh /again')
 	lib.check(shell .. ': another prefix', ok and err == '', err)
 	calls = root.file('/run/calls'):gsub('ubus [^\n]*\n', '')
-	lib.contains(shell .. ': another prefix: it ends by itself', calls, 'ebpf-clat SIGINT\nebpf-clat stop\nebpf-clat start\n')
+	lib.contains(shell .. ': another prefix: it ends by itself', calls,
+		'ebpf-clat SIGINT\nebpf-clat stop\nebpf-clat start\n')
 	lib.equal(shell .. ': another prefix: the file', root.file('/tmp/xlat_range6'), '2001:db8:a::/96')
 	ok, err = run(root, XLAT)
 	lib.check(shell .. ': the first prefix again', ok and err == '', err)
 
 	-- The node has to move, and stays where it is for as long as its range is the same.
-	root.put('/etc/config/parker', "\nconfig client 'client'\n\toption address4 '10.1.64.9'\n\toption range4 '10.1.64.0/22'\n")
+	root.put('/etc/config/parker',
+		"\nconfig client 'client'\n\toption address4 '10.1.64.9'\n\toption range4 '10.1.64.0/22'\n")
 	ok, err, calls = run(root, { WGUPLINK_EVENT = 'again' })
 	lib.check(shell .. ': moved', ok and err == '', err)
 	lib.equal(shell .. ': moved: calls', calls,
 		RELOAD .. 'dnsmasq restart\n' .. ANNOUNCE)
-	for _, want in ipairs({ "option ipaddr '10.1.64.9/22'", "option start '17'", "option limit '1007'", 'option:mtu,1312' }) do
+	for _, want in ipairs({ "option ipaddr '10.1.64.9/22'", "option start '17'", "option limit '1007'",
+		'option:mtu,1312' }) do
 		lib.contains(shell .. ': moved', files(root), want)
 	end
-	root.put('/etc/config/parker', "\nconfig client 'client'\n\toption address4 '10.1.64.9'\n\toption range4 '10.9.64.0/22'\n")
+	root.put('/etc/config/parker',
+		"\nconfig client 'client'\n\toption address4 '10.1.64.9'\n\toption range4 '10.9.64.0/22'\n")
 	ok, err = run(root, XLAT)
 	lib.check(shell .. ': a new range', ok and err == '', err)
 	for _, want in ipairs({ "option ipaddr '10.1.64.1/22'", "option start '2'", "option limit '1022'" }) do
@@ -216,7 +222,8 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	ok, err, calls = run(root, { WGUPLINK_PROTOCOL = 'parker', WGUPLINK_EVENT = 'down' })
 	lib.check(shell .. ': another domain', ok and err == '', err)
 	lib.equal(shell .. ': another domain: UCI', files(root), other)
-	lib.equal(shell .. ': another domain: calls', calls, 'ebtables-tiny -F PARKER_RADV\n' .. ANNOUNCE .. 'gluon-radvd start\n')
+	lib.equal(shell .. ': another domain: calls', calls, 'ebtables-tiny -F PARKER_RADV\n' .. ANNOUNCE ..
+		'gluon-radvd start\n')
 	lib.check(shell .. ': another domain: nothing for radvd', not root.file('/tmp/range6'))
 
 	-- Somebody else's staged changes: nothing is touched, theirs stay, it says so.
@@ -244,7 +251,8 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	root.put('/run/meddler', '')
 	ok, err = run(root, UP)
 	lib.check(shell .. ': meddler', ok and err == '', err)
-	lib.contains(shell .. ': meddler: ours is committed', root.file('/etc/config/network'), "option ipaddr '10.1.64.1/22'")
+	lib.contains(shell .. ': meddler: ours is committed', root.file('/etc/config/network'),
+		"option ipaddr '10.1.64.1/22'")
 	lib.check(shell .. ': meddler: theirs is not', not root.file('/etc/config/network'):find('metric'))
 	lib.contains(shell .. ': meddler: theirs is still staged', select(2, root.run('uci changes')), 'network.wan.metric')
 

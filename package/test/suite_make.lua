@@ -30,7 +30,8 @@ local packages = { 'gluon-mesh-vpn-wguplink', 'gluon-mesh-vpn-parker-wguplink', 
 for _, name in ipairs(packages) do
 	lib.contains(name .. ': cannot be chosen in plain OpenWrt', evaluate(name), 'depends @BROKEN\n')
 end
-lib.write(lib.tmp .. '/package/gluon.mk', 'include $(INCLUDE_DIR)/package.mk\nBuildPackageGluon=$(call BuildX,$(1),Gluon)\n')
+lib.write(lib.tmp .. '/package/gluon.mk',
+	'include $(INCLUDE_DIR)/package.mk\nBuildPackageGluon=$(call BuildX,$(1),Gluon)\n')
 for _, name in ipairs(packages) do
 	-- The version is that of the program's package, and changes with each commit.
 	local out = evaluate(name)
@@ -139,10 +140,12 @@ for key in checks:gmatch("[({ \t]'([%l_0-9]+)'%)?[,} ]") do
 end
 local example = lib.read('site-example/site.conf') .. lib.read('site-example/domains/ffxx_city.conf')
 for _, key in ipairs({
-	'address_family', 'allowed_ips', 'backend', 'batman_hop_penalty', 'batman_throughput', 'broker', 'broker_ca', 'broker_pin',
+	'address_family', 'allowed_ips', 'backend', 'batman_hop_penalty', 'batman_throughput', 'broker', 'broker_ca',
+	'broker_pin',
 	'broker_timeout', 'client_ntp_servers4',
 	'config_pubkey', 'config_server', 'dns', 'domain', 'domain_seed', 'endpoint', 'fleet', 'iface', 'keepalive',
-	'link_address', 'link_local', 'link_prefix', 'loadbalancing', 'location', 'mtu', 'node_name', 'ntp_grace', 'ntp_servers',
+	'link_address', 'link_local', 'link_prefix', 'loadbalancing', 'location', 'mtu', 'node_name', 'ntp_grace',
+	'ntp_servers',
 	'omada_controllers4', 'peers', 'protocol', 'public_key', 'publickey', 'rebalance',
 	'unifi_controller4', 'vxlan_checksum', 'vxlan_id', 'vxlan_port', 'vxlan_seed_key',
 }) do

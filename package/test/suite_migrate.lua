@@ -200,12 +200,14 @@ lib.equal('switch 0', switch(gluon('0')), '00')
 lib.equal('switch false', switch(gluon('false')), '00')
 lib.equal('switch of Munich\'s', switch({ gluon = CORE,
 	wireguard = "\nconfig wireguard 'mesh_vpn'\n\toption enabled 'true'\n" }), '11')
-lib.equal('switch of fastd\'s', switch({ gluon = CORE, fastd = "\nconfig fastd 'mesh_vpn'\n\toption enabled '1'\n" }), '11')
+lib.equal('switch of fastd\'s', switch({ gluon = CORE, fastd = "\nconfig fastd 'mesh_vpn'\n\toption enabled '1'\n" }),
+	'11')
 lib.equal('no switch: the site\'s', switch({ gluon = CORE }), '11')
 
 -- The first boot, after a migration or without one: the wizard's last page asks the provider, and no agent has run.
 local function wizard(r)
-	return (select(2, r.run("lua -e 'print(require(\"gluon.mesh-vpn.provider.wireguard\").public_key())'")):gsub('\n$', ''))
+	return (select(2, r.run("lua -e 'print(require(\"gluon.mesh-vpn.provider.wireguard\").public_key())'")):gsub('\n$',
+		''))
 end
 for name, config in pairs({
 	munich = { wireguard = "\nconfig wireguard 'mesh_vpn'\n\toption privatekey '" .. A .. "'\n" },
@@ -221,7 +223,8 @@ for name, config in pairs({
 	end
 	assert(r.upgrade())
 	local key = wizard(r)
-	lib.equal(name .. ': the wizard shows the key that the agent has', key .. '\n', select(2, r.run('wguplink key show mesh')))
+	lib.equal(name .. ': the wizard shows the key that the agent has', key .. '\n',
+		select(2, r.run('wguplink key show mesh')))
 	lib.check(name .. ': it is a key', #key == 44, key)
 	if name == 'munich' or name == 'native' then
 		lib.equal(name .. ': it is the old one', get(r, 'wguplink.mesh.private_key'), A)
@@ -260,7 +263,8 @@ for name, more in pairs({ static = '', ffac = "broker = 'broker.example.org/api/
 	lib.check(name .. ': a deleted key does not come back', #made == 44 and made ~= B and made ~= key, made)
 	lib.equal(name .. ': the copy is the new one', get(root, 'network.wg_mesh.private_key'), made)
 	-- Uncommitted changes are somebody else's.
-	assert(root.run('uci set network.loopback.mtu=1; uci set wguplink.mesh.private_key=' .. A .. '; uci commit wguplink'))
+	assert(root.run('uci set network.loopback.mtu=1; uci set wguplink.mesh.private_key=' .. A ..
+		'; uci commit wguplink'))
 	root.run('/lib/gluon/mesh-vpn/wguplink-keep-key')
 	lib.contains(name .. ': uncommitted changes stay so', select(2, root.run('uci changes')), 'network.loopback.mtu')
 	assert(root.run('uci revert network; /lib/gluon/mesh-vpn/wguplink-keep-key'))

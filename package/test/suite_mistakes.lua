@@ -1,5 +1,6 @@
 -- Mistakes by the thousand: each key of a site is left out, or gets a value of another kind or shape. Either the image
--- is not built, for a reason in one line that names the key; or the node runs what the site says. SEED draws other pairs.
+-- is not built, for a reason in one line that names the key; or the node runs what the site says. SEED draws other
+-- pairs.
 
 local lib = require 'lib'
 local sitecheck = require 'sitecheck'
@@ -37,7 +38,8 @@ local function parker()
 	local site = sitecheck.example()
 	site.mesh_vpn.wireguard, site.mesh_vpn.parker = nil, { mtu = 1375 }
 	site.parker = {
-		config_server = { 'config.example.org' }, config_pubkey = 'RWRp8EhHzFU3OyNuDM1ZDIstxX/SRH7HeUiNH8kVWC1qeO6XD0/qD2T7',
+		config_server = { 'config.example.org' },
+			config_pubkey = 'RWRp8EhHzFU3OyNuDM1ZDIstxX/SRH7HeUiNH8kVWC1qeO6XD0/qD2T7',
 		client_ntp_servers4 = { '10.0.0.1' }, unifi_controller4 = '10.0.0.2', omada_controllers4 = { '10.0.0.3' },
 	}
 	return site
@@ -47,7 +49,8 @@ local FORMS = { munich = munich, gluon = gluon, aachen = aachen, parker = parker
 local NONE = {} -- left out
 local function values()
 	return {
-		NONE, 0, -1, 7, 1.5, 1e300, 0 / 0, true, false, '', ' ', 'x', '7', 'a b', "a'b\n\toption x '1", 'ä', ('x'):rep(300),
+		NONE, 0, -1, 7, 1.5, 1e300, 0 / 0, true, false, '', ' ', 'x', '7', 'a b', "a'b\n\toption x '1", 'ä',
+			('x'):rep(300),
 		'none', 'auto', {}, { {} }, { 7 }, { '' }, { 'x', 'x' }, { x = 'y' }, { [2] = 'x' }, { true }, { { { 'x' } } },
 	}
 end
@@ -165,9 +168,11 @@ local function mistake(form, changes, domain)
 			end
 			if #changes == 1 and #names[1] > 2 then
 				local parent = table.concat(names[1], '.', 1, 3)
-				named = err:find(parent, 1, true) or changes[1][2] == NONE or names[1][3] == 'protocol' or names[1][3] == 'broker'
+				named = err:find(parent, 1, true) or changes[1][2] == NONE or names[1][3] == 'protocol' or
+					names[1][3] == 'broker'
 			end
-			if not named or err:find('\n') or err:find('attempt to') or err:find('bad argument') or err:find('%.lua:%d+:') then
+			if not named or err:find('\n') or err:find('attempt to') or err:find('bad argument') or
+				err:find('%.lua:%d+:') then
 				lib.check('refused with one line that names it: ' .. what, false, err)
 			end
 			return
@@ -189,7 +194,8 @@ for form, make in pairs(FORMS) do
 	math.randomseed(tonumber(os.getenv('SEED') or '1'))
 	for _ = 1, 300 do
 		local v = values()
-		mistake(form, { { list[math.random(#list)], v[math.random(#v)] }, { list[math.random(#list)], v[math.random(#v)] } })
+		mistake(form, { { list[math.random(#list)], v[math.random(#v)] },
+			{ list[math.random(#list)], v[math.random(#v)] } })
 	end
 end
 lib.check('mistakes are refused', refused > 2000, refused)

@@ -33,10 +33,12 @@ local function parker(change)
 	return root
 end
 local node = parker(function(text) return text end)
-local router = assert(io.popen('unshare --mount --net --pid --fork --kill-child package/test/net/router ' .. GLUON .. ' ' ..
+local router = assert(io.popen('unshare --mount --net --pid --fork --kill-child package/test/net/router ' .. GLUON ..
+	' ' ..
 	node.path .. '/etc/sysctl.d/40-wguplink-parker.conf </dev/null 2>&1; echo "exit $?"'))
 
--- The firewall, OpenWrt's and the one before it. The rules are recorded (golden/*.nft, *.fw3); they are of this very UCI.
+-- The firewall, OpenWrt's and the one before it. The rules are recorded (golden/*.nft, *.fw3); they are of this very
+-- UCI.
 local RULES = {}
 for _, name in ipairs({ 'wireguard', 'routing' }) do
 	local sum = select(2, lib.sh('sha256sum <package/test/golden/' .. name .. '.firewall')):match('^%x+')
@@ -110,7 +112,8 @@ local function lease(root, more)
 		' /etc/wguplink/hooks.d/50-parker-client </dev/null')
 	lib.check('a tunnel comes', ok and said .. err == '', said .. err)
 	local address = root.file('/etc/config/network'):match("option ipaddr '([^']*)'\n\toption ip6addr")
-	return (run('lease', dnsmasq(root), address, '-O', '42', '-O', '26', '-O', '108', '-O', '138', '-O', '43', '-V', 'ubnt'))
+	return (run('lease', dnsmasq(root), address, '-O', '42', '-O', '26', '-O', '108', '-O', '138', '-O', '43', '-V',
+		'ubnt'))
 end
 
 -- As the example has it: time servers with names, which are none for DHCP.
@@ -138,7 +141,8 @@ end)
 full.put('/run/help', lib.read('package/test/uradvd/pref64'))
 full.put('/usr/sbin/uradvd', '#!/bin/sh\ncat /run/help >&2\n')
 assert(lib.sh('chmod 755 ' .. full.path .. '/usr/sbin/uradvd'))
-full.put('/etc/config/parker', "\nconfig client 'client'\n\toption address4 '10.1.64.9'\n\toption range4 '10.1.64.0/22'\n")
+full.put('/etc/config/parker',
+	"\nconfig client 'client'\n\toption address4 '10.1.64.9'\n\toption range4 '10.1.64.0/22'\n")
 got = lease(full, 'WGUPLINK_XLAT_RANGE6=2001:db8:9::/96')
 for _, want in ipairs({
 	'ntpsrv=10.0.0.1\n', 'opt43=01040a000002', 'opt138=0a0000030a000004\n', 'opt108=00000000\n', 'mtu=1347\n',

@@ -76,7 +76,8 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 	root.put('/tmp/dhcp.leases', '4102444800 02:00:00:00:00:01 10.1.64.7 laptop 01:02\n')
 	local _, out, err = root.run('status')
 	for _, want in ipairs({
-		'gluon model:          TP-Link Archer C7 v2\n', 'gluon release:        1.2-parker\n', 'autoupdater:          disabled',
+		'gluon model:          TP-Link Archer C7 v2\n', 'gluon release:        1.2-parker\n',
+		'autoupdater:          disabled',
 		'uplink status:        not there\n', 'batman neighbours:    0\n', 'vpn status:',
 		'10.1.64.7', 's left\n', 'mesh: stopped\n',
 	}) do

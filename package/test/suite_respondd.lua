@@ -95,7 +95,8 @@ lib.equal('no uplink', statistics, '{"mesh_vpn":{"groups":{}}}')
 
 -- The agent itself, with what the upgrade makes of the example, in a network of its own without a way out.
 do
-	local root = lib.root({ gluon = "\nconfig core 'core'\n\toption domain 'ffxx_city'\n", network = '', firewall = '' })
+	local root = lib.root({ gluon = "\nconfig core 'core'\n\toption domain 'ffxx_city'\n", network = '',
+		firewall = '' })
 	assert(root.upgrade())
 	local ok, out, err = lib.sh(string.format([[
 		cd %s
@@ -181,9 +182,11 @@ lib.equal('no such files', routes(), '{}\n')
 
 -- Without an agent the program tells the public key.
 do
-	local stored = { gluon = CONFIG.gluon, wguplink = "\nconfig uplink 'mesh'\n\toption vxlan_id '5'\n\toption private_key " ..
+	local stored = { gluon = CONFIG.gluon,
+		wguplink = "\nconfig uplink 'mesh'\n\toption vxlan_id '5'\n\toption private_key " ..
 		"'QIkMRPAxJhZqMQmyAg8WKASJEVMXsMWaRhpuWZfNYmA='\n\nconfig gateway 'gw1'\n\toption uplink 'mesh'\n" ..
-		"\toption public_key '" .. KEY .. "'\n\toption endpoint 'gw1.example.org:1'\n\toption link_address 'fe80::1'\n" }
+		"\toption public_key '" .. KEY ..
+			"'\n\toption endpoint 'gw1.example.org:1'\n\toption link_address 'fe80::1'\n" }
 	local _, public = lib.root(stored).run('wguplink key show mesh')
 	local _, info = ask(stored, {})
 	lib.equal('agent stopped: the public key', info, '{"software":{"wireguard":{"enabled":true,"public_key":"' ..

@@ -41,15 +41,19 @@ good('Aachen\'s', WIREGUARD, function(_, wg)
 	wg.broker = 'wg-broker.example.org/api/add_key'
 end)
 good('a broker alone', WIREGUARD, function(_, wg) wg.loadbalancing, wg.peers = 'on', nil end)
-good('an old broker URL', WIREGUARD, function(_, wg) wg.broker = 'http://broker.example.org:8080/api/v1/wg/key/exchange' end)
-good('a broker by address', WIREGUARD, function(_, wg) wg.broker = { 'https://[2001:db8::1]:8443', 'b.example.org' } end)
+good('an old broker URL', WIREGUARD,
+	function(_, wg) wg.broker = 'http://broker.example.org:8080/api/v1/wg/key/exchange' end)
+good('a broker by address', WIREGUARD, function(_, wg) wg.broker = { 'https://[2001:db8::1]:8443',
+	'b.example.org' } end)
 good('every key', WIREGUARD, function(site, wg)
 	site.domain_seed = nil
 	for k, v in pairs({
 		protocol = 'wgkex', broker_ca = 'none', broker_pin = { 'sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' },
 		broker_timeout = 12, domain = 'ffxx_city', location = 'Vienna', ntp_servers = { '192.0.2.1' },
-		ntp_grace = 0, dns = { '127.0.0.1:54', '[2001:db8::1]:53' }, iface = 'wg_mesh_vpn', backend = 'kernel', keepalive = 25,
-		address_family = 'auto', rebalance = 'daily', fleet = 10000, link_local = 'key', link_prefix = 128, vxlan_seed_key = 'k',
+		ntp_grace = 0, dns = { '127.0.0.1:54', '[2001:db8::1]:53' }, iface = 'wg_mesh_vpn', backend = 'kernel',
+			keepalive = 25,
+		address_family = 'auto', rebalance = 'daily', fleet = 10000, link_local = 'key', link_prefix = 128,
+			vxlan_seed_key = 'k',
 		vxlan_port = 4789, vxlan_checksum = false, vxlan_id = 5, batman_throughput = 'auto', batman_hop_penalty = 15,
 	}) do
 		wg[k] = v
@@ -151,7 +155,8 @@ end
 
 -- Keys that nobody knows, and what they may have meant.
 for key, nearest in pairs({
-	brokr = 'broker', adress_family = 'address_family', Keepalive = 'keepalive', vxlan_prot = 'vxlan_port', peer = 'peers',
+	brokr = 'broker', adress_family = 'address_family', Keepalive = 'keepalive', vxlan_prot = 'vxlan_port',
+		peer = 'peers',
 	protocoll = 'protocol', ntp_server = 'ntp_servers', [1] = 'mtu',
 }) do
 	bad('mesh_vpn.wireguard.' .. tostring(key), function(wg) wg[key] = 'x' end, WIREGUARD,
@@ -252,7 +257,8 @@ for key, values in pairs({
 end
 for key, values in pairs({
 	publickey = { 'short', 'o52Ge+Rpj4CUSitVag9mS7pSXUesNM0ESnvj/wwehkh=' }, -- the last letter has bits that no key has
-	endpoint = { 'gw1.example.org', 'gw1.example.org:0', 'gw1.example.org:99999', '2001:db8::1:1', 'a b:1', {}, '300.1.2.3:5' },
+	endpoint = { 'gw1.example.org', 'gw1.example.org:0', 'gw1.example.org:99999', '2001:db8::1:1', 'a b:1', {},
+		'300.1.2.3:5' },
 	link_address = { '10.0.0.1', 'fe80::1/128', '2001:db8::1', 'fe80::1:' },
 	allowed_ips = { { 'everything' } },
 }) do
@@ -268,7 +274,8 @@ bad('mesh_vpn.pubkey_privacy', function(_, site) site.mesh_vpn.pubkey_privacy = 
 
 -- Another provider's domain is not ours to check; a site without any is.
 good("fastd's domain", WIREGUARD, function(site) site.mesh_vpn = { fastd = { mtu = 1312 }, enabled = true } end)
-bad('mesh_vpn.wireguard', function(_, site) site.mesh_vpn = { enabled = true, bandwidth_limit = { enabled = false } } end)
+bad('mesh_vpn.wireguard', function(_, site) site.mesh_vpn = { enabled = true,
+	bandwidth_limit = { enabled = false } } end)
 
 -- A domain: Gluon's check sees lists of the site and of the domain mixed, and the site's value where the domain's is
 -- empty; nodes do not.

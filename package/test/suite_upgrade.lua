@@ -120,7 +120,8 @@ end
 
 -- Gluon's dialect, Aachen's, and every key of ours that goes to UCI under its own name.
 local function with(wireguard)
-	local text = lib.read('site-example/site.conf'):gsub('wireguard = %b{}', function() return 'wireguard = ' .. wireguard end)
+	local text = lib.read('site-example/site.conf'):gsub('wireguard = %b{}', function() return 'wireguard = ' ..
+		wireguard end)
 	local domain = lib.read('site-example/domains/ffxx_city.conf'):gsub('mesh_vpn = %b{},', '')
 	return text, domain
 end
@@ -183,7 +184,8 @@ lib.equal('mtu auto: not for Gluon', select(2, root.run('uci -q get network.mesh
 root = lib.root(NEW, with('nil'))
 assert(root.run('echo "config uplink mesh" >/etc/config/wguplink; uci set wguplink.mesh.enabled=1; uci commit'))
 assert(root.run('/lib/gluon/upgrade/400-mesh-vpn-wguplink && uci commit'))
-lib.equal('without wireguard in the site the uplink is off', select(2, root.run('uci get wguplink.mesh.enabled')), '0\n')
+lib.equal('without wireguard in the site the uplink is off', select(2, root.run('uci get wguplink.mesh.enabled')),
+	'0\n')
 
 -- Two providers in one image: the one that Gluon's core takes decides, by the order of their names.
 local function two(config)

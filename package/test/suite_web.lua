@@ -96,7 +96,8 @@ lib.equal('nothing is stored', root.file('/etc/config/wguplink'), before)
 
 -- The site's own location comes back when the owner has none.
 root = node('off-by-default', 'Berlin')
-shown('off by default', root, 'en', { 'Load balancing [loadbalancing]: false', 'Preferred location [location]: Berlin' })
+shown('off by default', root, 'en', { 'Load balancing [loadbalancing]: false',
+	'Preferred location [location]: Berlin' })
 lib.check('another location', root.page('en', 'location=Vienna loadbalancing=1'))
 lib.equal('location of the owner', root.get('wguplink.mesh.location'), 'Vienna')
 lib.check('none', root.page('en', 'location= loadbalancing=1'))

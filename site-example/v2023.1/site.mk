@@ -1,5 +1,5 @@
-# For Gluon v2022.1 and v2023.1: take this instead of ../site.mk and ../image-customization.lua. Their Go is too old to build
-# wguplink from source: it takes a prebuilt program.
+# For Gluon v2022.1 and v2023.1: take this instead of ../site.mk and ../image-customization.lua. Their Go is too old to
+# build wguplink from source: it takes a prebuilt program.
 
 GLUON_FEATURES := \
 	autoupdater \

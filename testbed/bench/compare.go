@@ -47,7 +47,8 @@ func Compare(ctx context.Context, ours, theirs Program, s Setting, pairs int, pr
 func (r Result) String() string {
 	s := fmt.Sprintf("%7.1f Mbit/s, %5d retransmissions, %5d dropped by tun and %d by UDP, %5.2f CPU s/Gbit,"+
 		" %7.0f packets/CPU s, memory %s MB at rest (%s anonymous), %s at most",
-		r.Mbit, r.Retransmits, r.QueueDrops, r.SocketDrops, r.CPU.Seconds(), r.Packets, mb(r.Rest), mb(r.RestAnon), mb(r.Peak))
+		r.Mbit, r.Retransmits, r.QueueDrops, r.SocketDrops, r.CPU.Seconds(), r.Packets, mb(r.Rest),
+		mb(r.RestAnon), mb(r.Peak))
 	if r.After > 0 {
 		s += fmt.Sprintf(", %s at the end (%s anonymous)", mb(r.After), mb(r.AfterAnon))
 	}
@@ -118,7 +119,10 @@ func Conditions(s Setting, pairs int) string {
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	load, _ := os.ReadFile("/proc/loadavg")
 	first, _, _ := strings.Cut(string(load), " ")
-	return fmt.Sprintf("TCP for %v in VXLAN over IPv6 link addresses (%s, MTU %d) in WireGuard (MTU %d) over veth, both ends on one machine;"+
-		" median of %d pairs by turns; %d processors, %s/%s, Linux %s, load %s",
-		s.Stream, sums, vxMTU, wgMTU, pairs, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, strings.TrimSpace(string(kernel)), first)
+	return fmt.Sprintf(
+		"TCP for %v in VXLAN over IPv6 link addresses (%s, MTU %d) in WireGuard (MTU %d) over veth, both ends on "+
+			"one machine;"+
+			" median of %d pairs by turns; %d processors, %s/%s, Linux %s, load %s",
+		s.Stream, sums, vxMTU, wgMTU, pairs, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH,
+		strings.TrimSpace(string(kernel)), first)
 }

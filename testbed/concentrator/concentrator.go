@@ -1,5 +1,5 @@
-// Package concentrator is one concentrator of a Parker mesh for the lab: a WireGuard device that learns its nodes from the
-// store of the configuration service, and routes to each what is the node's, as Brunswick's concentrators do.
+// Package concentrator is one concentrator of a Parker mesh for the lab: a WireGuard device that learns its nodes from
+// the store of the configuration service, and routes to each what is the node's, as Brunswick's concentrators do.
 //
 // WireGuard is the kernel's where there is one, else wireguard-go inside this process.
 package concentrator
@@ -36,7 +36,8 @@ const storeRetry = 200 * time.Millisecond
 type Config struct {
 	// Name is for events and errors.
 	Name string
-	// Do runs a function on an OS thread that is locked inside the concentrator's network namespace, and returns its error.
+	// Do runs a function on an OS thread that is locked inside the concentrator's network namespace, and returns its
+	// error.
 	Do func(func() error) error
 	// Network has the nodes.
 	Network parker.Network
@@ -222,7 +223,8 @@ func (c *Concentrator) start() error {
 		if err != nil {
 			return err
 		}
-		c.index, err = wgdevice.LinkUp(c.c.Interface, netip.PrefixFrom(c.c.Address4, 32), netip.PrefixFrom(c.c.Address6, 128))
+		c.index, err = wgdevice.LinkUp(c.c.Interface, netip.PrefixFrom(c.c.Address4, 32),
+			netip.PrefixFrom(c.c.Address6, 128))
 		return err
 	})
 	if err != nil {

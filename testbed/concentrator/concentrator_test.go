@@ -62,7 +62,8 @@ func newStreet(t *testing.T) *street {
 	s.node, err = lab.Host("node")
 	check(t, err)
 	check(t, lab.Wire(host, "eth0", s.node, "eth0"))
-	check(t, errors.Join(host.Addr("eth0", netip.MustParsePrefix("198.51.100.1/24")), s.node.Addr("eth0", netip.MustParsePrefix("198.51.100.2/24"))))
+	check(t, errors.Join(host.Addr("eth0", netip.MustParsePrefix("198.51.100.1/24")),
+		s.node.Addr("eth0", netip.MustParsePrefix("198.51.100.2/24"))))
 	s.Concentrator, err = New(Config{
 		Name: "c1", Do: host.Do, Network: s.network, PrivateKey: private(t), ListenPort: 10001,
 		Address4: netip.MustParseAddr("10.0.0.1"), Address6: netip.MustParseAddr("2001:bf7:381::1"),
@@ -91,7 +92,8 @@ func (s *street) register() parker.Node {
 	server, err := parker.New(parker.Options{Store: s.network.Store, Key: key})
 	check(s.t, err)
 	w := httptest.NewRecorder()
-	server.ServeHTTP(w, httptest.NewRequest("GET", server.Path()+"?nonce=aa&pubkey="+url.QueryEscape(s.key().String()), nil))
+	server.ServeHTTP(w, httptest.NewRequest("GET", server.Path()+"?nonce=aa&pubkey="+url.QueryEscape(s.key().String()),
+		nil))
 	node, err := s.network.Node(s.ctx, s.key())
 	if err != nil {
 		s.t.Fatalf("%v: %s", err, w.Body)
@@ -152,7 +154,8 @@ func (s *street) ping(ctx context.Context, from, to netip.Addr) error {
 			if err != nil {
 				break // time for another
 			}
-			if m, err := icmp.ParseMessage(proto, buf[:n]); err == nil && m.Type == reply && from.String() == to.String() {
+			if m, err := icmp.ParseMessage(proto, buf[:n]); err == nil && m.Type == reply &&
+				from.String() == to.String() {
 				return nil
 			}
 		}
@@ -237,7 +240,8 @@ func TestLearning(t *testing.T) {
 
 	check(t, s.network.SetNode(s.ctx, s.key(), "range4", "10.99.0.0/16"))
 	check(t, s.network.SetNode(s.ctx, s.key(), "xlat_range6", "2001:db8:f::/64"))
-	check(t, s.Await(s.ctx, func(nodes map[peerselector.Key]parker.Node) bool { return nodes[s.key()].XlatRange6.IsValid() }))
+	check(t, s.Await(s.ctx,
+		func(nodes map[peerselector.Key]parker.Node) bool { return nodes[s.key()].XlatRange6.IsValid() }))
 	want := "10.0.4.1/32 10.99.0.0/16 2001:bf7:381:1::/64 2001:db8:f::/64"
 	if got := s.routes(); got != want {
 		t.Errorf("routes %s, want %s", got, want)
@@ -283,7 +287,8 @@ func (s *street) routes() string {
 
 func TestNew(t *testing.T) {
 	good := Config{
-		Name: "c1", Do: func(f func() error) error { return f() }, Network: parker.Network{Store: new(parker.FileStore)}, PrivateKey: private(t),
+		Name: "c1", Do: func(f func() error) error { return f() },
+		Network: parker.Network{Store: new(parker.FileStore)}, PrivateKey: private(t),
 		ListenPort: 1, Address4: netip.MustParseAddr("10.0.0.1"), Address6: netip.MustParseAddr("fe80::1"),
 	}
 	for want, spoil := range map[string]func(*Config){
@@ -296,7 +301,8 @@ func TestNew(t *testing.T) {
 	} {
 		c := good
 		spoil(&c)
-		if _, err := New(c); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), `"c1"`) {
+		if _, err := New(c); err == nil || !strings.Contains(err.Error(), want) ||
+			!strings.Contains(err.Error(), `"c1"`) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}
 	}

@@ -19,8 +19,8 @@ import (
 
 const (
 	manyNodes = 2000
-	// perNode is what a node may take in this process, bytes: WireGuard in user space has two queues of a thousand packets and two
-	// goroutines for each peer, and the concentrator what it was told.
+	// perNode is what a node may take in this process, bytes: WireGuard in user space has two queues of a thousand
+	// packets and two goroutines for each peer, and the concentrator what it was told.
 	perNode = 64 << 10
 	// beside is what all else may take more than before, bytes.
 	beside = 48 << 20
@@ -35,8 +35,9 @@ func used() int {
 	return int(m.HeapInuse + m.StackInuse)
 }
 
-// Two thousand nodes register with the configuration service, by a real etcd, eight at a time, and a concentrator in the same process
-// learns all of them. What that takes is bounded, and given back when it ends. Nodes that come again register nothing new.
+// Two thousand nodes register with the configuration service, by a real etcd, eight at a time, and a concentrator in
+// the same process learns all of them. What that takes is bounded, and given back when it ends. Nodes that come again
+// register nothing new.
 func TestManyNodes(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
@@ -113,5 +114,6 @@ func TestManyNodes(t *testing.T) {
 	if left := used() - before; left > beside {
 		t.Errorf("%d MiB are left when it has ended", left>>20)
 	}
-	t.Logf("%v: %d MiB before, %d with %d nodes, %d after they came again", backend, before>>20, full>>20, manyNodes, again>>20)
+	t.Logf("%v: %d MiB before, %d with %d nodes, %d after they came again", backend, before>>20,
+		full>>20, manyNodes, again>>20)
 }

@@ -16,7 +16,8 @@ import (
 )
 
 // become makes these the peers, and gives those that are new or different.
-func (c *Concentrator) become(ctx context.Context, want map[peerselector.Key]parker.Node) (added []parker.Node, err error) {
+func (c *Concentrator) become(ctx context.Context, want map[peerselector.Key]parker.Node) (added []parker.Node,
+	err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.wg == nil || ctx.Err() != nil {
@@ -84,7 +85,10 @@ func (c *Concentrator) remove(n parker.Node, keepPeer bool) error {
 
 func routed(prefixes []netip.Prefix) []netip.Prefix {
 	return slices.DeleteFunc(slices.Clone(prefixes), func(p netip.Prefix) bool {
-		return slices.ContainsFunc(prefixes, func(q netip.Prefix) bool { return q != p && q.Bits() <= p.Bits() && q.Contains(p.Addr()) })
+		return slices.ContainsFunc(prefixes, func(q netip.Prefix) bool {
+			return q != p && q.Bits() <= p.Bits() &&
+				q.Contains(p.Addr())
+		})
 	})
 }
 

@@ -227,7 +227,8 @@ func (s *Server) answer(network string, from net.Addr, r *dns.Msg) *dns.Msg {
 		// Resolvers need the SOA to know for how long the absence may be cached (RFC 2308).
 		reply.Ns = []dns.RR{&dns.SOA{
 			Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: s.ttl},
-			Ns:  "ns.invalid.", Mbox: "hostmaster.invalid.", Serial: 1, Refresh: 3600, Retry: 600, Expire: 86400, Minttl: s.ttl,
+			Ns:  "ns.invalid.", Mbox: "hostmaster.invalid.", Serial: 1, Refresh: 3600, Retry: 600, Expire: 86400,
+			Minttl: s.ttl,
 		}}
 	}
 

@@ -120,21 +120,22 @@ func TestAnswers(t *testing.T) {
 	}
 	for _, tt := range tests {
 		for network, c := range conns {
-			t.Run(fmt.Sprintf("%v/%s/%s/%s", tt.mode, network, tt.name, dns.TypeToString[tt.qtype]), func(t *testing.T) {
-				s.SetMode(tt.mode)
-				r := ask(t, c, question(tt.name, tt.qtype))
-				if got := summary(r); got != tt.want {
-					t.Errorf("got %q, want %q", got, tt.want)
-				}
-				for _, rr := range r.Answer {
-					if ttl := rr.Header().Ttl; ttl != 7 {
-						t.Errorf("TTL %d", ttl)
+			t.Run(fmt.Sprintf("%v/%s/%s/%s", tt.mode, network, tt.name, dns.TypeToString[tt.qtype]),
+				func(t *testing.T) {
+					s.SetMode(tt.mode)
+					r := ask(t, c, question(tt.name, tt.qtype))
+					if got := summary(r); got != tt.want {
+						t.Errorf("got %q, want %q", got, tt.want)
 					}
-				}
-				if wantSOA := len(r.Answer) == 0 && tt.mode != ServFail; wantSOA != (len(r.Ns) == 1) {
-					t.Errorf("authority section %v", r.Ns)
-				}
-			})
+					for _, rr := range r.Answer {
+						if ttl := rr.Header().Ttl; ttl != 7 {
+							t.Errorf("TTL %d", ttl)
+						}
+					}
+					if wantSOA := len(r.Answer) == 0 && tt.mode != ServFail; wantSOA != (len(r.Ns) == 1) {
+						t.Errorf("authority section %v", r.Ns)
+					}
+				})
 		}
 	}
 }
@@ -172,7 +173,8 @@ func TestWithoutEDNS(t *testing.T) {
 	s := New(Options{OnQuery: func(q Query) { queries <- q }})
 	s.Set("gw1.example.org", four)
 	for network, c := range start(t, s) {
-		for mode, want := range map[Mode]string{FormErrEDNS: "FORMERR aa=false", NotImpEDNS: "NOTIMP aa=false", DropEDNS: ""} {
+		for mode, want := range map[Mode]string{FormErrEDNS: "FORMERR aa=false",
+			NotImpEDNS: "NOTIMP aa=false", DropEDNS: ""} {
 			s.SetMode(mode)
 			edns := question("gw1.example.org", dns.TypeA).SetEdns0(1232, false)
 			if want == "" {

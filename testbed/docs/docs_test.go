@@ -101,7 +101,8 @@ func read(name, text string) page {
 	return p
 }
 
-// commands returns each command of a page, as words: those of blocks for the shell, and what looks like one between backquotes.
+// commands returns each command of a page, as words: those of blocks for the shell, and what looks like one between
+// backquotes.
 func (p page) commands() [][]string {
 	var out [][]string
 	add := func(text string) {
@@ -177,15 +178,18 @@ func TestCommands(t *testing.T) {
 				fault = checkProgram(c[1:], helpOf)
 			case first == "make" && len(c) > 1:
 				fault = checkMake(c[1:], string(makefile))
-			case strings.HasPrefix(first, "scripts/") && first != "scripts/feeds", first == ".ci/run", strings.HasPrefix(first, "feed/test/"),
+			case strings.HasPrefix(first, "scripts/") && first != "scripts/feeds", first == ".ci/run",
+				strings.HasPrefix(first, "feed/test/"),
 				strings.HasPrefix(first, "package/test/"):
 				fault = checkScript(first, c[1:])
 			case first == "uci" && len(c) > 2:
-				if m := uciOption.FindStringSubmatch(c[2]); m != nil && !strings.Contains(string(options), "`"+m[1]+"`") {
+				if m := uciOption.FindStringSubmatch(c[2]); m != nil &&
+					!strings.Contains(string(options), "`"+m[1]+"`") {
 					fault = "docs/configuration.md has no option " + m[1]
 				}
 			case first == "/etc/init.d/wguplink" && len(c) > 1:
-				if !slices.Contains([]string{"start", "stop", "restart", "reload", "enable", "disable", "enabled", "running"}, c[1]) {
+				if !slices.Contains([]string{"start", "stop", "restart", "reload", "enable", "disable", "enabled",
+					"running"}, c[1]) {
 					fault = "the service has no action " + c[1]
 				}
 			default:
@@ -249,7 +253,8 @@ func checkMake(args []string, makefile string) string {
 			continue
 		}
 		// Those of OpenWrt's and Gluon's build systems.
-		if i == 0 && (strings.HasPrefix(a, "package/") || slices.Contains([]string{"menuconfig", "manifest", "update", "defconfig"}, a)) {
+		if i == 0 && (strings.HasPrefix(a, "package/") ||
+			slices.Contains([]string{"menuconfig", "manifest", "update", "defconfig"}, a)) {
 			return ""
 		}
 		if i == 0 && target.MatchString(a) && !regexp.MustCompile(`(?m)^`+a+`:`).MatchString(makefile) {
@@ -339,7 +344,8 @@ func TestConfigurations(t *testing.T) {
 	n := 0
 	for _, p := range pages(t) {
 		for i, b := range p.blocks {
-			if !strings.Contains(b.text, "config uplink") && !strings.Contains(b.text, "config gateway") || strings.Contains(b.text, "…") {
+			if !strings.Contains(b.text, "config uplink") && !strings.Contains(b.text, "config gateway") ||
+				strings.Contains(b.text, "…") {
 				continue
 			}
 			n++
@@ -348,7 +354,8 @@ func TestConfigurations(t *testing.T) {
 				if err := os.WriteFile(filepath.Join(dir, "wguplink"), []byte(b.text), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				out, err := exec.Command(wguplink, "config", "check", "--config", dir, "--staged", filepath.Join(dir, "none")).CombinedOutput()
+				out, err := exec.Command(wguplink, "config", "check", "--config", dir, "--staged",
+					filepath.Join(dir, "none")).CombinedOutput()
 				if err != nil {
 					t.Errorf("%s\n%s", out, b.text)
 				}

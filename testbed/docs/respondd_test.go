@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// answer has the types that Yanic's collector reads (data/statistics.go and data/nodeinfo.go of its version 91a8825): one field of another
-// type, and it drops the whole answer of the node. What it does not know it passes over; custom fields are texts.
+// answer has the types that Yanic's collector reads (data/statistics.go and data/nodeinfo.go of its version 91a8825):
+// one field of another type, and it drops the whole answer of the node. What it does not know it passes over; custom
+// fields are texts.
 type answer struct {
 	Statistics struct {
 		Gateway        string `json:"gateway"`
@@ -60,10 +61,12 @@ func TestRespondd(t *testing.T) {
 		t.Fatalf("%d answers", len(all))
 	}
 	connected, searching := all[0].Statistics.MeshVPN, all[1].Statistics.MeshVPN
-	if p := connected.Groups["mesh"].Peers["gw1"]; p == nil || p.Established != 4000 || connected.Gateway != "gw1" || connected.State != "connected" {
+	if p := connected.Groups["mesh"].Peers["gw1"]; p == nil || p.Established != 4000 || connected.Gateway != "gw1" ||
+		connected.State != "connected" {
 		t.Errorf("connected: %+v", connected)
 	}
-	if p, ok := searching.Groups["mesh"].Peers["gw1"]; p != nil || !ok || searching.Reason == "" || searching.Cause != "no_handshake" {
+	if p, ok := searching.Groups["mesh"].Peers["gw1"]; p != nil || !ok || searching.Reason == "" ||
+		searching.Cause != "no_handshake" {
 		t.Errorf("searching: %+v", searching)
 	}
 }

@@ -1,4 +1,5 @@
-// Package echo sends packets that ask for an answer at a steady pace, and remembers which were answered, when, and by whom.
+// Package echo sends packets that ask for an answer at a steady pace, and remembers which were answered, when, and by
+// whom.
 package echo
 
 import (
@@ -28,8 +29,8 @@ type Pinger struct {
 	By func(ttl int) string
 }
 
-// Start sends from now on, until the function that it gives is called, and notes it in a record. What cannot be sent counts as sent:
-// it is lost.
+// Start sends from now on, until the function that it gives is called, and notes it in a record. What cannot be sent
+// counts as sent: it is lost.
 func (p Pinger) Start(ctx context.Context, r *Record) (stop func(), err error) {
 	network := "ip4:icmp"
 	if p.To.Is6() {
@@ -144,10 +145,11 @@ func New(every time.Duration) *Requests {
 	return &Requests{Record: NewRecord("from the node's bat0"), every: every}
 }
 
-// Send has a host send requests from one of its addresses to another, from now on. id tells its requests from those of another
-// sender of that host.
+// Send has a host send requests from one of its addresses to another, from now on. id tells its requests from those of
+// another sender of that host.
 func (r *Requests) Send(host *netlab.Host, sender string, from, to netip.Addr, id int) error {
-	stop, err := Pinger{Host: host, Own: from, To: to, Every: r.every, ID: id, Sender: sender}.Start(context.Background(), r.Record)
+	stop, err := Pinger{Host: host, Own: from, To: to, Every: r.every, ID: id,
+		Sender: sender}.Start(context.Background(), r.Record)
 	if err != nil {
 		return fmt.Errorf("%s: %w", sender, err)
 	}

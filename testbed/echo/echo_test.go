@@ -51,7 +51,8 @@ func TestLost(t *testing.T) {
 		r.all = append(r.all, q)
 	}
 	// Of the second to the sixth, three have no answer.
-	if lost := r.Lost("gw1", start.Add(500*time.Millisecond), start.Add(5500*time.Millisecond)); lost != 300*time.Millisecond {
+	if lost := r.Lost("gw1", start.Add(500*time.Millisecond),
+		start.Add(5500*time.Millisecond)); lost != 300*time.Millisecond {
 		t.Errorf("lost %v", lost)
 	}
 }

@@ -75,7 +75,8 @@ func (r *Record) Answered(sender string, seq uint16, at time.Time, gateway strin
 func (r *Record) Await(ctx context.Context, after time.Time, filter func(Reply) bool) (first Reply, err error) {
 	err = r.wait(ctx, "no reply", func() bool {
 		for _, p := range r.all {
-			if !p.At.IsZero() && p.Sent.After(after) && (filter == nil || filter(p.Reply)) && (first.At.IsZero() || p.At.Before(first.At)) {
+			if !p.At.IsZero() && p.Sent.After(after) && (filter == nil || filter(p.Reply)) &&
+				(first.At.IsZero() || p.At.Before(first.At)) {
 				first = p.Reply
 			}
 		}
@@ -84,8 +85,8 @@ func (r *Record) Await(ctx context.Context, after time.Time, filter func(Reply) 
 	return first, err
 }
 
-// AwaitStreak waits until the last n of a sender's answered packets, sent after a moment, follow each other without one between them
-// that is lost. Packets that are still under way do not count. It gives the moment of the first of them.
+// AwaitStreak waits until the last n of a sender's answered packets, sent after a moment, follow each other without one
+// between them that is lost. Packets that are still under way do not count. It gives the moment of the first of them.
 func (r *Record) AwaitStreak(ctx context.Context, sender string, after time.Time, n int) (first time.Time, err error) {
 	err = r.wait(ctx, fmt.Sprintf("never %d answers in a row", n), func() (ok bool) {
 		first, ok = streak(r.all, sender, after, n)
@@ -138,7 +139,8 @@ func (r *Record) Count(sender string, from, to time.Time) (sent, answered int) {
 	return sent, answered
 }
 
-// Losses tells when what a sender sent between two moments and was not answered was sent: stretches, counted from the first moment.
+// Losses tells when what a sender sent between two moments and was not answered was sent: stretches, counted from the
+// first moment.
 func (r *Record) Losses(sender string, from, to time.Time) string {
 	var out strings.Builder
 	lost := 0

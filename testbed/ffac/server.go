@@ -25,8 +25,8 @@ type Registration struct {
 	From     string // remote address
 }
 
-// Form is how a server words its answers (ff-supernode, ff.wgbroker). All of them have {"Message":"OK"} with status 200 for a
-// key that they take.
+// Form is how a server words its answers (ff-supernode, ff.wgbroker). All of them have {"Message":"OK"} with status 200
+// for a key that they take.
 type Form int
 
 const (
@@ -105,8 +105,8 @@ func (s *Server) Restart() {
 	}
 }
 
-// slug is what the server calls an entry: the name of the node and the first four characters of its key, case folded. Two
-// keys of nodes with one name may give the same.
+// slug is what the server calls an entry: the name of the node and the first four characters of its key, case folded.
+// Two keys of nodes with one name may give the same.
 func slug(name string, key peerselector.Key) string {
 	return strings.ToLower(name + "_" + key.String()[:4])
 }

@@ -73,7 +73,8 @@ func TestRegister(t *testing.T) {
 			if got := post(s, register("node", nodeKey)); got != want {
 				t.Errorf("after a restart: %s, want %s", got, want)
 			}
-			if n := len(s.Registrations()); n != strings.Count(strings.Join(learned, " "), "node")+1 || s.Asked() != 13 {
+			if n := len(s.Registrations()); n != strings.Count(strings.Join(learned, " "), "node")+1 ||
+				s.Asked() != 13 {
 				t.Errorf("%d registrations, learned %q, asked %d times", n, learned, s.Asked())
 			}
 		})

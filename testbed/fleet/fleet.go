@@ -1,6 +1,6 @@
-// Package fleet lets thousands of nodes share brokers and gateways, in virtual time. A node is the router's own state machine
-// (peerselector) and the router's own client of the broker; broker and workers are the lab's, which answer as the real ones do, with
-// the real worker's schedule and speed. WireGuard, the network and time are simulated.
+// Package fleet lets thousands of nodes share brokers and gateways, in virtual time. A node is the router's own state
+// machine (peerselector) and the router's own client of the broker; broker and workers are the lab's, which answer as
+// the real ones do, with the real worker's schedule and speed. WireGuard, the network and time are simulated.
 package fleet
 
 import (
@@ -26,7 +26,8 @@ const (
 	gatewayPort = 51820
 	// keyWork is what a key costs a real worker (measured: 5 ms of CPU, 200 keys a second).
 	keyWork = 5 * time.Millisecond
-	// willAfter is when the broker learns of a worker that was killed, by its last will (measured with Mosquitto: up to 7.5 s).
+	// willAfter is when the broker learns of a worker that was killed, by its last will (measured with Mosquitto: up to
+	// 7.5 s).
 	willAfter = 7500 * time.Millisecond
 )
 
@@ -108,7 +109,8 @@ func (f *Fleet) addNode(i int) error {
 	n.chance = n.rand.Uint64()
 	var err error
 	n.client, err = broker.New(broker.Options{
-		Bases: []*url.URL{{Scheme: "http", Host: "broker.example.org"}}, Domain: domain, OwnChoice: f.o.OwnChoice, Dial: f.dial,
+		Bases: []*url.URL{{Scheme: "http", Host: "broker.example.org"}}, Domain: domain,
+		OwnChoice: f.o.OwnChoice, Dial: f.dial,
 		Now: func() time.Time { return f.c.now }, Intn: n.rand.Int64N,
 	})
 	if err != nil {
@@ -139,7 +141,8 @@ func (f *Fleet) peers() []peerselector.Peer {
 // number is a gateway's place in the list.
 func (f *Fleet) number(p peerselector.Peer) int { return int(p.PublicKey[0]) - 1 }
 
-// startWorker starts the worker of a gateway: it looks at its queue each second and works it off one key after the other.
+// startWorker starts the worker of a gateway: it looks at its queue each second and works it off one key after the
+// other.
 func (f *Fleet) startWorker(i int) error {
 	g := f.gateways[i]
 	w := worker.New(worker.Config{
@@ -214,7 +217,8 @@ func (f *Fleet) boot(within time.Duration) {
 	}
 }
 
-// Load is how many nodes use each gateway, and how far the one furthest off is from its share, in per cent of that share.
+// Load is how many nodes use each gateway, and how far the one furthest off is from its share, in per cent of that
+// share.
 func (f *Fleet) Load() (by []int, off float64) {
 	by = make([]int, len(f.gateways))
 	all := 0

@@ -38,7 +38,8 @@ func Report(w io.Writer, all []*Result) {
 
 // reportHandshakes writes what each gateway got, and what was sent to it while it was away.
 func reportHandshakes(w io.Writer, all []*Result) {
-	fmt.Fprint(w, "\n| scenario | handshakes/s, most at gw1, gw2, … | most that waited at one | sent while it was away |\n")
+	fmt.Fprint(w,
+		"\n| scenario | handshakes/s, most at gw1, gw2, … | most that waited at one | sent while it was away |\n")
 	fmt.Fprint(w, "|---|---|---|---|\n")
 	list := func(by []int) string { return strings.Trim(fmt.Sprint(by), "[]") }
 	for _, r := range all {

@@ -15,7 +15,8 @@ func speaker(b *testing.B) (*device.Device, device.NoisePublicKey) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	d := device.NewDevice(tuntest.NewChannelTUN().TUN(), conn.NewDefaultBind(), device.NewLogger(device.LogLevelSilent, ""))
+	d := device.NewDevice(tuntest.NewChannelTUN().TUN(), conn.NewDefaultBind(),
+		device.NewLogger(device.LogLevelSilent, ""))
 	b.Cleanup(d.Close)
 	if err := d.SetPrivateKey(device.NoisePrivateKey(key)); err != nil {
 		b.Fatal(err)
@@ -23,8 +24,8 @@ func speaker(b *testing.B) (*device.Device, device.NoisePublicKey) {
 	return d, device.NoisePublicKey(key.PublicKey())
 }
 
-// BenchmarkResponder is what one handshake costs a gateway with wireguard-go, whose key it knows or does not: handshakeWork and
-// strangerWork are taken from it.
+// BenchmarkResponder is what one handshake costs a gateway with wireguard-go, whose key it knows or does not:
+// handshakeWork and strangerWork are taken from it.
 func BenchmarkResponder(b *testing.B) {
 	for name, known := range map[string]bool{"known": true, "stranger": false} {
 		b.Run(name, func(b *testing.B) {

@@ -13,11 +13,12 @@ const townBoots = time.Minute
 type Result struct {
 	Name  string // of its files
 	Title string
-	// Waits are how long nodes were without a gateway after the event that is measured, sorted; Without is how many still are.
+	// Waits are how long nodes were without a gateway after the event that is measured, sorted; Without is how many
+	// still are.
 	Waits   []time.Duration
 	Without int
-	// Requests and Initiations (by gateway) are counts for each second from Begin, which is a time on the axis; 0 is the event.
-	// InVain are those initiations that were sent to a gateway while it was away.
+	// Requests and Initiations (by gateway) are counts for each second from Begin, which is a time on the axis; 0 is
+	// the event. InVain are those initiations that were sent to a gateway while it was away.
 	Begin       time.Duration
 	Requests    []int
 	Initiations [][]int
@@ -73,7 +74,8 @@ func settled(o Options) (*Fleet, error) {
 
 // result looks at the fleet now. event is the moment that waits count from, begin where the axis begins.
 func (f *Fleet) result(name, title string, event, begin time.Time) *Result {
-	r := &Result{Name: name, Title: title, Begin: begin.Sub(event), Requests: f.requests.from(begin, f.c.now), Steps: f.Steps}
+	r := &Result{Name: name, Title: title, Begin: begin.Sub(event),
+		Requests: f.requests.from(begin, f.c.now), Steps: f.Steps}
 	for _, g := range f.gateways {
 		r.Initiations = append(r.Initiations, g.arrived.from(begin, f.c.now))
 		r.InVain = append(r.InVain, g.vain.from(begin, f.c.now))
@@ -157,8 +159,8 @@ func Flush(o Options) (*Result, error) {
 	return f.result("flush", "All gateways lose all keys", at, at), f.Close()
 }
 
-// BrokerDown has the broker away for an hour. Five minutes later the town loses its power for a moment; the gateways have the keys,
-// or have lost them as well.
+// BrokerDown has the broker away for an hour. Five minutes later the town loses its power for a moment; the gateways
+// have the keys, or have lost them as well.
 func BrokerDown(o Options, keepKeys bool) (*Result, error) {
 	f, err := settled(o)
 	if err != nil {
@@ -168,9 +170,11 @@ func BrokerDown(o Options, keepKeys bool) (*Result, error) {
 	down := f.c.now
 	f.pipes.setDown(true)
 	f.c.run(down.Add(5 * time.Minute))
-	name, title := "broker", "The broker is away for an hour; after 5 min all nodes start anew, and gateways have their keys"
+	name, title := "broker",
+		"The broker is away for an hour; after 5 min all nodes start anew, and gateways have their keys"
 	if !keepKeys {
-		name, title = "broker-lost", "The broker is away for an hour; after 5 min all nodes start anew, and gateways have lost their keys"
+		name, title = "broker-lost",
+			"The broker is away for an hour; after 5 min all nodes start anew, and gateways have lost their keys"
 		for _, g := range f.gateways {
 			g.forget(false)
 		}
@@ -186,8 +190,8 @@ func BrokerDown(o Options, keepKeys bool) (*Result, error) {
 	return f.result(name, title, event, down), f.Close()
 }
 
-// Maintenance takes one gateway away for ten minutes and brings it back without keys. With a period of rebalancing it lasts for two
-// of these.
+// Maintenance takes one gateway away for ten minutes and brings it back without keys. With a period of rebalancing it
+// lasts for two of these.
 func Maintenance(o Options) (*Result, error) {
 	f, err := settled(o)
 	if err != nil {

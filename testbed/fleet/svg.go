@@ -16,11 +16,14 @@ const (
 	columns                 = 300 // of a curve at most
 )
 
-// Draw writes a result as SVG: requests a second, the part of the nodes that have a gateway, and the load of each gateway.
+// Draw writes a result as SVG: requests a second, the part of the nodes that have a gateway, and the load of each
+// gateway.
 func (r *Result) Draw(w io.Writer) error {
 	var b strings.Builder
 	width, height := 3*panelWidth+4*panelGap, panelTop+panelHeight+44
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="11">`+"\n", width, height)
+	fmt.Fprintf(&b,
+		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="11">`+"\n",
+		width, height)
 	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="#fff"/>`+"\n", width, height)
 	fmt.Fprintf(&b, `<text x="%d" y="22" font-size="15">%s</text>`+"\n", panelGap, html.EscapeString(r.Title))
 	r.drawRequests(&b, panelGap)
@@ -36,7 +39,8 @@ func frame(b *strings.Builder, x int, title, left, right, top string) {
 	fmt.Fprintf(b, `<text x="%d" y="%d" fill="#444">%s</text>`+"\n", x, panelTop-10, html.EscapeString(title))
 	fmt.Fprintf(b, `<path d="M%d %dv%dh%d" fill="none" stroke="#888"/>`+"\n", x, panelTop, panelHeight, panelWidth)
 	text := func(x, y int, anchor, s string) {
-		fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="%s" fill="#444">%s</text>`+"\n", x, y, anchor, html.EscapeString(s))
+		fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="%s" fill="#444">%s</text>`+"\n", x, y, anchor,
+			html.EscapeString(s))
 	}
 	text(x-4, panelTop+8, "end", top)
 	text(x-4, panelTop+panelHeight, "end", "0")
@@ -56,7 +60,8 @@ func line(b *strings.Builder, x int, colour string, points [][2]float64) {
 func (r *Result) drawRequests(b *strings.Builder, x int) {
 	peak := max(1, most(r.Requests))
 	end := r.Begin + time.Duration(len(r.Requests))*time.Second
-	frame(b, x, "requests to the broker each second (most in each column)", clockText(r.Begin), clockText(end), fmt.Sprint(peak))
+	frame(b, x, "requests to the broker each second (most in each column)", clockText(r.Begin),
+		clockText(end), fmt.Sprint(peak))
 	var points [][2]float64
 	bin := max(1, len(r.Requests)/columns)
 	for i := 0; i < len(r.Requests); i += bin {
@@ -73,7 +78,8 @@ func (r *Result) drawRequests(b *strings.Builder, x int) {
 func (r *Result) drawWaits(b *strings.Builder, x int) {
 	all := len(r.Waits) + r.Without
 	longest := max(time.Second, r.P(100))
-	title := fmt.Sprintf("nodes with a gateway: p50 %s, p95 %s, p99 %s", seconds(r.P(50)), seconds(r.P(95)), seconds(r.P(99)))
+	title := fmt.Sprintf("nodes with a gateway: p50 %s, p95 %s, p99 %s", seconds(r.P(50)),
+		seconds(r.P(95)), seconds(r.P(99)))
 	frame(b, x, title, "0 s", seconds(longest), "100 %")
 	points := [][2]float64{{0, 0}}
 	for i := range columns + 1 {
@@ -92,8 +98,10 @@ func (r *Result) drawLoad(b *strings.Builder, x int) {
 	step := panelWidth / max(1, len(r.Load))
 	for i, n := range r.Load {
 		h := panelHeight * n / peak
-		fmt.Fprintf(b, `<rect x="%d" y="%d" width="%d" height="%d" fill="#8ac"/>`+"\n", x+i*step+step/6, panelTop+panelHeight-h, step*2/3, h)
-		fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="middle" fill="#444">gw%d: %d</text>`+"\n", x+i*step+step/2, panelTop+panelHeight+16, i+1, n)
+		fmt.Fprintf(b, `<rect x="%d" y="%d" width="%d" height="%d" fill="#8ac"/>`+"\n", x+i*step+step/6,
+			panelTop+panelHeight-h, step*2/3, h)
+		fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="middle" fill="#444">gw%d: %d</text>`+"\n", x+i*step+step/2,
+			panelTop+panelHeight+16, i+1, n)
 	}
 }
 

@@ -22,12 +22,13 @@ type Flow struct {
 	Sink  string        // its name
 	Bytes int64         // all that arrived
 	Took  time.Duration // from the first byte to the last
-	// Rate is in kbit/s, payload only. The first quarter of the bytes is not in it: buffers and bursts let that pass faster.
+	// Rate is in kbit/s, payload only. The first quarter of the bytes is not in it: buffers and bursts let that pass
+	// faster.
 	Rate float64
 }
 
-// Whoever receives the bytes measures them. A client asks in one line: the direction and the bytes. The answer to "up" is the sink's
-// measurement as JSON, to "down" its name and the bytes.
+// Whoever receives the bytes measures them. A client asks in one line: the direction and the bytes. The answer to "up"
+// is the sink's measurement as JSON, to "down" its name and the bytes.
 
 // Up sends so many bytes to the sink at the other end of a connection.
 func Up(conn net.Conn, bytes int64) (f Flow, err error) {
@@ -56,7 +57,8 @@ func Down(conn net.Conn, bytes int64) (f Flow, err error) {
 	return f, err
 }
 
-// Serve serves the flows of a listener until ctx ends; then it waits for the last. Errors of a flow are its client's to see.
+// Serve serves the flows of a listener until ctx ends; then it waits for the last. Errors of a flow are its client's to
+// see.
 func Serve(ctx context.Context, ln net.Listener, name string) error {
 	defer context.AfterFunc(ctx, func() { ln.Close() })()
 	var flows sync.WaitGroup

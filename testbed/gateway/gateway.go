@@ -299,8 +299,8 @@ func (g *Gateway) kill() error {
 	return nil
 }
 
-// mac returns the VXLAN device's address: locally administered, taken from the public key, so that it survives a restart
-// as a host's would. Nodes hold on to a neighbour's old one for up to a minute.
+// mac returns the VXLAN device's address: locally administered, taken from the public key, so that it survives a
+// restart as a host's would. Nodes hold on to a neighbour's old one for up to a minute.
 func (g *Gateway) mac() net.HardwareAddr {
 	key := g.PublicKey()
 	return net.HardwareAddr{0x02, key[0], key[1], key[2], key[3], key[4]}

@@ -102,7 +102,8 @@ func TestNode(t *testing.T) {
 	stats, err := g.Stats()
 	check(t, err)
 	s := stats[n.key]
-	if len(stats) != 1 || s.LinkAddress != n.addr || s.Endpoint.String() != "198.51.100.2:40000" || s.RX == 0 || s.TX == 0 ||
+	if len(stats) != 1 || s.LinkAddress != n.addr || s.Endpoint.String() != "198.51.100.2:40000" ||
+		s.RX == 0 || s.TX == 0 ||
 		time.Since(s.LastHandshake).Abs() > time.Minute {
 		t.Errorf("stats %+v", stats)
 	}
@@ -169,7 +170,8 @@ func readState(t *testing.T, g *Gateway, ns *namespace) state {
 	}
 	sort.Slice(s.Peers, func(i, j int) bool { return s.Peers[i].String() < s.Peers[j].String() })
 	ns.must(t, func() error {
-		routes, err := netlink.RouteListFiltered(netlink.FAMILY_V6, &netlink.Route{LinkIndex: g.wgIdx, Protocol: unix.RTPROT_STATIC},
+		routes, err := netlink.RouteListFiltered(netlink.FAMILY_V6,
+			&netlink.Route{LinkIndex: g.wgIdx, Protocol: unix.RTPROT_STATIC},
 			netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL)
 		if err != nil {
 			return err
@@ -210,17 +212,20 @@ func TestWorker(t *testing.T) {
 	}{
 		{"nothing", func() error { return nil }, state{}},
 		{"one", func() error { return g.AddKey(k1) }, state{[]peerselector.Key{k1}, []string{a1 + "/128"}, flood(a1)}},
-		{"again", func() error { return g.AddKey(k1) }, state{[]peerselector.Key{k1}, []string{a1 + "/128"}, flood(a1)}},
+		{"again", func() error { return g.AddKey(k1) },
+			state{[]peerselector.Key{k1}, []string{a1 + "/128"}, flood(a1)}},
 		{"two", func() error { return g.AddKey(k2) },
 			state{[]peerselector.Key{k1, k2}, []string{a1 + "/128", a2 + "/128"}, flood(a1, a2)}},
-		{"one removed", func() error { return g.RemoveKey(k1) }, state{[]peerselector.Key{k2}, []string{a2 + "/128"}, flood(a2)}},
+		{"one removed", func() error { return g.RemoveKey(k1) },
+			state{[]peerselector.Key{k2}, []string{a2 + "/128"}, flood(a2)}},
 		{"one back", func() error { return g.AddKey(k1) },
 			state{[]peerselector.Key{k1, k2}, []string{a1 + "/128", a2 + "/128"}, flood(a1, a2)}},
 		{"all forgotten", g.ForgetKeys, state{}},
 	}
 	for _, step := range steps {
 		check(t, step.do())
-		if diff := cmp.Diff(step.want, readState(t, g, ns), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+		if diff := cmp.Diff(step.want, readState(t, g, ns),
+			cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 			t.Errorf("%s: %s", step.name, diff)
 		}
 	}
@@ -232,7 +237,8 @@ func TestWorker(t *testing.T) {
 	check(t, g.AddKey(k1))
 	stats, err := g.Stats()
 	check(t, err)
-	if diff := cmp.Diff([]netip.Prefix{netip.MustParsePrefix(a1 + "/128")}, stats[k1].AllowedIPs, cmp.Comparer(equal)); diff != "" {
+	if diff := cmp.Diff([]netip.Prefix{netip.MustParsePrefix(a1 + "/128")}, stats[k1].AllowedIPs,
+		cmp.Comparer(equal)); diff != "" {
 		t.Errorf("allowed IPs: %s", diff)
 	}
 }
@@ -259,8 +265,10 @@ func TestDevices(t *testing.T) {
 			return err
 		}
 		vx := link.(*netlink.Vxlan)
-		if vx.VxlanId != vxlanID || vx.Port != 4789 || vx.VtepDevIndex != wg.Attrs().Index || vx.Learning || vx.MTU != 1300 ||
-			vx.HardwareAddr.String() != g.mac().String() || !vx.SrcAddr.Equal(net.ParseIP("fe80::1")) || vx.Group != nil || !vx.UDP6ZeroCSumTx || !vx.UDP6ZeroCSumRx {
+		if vx.VxlanId != vxlanID || vx.Port != 4789 || vx.VtepDevIndex != wg.Attrs().Index ||
+			vx.Learning || vx.MTU != 1300 ||
+			vx.HardwareAddr.String() != g.mac().String() || !vx.SrcAddr.Equal(net.ParseIP("fe80::1")) ||
+			vx.Group != nil || !vx.UDP6ZeroCSumTx || !vx.UDP6ZeroCSumRx {
 			t.Errorf("VXLAN device %+v", vx)
 		}
 		return nil
@@ -328,7 +336,8 @@ func TestNew(t *testing.T) {
 	} {
 		c := good
 		spoil(&c)
-		if _, err := New(c); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), `"gw1"`) {
+		if _, err := New(c); err == nil || !strings.Contains(err.Error(), want) ||
+			!strings.Contains(err.Error(), `"gw1"`) {
 			t.Errorf("error %v, want one with %q", err, want)
 		}
 	}

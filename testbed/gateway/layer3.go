@@ -11,8 +11,8 @@ import (
 	"wguplink/peerselector"
 )
 
-// Assign makes addresses a node's at layer 3, in place of those that it had: they become allowed IPs of its peer, and are routed to it,
-// now or as soon as its key is added.
+// Assign makes addresses a node's at layer 3, in place of those that it had: they become allowed IPs of its peer, and
+// are routed to it, now or as soon as its key is added.
 func (g *Gateway) Assign(key peerselector.Key, addrs []netip.Prefix) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -146,8 +146,8 @@ func (n *node) connect(t *testing.T, gateway peerselector.Key, endpoint string) 
 	})
 }
 
-// reach makes the gateway the node's peer through an endpoint and sends ICMPv6 echo requests over the VXLAN device until
-// one is answered, each after a new handshake: WireGuard drops one that follows another within 50 ms.
+// reach makes the gateway the node's peer through an endpoint and sends ICMPv6 echo requests over the VXLAN device
+// until one is answered, each after a new handshake: WireGuard drops one that follows another within 50 ms.
 func (n *node) reach(t *testing.T, gateway peerselector.Key, endpoint, from, to string) {
 	t.Helper()
 	var pc *icmp.PacketConn
@@ -160,7 +160,8 @@ func (n *node) reach(t *testing.T, gateway peerselector.Key, endpoint, from, to 
 	give := time.Now().Add(20 * time.Second)
 	for seq := 1; time.Now().Before(give); seq++ {
 		n.connect(t, gateway, endpoint)
-		req, err := (&icmp.Message{Type: ipv6.ICMPTypeEchoRequest, Body: &icmp.Echo{ID: 7, Seq: seq, Data: []byte("ping")}}).Marshal(nil)
+		req, err := (&icmp.Message{Type: ipv6.ICMPTypeEchoRequest,
+			Body: &icmp.Echo{ID: 7, Seq: seq, Data: []byte("ping")}}).Marshal(nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -25,8 +25,8 @@ type PeerStats struct {
 // route to that address, and one more flooding entry of the VXLAN device. A known key is renewed.
 func (g *Gateway) AddKey(key peerselector.Key) error { return g.add(key, true) }
 
-// AddPeer adds the peer with its link address as the only allowed IP, and neither route nor flooding entry: what operators do at
-// gateways where a glue sees to the rest.
+// AddPeer adds the peer with its link address as the only allowed IP, and neither route nor flooding entry: what
+// operators do at gateways where a glue sees to the rest.
 func (g *Gateway) AddPeer(key peerselector.Key) error { return g.add(key, false) }
 
 func (g *Gateway) add(key peerselector.Key, way bool) error {

@@ -1,10 +1,10 @@
 // Package glue is the daemon at gateways of Gluon's own WireGuard that sees to the way to each node: freifunkh's
-// wireguard-vxlan-glue, held against its main branch (netlink.py) by reading. It polls: a fresh handshake carries nothing
-// until it has looked, up to ten seconds later.
+// wireguard-vxlan-glue, held against its main branch (netlink.py) by reading. It polls: a fresh handshake carries
+// nothing until it has looked, up to ten seconds later.
 //
-// Left out: its command line and configuration file, and the route protocol of its own (129), by which it finds its routes again
-// after a crash. Its forwarding entries name no device; the lab's do, which makes no difference where the VXLAN has one device
-// under it.
+// Left out: its command line and configuration file, and the route protocol of its own (129), by which it finds its
+// routes again after a crash. Its forwarding entries name no device; the lab's do, which makes no difference where the
+// VXLAN has one device under it.
 package glue
 
 import (

@@ -64,7 +64,8 @@ func TestGlue(t *testing.T) {
 
 func TestWayEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &device{handshakes: map[peerselector.Key]time.Time{{1}: time.Now().Add(-175 * time.Second)}, start: time.Now()}
+		d := &device{handshakes: map[peerselector.Key]time.Time{{1}: time.Now().Add(-175 * time.Second)},
+			start: time.Now()}
 		ctx, cancel := context.WithCancel(context.Background())
 		ended := make(chan error)
 		go func() { ended <- New(d, 0, 0).Run(ctx) }()

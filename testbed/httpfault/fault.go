@@ -18,8 +18,8 @@ type Fault struct {
 	own     any
 }
 
-// Own makes a fault that one kind of server understands by itself, such as another gateway than was chosen. It finds in Fault.Own
-// what own is here.
+// Own makes a fault that one kind of server understands by itself, such as another gateway than was chosen. It finds in
+// Fault.Own what own is here.
 func Own(name string, own any) Fault { return Fault{name: name, own: own} }
 
 // Own is what a server's own fault consists of; nil for a fault of this package.
@@ -90,7 +90,8 @@ func HTML(code int) Fault {
 
 // Body answers 200 with a content type and a body, whatever they are.
 func Body(contentType, body string) Fault {
-	return Fault{name: "a body of the test's choice", instead: func(x *exchange) { x.write(http.StatusOK, contentType, body) }}
+	return Fault{name: "a body of the test's choice",
+		instead: func(x *exchange) { x.write(http.StatusOK, contentType, body) }}
 }
 
 // Busy answers 503 with a Retry-After header in whole seconds.

@@ -12,7 +12,8 @@ import (
 const good = `{"a":"good answer"}`
 
 // server has a fault, and counts how often it does what was asked.
-func server(t *testing.T, f Fault, after func(time.Duration) <-chan time.Time) (c *http.Client, url string, done *int, closing chan struct{}) {
+func server(t *testing.T, f Fault, after func(time.Duration) <-chan time.Time) (c *http.Client, url string,
+	done *int, closing chan struct{}) {
 	t.Helper()
 	done, closing = new(int), make(chan struct{})
 	s := Server{Closing: closing, After: after}
@@ -76,7 +77,8 @@ func TestFaults(t *testing.T) {
 		}
 		h := resp.Header
 		if h.Get("Content-Type") != tt.contentType || (h.Get("Retry-After") == "90") != (status == 503) ||
-			(h.Get("Location") == "https://other.example.org/x") != (status == 307) || status == 201 && len(body) > 1000 && len(body) < 2<<20 {
+			(h.Get("Location") == "https://other.example.org/x") != (status == 307) || status == 201 &&
+			len(body) > 1000 && len(body) < 2<<20 {
 			t.Errorf("%s: %d bytes, %v", tt.fault, len(body), h)
 		}
 	}

@@ -9,21 +9,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Jail is what a program may do that procd starts in a jail with nothing but a name and capabilities: user 0, one group, no
-// supplementary groups, no new privileges, and a few capabilities in every set. Such a root is an ordinary user to files of
-// others, and cannot change owners, signal others or mount.
+// Jail is what a program may do that procd starts in a jail with nothing but a name and capabilities: user 0, one
+// group, no supplementary groups, no new privileges, and a few capabilities in every set. Such a root is an ordinary
+// user to files of others, and cannot change owners, signal others or mount.
 //
-// It stands in for ujail. It was held against ujail of openwrt/procd at 42d393765450 (December 2024, OpenWrt 24.10) and at
-// 2c1834abae17 (August 2026): netlab/testdata/ujail-status is what both give a process, and a test of
-// netlab compares. The newer one has its child killed when it is killed itself (PR_SET_PDEATHSIG); the older one leaves it behind.
+// It stands in for ujail. It was held against ujail of openwrt/procd at 42d393765450 (December 2024, OpenWrt 24.10) and
+// at 2c1834abae17 (August 2026): netlab/testdata/ujail-status is what both give a process, and a test of netlab
+// compares. The newer one has its child killed when it is killed itself (PR_SET_PDEATHSIG); the older one leaves it
+// behind.
 type Jail struct {
 	GID          int
 	Capabilities []int // numbers as in linux/capability.h
 }
 
-// Enter makes the calling thread, which is about to become a program by execve, that of the jail. The caller has locked it. A
-// capability that the thread does not have itself is left out. Enter makes raw system calls: package syscall would change the
-// other threads, which end in a moment.
+// Enter makes the calling thread, which is about to become a program by execve, that of the jail. The caller has locked
+// it. A capability that the thread does not have itself is left out. Enter makes raw system calls: package syscall
+// would change the other threads, which end in a moment.
 func (j *Jail) Enter() error {
 	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0); errno != 0 {
 		return fmt.Errorf("no supplementary groups: %w", errno)

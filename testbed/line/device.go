@@ -42,7 +42,8 @@ const (
 	ethtoolSetGRO        = 0x2c
 )
 
-// plainFrames turns a device's offloads off: what it sends and receives are frames of the size of its MTU, with checksums.
+// plainFrames turns a device's offloads off: what it sends and receives are frames of the size of its MTU, with
+// checksums.
 func plainFrames(h *netlab.Host, dev string) error {
 	return h.Do(func() error {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)

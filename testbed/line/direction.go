@@ -21,8 +21,9 @@ const maxFrame = maxMTU + etherSize
 
 // direction is one direction of a line. One goroutine runs receive, another one send.
 type direction struct {
-	enter, leave func(frame []byte) bool // change a frame at the beginning and at the end; false: it is lost. May be nil.
-	random       func() float64          // in [0, 1)
+	// change a frame at the beginning and at the end; false: it is lost. May be nil.
+	enter, leave func(frame []byte) bool
+	random       func() float64 // in [0, 1)
 
 	wake chan struct{} // the queue is not empty any more
 
@@ -121,8 +122,8 @@ func (d *direction) take(frame []byte, now time.Time) {
 	}
 }
 
-// next takes the first frame from the queue if its time has come, else it says how long that takes. Negative: the queue is
-// empty.
+// next takes the first frame from the queue if its time has come, else it says how long that takes. Negative: the queue
+// is empty.
 func (d *direction) next(now time.Time) (frame []byte, wait time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

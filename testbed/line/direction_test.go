@@ -164,15 +164,19 @@ func TestParse(t *testing.T) {
 		{"IPv6 UDP", ip6(17, make([]byte, 8)...), 48, true, false, false},
 		{"echo request", ip6(58, 128, 0, 0, 0, 0, 0, 0, 0), 48, true, false, false},
 		{"neighbour solicitation", ip6(58, 135, 0, 0, 0, 0, 0, 0, 0), 48, true, false, true},
-		{"IPv6 first fragment", ip6(44, append([]byte{17, 0, 0, 1, 0, 0, 0, 0}, make([]byte, 8)...)...), 56, true, true, false},
-		{"IPv6 last fragment", ip6(44, append([]byte{58, 0, 0, 8, 0, 0, 0, 0}, 135, 0, 0, 0, 0, 0, 0, 0)...), 56, true, true, false},
-		{"after options", ip6(0, append([]byte{44, 1}, append(make([]byte, 14), make([]byte, 8)...)...)...), 64, true, true, false},
+		{"IPv6 first fragment", ip6(44, append([]byte{17, 0, 0, 1, 0, 0, 0, 0}, make([]byte, 8)...)...), 56,
+			true, true, false},
+		{"IPv6 last fragment", ip6(44, append([]byte{58, 0, 0, 8, 0, 0, 0, 0}, 135, 0, 0, 0, 0, 0, 0, 0)...), 56,
+			true, true, false},
+		{"after options", ip6(0, append([]byte{44, 1}, append(make([]byte, 14), make([]byte, 8)...)...)...), 64,
+			true, true, false},
 		{"options cut off", ip6(0, 44, 9, 0, 0, 0, 0, 0, 0), 48, true, false, false},
 		{"nothing", nil, 0, false, false, false},
 	} {
 		if p := parse(test.frame); p.size != test.size || p.losable() != test.losable || p.fragment != test.fragment ||
 			p.neighbor != test.neighbor {
-			t.Errorf("%s: size %d, losable %v, fragment %v, neighbour %v", test.name, p.size, p.losable(), p.fragment, p.neighbor)
+			t.Errorf("%s: size %d, losable %v, fragment %v, neighbour %v", test.name, p.size, p.losable(),
+				p.fragment, p.neighbor)
 		}
 	}
 }

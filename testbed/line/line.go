@@ -1,14 +1,14 @@
 // Package line is an access line for the lab: what lies between a node and the first router of its provider. It delays,
 // loses and paces packets, each direction by itself, and has a NAT whose mappings can get lost or stuck. It needs no
-// support of the kernel (netem, nftables): it is a host with two wires, which takes Ethernet frames from one and gives them
-// to the other through packet sockets.
+// support of the kernel (netem, nftables): it is a host with two wires, which takes Ethernet frames from one and gives
+// them to the other through packet sockets.
 //
 //	node ──── line ──── router
 //	     up →      ← down
 //
-// ARP and neighbour discovery (RFC 4861) pass at once, as if a modem answered: with seconds of delay a kernel would give up
-// its neighbour every half minute, which no such line in the field has. What else is not IP unicast is delayed, and never
-// lost at random. The carrier is each wire's own.
+// ARP and neighbour discovery (RFC 4861) pass at once, as if a modem answered: with seconds of delay a kernel would
+// give up its neighbour every half minute, which no such line in the field has. What else is not IP unicast is delayed,
+// and never lost at random. The carrier is each wire's own.
 package line
 
 import (
@@ -27,8 +27,8 @@ type Shape struct {
 	Rate  int64         // bit/s of Ethernet frames without checksum and preamble; 0: unlimited
 	// Queue is the longest wait in front of Rate; what would wait longer is dropped. 0: DefaultQueue.
 	Queue time.Duration
-	// MTU is the size of the largest IP packet that passes. Larger ones are lost without a word, as on a path that neither
-	// fragments nor tells. 0: no limit.
+	// MTU is the size of the largest IP packet that passes. Larger ones are lost without a word, as on a path that
+	// neither fragments nor tells. 0: no limit.
 	MTU int
 	// DropFragments loses all fragments of IP packets, the first ones too.
 	DropFragments bool
@@ -148,8 +148,8 @@ func (l *Line) run(f func() error) {
 	}()
 }
 
-// Close ends the line; what is under way is gone. The wires stay until the lab goes. The error is of a direction that had
-// ended by itself. Closing again does nothing.
+// Close ends the line; what is under way is gone. The wires stay until the lab goes. The error is of a direction that
+// had ended by itself. Closing again does nothing.
 func (l *Line) Close() error {
 	l.mu.Lock()
 	if l.closed {
@@ -172,8 +172,8 @@ func (l *Line) closeDevices() error {
 	return errors.Join(errs...)
 }
 
-// Set shapes what comes from the node (up) and what goes to it (down) from now on. What is under way keeps its time, and
-// nothing overtakes it.
+// Set shapes what comes from the node (up) and what goes to it (down) from now on. What is under way keeps its time,
+// and nothing overtakes it.
 func (l *Line) Set(up, down Shape) {
 	l.up.set(up)
 	l.down.set(down)
@@ -183,18 +183,18 @@ func (l *Line) Set(up, down Shape) {
 func (l *Line) Stats() (up, down Count) { return l.up.stats(), l.down.stats() }
 
 // NAT turns the translation of UDP over IPv4 towards NATPort on or off: the node's packets leave the line with another
-// source port, the answers are mapped back. The address stays. A mapping belongs to the node's port and takes answers from
-// anybody's NATPort (RFC 4787, REQ-1 and REQ-8); it is made by what goes out and does not age. What comes in without one is
-// lost. Off forgets all mappings and blocks.
+// source port, the answers are mapped back. The address stays. A mapping belongs to the node's port and takes answers
+// from anybody's NATPort (RFC 4787, REQ-1 and REQ-8); it is made by what goes out and does not age. What comes in
+// without one is lost. Off forgets all mappings and blocks.
 func (l *Line) NAT(on bool) { l.nat.set(on) }
 
-// LoseMappings forgets all mappings, as a NAT does that restarts: what comes in for an old one is lost, and what goes out
-// gets a port that was not in use before. Blocks stay.
+// LoseMappings forgets all mappings, as a NAT does that restarts: what comes in for an old one is lost, and what goes
+// out gets a port that was not in use before. Blocks stay.
 func (l *Line) LoseMappings() { l.nat.forget() }
 
 // Ports gives the node's source ports that have a mapping, in order.
 func (l *Line) Ports() []uint16 { return l.nat.ports() }
 
-// Block lets the mappings of these source ports of the node lose everything in both directions for good, as a stuck mapping
-// of a DS-Lite line does: only another local port helps. It has an effect while the NAT is on.
+// Block lets the mappings of these source ports of the node lose everything in both directions for good, as a stuck
+// mapping of a DS-Lite line does: only another local port helps. It has an effect while the NAT is on.
 func (l *Line) Block(ports ...uint16) { l.nat.block(ports) }

@@ -84,7 +84,8 @@ func TestLoss(t *testing.T) {
 		}
 		_, err = s.servers[network].WriteTo([]byte{1}, c.LocalAddr())
 		s.must(err)
-		s.await("the answer lost", func() bool { _, down := s.Stats(); return down.Lost.Packets == downBefore.Lost.Packets+1 })
+		s.await("the answer lost",
+			func() bool { _, down := s.Stats(); return down.Lost.Packets == downBefore.Lost.Packets+1 })
 		s.Set(Shape{}, Shape{})
 	}
 }
@@ -185,8 +186,8 @@ func TestTailDrop(t *testing.T) {
 	}
 }
 
-// Kernels put off segmenting and checksums to the device. Here they cannot: what enters the line are frames that could be on
-// a wire, from both ends.
+// Kernels put off segmenting and checksums to the device. Here they cannot: what enters the line are frames that could
+// be on a wire, from both ends.
 func TestOffloads(t *testing.T) {
 	s := newStreet(t)
 	s.Set(Shape{MTU: 1500}, Shape{MTU: 1500})

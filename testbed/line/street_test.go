@@ -52,7 +52,8 @@ func newStreet(t *testing.T) *street {
 	t.Cleanup(func() { goleak.VerifyNone(t, leaks) })
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	t.Cleanup(cancel)
-	s := &street{t: t, ctx: ctx, servers: map[string]net.PacketConn{}, atFar: make(chan uint32, 1), atNear: make(chan uint32, 1)}
+	s := &street{t: t, ctx: ctx, servers: map[string]net.PacketConn{}, atFar: make(chan uint32, 1),
+		atNear: make(chan uint32, 1)}
 	lab := netlab.New()
 	t.Cleanup(func() {
 		if err := lab.Close(context.Background()); err != nil {

@@ -100,10 +100,12 @@ type router struct {
 	changed int          // how often procd was told of the configuration
 }
 
-// newRouter makes a topology of two gateways, whose agent is not started yet, and a browser whose page is in that language.
+// newRouter makes a topology of two gateways, whose agent is not started yet, and a browser whose page is in that
+// language.
 func newRouter(t *testing.T, language string) *router {
 	t.Helper()
-	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, fmt.Errorf("the test took longer than %v", limit))
+	ctx, cancel := context.WithTimeoutCause(context.Background(), limit,
+		fmt.Errorf("the test took longer than %v", limit))
 	t.Cleanup(cancel)
 	dir := t.TempDir()
 	topo, err := topology.New(topology.Options{Gateways: 2}, dir)
@@ -151,7 +153,8 @@ func newRouter(t *testing.T, language string) *router {
 	return r
 }
 
-// startBeside starts a program of the machine in the node's network, but with the machine's files, which the browser needs.
+// startBeside starts a program of the machine in the node's network, but with the machine's files, which the browser
+// needs.
 func (r *router) startBeside(c *exec.Cmd) error {
 	var network *os.File
 	err := r.Node.Inside(func() (err error) {
@@ -181,8 +184,8 @@ func (r *router) must(err error) {
 	}
 }
 
-// procd is the object "service" on ubus: told of a change of the configuration, it has the agent read it, as the start script
-// does (procd_add_reload_trigger).
+// procd is the object "service" on ubus: told of a change of the configuration, it has the agent read it, as the start
+// script does (procd_add_reload_trigger).
 func (r *router) procd() {
 	// The daemon is heard in a folder of the lab, too: the node's is out of sight from here.
 	socket := filepath.Join(r.t.TempDir(), "ubus.sock")
@@ -269,7 +272,8 @@ func (w recorder) Write(b []byte) (int, error) {
 
 // plugin runs the program as rpcd runs the plug-in; /usr/libexec/rpcd/luci.wguplink passes the arguments on.
 func (r *router) plugin(ctx context.Context, args []string, input []byte) ([]byte, error) {
-	p, err := r.Node.Start(netlab.Command{Path: r.agent.Binary, Args: append([]string{"luci"}, args...), Config: r.agent.Dir,
+	p, err := r.Node.Start(netlab.Command{Path: r.agent.Binary,
+		Args: append([]string{"luci"}, args...), Config: r.agent.Dir,
 		Under: []string{"/bin/sh", "-c", `printf %s "$0" | "$@" 2>/dev/null`, string(input)}})
 	if err != nil {
 		return nil, err
@@ -345,7 +349,8 @@ func (r *router) call(session, object, method, args string) (refused int, code i
 		Result []json.RawMessage
 	}
 	var raw string
-	r.must(r.b.Eval(r.ctx, `fetch('/ubus/', { method: 'POST', body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'call',
+	r.must(r.b.Eval(r.ctx,
+		`fetch('/ubus/', { method: 'POST', body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'call',
 		params: [ `+quote(session)+`, `+quote(object)+`, `+quote(method)+`, `+args+` ] }) }).then((r) => r.text())`, &raw))
 	r.must(json.Unmarshal([]byte(raw), &answer))
 	if answer.Error != nil {

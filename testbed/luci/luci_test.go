@@ -33,14 +33,16 @@ func (r *router) gateway(not string) string {
 	}
 	raw, err := json.Marshal(names)
 	r.must(err)
-	find := string(raw) + `.find((name) => [...document.querySelectorAll('[data-uplink="mesh"] .table:first-of-type td')].some((d) => d.textContent === name))`
+	find := string(raw) +
+		`.find((name) => [...document.querySelectorAll('[data-uplink="mesh"] .table:first-of-type td')].some((d) => d.textContent === name))`
 	r.until(state + ` == 'connected' && ` + find)
 	var name string
 	r.must(r.b.Eval(r.ctx, find, &name))
 	return name
 }
 
-// The overview shows what the agent does, by itself; the buttons do what they say; the doctor's findings are on the page.
+// The overview shows what the agent does, by itself; the buttons do what they say; the doctor's findings are on the
+// page.
 func TestOverview(t *testing.T) {
 	r := newRouter(t, "en")
 	r.open(admin, "en", statusPage)
@@ -87,8 +89,10 @@ func TestForm(t *testing.T) {
 
 	// Every option of the table but the key is there.
 	var names []string
-	r.must(r.b.Eval(r.ctx, `[...document.querySelectorAll('[data-section-id="mesh"] .cbi-value')].map((n) => n.dataset.name)`, &names))
-	for _, name := range []string{"enabled", "broker", "mtu", "vxlan_id", "batman_hop_penalty", "key_file", "rebalance"} {
+	r.must(r.b.Eval(r.ctx,
+		`[...document.querySelectorAll('[data-section-id="mesh"] .cbi-value')].map((n) => n.dataset.name)`, &names))
+	for _, name := range []string{"enabled", "broker", "mtu", "vxlan_id", "batman_hop_penalty",
+		"key_file", "rebalance"} {
 		if !slices.Contains(names, name) {
 			t.Errorf("no field for %s among %q", name, names)
 		}
@@ -122,12 +126,14 @@ func TestForm(t *testing.T) {
 	r.click(save)
 	r.until(`document.querySelector('.wguplink-saved')`)
 	after := r.file()
-	for _, line := range []string{"\toption mtu '1390'\n", "\toption rebalance 'daily'\n", "\toption private_key '" + r.key.String() + "'\n"} {
+	for _, line := range []string{"\toption mtu '1390'\n", "\toption rebalance 'daily'\n",
+		"\toption private_key '" + r.key.String() + "'\n"} {
 		if !strings.Contains(after, line) {
 			t.Errorf("no %q in\n%s", line, after)
 		}
 	}
-	if kept := strings.NewReplacer("\toption mtu '1390'\n", "", "\toption rebalance 'daily'\n", "").Replace(after); len(kept) < len(strings.TrimSpace(before)) {
+	if kept := strings.NewReplacer("\toption mtu '1390'\n", "", "\toption rebalance 'daily'\n",
+		"").Replace(after); len(kept) < len(strings.TrimSpace(before)) {
 		t.Errorf("more has changed than was meant:\n%s\nbefore:\n%s", after, before)
 	}
 	r.mu.Lock()
@@ -140,15 +146,18 @@ func TestForm(t *testing.T) {
 
 	// A gateway more, and another less.
 	r.must(r.b.Eval(r.ctx, `document.querySelector('#cbi-json-gateway .cbi-section-create-name').value = 'spare'`, nil))
-	r.must(r.b.Eval(r.ctx, `document.querySelector('#cbi-json-gateway .cbi-section-create-name').dispatchEvent(new Event('keyup'))`, nil))
+	r.must(r.b.Eval(r.ctx,
+		`document.querySelector('#cbi-json-gateway .cbi-section-create-name').dispatchEvent(new Event('keyup'))`, nil))
 	r.click("#cbi-json-gateway .cbi-section-create .cbi-button-add")
 	r.enter("spare", "public_key", "TszFS3oFRdhsJP3K0VOlklGMGYZy+oFCtlaghXJqW2g=")
 	r.enter("spare", "link_address", "fe80::77")
 	r.enter("spare", "endpoint", "192.0.2.77:51820")
-	r.must(r.b.Eval(r.ctx, `document.querySelector(`+quote(field("spare", "endpoint")+" .cbi-button-add")+`)?.click()`, nil))
+	r.must(r.b.Eval(r.ctx, `document.querySelector(`+quote(field("spare", "endpoint")+" .cbi-button-add")+`)?.click()`,
+		nil))
 	r.click(save)
 	r.until(`document.querySelectorAll('.wguplink-saved').length == 2`)
-	if !strings.Contains(r.file(), "config gateway 'spare'") || !strings.Contains(r.file(), "\tlist endpoint '192.0.2.77:51820'") {
+	if !strings.Contains(r.file(), "config gateway 'spare'") ||
+		!strings.Contains(r.file(), "\tlist endpoint '192.0.2.77:51820'") {
 		t.Errorf("no new gateway:\n%s", r.file())
 	}
 	r.click(`button[data-section-id="spare"]`)
@@ -201,14 +210,16 @@ func TestRights(t *testing.T) {
 		{"luci.wguplink", "apply", "{}", true, false, false},
 		{"uci", "get", `{"config":"wguplink"}`, false, false, false},
 		{"uci", "set", `{"config":"wguplink","section":"mesh","values":{"mtu":"1"}}`, false, false, false},
-		{"uci", "rename", `{"config":"wguplink","section":"mesh","option":"private_key","name":"location"}`, false, false, false},
+		{"uci", "rename", `{"config":"wguplink","section":"mesh","option":"private_key","name":"location"}`,
+			false, false, false},
 		{"file", "read", `{"path":"/etc/config/wguplink"}`, false, false, false},
 		{"file", "exec", `{"command":"/usr/bin/wguplink","params":["key","show"]}`, false, false, false},
 	} {
 		for session, want := range map[string]bool{admin: tt.admin, reader: tt.reader, nobody: tt.nobody} {
 			refused, code, data := r.call(session, tt.object, tt.method, tt.args)
 			if (refused == 0) != want || refused != 0 && refused != denied {
-				t.Errorf("session %s: %s %s: JSON-RPC error %d, ubus status %d", session, tt.object, tt.method, refused, code)
+				t.Errorf("session %s: %s %s: JSON-RPC error %d, ubus status %d", session, tt.object, tt.method,
+					refused, code)
 			}
 			if strings.Contains(data, r.key.String()) {
 				t.Errorf("%s %s tells the key: %s", tt.object, tt.method, data)
@@ -218,7 +229,8 @@ func TestRights(t *testing.T) {
 	// No way around: the option is neither written nor moved, also by those who may write.
 	before := r.file()
 	for _, set := range []string{`{"private_key":"x"}`, `{"private_key":""}`, `{"location.x":"y"}`} {
-		if _, code, data := r.call(admin, "luci.wguplink", "apply", `{"set":{"mesh":`+set+`}}`); code != 0 || !strings.Contains(data, `"error"`) {
+		if _, code, data := r.call(admin, "luci.wguplink", "apply", `{"set":{"mesh":`+set+`}}`); code != 0 ||
+			!strings.Contains(data, `"error"`) {
 			t.Errorf("%s: %s", set, data)
 		}
 	}
@@ -239,7 +251,8 @@ func TestGerman(t *testing.T) {
 	r.open(admin, "de", statusPage)
 	r.gateway("")
 	if *real == "" {
-		r.until(`document.querySelector('h2').textContent == 'Mesh-Uplink' && document.body.innerText.includes('verbunden')`)
+		r.until(
+			`document.querySelector('h2').textContent == 'Mesh-Uplink' && document.body.innerText.includes('verbunden')`)
 	}
 	r.picture("overview-de")
 	r.open(admin, "de", configPage)
@@ -275,7 +288,8 @@ func TestProtocol(t *testing.T) {
 			fields: [...node.querySelectorAll('.cbi-value')].map((n) => n.dataset.name),
 			layers: [...node.querySelectorAll('[data-name="layer"] option')].map((o) => o.value), uplinks: s.children[0].keylist };
 	})()`, &found))
-	if !found.Floating || !found.Virtual || found.Package != "wguplink" || found.Ifname != "wg_mesh" || !found.Contains ||
+	if !found.Floating || !found.Virtual || found.Package != "wguplink" ||
+		found.Ifname != "wg_mesh" || !found.Contains ||
 		!slices.Equal(found.Fields, []string{"uplink", "layer"}) || !slices.Equal(found.Uplinks, []string{"mesh"}) ||
 		!slices.Equal(found.Layers, []string{"", "wireguard", "vxlan"}) {
 		t.Errorf("%+v", found)
@@ -308,7 +322,8 @@ func TestAccess(t *testing.T) {
 						args = "{}"
 					}
 					// 3 is "method not found", and 4 an object that is not there, but for reconnect: no such gateway.
-					if _, code, data := r.call(admin, object, method, args); code == 3 || code == 4 && method != "reconnect" {
+					if _, code, data := r.call(admin, object, method, args); code == 3 || code == 4 &&
+						method != "reconnect" {
 						t.Errorf("%s grants %s %s, which is not there: %s", group, object, method, data)
 					}
 				}
@@ -326,30 +341,38 @@ func TestFields(t *testing.T) {
 	if server.Objects == nil {
 		server.Objects = map[string]rpcd.Object{}
 	}
-	server.Objects["wguplink"] = func(_ context.Context, _ rpcd.Session, method string, args map[string]any) (any, ubus.Status) {
+	server.Objects["wguplink"] = func(_ context.Context, _ rpcd.Session, method string,
+		args map[string]any) (any, ubus.Status) {
 		if method == "reconnect" {
 			asked <- fmt.Sprint(args["uplink"], " ", args["gateway"])
 			return map[string]any{"error": "gw2 did not answer; in use is gw1"}, ubus.StatusUnknownError
 		}
 		return map[string]any{"uplinks": map[string]any{"mesh": map[string]any{
-			"state": "suspect", "cause": "no_answer", "reason": "gw1 is silent " + hostile, "seconds": 3700, "interface": "wg_mesh",
-			"gateway": map[string]any{"name": "gw1", "handshake_uptime_ms": 1, "handshake_age": 90000, "rx_bytes": 3 << 29, "tx_bytes": 1536},
+			"state": "suspect", "cause": "no_answer", "reason": "gw1 is silent " + hostile, "seconds": 3700,
+			"interface": "wg_mesh",
+			"gateway": map[string]any{"name": "gw1", "handshake_uptime_ms": 1, "handshake_age": 90000,
+				"rx_bytes": 3 << 29, "tx_bytes": 1536},
 			"gateways": []any{
-				map[string]any{"name": "gw1", "in_use": true, "result": "silent", "rtt_us": 12345, "tried_uptime_ms": 1, "tried_age": 61},
+				map[string]any{"name": "gw1", "in_use": true, "result": "silent", "rtt_us": 12345, "tried_uptime_ms": 1,
+					"tried_age": 61},
 				map[string]any{"name": "gw2", "result": "no_address", "reason": "no such name"},
 			},
 			"changes": []any{
 				map[string]any{"state": "connected", "gateway": "gw1", "age": 4000},
-				map[string]any{"state": "suspect", "cause": "no_answer", "gateway": "gw1", "age": 3700, "reason": hostile},
+				map[string]any{"state": "suspect", "cause": "no_answer", "gateway": "gw1", "age": 3700,
+					"reason": hostile},
 			},
-			"batman":   map[string]any{"interface": "bat0", "algorithm": "BATMAN_V", "neighbours": []any{"02:00:00:00:00:01"}},
+			"batman": map[string]any{"interface": "bat0", "algorithm": "BATMAN_V",
+				"neighbours": []any{"02:00:00:00:00:01"}},
 			"network":  map[string]any{"tunnels": []any{map[string]any{"interface": "wg_c1", "gateway": "c1"}}},
 			"warnings": []any{"mtu 1420 does not pass " + hostile},
 		}}}, ubus.StatusOK
 	}
 	r.open(admin, "en", statusPage)
-	for _, text := range []string{"suspect for 1 h 1 min", "nothing comes back through the tunnel: gw1 is silent " + hostile, "1 d 1 h ago", "1.5 GiB / 1.5 KiB",
-		"in use, fell silent", "12.3 ms", "1 min 1 s ago", "no usable address: no such name", "1 h 6 min ago", "bat0, BATMAN_V: 1 neighbours", "wg_c1",
+	for _, text := range []string{"suspect for 1 h 1 min", "nothing comes back through the tunnel: gw1 is silent " +
+		hostile, "1 d 1 h ago", "1.5 GiB / 1.5 KiB",
+		"in use, fell silent", "12.3 ms", "1 min 1 s ago", "no usable address: no such name", "1 h 6 min ago",
+		"bat0, BATMAN_V: 1 neighbours", "wg_c1",
 		"mtu 1420 does not pass " + hostile} {
 		r.until(`document.body.innerText.includes(` + quote(text) + `)`)
 	}

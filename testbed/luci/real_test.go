@@ -9,8 +9,8 @@ import (
 	"wguplink/testbed/luci/rpcd"
 )
 
-// realLuCI serves LuCI's own resources instead of the stand-in's, and what they ask a router for before a view is shown. It is for
-// a run by hand: go test ./luci -luci FOLDER, with a checkout of LuCI.
+// realLuCI serves LuCI's own resources instead of the stand-in's, and what they ask a router for before a view is
+// shown. It is for a run by hand: go test ./luci -luci FOLDER, with a checkout of LuCI.
 func (r *router) realLuCI(server *rpcd.Server) {
 	r.site.Base = os.DirFS(filepath.Join(*real, "modules/luci-base/htdocs/luci-static/resources"))
 	r.site.Theme = os.DirFS(filepath.Join(*real, "themes/luci-theme-bootstrap/htdocs/luci-static"))
@@ -25,12 +25,16 @@ func (r *router) realLuCI(server *rpcd.Server) {
 	none := map[string]any{}
 	server.Objects = map[string]rpcd.Object{
 		"session": answer(map[string]any{"access": map[string]any{"access": true}}),
-		"luci":    answer(map[string]any{"getFeatures": none, "getBuiltinEthernetPorts": none, "getSwconfigFeatures": none}),
-		"uci":     answer(map[string]any{"changes": map[string]any{"changes": none}, "get": map[string]any{"values": none}}),
-		"system":  answer(map[string]any{"board": none, "info": none}),
+		"luci": answer(map[string]any{"getFeatures": none, "getBuiltinEthernetPorts": none,
+			"getSwconfigFeatures": none}),
+		"uci": answer(map[string]any{"changes": map[string]any{"changes": none},
+			"get": map[string]any{"values": none}}),
+		"system": answer(map[string]any{"board": none, "info": none}),
 	}
 	base := rpcd.Access{}
-	r.must(jsonTo(`{"base":{"description":"LuCI's own","read":{"ubus":{"luci":["*"],"system":["*"],"uci":["changes"],"luci-rpc":["*"],
+	r.must(
+		jsonTo(
+			`{"base":{"description":"LuCI's own","read":{"ubus":{"luci":["*"],"system":["*"],"uci":["changes"],"luci-rpc":["*"],
 		"network":["*"],"network.*":["*"]}}}}`, &base))
 	server.Access["base"] = base["base"]
 	for _, s := range server.Sessions {

@@ -122,7 +122,8 @@ func (s *Site) page(w http.ResponseWriter, r *http.Request, path string) {
 		if m, ok := entries[strings.Trim(path, "/")]; ok && m.Action.Type == "view" {
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
 			sid := r.URL.Query().Get("session")
-			page.Execute(w, map[string]any{"Lang": r.URL.Query().Get("lang"), "Path": path, "Parts": strings.Split(strings.Trim(path, "/"), "/"),
+			page.Execute(w, map[string]any{"Lang": r.URL.Query().Get("lang"), "Path": path,
+				"Parts":   strings.Split(strings.Trim(path, "/"), "/"),
 				"Session": sid, "Readonly": s.Readonly[sid], "View": m.Action.Path})
 			return
 		}
@@ -145,7 +146,8 @@ func (s *Site) resource(w http.ResponseWriter, name string) {
 	serve(w, s.Base, name)
 }
 
-var types = map[string]string{".js": "text/javascript; charset=utf-8", ".css": "text/css", ".svg": "image/svg+xml", ".png": "image/png"}
+var types = map[string]string{".js": "text/javascript; charset=utf-8", ".css": "text/css",
+	".svg": "image/svg+xml", ".png": "image/png"}
 
 func serve(w http.ResponseWriter, from fs.FS, name string) {
 	raw, err := fs.ReadFile(from, name)

@@ -16,8 +16,8 @@ var (
 	jump1970Switches    = Metric{Name: "switches, 1970", AtMost: true}
 )
 
-// jumpTime is how long a node is watched after a jump. WireGuard renews its keys after 120 s (REKEY_AFTER_TIME in the paper,
-// section 6.1), with the wall clock in the handshake, and would be silent from 180 s after the last on.
+// jumpTime is how long a node is watched after a jump. WireGuard renews its keys after 120 s (REKEY_AFTER_TIME in the
+// paper, section 6.1), with the wall clock in the handshake, and would be silent from 180 s after the last on.
 const jumpTime = 190 * time.Second
 
 func clockForward(t *Measurement) error {

@@ -33,12 +33,12 @@ func blackholeGateway(t *Measurement) error { return t.step(blackholed, scenario
 
 func gatewayLosesKey(t *Measurement) error { return t.step(keyLost, scenario.LoseKey) }
 
-// drip is between two bytes of the slow broker's answer. The answer has about 220 of them: some three seconds, as a router with
-// a slow processor needs for TLS under load.
+// drip is between two bytes of the slow broker's answer. The answer has about 220 of them: some three seconds, as a
+// router with a slow processor needs for TLS under load.
 const drip = 15 * time.Millisecond
 
-// killOnlyGateway has no gateway in its configuration, and a broker that names one at a time: whom to go to only the broker
-// knows.
+// killOnlyGateway has no gateway in its configuration, and a broker that names one at a time: whom to go to only the
+// broker knows.
 func killOnlyGateway(t *Measurement) error {
 	if err := t.make(topology.Options{}, nil); err != nil {
 		return err
@@ -87,8 +87,8 @@ func gatewayReboot(t *Measurement) error {
 // bootTime is how long a gateway is away in a quick reboot.
 const bootTime = 3 * time.Second
 
-// sinceRegistration is how long a node has been registered when all gateways lose its key. Gateways forget keys after hours
-// of silence, or in a restart; the agent takes none for lost within half a minute of its registration.
+// sinceRegistration is how long a node has been registered when all gateways lose its key. Gateways forget keys after
+// hours of silence, or in a restart; the agent takes none for lost within half a minute of its registration.
 const sinceRegistration = 35 * time.Second
 
 // allLoseKey leaves nobody to go to: the broker has to be asked again.

@@ -9,10 +9,11 @@ import (
 )
 
 var (
-	// slowest has 5 s more than one failover: among 30 there may be one whose handshakes are lost until WireGuard's own next try.
+	// slowest has 5 s more than one failover: among 30 there may be one whose handshakes are lost until WireGuard's own
+	// next try.
 	slowest = Metric{Name: "slowest of 30 failovers", Unit: "s", Target: 15}
-	// grown has the target of the virtual machines' switches. Over 120 failovers the memory rose by 0.4 to 0.8 MiB within the
-	// first 60, and no further.
+	// grown has the target of the virtual machines' switches. Over 120 failovers the memory rose by 0.4 to 0.8 MiB
+	// within the first 60, and no further.
 	grown = Metric{Name: "growth of RssAnon over 30 failovers, KiB", Target: 1024, AtMost: true}
 )
 
@@ -22,8 +23,8 @@ const failovers = 30
 // settled is how long a gateway is in use before it dies: it has answered inside the tunnel then.
 const settled = 2 * time.Second
 
-// manyFailovers kills the gateway in use again and again, and looks what that leaves in the agent's memory. The program is the
-// plain one, without debug output.
+// manyFailovers kills the gateway in use again and again, and looks what that leaves in the agent's memory. The program
+// is the plain one, without debug output.
 func manyFailovers(t *Measurement) error {
 	if err := t.make(topology.Options{}, nil); err != nil {
 		return err

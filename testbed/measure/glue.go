@@ -8,15 +8,16 @@ import (
 	"wguplink/testbed/topology"
 )
 
-// The times count from the moment when the gateway that answers can carry anything: its glue's look after the handshake. A node
-// that leaves a gateway before its glue has looked makes more than the one change.
+// The times count from the moment when the gateway that answers can carry anything: its glue's look after the
+// handshake. A node that leaves a gateway before its glue has looked makes more than the one change.
 var (
 	glueStart    = Metric{Name: "start at glue gateways: from the glue's look to Ethernet reply", Unit: "s", Target: 1}
 	glueFailover = Metric{Name: "glue gateway killed: from the next one's look to Ethernet reply", Unit: "s", Target: 1}
 	glueSwitches = Metric{Name: "glue gateways: changes beyond the one of the failover", AtMost: true}
 )
 
-// glueGateway starts a node whose gateways have no worker but a glue that looks every ten seconds, and kills the gateway in use.
+// glueGateway starts a node whose gateways have no worker but a glue that looks every ten seconds, and kills the
+// gateway in use.
 func glueGateway(t *Measurement) error {
 	if err := t.make(topology.Options{Gluon: true, Glue: true}, nil); err != nil {
 		return err
@@ -25,7 +26,8 @@ func glueGateway(t *Measurement) error {
 	if err != nil {
 		return err
 	}
-	change := options{"private_key": {key.String()}, "protocol": {"static"}, "broker": nil, "broker_ca": nil, "domain": nil,
+	change := options{"private_key": {key.String()}, "protocol": {"static"}, "broker": nil,
+		"broker_ca": nil, "domain": nil,
 		"link_local": {"key"}, "vxlan_port": {fmt.Sprint(topology.GluonVXLANPort)}, "vxlan_checksum": {"0"}}
 	if err := t.Agent.Configure(usual(t.Topology, change)); err != nil {
 		return err

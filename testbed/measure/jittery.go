@@ -14,8 +14,8 @@ var (
 	jitterIdleSwitches = Metric{Name: "switches in 4 minutes, idle", AtMost: true}
 )
 
-// A jittery line, as LTE at the edge of a cell, or a radio link in rain: round trips between 20 and 1500 ms that change within
-// seconds, and now and then three seconds without a packet.
+// A jittery line, as LTE at the edge of a cell, or a radio link in rain: round trips between 20 and 1500 ms that change
+// within seconds, and now and then three seconds without a packet.
 const (
 	jitterTime  = 4 * time.Minute
 	jitterOften = 200 * time.Millisecond
@@ -83,7 +83,8 @@ func (t *Measurement) jitter(until time.Time) (spells, bursts int, err error) {
 	}
 	up, down := t.Line.Stats()
 	if up.Lost == up0.Lost || down.Passed == down0.Passed || bursts < 3 {
-		err = errors.Join(err, fmt.Errorf("the line was not as bad as it was meant to be: %d bursts, up %+v, down %+v", bursts, up, down))
+		err = errors.Join(err, fmt.Errorf("the line was not as bad as it was meant to be: %d bursts, up %+v, down %+v",
+			bursts, up, down))
 	}
 	return spells, bursts, err
 }

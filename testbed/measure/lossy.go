@@ -20,8 +20,8 @@ const (
 	lossyOften = 200 * time.Millisecond
 )
 
-// The line of freifunk-gluon/community-packages#131, with loss. A round trip takes 5 s, the queues included: with more, no
-// WireGuard handshake could be completed (REKEY_TIMEOUT in the WireGuard paper, section 6.1).
+// The line of freifunk-gluon/community-packages#131, with loss. A round trip takes 5 s, the queues included: with more,
+// no WireGuard handshake could be completed (REKEY_TIMEOUT in the WireGuard paper, section 6.1).
 const (
 	lossyDelay = 2450 * time.Millisecond
 	lossyQueue = 50 * time.Millisecond
@@ -30,8 +30,8 @@ const (
 	lossyDown  = 4_000_000
 )
 
-// floodSize is the size of the saturating flow's frames. With VXLAN, WireGuard, UDP, IPv4 and Ethernet each has 1130 bytes on
-// the line; floodShare of the line's rate then is some 4 % more than it takes.
+// floodSize is the size of the saturating flow's frames. With VXLAN, WireGuard, UDP, IPv4 and Ethernet each has 1130
+// bytes on the line; floodShare of the line's rate then is some 4 % more than it takes.
 const (
 	floodSize  = 1000
 	floodShare = 0.92
@@ -88,8 +88,8 @@ func (t *Measurement) lossy(m Metric, both bool) error {
 	return t.counted(m, before, first.Gateway)
 }
 
-// onLine connects on a good access line, and says how many switches there were so far. The other gateways have addresses in the
-// configuration: where names are hard to resolve, nobody is tempted to switch.
+// onLine connects on a good access line, and says how many switches there were so far. The other gateways have
+// addresses in the configuration: where names are hard to resolve, nobody is tempted to switch.
 func (t *Measurement) onLine() (first topology.Reply, before int, err error) {
 	if err = t.make(topology.Options{Line: true}, nil); err != nil {
 		return first, 0, err

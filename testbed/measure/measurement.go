@@ -51,7 +51,8 @@ func usual(topo *topology.Topology, change options) string {
 	return topology.UCI(o, topo.Sections(), debug)
 }
 
-// make makes a topology with the usual node, whose agent is not started. No other is made, or starts its agent, until started.
+// make makes a topology with the usual node, whose agent is not started. No other is made, or starts its agent, until
+// started.
 func (t *Measurement) make(o topology.Options, change options) (err error) {
 	select {
 	case t.starting <- struct{}{}:
@@ -76,8 +77,8 @@ func (t *Measurement) started() {
 	}
 }
 
-// start starts the agent, with frames into the mesh from now on, and waits for the first reply. Then the agent calls itself
-// connected, too.
+// start starts the agent, with frames into the mesh from now on, and waits for the first reply. Then the agent calls
+// itself connected, too.
 func (t *Measurement) start() (first topology.Reply, took time.Duration, err error) {
 	t.frames = t.Layer2("mesh-vpn", often)
 	at := time.Now()
@@ -115,8 +116,8 @@ func (t *Measurement) pause(d time.Duration) error {
 	}
 }
 
-// after does damage and waits for the first reply to a frame that was sent when it was done. The time is measured from the
-// beginning of the damage.
+// after does damage and waits for the first reply to a frame that was sent when it was done. The time is measured from
+// the beginning of the damage.
 func (t *Measurement) after(damage func() error, ok func(topology.Reply) bool) (time.Duration, error) {
 	began := time.Now()
 	if err := damage(); err != nil {

@@ -246,7 +246,8 @@ func parkerClock1970(t *Measurement) error {
 // parkerLimited measures an upload. The first quarter does not count; see flow.Flow.
 func parkerLimited(t *Measurement) error {
 	const limit = 5000 // kbit/s
-	if err := t.online(topology.ParkerOptions{}, options{"limit_egress": {fmt.Sprint(limit)}, "limit_ingress": {"20000"}}); err != nil {
+	if err := t.online(topology.ParkerOptions{}, options{"limit_egress": {fmt.Sprint(limit)},
+		"limit_ingress": {"20000"}}); err != nil {
 		return err
 	}
 	for _, r := range t.requests() {
@@ -268,7 +269,8 @@ func parkerLimited(t *Measurement) error {
 		if err != nil {
 			return err
 		}
-		// The limit counts packets with their headers: IP and TCP with time stamps, in packets of the network's MTU of 1375.
+		// The limit counts packets with their headers: IP and TCP with time stamps, in packets of the network's MTU of
+		// 1375.
 		headers := 52.0
 		if to == "IPv6" {
 			headers = 72

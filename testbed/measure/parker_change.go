@@ -86,7 +86,8 @@ func parkerAdd(t *Measurement) error {
 		return err
 	}
 	_, err := t.until("a session with the new one", func(s topology.Status) bool {
-		return len(s.Network.Tunnels) == 4 && !slices.ContainsFunc(s.Network.Tunnels, func(tun status.Tunnel) bool { return tun.HandshakeAt == 0 })
+		return len(s.Network.Tunnels) == 4 && !slices.ContainsFunc(s.Network.Tunnels,
+			func(tun status.Tunnel) bool { return tun.HandshakeAt == 0 })
 	})
 	if err != nil {
 		return err
@@ -101,7 +102,8 @@ func parkerRemove(t *Measurement) error {
 	if err != nil {
 		return err
 	}
-	others := slices.DeleteFunc(slices.Clone(t.Parker.Concentrators), func(o *topology.Concentrator) bool { return o == c })
+	others := slices.DeleteFunc(slices.Clone(t.Parker.Concentrators),
+		func(o *topology.Concentrator) bool { return o == c })
 	if err := t.Parker.Publish(t.ctx, others...); err != nil {
 		return err
 	}
@@ -168,7 +170,10 @@ func (t *Measurement) changed(m Metric, how func(*topology.Concentrator) error) 
 	if err != nil || after.Attrs().Index != before.Attrs().Index {
 		return fmt.Errorf("the device of %s was made anew, or is gone: %w", c.Name, err)
 	}
-	_, err = t.until("a session with it", func(s topology.Status) bool { return len(s.Network.Tunnels) == 3 && s.State == "connected" })
+	_, err = t.until("a session with it", func(s topology.Status) bool {
+		return len(s.Network.Tunnels) == 3 &&
+			s.State == "connected"
+	})
 	return err
 }
 
@@ -187,7 +192,8 @@ func parkerDeath(t *Measurement) error {
 			return err
 		}
 		t.seconds(m, o.Took)
-		t.note("%s: %d pings lost at %d per second, then %s answered", []string{"IPv4", "IPv6"}[i], o.Lost, time.Second/often, o.Concentrator)
+		t.note("%s: %d pings lost at %d per second, then %s answered", []string{"IPv4", "IPv6"}[i], o.Lost,
+			time.Second/often, o.Concentrator)
 	}
 	return nil
 }
@@ -230,7 +236,8 @@ func (t *Measurement) routeless() error {
 	for {
 		ours := 0
 		for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-			routes, err := t.Node.Netlink().RouteListFiltered(family, &netlink.Route{Protocol: 23}, netlink.RT_FILTER_PROTOCOL)
+			routes, err := t.Node.Netlink().RouteListFiltered(family, &netlink.Route{Protocol: 23},
+				netlink.RT_FILTER_PROTOCOL)
 			if err != nil {
 				return fmt.Errorf("list the node's routes: %w", err)
 			}

@@ -45,7 +45,10 @@ func parkerEtcd(t *Measurement) error {
 		return err
 	}
 	back := time.Now()
-	_, err := t.until("a good answer", func(s topology.Status) bool { return s.State == "connected" && !failed(s.Broker) })
+	_, err := t.until("a good answer", func(s topology.Status) bool {
+		return s.State == "connected" &&
+			!failed(s.Broker)
+	})
 	if err != nil {
 		return err
 	}
@@ -119,7 +122,8 @@ func parker200(t *Measurement) error {
 	without := 0
 	for _, n := range got {
 		own := []any{n.ID, n.Address4, n.Address6, n.Range4, n.Range6}
-		if slices.ContainsFunc(own, func(v any) bool { return seen[v] }) || !n.Range4.Contains(n.Address4) || !n.Range6.Contains(n.Address6) || overlaps(got, n) {
+		if slices.ContainsFunc(own, func(v any) bool { return seen[v] }) || !n.Range4.Contains(n.Address4) ||
+			!n.Range6.Contains(n.Address6) || overlaps(got, n) {
 			without++
 		}
 		for _, v := range own {
@@ -146,7 +150,8 @@ func (t *Measurement) register(signing signify.PublicKey) (*broker.Network, erro
 	for _, name := range []string{topology.ConfigName, topology.ConfigName2} {
 		bases = append(bases, &url.URL{Scheme: "http", Host: name, Path: "/config"})
 	}
-	p, err := broker.NewParker(broker.ParkerOptions{Bases: bases, SigningKey: signing, Timeout: 30 * time.Second, Dial: t.dialWAN})
+	p, err := broker.NewParker(broker.ParkerOptions{Bases: bases, SigningKey: signing,
+		Timeout: 30 * time.Second, Dial: t.dialWAN})
 	if err != nil {
 		return nil, err
 	}

@@ -108,23 +108,28 @@ var scenarios = []group{
 		{name: "removed", lasts: 12 * time.Second, limit: minute, metrics: []Metric{parkerRemoved}, run: parkerRemove},
 		{name: "re-keyed", lasts: 15 * time.Second, limit: minute, metrics: []Metric{parkerReKeyed}, run: parkerReKey},
 		{name: "moved", lasts: 15 * time.Second, limit: minute, metrics: []Metric{parkerMoved}, run: parkerMove},
-		{name: "dead", lasts: 15 * time.Second, limit: minute, metrics: []Metric{parkerDead4, parkerDead6}, run: parkerDeath},
+		{name: "dead", lasts: 15 * time.Second, limit: minute, metrics: []Metric{parkerDead4, parkerDead6},
+			run: parkerDeath},
 	}},
 	{name: "parker-all-down", most: 3, parts: []part{{
 		lasts: 230 * time.Second, limit: 6 * minute,
 		metrics: []Metric{parkerAsked, parkerRouteless, parkerBack}, run: parkerAllDown,
 	}}},
 	{name: "parker-forged", parts: []part{
-		{name: "connected", lasts: 12 * time.Second, limit: minute, metrics: []Metric{parkerForgedLost}, run: parkerForged},
-		{name: "at start", lasts: 6 * time.Second, limit: minute, metrics: []Metric{parkerForgedStart}, run: parkerForgedFirst},
+		{name: "connected", lasts: 12 * time.Second, limit: minute, metrics: []Metric{parkerForgedLost},
+			run: parkerForged},
+		{name: "at start", lasts: 6 * time.Second, limit: minute, metrics: []Metric{parkerForgedStart},
+			run: parkerForgedFirst},
 	}},
 	{name: "parker-clock-1970", parts: []part{{
 		lasts: 6 * time.Second, limit: minute,
 		metrics: []Metric{parkerClock}, run: parkerClock1970,
 	}}},
 	{name: "parker-etcd-restart", parts: []part{
-		{name: "connected", lasts: 14 * time.Second, limit: minute, metrics: []Metric{parkerEtcdLost, parkerEtcdFetch}, run: parkerEtcd},
-		{name: "at start", lasts: 25 * time.Second, limit: 2 * minute, metrics: []Metric{parkerEtcdStart}, run: parkerEtcdFirst},
+		{name: "connected", lasts: 14 * time.Second, limit: minute, metrics: []Metric{parkerEtcdLost, parkerEtcdFetch},
+			run: parkerEtcd},
+		{name: "at start", lasts: 25 * time.Second, limit: 2 * minute, metrics: []Metric{parkerEtcdStart},
+			run: parkerEtcdFirst},
 	}},
 	{name: "parker-200-nodes", parts: []part{{
 		lasts: 15 * time.Second, limit: 2 * minute,

@@ -60,8 +60,8 @@ func row(scenario string, m Metric, runs int, values []float64) Row {
 	return r
 }
 
-// percentile gives the pth percentile of sorted values by the nearest rank: the smallest value that at least p % of them do
-// not exceed. With fewer than 20 values the 95th is the largest.
+// percentile gives the pth percentile of sorted values by the nearest rank: the smallest value that at least p % of
+// them do not exceed. With fewer than 20 values the 95th is the largest.
 func percentile(sorted []float64, p int) float64 {
 	rank := (p*len(sorted) + 99) / 100
 	return sorted[max(rank, 1)-1]

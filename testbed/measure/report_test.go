@@ -68,7 +68,8 @@ func TestRow(t *testing.T) {
 
 func TestWriteFile(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "lab.json")
-	if err := WriteFile(name, []Row{row("s", Metric{Name: "m", Unit: "s", Target: 10}, 2, []float64{6.5, 7})}); err != nil {
+	if err := WriteFile(name, []Row{row("s", Metric{Name: "m", Unit: "s", Target: 10}, 2,
+		[]float64{6.5, 7})}); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(name)

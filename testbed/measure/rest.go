@@ -28,9 +28,10 @@ var (
 
 const (
 	restTime = time.Minute
-	// threadWakeups is far below what a loop that polls would need. The agent itself wakes up 60 times a minute at most to look at
-	// WireGuard, and once for each answer; each time Go's runtime has threads of its own go to sleep a few times.
-	threadWakeups = 1000
+	// threadWakeups is far below what a loop that polls would need. The agent itself wakes up 60 times a minute at most
+	// to look at WireGuard, and once for each answer; each time Go's runtime has threads of its own go to sleep a few
+	// times.
+	threadWakeups = 1500
 	// settle is how long after its start a kernel still solicits routers and reports its multicast groups.
 	settle = 20 * time.Second
 	// busy is between two frames on a busy link: less than the silence after which an agent probes.
@@ -81,8 +82,8 @@ func restBusy(t *Measurement) error {
 	return nil
 }
 
-// restful makes a node that is connected and has settled, without frames and without debug output. The program is the plain
-// one: under a clock of its own each look at the clock would be a wake-up.
+// restful makes a node that is connected and has settled, without frames and without debug output. The program is the
+// plain one: under a clock of its own each look at the clock would be a wake-up.
 func (t *Measurement) restful() (*topology.Gateway, error) {
 	if err := t.make(topology.Options{}, nil); err != nil {
 		return nil, err
@@ -100,8 +101,8 @@ func (t *Measurement) restful() (*topology.Gateway, error) {
 	return t.Named(first.Gateway), t.pause(settle)
 }
 
-// rest counts for a while: packets that the node sends on its WAN, echo requests that reach the gateway inside the tunnel,
-// and how often the agent's threads went to sleep.
+// rest counts for a while: packets that the node sends on its WAN, echo requests that reach the gateway inside the
+// tunnel, and how often the agent's threads went to sleep.
 func (t *Measurement) rest(g *topology.Gateway) (packets, probes, wakeups int, err error) {
 	echoes, err := listenEchoes(g)
 	if err != nil {
@@ -135,7 +136,8 @@ func (t *Measurement) rest(g *topology.Gateway) (packets, probes, wakeups int, e
 
 // cpuTime is what a process has used of the processors so far, without its children.
 func cpuTime(pid int) (time.Duration, error) {
-	// clock_getcpuclockid(3): the clock of a process is its number, inverted, and CPUCLOCK_SCHED (linux/posix-timers.h).
+	// clock_getcpuclockid(3): the clock of a process is its number, inverted, and CPUCLOCK_SCHED
+	// (linux/posix-timers.h).
 	const sched = 2
 	var ts unix.Timespec
 	if err := unix.ClockGettime(int32(^pid)<<3|sched, &ts); err != nil {

@@ -17,8 +17,8 @@ import (
 // DefaultRuns is how often each scenario runs unless it is told.
 const DefaultRuns = 5
 
-// atOnce is how many topologies there are at a time, beside a part that outlasts all others. The scenarios mostly wait, but what they
-// measure must not wait for the CPU.
+// atOnce is how many topologies there are at a time, beside a part that outlasts all others. The scenarios mostly wait,
+// but what they measure must not wait for the CPU.
 const atOnce = 4
 
 // lastLines is how much of the agent's output is shown with a failure.
@@ -76,8 +76,8 @@ func Names() []string {
 	return names
 }
 
-// Run runs the scenarios and gives their figures. The error tells that a scenario failed or a target was missed; the rows
-// are good for printing all the same.
+// Run runs the scenarios and gives their figures. The error tells that a scenario failed or a target was missed; the
+// rows are good for printing all the same.
 func Run(ctx context.Context, c Config) ([]Row, error) {
 	chosen, jobs, err := plan(scenarios, c.Only, c.Runs)
 	if err != nil {

@@ -17,8 +17,10 @@ import (
 // The names of the scenarios, in the order of the report.
 func TestNames(t *testing.T) {
 	want := []string{
-		"start-all-alive", "start-3-of-4-dead", "kill-gateway", "blackhole-gateway", "glue-gateway", "gateway-loses-key", "gateway-reboot",
-		"wan-down-60s", "wan-address-change", "nat-mapping-lost", "ipv6-route-dead", "busy-lossy-line", "jittery-line", "clock-jump",
+		"start-all-alive", "start-3-of-4-dead", "kill-gateway", "blackhole-gateway", "glue-gateway",
+		"gateway-loses-key", "gateway-reboot",
+		"wan-down-60s", "wan-address-change", "nat-mapping-lost", "ipv6-route-dead", "busy-lossy-line",
+		"jittery-line", "clock-jump",
 		"link-deleted", "broker-down",
 	}
 	if got := Names(); !slices.Equal(got[:len(want)], want) {
@@ -51,7 +53,8 @@ func TestPlan(t *testing.T) {
 		runs int
 		want string
 	}{
-		{"", 0, "long/3/0 long/3/1 long/3/2 long/2/0 long/2/1 long/2/2 short/1/0 short/1/1 short/1/2 short/1/3 short/1/4"},
+		{"", 0,
+			"long/3/0 long/3/1 long/3/2 long/2/0 long/2/1 long/2/2 short/1/0 short/1/1 short/1/2 short/1/3 short/1/4"},
 		{"", 1, "long/3/0 long/2/0 short/1/0"},
 		{"long", 4, "long/3/0 long/3/1 long/3/2 long/3/3 long/2/0 long/2/1 long/2/2 long/2/3"},
 		{"short", 2, "short/1/0 short/1/1"},
@@ -94,7 +97,8 @@ func TestRunner(t *testing.T) {
 			t.seconds(m, time.Second)
 			return nil
 		}},
-		{name: "slow", limit: time.Nanosecond, metrics: []Metric{m}, run: func(t *Measurement) error { return t.pause(time.Hour) }},
+		{name: "slow", limit: time.Nanosecond, metrics: []Metric{m},
+			run: func(t *Measurement) error { return t.pause(time.Hour) }},
 	}}
 	chosen, jobs, err := plan([]group{s}, "", 2)
 	if err != nil {

@@ -40,8 +40,8 @@ func startAllAlive(t *Measurement) error {
 	return nil
 }
 
-// startMostDead has one gateway alive of four. A broker may name a dead one for minutes: here it does in every other run,
-// the first among them.
+// startMostDead has one gateway alive of four. A broker may name a dead one for minutes: here it does in every other
+// run, the first among them.
 func startMostDead(t *Measurement) error {
 	if err := t.make(topology.Options{Gateways: 4}, nil); err != nil {
 		return err

@@ -27,8 +27,8 @@ var (
 // outage is how long the WAN is away.
 const outage = time.Minute
 
-// age is how much older WireGuard's session is in the second run than in the first, and again in the third: there it is about
-// to end, and cannot be renewed, when the WAN is back (REKEY_AFTER_TIME 120 s, REJECT_AFTER_TIME 180 s).
+// age is how much older WireGuard's session is in the second run than in the first, and again in the third: there it is
+// about to end, and cannot be renewed, when the WAN is back (REKEY_AFTER_TIME 120 s, REJECT_AFTER_TIME 180 s).
 const age = 54 * time.Second
 
 // aftermath is how long an agent is watched for a late change of its mind.
@@ -42,7 +42,10 @@ func wanRouteGone(t *Measurement) error {
 // wanSilent has the router lose all that comes from and goes to the node, without a word to it.
 func wanSilent(t *Measurement) error {
 	back := func() error { return t.Happen(topology.Mended, "") }
-	return t.wanDown(lineBack, lineSwitches, func() (func() error, error) { return back, t.Happen(topology.WANIsCut, "") })
+	return t.wanDown(lineBack, lineSwitches, func() (func() error, error) {
+		return back,
+			t.Happen(topology.WANIsCut, "")
+	})
 }
 
 func (t *Measurement) wanDown(back, switches Metric, down func() (up func() error, err error)) error {
@@ -122,7 +125,8 @@ func wanAddressChange(t *Measurement) error {
 
 // ipv6DeadAtStart has an IPv6 route that leads nowhere, and the first name server behind it.
 func ipv6DeadAtStart(t *Measurement) error {
-	err := t.make(topology.Options{}, options{"dns": {topology.ServicesV6.Addr().String(), topology.ServicesV4.Addr().String()}})
+	err := t.make(topology.Options{}, options{"dns": {topology.ServicesV6.Addr().String(),
+		topology.ServicesV4.Addr().String()}})
 	if err != nil {
 		return err
 	}

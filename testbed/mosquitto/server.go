@@ -36,10 +36,11 @@ func New(host *netlab.Host) (*Server, error) {
 	return &Server{host: host, program: program}, nil
 }
 
-// Start starts Mosquitto, and returns when it serves. With persistence it takes up the retained messages that the last one wrote
-// down when it was stopped.
+// Start starts Mosquitto, and returns when it serves. With persistence it takes up the retained messages that the last
+// one wrote down when it was stopped.
 func (s *Server) Start(ctx context.Context, persistence bool) error {
-	conf := fmt.Sprintf("listener %d\nallow_anonymous true\nuser root\nlog_dest stderr\npersistence %t\npersistence_location %s\n",
+	conf := fmt.Sprintf(
+		"listener %d\nallow_anonymous true\nuser root\nlog_dest stderr\npersistence %t\npersistence_location %s\n",
 		Port, persistence, dataDir)
 	if err := s.host.WriteFile(configFile, conf); err != nil {
 		return fmt.Errorf("mosquitto: %w", err)

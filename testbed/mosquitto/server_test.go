@@ -41,13 +41,17 @@ func lab(t *testing.T, persistence bool) (context.Context, *netlab.Host, *Server
 }
 
 // join connects a client that listens to everything below "x/", and gives what it hears.
-func join(t *testing.T, ctx context.Context, h *netlab.Host, id string, will *mqtt.Message) (*mqtt.Client, <-chan string) {
+func join(t *testing.T, ctx context.Context, h *netlab.Host, id string,
+	will *mqtt.Message) (*mqtt.Client, <-chan string) {
 	t.Helper()
 	heard, ready := make(chan string, 16), make(chan error, 16)
 	c, err := mqtt.Connect(ctx, mqtt.Options{
 		Server: fmt.Sprintf("127.0.0.1:%d", Port), Dial: h.Dial, ID: id, KeepAlive: time.Second, Will: will,
 		OnConnect: func(b mqtt.Bus) {
-			ready <- b.Subscribe("x/#", func(m mqtt.Message) { heard <- fmt.Sprintf("%s=%s kept=%v", m.Topic, m.Payload, m.Retain) })
+			ready <- b.Subscribe("x/#", func(m mqtt.Message) {
+				heard <- fmt.Sprintf("%s=%s kept=%v", m.Topic,
+					m.Payload, m.Retain)
+			})
 		},
 	})
 	if err != nil {
@@ -70,8 +74,8 @@ func await[T any](t *testing.T, ctx context.Context, c <-chan T) T {
 	}
 }
 
-// expect waits for a message. Others before it do not count: a connection that was slow to be looked at is made anew, and brings
-// what is kept, and what is not acknowledged, once more.
+// expect waits for a message. Others before it do not count: a connection that was slow to be looked at is made anew,
+// and brings what is kept, and what is not acknowledged, once more.
 func expect(t *testing.T, ctx context.Context, heard <-chan string, want ...string) {
 	t.Helper()
 	for !slices.Contains(want, await(t, ctx, heard)) {
@@ -104,7 +108,8 @@ func TestClient(t *testing.T) {
 	expect(t, ctx, atA, "x/will=b died kept=false") // one will: the goodbye had none
 }
 
-// A connection that breaks, and a Mosquitto that is started anew, are joined again. What was kept is there with persistence only.
+// A connection that breaks, and a Mosquitto that is started anew, are joined again. What was kept is there with
+// persistence only.
 func TestRestart(t *testing.T) {
 	for _, persistence := range []bool{false, true} {
 		t.Run(fmt.Sprintf("persistence=%v", persistence), func(t *testing.T) {
@@ -132,7 +137,8 @@ func TestRestart(t *testing.T) {
 			if err := b.Publish(mqtt.Message{Topic: "x/new", Payload: []byte("2"), QoS: 1, Retain: true}); err != nil {
 				t.Fatal(err)
 			}
-			expect(t, ctx, atA, "x/new=2 kept=false", "x/new=2 kept=true") // live or kept, as a may join before or after
+			// live or kept, as a may join before or after
+			expect(t, ctx, atA, "x/new=2 kept=false", "x/new=2 kept=true")
 			c, atC := join(t, ctx, host, "c", nil)
 			defer c.Close()
 			if got := await(t, ctx, atC); got != "x/new=2 kept=true" {

@@ -11,8 +11,8 @@ import (
 	paho "github.com/eclipse/paho.mqtt.golang"
 )
 
-// Defaults of the programs that the lab's clients stand for: freifunkMUC/wgkex, wgkex/config/config.py, and the reconnect delays
-// of the Python client that it uses.
+// Defaults of the programs that the lab's clients stand for: freifunkMUC/wgkex, wgkex/config/config.py, and the
+// reconnect delays of the Python client that it uses.
 const (
 	DefaultKeepAlive = 5 * time.Second
 	reconnectLeast   = time.Second
@@ -27,9 +27,11 @@ type Options struct {
 	// ID is the client's name at the server. A second client of the same name takes the first one's place.
 	ID        string
 	KeepAlive time.Duration // default DefaultKeepAlive; whole seconds
-	// Will is what the server publishes when the client is gone without a word: after one and a half times KeepAlive at the latest.
+	// Will is what the server publishes when the client is gone without a word: after one and a half times KeepAlive at
+	// the latest.
 	Will *Message
-	// OnConnect runs after each connection, on a goroutine of its own: the place to subscribe and to publish what is kept.
+	// OnConnect runs after each connection, on a goroutine of its own: the place to subscribe and to publish what is
+	// kept.
 	OnConnect func(Bus)
 }
 
@@ -51,7 +53,8 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 	c := &Client{o: o}
 	po := paho.NewClientOptions().AddBroker("tcp://" + o.Server).SetClientID(o.ID).SetKeepAlive(o.KeepAlive).
 		SetProtocolVersion(4).SetCleanSession(true).SetOrderMatters(true).
-		SetAutoReconnect(true).SetMaxReconnectInterval(reconnectMost).SetConnectRetry(true).SetConnectRetryInterval(reconnectLeast).
+		SetAutoReconnect(true).SetMaxReconnectInterval(reconnectMost).SetConnectRetry(
+		true).SetConnectRetryInterval(reconnectLeast).
 		SetCustomOpenConnectionFn(c.open)
 	if w := o.Will; w != nil {
 		po.SetBinaryWill(w.Topic, w.Payload, w.QoS, w.Retain)
@@ -86,7 +89,8 @@ func (c *Client) Publish(m Message) error {
 	return nil
 }
 
-// Subscribe implements Bus. It waits for the server's word. A new connection has no subscriptions; see Options.OnConnect.
+// Subscribe implements Bus. It waits for the server's word. A new connection has no subscriptions; see
+// Options.OnConnect.
 func (c *Client) Subscribe(filter string, f func(Message)) error {
 	t := c.client.Subscribe(filter, 1, func(_ paho.Client, m paho.Message) {
 		f(Message{Topic: m.Topic(), Payload: m.Payload(), QoS: m.Qos(), Retain: m.Retained()})
@@ -104,8 +108,8 @@ func (c *Client) Close() {
 	c.client.Disconnect(settle)
 }
 
-// Cut takes the client off the net as a host that loses its power: nothing goes out or comes in any more, and the server is not
-// told. The client ends.
+// Cut takes the client off the net as a host that loses its power: nothing goes out or comes in any more, and the
+// server is not told. The client ends.
 func (c *Client) Cut() {
 	c.mu.Lock()
 	c.cut = true

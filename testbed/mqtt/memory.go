@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// Memory is a server of messages inside the process. Messages are delivered by the goroutine that publishes them. The zero value
-// is ready.
+// Memory is a server of messages inside the process. Messages are delivered by the goroutine that publishes them. The
+// zero value is ready.
 type Memory struct {
 	mu   sync.Mutex
 	kept map[string]Message // by topic

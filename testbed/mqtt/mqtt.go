@@ -1,5 +1,5 @@
-// Package mqtt carries the messages of the lab's brokers and workers: over MQTT 3.1.1 to a real server (Client), or inside one
-// process where no server can run (Memory).
+// Package mqtt carries the messages of the lab's brokers and workers: over MQTT 3.1.1 to a real server (Client), or
+// inside one process where no server can run (Memory).
 package mqtt
 
 import "strings"
@@ -18,13 +18,13 @@ type Message struct {
 type Bus interface {
 	// Publish sends a message. It does not wait until the message has reached anybody.
 	Publish(Message) error
-	// Subscribe calls f for each message whose topic matches the filter, one after the other, those that the server has kept
-	// first. f must not call the bus's Subscribe.
+	// Subscribe calls f for each message whose topic matches the filter, one after the other, those that the server has
+	// kept first. f must not call the bus's Subscribe.
 	Subscribe(filter string, f func(Message)) error
 }
 
-// Match reports whether a topic matches a filter: "+" stands for one level, "#" at the end for all that follow and for none
-// (MQTT 3.1.1, section 4.7).
+// Match reports whether a topic matches a filter: "+" stands for one level, "#" at the end for all that follow and for
+// none (MQTT 3.1.1, section 4.7).
 func Match(filter, topic string) bool {
 	want, have := strings.Split(filter, "/"), strings.Split(topic, "/")
 	for i, level := range want {

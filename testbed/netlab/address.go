@@ -27,8 +27,8 @@ func (h *Host) Addr(dev string, prefix netip.Prefix) error {
 	if err := h.address(dev, prefix, h.nl.AddrAdd, "add"); err != nil || dev != "lo" || prefix.Addr().Is4() {
 		return err
 	}
-	// The kernel makes a new IPv6 address local a moment later, on a thread of its own. On lo the prefix's route is there
-	// already and loops packets around that nobody takes.
+	// The kernel makes a new IPv6 address local a moment later, on a thread of its own. On lo the prefix's route is
+	// there already and loops packets around that nobody takes.
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for range 1000 {
@@ -120,7 +120,8 @@ func (h *Host) rule(mark uint32, table int, families []int, do func(*netlink.Rul
 		rule := netlink.NewRule()
 		rule.Family, rule.Mark, rule.Table = family, mark, table
 		if err := do(rule); err != nil {
-			errs = append(errs, fmt.Errorf("netlab: host %s: %s rule for mark %d to table %d: %w", h.name, verb, mark, table, err))
+			errs = append(errs, fmt.Errorf("netlab: host %s: %s rule for mark %d to table %d: %w", h.name, verb,
+				mark, table, err))
 		}
 	}
 	return errors.Join(errs...)

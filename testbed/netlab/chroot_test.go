@@ -11,8 +11,8 @@ import (
 	"wguplink/testbed/netlab"
 )
 
-// TestChroot starts a lab in a chroot, where entering a mount namespace would lead back to the machine's files: it refuses,
-// and the machine's /etc is as before. The machine is a mount namespace of its own here.
+// TestChroot starts a lab in a chroot, where entering a mount namespace would lead back to the machine's files: it
+// refuses, and the machine's /etc is as before. The machine is a mount namespace of its own here.
 func TestChroot(t *testing.T) {
 	for name, root := range map[string]string{
 		"root on a mount": `mount --rbind / "$1"`,
@@ -39,14 +39,16 @@ chroot "$1" "$2" || code=$?
 ls -l --time-style=full-iso /etc /run | diff "$3" - >&2
 echo "code $code, $(cat /etc/resolv.conf), $(cat "$1/etc/resolv.conf")"
 `
-			cmd := exec.Command("/bin/sh", "-c", strings.Replace(script, "ROOT", root, 1), "sh", t.TempDir(), self(), t.TempDir()+"/before")
+			cmd := exec.Command("/bin/sh", "-c", strings.Replace(script, "ROOT", root, 1), "sh", t.TempDir(), self(),
+				t.TempDir()+"/before")
 			cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", noSleep, helperEnv + "=write"}
 			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
 			out, err := cmd.CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
-			if got := string(out); !strings.HasSuffix(got, "code 1, the machine, the chroot\n") || !strings.Contains(got, "this is a chroot") {
+			if got := string(out); !strings.HasSuffix(got, "code 1, the machine, the chroot\n") ||
+				!strings.Contains(got, "this is a chroot") {
 				t.Errorf("%s", got)
 			}
 		})

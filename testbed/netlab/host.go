@@ -76,7 +76,8 @@ func (h *Host) Inside(f func() error) error {
 // /run and /tmp are the host's own; elsewhere is the machine, and refused.
 func (h *Host) WriteFile(name, content string) error {
 	if !ownPath(name) {
-		return fmt.Errorf("netlab: host %s: write %s: only files under /etc, /run and /tmp are the host's own", h.name, name)
+		return fmt.Errorf("netlab: host %s: write %s: only files under /etc, /run and /tmp are the host's own", h.name,
+			name)
 	}
 	err := h.Inside(func() error {
 		if err := os.MkdirAll(path.Dir(name), 0o755); err != nil {
@@ -107,7 +108,8 @@ func (h *Host) ReadFile(name string) (content []byte, err error) {
 // same files from then on.
 func (h *Host) Bind(dir, target string) error {
 	if !ownPath(target) {
-		return fmt.Errorf("netlab: host %s: bind on %s: only paths under /etc, /run and /tmp are the host's own", h.name, target)
+		return fmt.Errorf("netlab: host %s: bind on %s: only paths under /etc, /run and /tmp are the host's own",
+			h.name, target)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -98,7 +98,8 @@ func TestRouter(t *testing.T) {
 		must(t, asks(ctx, a, echo), asks(ctx, a, other))
 		before := rules(t, r)
 
-		undo, err := r.Drop(netlab.Drop{To: netip.PrefixFrom(target, target.BitLen()), Proto: unix.IPPROTO_UDP, ToPort: 7})
+		undo, err := r.Drop(netlab.Drop{To: netip.PrefixFrom(target, target.BitLen()),
+			Proto: unix.IPPROTO_UDP, ToPort: 7})
 		must(t, err)
 		if err := asks(ctx, a, other); err != nil {
 			t.Errorf("port 8 while port 7 is dropped: %v", err)
@@ -325,7 +326,8 @@ func TestDoThread(t *testing.T) {
 func machineFiles(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
-	for _, path := range []string{"/run/x", "/tmp/x", "/etc/wguplink", "/etc/wguplink/x", "/etc/config", "/etc/config/wguplink",
+	for _, path := range []string{"/run/x", "/tmp/x", "/etc/wguplink", "/etc/wguplink/x", "/etc/config",
+		"/etc/config/wguplink",
 		"/etc/resolv.conf", "/var/run/y"} {
 		info, err := os.Stat(path)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -371,22 +373,27 @@ func TestFiles(t *testing.T) {
 		want string
 	}{
 		{"first", nil, a, map[string]string{"/etc/resolv.conf": "mine"},
-			"/run/x: none|/tmp/x: none|/etc/wguplink/x: none|/etc/config/wguplink: config|/etc/resolv.conf: mine|/var/run/y: none|links 2 in /sys 2"},
+			"/run/x: none|/tmp/x: none|/etc/wguplink/x: none|/etc/config/wguplink: config|/etc/resolv.conf: " +
+				"mine|/var/run/y: none|links 2 in /sys 2"},
 		{"again", nil, a, nil,
-			"/run/x: written|/tmp/x: written|/etc/wguplink/x: written|/etc/config/wguplink: written|/etc/resolv.conf: written|/var/run/y: written|links 2 in /sys 2"},
+			"/run/x: written|/tmp/x: written|/etc/wguplink/x: written|/etc/config/wguplink: " +
+				"written|/etc/resolv.conf: written|/var/run/y: written|links 2 in /sys 2"},
 		{"other host", nil, b, nil,
-			"/run/x: none|/tmp/x: none|/etc/wguplink/x: none|/etc/config/wguplink: written|/etc/resolv.conf: |/var/run/y: none|links 2 in /sys 2"},
+			"/run/x: none|/tmp/x: none|/etc/wguplink/x: none|/etc/config/wguplink: written|/etc/resolv.conf: " +
+				"|/var/run/y: none|links 2 in /sys 2"},
 		{"reboot", func() {
 			attrs := netlink.NewLinkAttrs()
 			attrs.Name = "extra"
 			must(t, a.Netlink().LinkAdd(&netlink.Bridge{LinkAttrs: attrs}), a.Reboot(ctx))
 		}, a, nil,
-			"/run/x: none|/tmp/x: none|/etc/wguplink/x: written|/etc/config/wguplink: written|/etc/resolv.conf: written|/var/run/y: none|links 2 in /sys 2"},
+			"/run/x: none|/tmp/x: none|/etc/wguplink/x: written|/etc/config/wguplink: written|/etc/resolv.conf: " +
+				"written|/var/run/y: none|links 2 in /sys 2"},
 		{"another folder", func() {
 			config = t.TempDir()
 			must(t, os.WriteFile(config+"/wguplink", []byte("other"), 0o644))
 		}, a, nil,
-			"/run/x: written|/tmp/x: written|/etc/wguplink/x: written|/etc/config/wguplink: other|/etc/resolv.conf: written|/var/run/y: written|links 2 in /sys 2"},
+			"/run/x: written|/tmp/x: written|/etc/wguplink/x: written|/etc/config/wguplink: other|/etc/resolv.conf: " +
+				"written|/var/run/y: written|links 2 in /sys 2"},
 	}
 	for _, step := range steps {
 		if step.do != nil {

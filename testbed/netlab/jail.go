@@ -8,8 +8,9 @@ import (
 	"wguplink/testbed/jail"
 )
 
-// Jail is what a program of a host may do at most. One thing differs from a router: the lab has no CAP_SYS_TIME to give away, so
-// that no program sets the machine's clock. Setting the clock is the business of the program's vclock.Clock, and succeeds there.
+// Jail is what a program of a host may do at most. One thing differs from a router: the lab has no CAP_SYS_TIME to give
+// away, so that no program sets the machine's clock. Setting the clock is the business of the program's vclock.Clock,
+// and succeeds there.
 type Jail = jail.Jail
 
 // jailEnv hands the jail to the launcher. It never reaches a program of the lab.
@@ -23,7 +24,8 @@ func envOf(j *Jail) string {
 	return jailEnv + "=" + string(b)
 }
 
-// enterJail makes the calling thread, which is about to become the program, that of the jail in the environment, if any.
+// enterJail makes the calling thread, which is about to become the program, that of the jail in the environment, if
+// any.
 func enterJail() error {
 	text, ok := os.LookupEnv(jailEnv)
 	if !ok {

@@ -297,7 +297,8 @@ func machine(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("%s%s\n%s\n%d network namespaces\n", mounts, strings.Join(names, " "), hostname, len(netNamespaces(t)))
+	return fmt.Sprintf("%s%s\n%s\n%d network namespaces\n", mounts, strings.Join(names, " "), hostname,
+		len(netNamespaces(t)))
 }
 
 func netNamespaces(t *testing.T) map[string]bool {

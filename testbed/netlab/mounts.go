@@ -48,11 +48,13 @@ func tmpfs(dir, options string) error {
 	return nil
 }
 
-// errChroot is why the lab does not run in a chroot. Entering a mount namespace leaves it, and what is then below /etc, /run and
-// /tmp is not the lab's but the machine's.
-var errChroot = errors.New("this is a chroot, which entering a mount namespace leaves, so that the lab would write into the " +
-	"machine's own /etc: run it outside, or in a container whose root is the root of its mounts (unshare and pivot_root, " +
-	"systemd-nspawn)")
+// errChroot is why the lab does not run in a chroot. Entering a mount namespace leaves it, and what is then below /etc,
+// /run and /tmp is not the lab's but the machine's.
+var errChroot = errors.New(
+	"this is a chroot, which entering a mount namespace leaves, so that the lab would write into the " +
+		"machine's own /etc: run it outside, or in a container whose root is the root of its mounts (unshare and " +
+		"pivot_root, " +
+		"systemd-nspawn)")
 
 // noChroot enters the mount namespace that the process is in already, and looks whether the root is still the same.
 func noChroot() error {

@@ -103,7 +103,8 @@ func (p *Process) WaitLineFrom(ctx context.Context, n int, text string) (string,
 			}
 		}
 		if ended {
-			return "", fmt.Errorf("netlab: process %d: line with %q: %w (%v)", p.PID(), text, errEnded, p.cmd.ProcessState)
+			return "", fmt.Errorf("netlab: process %d: line with %q: %w (%v)", p.PID(), text, errEnded,
+				p.cmd.ProcessState)
 		}
 		n += len(lines)
 		select {

@@ -109,7 +109,8 @@ func TestSignals(t *testing.T) {
 func TestPath(t *testing.T) {
 	ctx := testContext(t)
 	_, hosts := newLab(t, "a")
-	p, err := hosts[0].Start(netlab.Command{Path: self(), Argv0: "other-name", Args: []string{"x", ""}, Env: []string{noSleep, helperEnv + "=executable"}})
+	p, err := hosts[0].Start(netlab.Command{Path: self(), Argv0: "other-name", Args: []string{"x", ""},
+		Env: []string{noSleep, helperEnv + "=executable"}})
 	must(t, err)
 	if err := p.Wait(ctx); err != nil {
 		t.Fatalf("%v: %s", err, p.Lines())

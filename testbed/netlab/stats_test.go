@@ -9,7 +9,8 @@ func TestParseStats(t *testing.T) {
 	status := "Name:\ta) b\nVmRSS:\t    8 kB\nRssAnon:\t  4 kB\nRssFile:\t 3 kB\nThreads:\t7\n"
 	stat := "12 (a) b) S 1 2 3 4 5 6 7 8 9 10 150 25 0 0 20 0 7 0 100 200 300"
 	got, err := parseStats([]byte(status), []byte(stat))
-	want := Stats{RSS: 8 << 10, RSSAnon: 4 << 10, RSSFile: 3 << 10, Threads: 7, User: 1500 * time.Millisecond, System: 250 * time.Millisecond}
+	want := Stats{RSS: 8 << 10, RSSAnon: 4 << 10, RSSFile: 3 << 10, Threads: 7, User: 1500 * time.Millisecond,
+		System: 250 * time.Millisecond}
 	if err != nil || got != want {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}

@@ -13,8 +13,10 @@ import (
 
 // Orders of the fields in the recorded answers; others come before the nonce, by name.
 var orders = map[Dialect][]string{
-	Brunswick: {"concentrators", "mtu", "wg_keepalive", "retry", "id", "address4", "range4", "address6", "range6", "*", "nonce", "time"},
-	Wgkex: {"nonce", "time", "id", "mtu", "concentrators", "range6", "address6", "xlat_range6", "range4", "address4", "wg_keepalive",
+	Brunswick: {"concentrators", "mtu", "wg_keepalive", "retry", "id", "address4", "range4", "address6", "range6",
+		"*", "nonce", "time"},
+	Wgkex: {"nonce", "time", "id", "mtu", "concentrators", "range6", "address6", "xlat_range6", "range4",
+		"address4", "wg_keepalive",
 		"retry", "*"},
 }
 

@@ -22,9 +22,10 @@ const (
 // EtcdStore is a Store in etcd.
 type EtcdStore struct{ c *clientv3.Client }
 
-// DialEtcd makes a client of the etcd at a numeric "host:port". dial connects, from wherever the client is to be; nil is
-// the usual. It needs no etcd yet. Close it after use.
-func DialEtcd(address string, dial func(ctx context.Context, network, address string) (net.Conn, error)) (*EtcdStore, error) {
+// DialEtcd makes a client of the etcd at a numeric "host:port". dial connects, from wherever the client is to be; nil
+// is the usual. It needs no etcd yet. Close it after use.
+func DialEtcd(address string, dial func(ctx context.Context, network, address string) (net.Conn, error)) (*EtcdStore,
+	error) {
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
@@ -32,9 +33,13 @@ func DialEtcd(address string, dial func(ctx context.Context, network, address st
 		Endpoints: []string{address},
 		Logger:    zap.NewNop(),
 		DialOptions: []grpc.DialOption{
-			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx, "tcp", address) }),
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn,
+				error) {
+				return dial(ctx, "tcp", address)
+			}),
 			grpc.WithConnectParams(grpc.ConnectParams{
-				Backoff:           backoff.Config{BaseDelay: etcdMinRetry, Multiplier: 2, Jitter: 0.2, MaxDelay: etcdMaxRetry},
+				Backoff: backoff.Config{BaseDelay: etcdMinRetry, Multiplier: 2, Jitter: 0.2,
+					MaxDelay: etcdMaxRetry},
 				MinConnectTimeout: etcdLimit,
 			}),
 		},

@@ -49,8 +49,8 @@ func WrongNumber() httpfault.Fault {
 	}})
 }
 
-// Replayed answers with what the same node got before: rightly signed, with the old nonce. A node that got nothing before
-// gets an answer to somebody else's nonce.
+// Replayed answers with what the same node got before: rightly signed, with the old nonce. A node that got nothing
+// before gets an answer to somebody else's nonce.
 func Replayed() httpfault.Fault {
 	return httpfault.Own("replayed answer", spoilt{body: func(s *Server, q query, body []byte) []byte {
 		s.mu.Lock()

@@ -56,8 +56,9 @@ func (n Network) Seed(ctx context.Context) error {
 	return err
 }
 
-// SetDefault sets one field of all nodes. value becomes JSON, unless it is a string: that is kept as it is, as Brunswick's
-// tools keep theirs. The server reads what it can as JSON, so that "600" is the number; `"600"` is a string.
+// SetDefault sets one field of all nodes. value becomes JSON, unless it is a string: that is kept as it is, as
+// Brunswick's tools keep theirs. The server reads what it can as JSON, so that "600" is the number; `"600"` is a
+// string.
 func (n Network) SetDefault(ctx context.Context, field string, value any) error {
 	return n.set(ctx, prefixDefault+field, value)
 }
@@ -248,13 +249,14 @@ func prefixed(prefix string, fields map[string]string) map[string]string {
 	return m
 }
 
-// addresses gives the fields that a new node gets: Brunswick's addresses_from_number, or, for wgkex, two networks out of
-// 2001:db8:ed0::/48, since there IPv4 is the same for all and is kept for none.
+// addresses gives the fields that a new node gets: Brunswick's addresses_from_number, or, for wgkex, two networks out
+// of 2001:db8:ed0::/48, since there IPv4 is the same for all and is kept for none.
 func addresses(d Dialect, id int) map[string]string {
 	if d == Wgkex {
 		p, xlat := sub6("2001:db8:ed0::", 2*id), sub6("2001:db8:ed0::", 2*id+1)
 		return map[string]string{
-			"id": strconv.Itoa(id), "range6": p.String(), "address6": p.Addr().Next().String(), "xlat_range6": xlat.String(),
+			"id": strconv.Itoa(id), "range6": p.String(), "address6": p.Addr().Next().String(),
+			"xlat_range6": xlat.String(),
 		}
 	}
 	n := uint32(10)<<24 | uint32(id)<<(32-rangeBits4)

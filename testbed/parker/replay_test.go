@@ -133,7 +133,8 @@ func TestReplay(t *testing.T) {
 	} {
 		t.Run(x.dialect.String(), func(t *testing.T) {
 			s, err := New(Options{
-				Store: fileStore(t), Key: recordedKey(t), Dialect: x.dialect, Now: func() time.Time { return recordedTime },
+				Store: fileStore(t), Key: recordedKey(t), Dialect: x.dialect,
+				Now: func() time.Time { return recordedTime },
 				Resolve: func(_ context.Context, host string) ([]netip.Addr, error) {
 					if host != "c2.example.org" {
 						t.Errorf("asked for %q", host)

@@ -95,7 +95,8 @@ func New(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Server{o: o, closing: make(chan struct{}), turn: make(chan struct{}, 1), answers: make(map[peerselector.Key][]byte)}, nil
+	return &Server{o: o, closing: make(chan struct{}), turn: make(chan struct{}, 1),
+		answers: make(map[peerselector.Key][]byte)}, nil
 }
 
 // Close ends requests that a fault keeps waiting.

@@ -44,7 +44,8 @@ func decodeAnswer(t *testing.T, s *Server, body []byte) map[string]any {
 	return m
 }
 
-// Fields of the node come before the default ones; numbers and strings are as they were stored; what is deleted is made anew.
+// Fields of the node come before the default ones; numbers and strings are as they were stored; what is deleted is made
+// anew.
 func TestFields(t *testing.T) {
 	onBoth(t, func(t *testing.T, ctx context.Context, store Store) {
 		s := newServer(t, store, Options{})
@@ -54,7 +55,8 @@ func TestFields(t *testing.T) {
 		}
 		_, body := ask(t, s, params(key, "aa"))
 		m := decodeAnswer(t, s, body)
-		if m["id"] != 1.0 || m["retry"] != 600.0 || m["mtu"] != 1375.0 || m["address4"] != "10.0.4.1" || m["range6"] != "2001:bf7:381:1::/64" ||
+		if m["id"] != 1.0 || m["retry"] != 600.0 || m["mtu"] != 1375.0 || m["address4"] != "10.0.4.1" ||
+			m["range6"] != "2001:bf7:381:1::/64" ||
 			m["nonce"] != "aa" || len(m["concentrators"].([]any)) != 0 {
 			t.Errorf("%v", m)
 		}
@@ -62,10 +64,12 @@ func TestFields(t *testing.T) {
 		check(t, n.SetNode(ctx, key, "wg_keepalive", `"20"`))
 		check(t, n.SetNode(ctx, key, "xlat_range6", "2001:db8:f::/64"))
 		check(t, n.SetDefault(ctx, "motd", "be <nice>: a,b"))
-		check(t, n.SetConcentrators(ctx, []Concentrator{{3, key, "x.example.org:1", netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("2001:db8::3")}}))
+		check(t, n.SetConcentrators(ctx, []Concentrator{{3, key, "x.example.org:1", netip.MustParseAddr("10.0.0.3"),
+			netip.MustParseAddr("2001:db8::3")}}))
 		_, body = ask(t, s, params(key, "bb"))
 		m = decodeAnswer(t, s, body)
-		if m["id"] != 1.0 || m["retry"] != 7.0 || m["wg_keepalive"] != "20" || m["motd"] != "be <nice>: a,b" || m["xlat_range6"] != "2001:db8:f::/64" ||
+		if m["id"] != 1.0 || m["retry"] != 7.0 || m["wg_keepalive"] != "20" || m["motd"] != "be <nice>: a,b" ||
+			m["xlat_range6"] != "2001:db8:f::/64" ||
 			m["concentrators"].([]any)[0].(map[string]any)["endpoint"] != "x.example.org:1" {
 			t.Errorf("%v", m)
 		}
@@ -73,7 +77,8 @@ func TestFields(t *testing.T) {
 		check(t, err)
 		node, err := n.Node(ctx, key)
 		check(t, err)
-		if len(all) != 1 || all[0].ID != 3 || node.ID != 1 || node.XlatRange6.String() != "2001:db8:f::/64" || len(node.Prefixes()) != 5 {
+		if len(all) != 1 || all[0].ID != 3 || node.ID != 1 || node.XlatRange6.String() != "2001:db8:f::/64" ||
+			len(node.Prefixes()) != 5 {
 			t.Errorf("%v, %+v", all, node)
 		}
 		check(t, n.DeleteNode(ctx, key))
@@ -88,10 +93,12 @@ func TestBadRequests(t *testing.T) {
 	good := params(nodeKey(1), "aa")
 	for _, d := range []Dialect{Brunswick, Wgkex} {
 		s := newServer(t, fileStore(t), Options{Dialect: d})
-		for _, raw := range []string{"", "nonce=aa", "pubkey=QUFB&nonce=aa", strings.Replace(good, "aa", "", 1), strings.Replace(good, "1500", "x", 1),
+		for _, raw := range []string{"", "nonce=aa", "pubkey=QUFB&nonce=aa", strings.Replace(good, "aa", "", 1),
+			strings.Replace(good, "1500", "x", 1),
 			good + "&%zz", strings.Replace(good, "%2F", "*", 1)} {
 			code, body := ask(t, s, raw)
-			if code != 400 || (d == Brunswick) != (len(body) == 0) || d == Wgkex && !strings.HasPrefix(string(body), `{"error":{"message":"`) {
+			if code != 400 || (d == Brunswick) != (len(body) == 0) || d == Wgkex &&
+				!strings.HasPrefix(string(body), `{"error":{"message":"`) {
 				t.Errorf("%v: %q: %d %s", d, raw, code, body)
 			}
 		}
@@ -119,7 +126,8 @@ func TestRequests(t *testing.T) {
 		s.SetFault(httpfault.Status(503))
 	}
 	got := s.Requests()
-	if len(got) != 2 || got[0].RawQuery != queries[0] || got[1].RawQuery != queries[1] || got[0].Fault != "none" || got[1].Fault != "status 503" ||
+	if len(got) != 2 || got[0].RawQuery != queries[0] || got[1].RawQuery != queries[1] || got[0].Fault != "none" ||
+		got[1].Fault != "status 503" ||
 		got[0].Path != "/config" || seen[0] != queries[0] || seen[1] != queries[1] {
 		t.Errorf("%+v; %q", got, seen)
 	}
@@ -136,7 +144,8 @@ func TestResolve(t *testing.T) {
 	}})
 	var all []Concentrator
 	for i, e := range []string{"c.example.org:1", "192.0.2.9:2", "none.example.org:3", "[2001:db8::9]:4"} {
-		all = append(all, Concentrator{i, peerselector.Key{byte(i)}, e, netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fe80::1")})
+		all = append(all, Concentrator{i, peerselector.Key{byte(i)}, e, netip.MustParseAddr("10.0.0.1"),
+			netip.MustParseAddr("fe80::1")})
 	}
 	check(t, s.Network().SetConcentrators(ctx, all))
 	for _, x := range []struct {
@@ -146,14 +155,16 @@ func TestResolve(t *testing.T) {
 		{"[2001:db8::1]:5", "1454", "192.0.2.2:1"},
 		{"192.0.2.1:5", "1500", "192.0.2.2:1"},
 	} {
-		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/config?"+strings.Replace(params(nodeKey(1), "aa"), "1500", x.mtu, 1), nil)
+		w, r := httptest.NewRecorder(), httptest.NewRequest("GET",
+			"/config?"+strings.Replace(params(nodeKey(1), "aa"), "1500", x.mtu, 1), nil)
 		r.RemoteAddr = x.from
 		s.ServeHTTP(w, r)
 		var got []string
 		for _, c := range decodeAnswer(t, s, w.Body.Bytes())["concentrators"].([]any) {
 			got = append(got, c.(map[string]any)["endpoint"].(string))
 		}
-		if want := []string{x.want, "192.0.2.9:2", "none.example.org:3", "[2001:db8::9]:4"}; fmt.Sprint(got) != fmt.Sprint(want) {
+		if want := []string{x.want, "192.0.2.9:2", "none.example.org:3",
+			"[2001:db8::9]:4"}; fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("%+v: %v", x, got)
 		}
 	}
@@ -193,8 +204,12 @@ func TestFaults(t *testing.T) {
 		{Unregistered(), signed(func(m map[string]any) bool {
 			return m["id"] == nil && m["address4"] == nil && m["retry"] == 120.0 && m["nonce"] == "bb"
 		})},
-		{Huge(70_000), signed(func(m map[string]any) bool { return len(m["padding"].(string)) == 70_000 && m["id"] == 1.0 })},
-		{Edit("no mtu", func(f *Fields) { f.Delete("mtu") }), signed(func(m map[string]any) bool { return m["mtu"] == nil && m["id"] == 1.0 })},
+		{Huge(70_000), signed(func(m map[string]any) bool {
+			return len(m["padding"].(string)) == 70_000 &&
+				m["id"] == 1.0
+		})},
+		{Edit("no mtu", func(f *Fields) { f.Delete("mtu") }),
+			signed(func(m map[string]any) bool { return m["mtu"] == nil && m["id"] == 1.0 })},
 	} {
 		s.SetFault(x.fault)
 		if code, body := ask(t, s, params(key, "bb")); !x.ok(code, body) {

@@ -20,11 +20,11 @@ type Store interface {
 	Put(ctx context.Context, values map[string]string) error
 	// Delete removes all keys that begin with prefix.
 	Delete(ctx context.Context, prefix string) error
-	// Swap does what Put does if key has the value old, or does not exist and old is "", and says whether it did. It has
-	// the new values seen by all, or none of them.
+	// Swap does what Put does if key has the value old, or does not exist and old is "", and says whether it did. It
+	// has the new values seen by all, or none of them.
 	Swap(ctx context.Context, key, old string, values map[string]string) (bool, error)
-	// Watch sends when something below prefix may have changed since the last time, and once at the beginning. The channel
-	// is closed after the end of ctx.
+	// Watch sends when something below prefix may have changed since the last time, and once at the beginning. The
+	// channel is closed after the end of ctx.
 	Watch(ctx context.Context, prefix string) <-chan struct{}
 }
 

@@ -59,10 +59,11 @@ type dependency struct {
 	DependsOn []string `json:"dependsOn,omitempty"`
 }
 
-// BOM writes what is in the programs of a release as a CycloneDX document: each program with its SHA-256, and the modules and the
-// version of Go that are linked into it. The same programs, version and date give the same bytes.
+// BOM writes what is in the programs of a release as a CycloneDX document: each program with its SHA-256, and the
+// modules and the version of Go that are linked into it. The same programs, version and date give the same bytes.
 func BOM(programs []Program, version, commit string, date time.Time) ([]byte, error) {
-	main := component{Type: "application", Ref: "wguplink@" + version, Name: "wguplink", Version: version, Licenses: licensed("BSD-2-Clause")}
+	main := component{Type: "application", Ref: "wguplink@" + version, Name: "wguplink", Version: version,
+		Licenses: licensed("BSD-2-Clause")}
 	main.Properties = []property{{"wguplink:commit", commit}}
 	doc := bom{Format: "CycloneDX", Spec: "1.5", Version: 1,
 		Metadata: metadata{date.UTC().Format(time.RFC3339), main}}
@@ -72,7 +73,8 @@ func BOM(programs []Program, version, commit string, date time.Time) ([]byte, er
 		purl := "pkg:golang/" + path + "@" + kind + version
 		if !seen[purl] {
 			seen[purl] = true
-			doc.Components = append(doc.Components, component{Type: "library", Ref: purl, Name: path, Version: kind + version, PURL: purl})
+			doc.Components = append(doc.Components, component{Type: "library", Ref: purl, Name: path,
+				Version: kind + version, PURL: purl})
 		}
 		return purl
 	}
@@ -82,7 +84,8 @@ func BOM(programs []Program, version, commit string, date time.Time) ([]byte, er
 			return nil, err
 		}
 		sum := sha256.Sum256(content)
-		c := component{Type: "application", Ref: "program:" + p.Name(), Name: p.Name(), Version: version, Licenses: licensed("BSD-2-Clause")}
+		c := component{Type: "application", Ref: "program:" + p.Name(), Name: p.Name(), Version: version,
+			Licenses: licensed("BSD-2-Clause")}
 		c.Hashes = []hash{{"SHA-256", hex.EncodeToString(sum[:])}}
 		c.Properties = []property{{"wguplink:tags", p.Tags}}
 		doc.Components = append(doc.Components, c)

@@ -49,7 +49,8 @@ func TestCIEndsWhatItStarted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The signal has been sent; a process that was told to end may be there for a moment, or wait for init to take note.
+	// The signal has been sent; a process that was told to end may be there for a moment, or wait for init to take
+	// note.
 	pid := strings.TrimSpace(string(child))
 	if out, err := exec.Command("timeout", "30", "tail", "--pid="+pid, "-f", "/dev/null").CombinedOutput(); err != nil {
 		if stat, _ := os.ReadFile("/proc/" + pid + "/stat"); !strings.Contains(string(stat), ") Z ") {

@@ -128,8 +128,8 @@ func (p Package) File(arch string) string {
 	return fmt.Sprintf("%s_%s-r%s_%s.ipk", p.Name, p.Version, p.Release, arch)
 }
 
-// script calls what OpenWrt's own packages call after they are installed and before they are removed; opkg's and apk's names of
-// the variables are the same.
+// script calls what OpenWrt's own packages call after they are installed and before they are removed; opkg's and apk's
+// names of the variables are the same.
 func (p Package) script(call string) string {
 	return `#!/bin/sh
 # OpenWrt's functions do it: the group, the service, and what else the files ask for.
@@ -139,8 +139,8 @@ func (p Package) script(call string) string {
 ` + call + "\n"
 }
 
-// APK writes what apk wants beside the files into tree and scripts, two folders, and returns the arguments for "apk mkpkg", which
-// make the package out. The tree is changed: it must be a copy.
+// APK writes what apk wants beside the files into tree and scripts, two folders, and returns the arguments for "apk
+// mkpkg", which make the package out. The tree is changed: it must be a copy.
 func (p Package) APK(arch, tree, scripts, out string) ([]string, error) {
 	if p.All {
 		arch = "noarch"
@@ -198,7 +198,8 @@ func (p Package) APK(arch, tree, scripts, out string) ([]string, error) {
 		args = append(args, "--script", s.when+":"+path)
 	}
 	// There is no field for conflicts: who provides the same version of a name cannot be installed beside another.
-	if provides := slices.DeleteFunc(slices.Clone(p.Provides), func(s string) bool { return s == p.Name }); len(provides) > 0 {
+	if provides := slices.DeleteFunc(slices.Clone(p.Provides),
+		func(s string) bool { return s == p.Name }); len(provides) > 0 {
 		for i := range provides {
 			provides[i] += "=" + p.Version + "-r" + p.Release
 		}
@@ -210,7 +211,8 @@ func (p Package) APK(arch, tree, scripts, out string) ([]string, error) {
 	if len(p.Depends) > 0 {
 		args = append(args, "--info", "depends:"+strings.Join(p.Depends, " "))
 	}
-	return append(args, "--files", tree, "--output", filepath.Join(out, fmt.Sprintf("%s-%s-r%s.apk", p.Name, p.Version, p.Release))), nil
+	return append(args, "--files", tree, "--output",
+		filepath.Join(out, fmt.Sprintf("%s-%s-r%s.apk", p.Name, p.Version, p.Release))), nil
 }
 
 // Index is the file Packages of a feed for opkg: of all packages in a folder, by name.
@@ -233,7 +235,8 @@ func Index(folder string) ([]byte, error) {
 		if !found {
 			return nil, fmt.Errorf("%s: its control has no description", path)
 		}
-		fmt.Fprintf(&b, "%sFilename: %s\nSize: %d\nSHA256sum: %s\nDescription:%s\n", before, filepath.Base(path), len(content), sum256(content), description)
+		fmt.Fprintf(&b, "%sFilename: %s\nSize: %d\nSHA256sum: %s\nDescription:%s\n", before, filepath.Base(path),
+			len(content), sum256(content), description)
 	}
 	return b.Bytes(), nil
 }

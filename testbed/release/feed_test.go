@@ -72,12 +72,14 @@ func TestReadDump(t *testing.T) {
 	if len(list) != 3 {
 		t.Fatalf("got %d packages", len(list))
 	}
-	want := "Package: x-small\nVersion: 1.2.3-r4\nDepends: kmod-vxlan\nConflicts: x, x-large\nProvides: x\nLicense: BSD-2-Clause\n" +
+	want := "Package: x-small\nVersion: 1.2.3-r4\nDepends: kmod-vxlan\nConflicts: x, x-large\nProvides: x\nLicense: " +
+		"BSD-2-Clause\n" +
 		"SourceDateEpoch: 5\nArchitecture: mips_24kc\nInstalled-Size: 9\nDescription: A small thing\n"
 	if got := list[1].control("mips_24kc", 9, 5); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
-	if got := list[0].control("mips_24kc", 9, 5); !strings.Contains(got, "Depends: kmod-vxlan, ca-bundle\n") || !strings.Contains(got, "Require-User: :people=800\n") {
+	if got := list[0].control("mips_24kc", 9, 5); !strings.Contains(got, "Depends: kmod-vxlan, ca-bundle\n") ||
+		!strings.Contains(got, "Require-User: :people=800\n") {
 		t.Errorf("got\n%s", got)
 	}
 	if got := list[2].File("mips_24kc"); got != "x-glue_1.2.3-r4_all.ipk" {
@@ -90,7 +92,8 @@ func TestReadDump(t *testing.T) {
 	}
 }
 
-// TestIPK: a package is what tar takes apart to the same tree, with root as the owner, the same bytes each time; the index names it.
+// TestIPK: a package is what tar takes apart to the same tree, with root as the owner, the same bytes each time; the
+// index names it.
 func TestIPK(t *testing.T) {
 	p, from := packages(t)[0], tree(t)
 	content, err := p.IPK(from, "mips_24kc", 1700000000)
@@ -116,7 +119,8 @@ func TestIPK(t *testing.T) {
 		}
 		return string(out)
 	}
-	if got := shell("tar -xzf *.ipk; cat debian-binary; tar -tvzf data.tar.gz --numeric-owner; tar -xzf control.tar.gz; ls"); got != `2.0
+	if got := shell(
+		"tar -xzf *.ipk; cat debian-binary; tar -tvzf data.tar.gz --numeric-owner; tar -xzf control.tar.gz; ls"); got != `2.0
 drwxr-xr-x 0/0               0 2023-11-14 22:13 ./
 drwxr-xr-x 0/0               0 2023-11-14 22:13 ./etc/
 drwxr-xr-x 0/0               0 2023-11-14 22:13 ./etc/config/
@@ -139,15 +143,19 @@ x_1.2.3-r4_mips_24kc.ipk
 		t.Errorf("got\n%s", got)
 	}
 	// The scripts are run by the router's shell, and do nothing where OpenWrt's functions are not.
-	shell("IPKG_INSTROOT=$PWD ./postinst; IPKG_INSTROOT=$PWD ./prerm; mkdir lib; echo 'default_postinst() { echo \"$@\" >ran; }' >lib/functions.sh")
-	if got := shell("IPKG_INSTROOT=$PWD ./postinst configure; cat ran; rm ran; IPKG_NO_SCRIPT=1 IPKG_INSTROOT=$PWD ./postinst; ls"); !strings.HasPrefix(got, "./postinst configure\n") || strings.Contains(got, "ran\n") {
+	shell(
+		"IPKG_INSTROOT=$PWD ./postinst; IPKG_INSTROOT=$PWD ./prerm; mkdir lib; echo 'default_postinst() { echo " +
+			"\"$@\" >ran; }' >lib/functions.sh")
+	if got := shell(
+		"IPKG_INSTROOT=$PWD ./postinst configure; cat ran; rm ran; IPKG_NO_SCRIPT=1 IPKG_INSTROOT=$PWD ./postinst; ls"); !strings.HasPrefix(got, "./postinst configure\n") || strings.Contains(got, "ran\n") {
 		t.Errorf("got %s", got)
 	}
 	index, err := Index(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"Package: x\n", "Filename: x_1.2.3-r4_mips_24kc.ipk\n", "SHA256sum: " + sum256(content) + "\nDescription: A thing (of use)\n\n"} {
+	for _, want := range []string{"Package: x\n", "Filename: x_1.2.3-r4_mips_24kc.ipk\n",
+		"SHA256sum: " + sum256(content) + "\nDescription: A thing (of use)\n\n"} {
 		if !strings.Contains(string(index), want) {
 			t.Errorf("no %q in\n%s", want, index)
 		}
@@ -167,7 +175,8 @@ func TestAPK(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"name:x", "version:1.2.3-r4", "arch:mips_24kc", "depends:kmod-vxlan ca-bundle", "provider-priority:100",
+	for _, want := range []string{"name:x", "version:1.2.3-r4", "arch:mips_24kc", "depends:kmod-vxlan ca-bundle",
+		"provider-priority:100",
 		"post-upgrade:" + filepath.Join(scripts, "post-upgrade"), "out/x-1.2.3-r4.apk"} {
 		if !slices.Contains(args, want) {
 			t.Errorf("no %q in %q", want, args)
@@ -187,7 +196,8 @@ func TestAPK(t *testing.T) {
 		t.Errorf("got %q, %v", files, err)
 	}
 	upgrade, err := os.ReadFile(filepath.Join(scripts, "post-upgrade"))
-	if err != nil || !strings.Contains(string(upgrade), "export PKG_UPGRADE=1\n") || !strings.HasSuffix(string(upgrade), "default_postinst\n") {
+	if err != nil || !strings.Contains(string(upgrade), "export PKG_UPGRADE=1\n") ||
+		!strings.HasSuffix(string(upgrade), "default_postinst\n") {
 		t.Errorf("got %q, %v", upgrade, err)
 	}
 	args, err = list[1].APK("mips_24kc", tree(t), scripts, "out")

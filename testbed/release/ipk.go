@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// IPK packs the files below tree as a package for opkg: a compressed tar of debian-binary, data.tar.gz and control.tar.gz. Owner is
-// root, and the time is the release's everywhere, so that the same tree gives the same bytes.
+// IPK packs the files below tree as a package for opkg: a compressed tar of debian-binary, data.tar.gz and
+// control.tar.gz. Owner is root, and the time is the release's everywhere, so that the same tree gives the same bytes.
 func (p Package) IPK(tree, arch string, epoch int64) ([]byte, error) {
 	when := time.Unix(epoch, 0)
 	var data bytes.Buffer

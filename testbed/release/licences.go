@@ -12,8 +12,8 @@ import (
 // licenceFile matches the names of files that a module's licence, or a notice that has to go with it, stands in.
 var licenceFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|patents|copyright)([.-].*)?$`)
 
-// Licences collects the licences of all modules that are linked into the programs, and Go's own, out of a folder of vendored
-// modules and out of a GOROOT. It fails for a module without any: such a program could not be given away.
+// Licences collects the licences of all modules that are linked into the programs, and Go's own, out of a folder of
+// vendored modules and out of a GOROOT. It fails for a module without any: such a program could not be given away.
 func Licences(programs []Program, vendor, goroot string) ([]byte, error) {
 	dirs := map[string]string{"Go (standard library and runtime)": goroot}
 	for _, p := range programs {

@@ -1,5 +1,5 @@
-// Package release says what is in the programs of a release: their modules as a CycloneDX document, their licences, and whether
-// any of it has a known vulnerability. All of it comes out of what the Go linker wrote into the program itself.
+// Package release says what is in the programs of a release: their modules as a CycloneDX document, their licences, and
+// whether any of it has a known vulnerability. All of it comes out of what the Go linker wrote into the program itself.
 package release
 
 import (
@@ -28,8 +28,8 @@ func (p Program) Name() string {
 	return strings.Join(parts[max(0, len(parts)-2):], "/")
 }
 
-// Read reads what the linker wrote into a program, as "go version -m" prints it. It fails for a file that is no program of Go's
-// with modules.
+// Read reads what the linker wrote into a program, as "go version -m" prints it. It fails for a file that is no program
+// of Go's with modules.
 func Read(path string) (Program, error) {
 	info, err := buildinfo.ReadFile(path)
 	if err != nil {

@@ -47,8 +47,10 @@ func TestList(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	accepted := &Accepted{"contained", "x_test.go:TestX", "2026-12-01"}
-	e := Entry{ID: "GO-1", Module: "stdlib", Packages: []string{"p"}, Ranges: [][2]string{{"", "1.24.8"}, {"1.25.0-0", "1.25.2"}}, Affected: true, Why: "it breaks"}
-	module := Entry{ID: "GO-2", Module: "example.org/m", Packages: []string{"p"}, Ranges: [][2]string{{"1.0.0", ""}}, Affected: true, Why: "it breaks"}
+	e := Entry{ID: "GO-1", Module: "stdlib", Packages: []string{"p"},
+		Ranges: [][2]string{{"", "1.24.8"}, {"1.25.0-0", "1.25.2"}}, Affected: true, Why: "it breaks"}
+	module := Entry{ID: "GO-2", Module: "example.org/m", Packages: []string{"p"}, Ranges: [][2]string{{"1.0.0", ""}},
+		Affected: true, Why: "it breaks"}
 	with := func(f func(*Entry)) Entry { c := e; f(&c); return c }
 	for name, tt := range map[string]struct {
 		e       Entry
@@ -65,9 +67,10 @@ func TestCheck(t *testing.T) {
 		"newer":              {e, "1.26.8", today, "", 0},
 		"no version":         {e, "devel", today, `version "devel" is none`, 0},
 		"accepted":           {with(func(e *Entry) { e.Accepted = accepted }), "1.23.12", today, "", 1},
-		"accepted till then": {with(func(e *Entry) { e.Accepted = accepted }), "1.23.12", today.AddDate(0, 0, 1), "accepted until 2026-12-01 only", 0},
-		"not affected":       {with(func(e *Entry) { e.Affected = false }), "1.23.12", today, "", 1},
-		"module, never":      {module, "1.26.8", today, "fixed in no version", 0},
+		"accepted till then": {with(func(e *Entry) { e.Accepted = accepted }), "1.23.12", today.AddDate(0, 0, 1),
+			"accepted until 2026-12-01 only", 0},
+		"not affected":  {with(func(e *Entry) { e.Affected = false }), "1.23.12", today, "", 1},
+		"module, never": {module, "1.26.8", today, "fixed in no version", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := Program{Path: "mips-default/wguplink", Go: tt.version, Modules: []Module{{"example.org/m", "1.2.3"}}}
@@ -84,13 +87,16 @@ func TestCheck(t *testing.T) {
 
 func TestReadListBad(t *testing.T) {
 	for name, tt := range map[string]struct{ list, want string }{
-		"old":         {`{"looked":"2026-01-01","source":"there"}`, "look at there again"},
-		"no look":     {`{}`, "looked"},
-		"unknown":     {`{"lookd":""}`, "unknown field"},
-		"no why":      {entry(`"why":""`), "why is needed"},
-		"no end":      {entry(`"why":"x","accepted":{"reason":"r","test":"release_test.go:TestCheck"}`), "end date"},
-		"no test":     {entry(`"why":"x","accepted":{"reason":"r","test":"release_test.go:TestNone","until":"2027-01-01"}`), "there is no TestNone"},
-		"no file":     {entry(`"why":"x","accepted":{"reason":"r","test":"none_test.go:TestNone","until":"2027-01-01"}`), "none_test.go"},
+		"old":     {`{"looked":"2026-01-01","source":"there"}`, "look at there again"},
+		"no look": {`{}`, "looked"},
+		"unknown": {`{"lookd":""}`, "unknown field"},
+		"no why":  {entry(`"why":""`), "why is needed"},
+		"no end":  {entry(`"why":"x","accepted":{"reason":"r","test":"release_test.go:TestCheck"}`), "end date"},
+		"no test": {entry(
+			`"why":"x","accepted":{"reason":"r","test":"release_test.go:TestNone","until":"2027-01-01"}`),
+			"there is no TestNone"},
+		"no file": {entry(
+			`"why":"x","accepted":{"reason":"r","test":"none_test.go:TestNone","until":"2027-01-01"}`), "none_test.go"},
 		"bad version": {strings.Replace(entry(`"why":"x"`), "1.2.3", "one", 1), `version "one" is none`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -171,13 +177,15 @@ func TestLicences(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"text of go/LICENSE", "example.org/a v1.0.0: LICENSE.md", "text of v/example.org/a/NOTICE"} {
+	for _, want := range []string{"text of go/LICENSE", "example.org/a v1.0.0: LICENSE.md",
+		"text of v/example.org/a/NOTICE"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("no %q in %s", want, out)
 		}
 	}
 	p[0].Modules = append(p[0].Modules, Module{"example.org/b", "1.0.0"})
-	if _, err := Licences(p, filepath.Join(dir, "v"), filepath.Join(dir, "go")); err == nil || !strings.Contains(err.Error(), "example.org/b v1.0.0 has no licence") {
+	if _, err := Licences(p, filepath.Join(dir, "v"), filepath.Join(dir, "go")); err == nil ||
+		!strings.Contains(err.Error(), "example.org/b v1.0.0 has no licence") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// A List is the list of known vulnerabilities: of Go's standard library (module "stdlib") and of the modules that are linked.
+// A List is the list of known vulnerabilities: of Go's standard library (module "stdlib") and of the modules that are
+// linked.
 type List struct {
 	Looked  string  `json:"looked"`  // day of the last look at the source
 	Source  string  `json:"source"`  // where was looked
@@ -22,11 +23,12 @@ type List struct {
 
 // An Entry is one vulnerability of one module.
 type Entry struct {
-	ID       string      `json:"id"`
-	Alias    string      `json:"alias,omitempty"`
-	Module   string      `json:"module"`
-	Packages []string    `json:"packages"` // where the vulnerable code is
-	Ranges   [][2]string `json:"ranges"`   // from the first version, up to but without the fixed one; "" stands for none
+	ID       string   `json:"id"`
+	Alias    string   `json:"alias,omitempty"`
+	Module   string   `json:"module"`
+	Packages []string `json:"packages"` // where the vulnerable code is
+	// from the first version, up to but without the fixed one; "" stands for none
+	Ranges   [][2]string `json:"ranges"`
 	Affected bool        `json:"affected"` // whether linked code can be reached
 	Why      string      `json:"why"`      // why linked code is not affected, or what happens
 	Accepted *Accepted   `json:"accepted,omitempty"`
@@ -44,7 +46,8 @@ const day = "2006-01-02"
 // stale is how old the last look may be.
 const stale = 180 * 24 * time.Hour
 
-// ReadList reads the list and checks it as far as that goes without programs; root is the checkout, in which the tests are.
+// ReadList reads the list and checks it as far as that goes without programs; root is the checkout, in which the tests
+// are.
 func ReadList(path, root string, today time.Time) (List, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -61,7 +64,9 @@ func ReadList(path, root string, today time.Time) (List, error) {
 	case err != nil:
 		return List{}, fmt.Errorf("%s: looked: %w", path, err)
 	case today.Sub(looked) > stale:
-		return List{}, fmt.Errorf("%s: the last look was on %s, more than %d days ago: look at %s again, and set the date", path, l.Looked, int(stale.Hours())/24, l.Source)
+		return List{},
+			fmt.Errorf("%s: the last look was on %s, more than %d days ago: look at %s again, and set the date", path,
+				l.Looked, int(stale.Hours())/24, l.Source)
 	}
 	for _, e := range l.Entries {
 		if err := e.check(root); err != nil {
@@ -111,8 +116,8 @@ func (e Entry) check(root string) error {
 	return nil
 }
 
-// Check returns one line for each vulnerability of a program that is neither accepted nor without effect, and one for each
-// that is, for the log.
+// Check returns one line for each vulnerability of a program that is neither accepted nor without effect, and one for
+// each that is, for the log.
 func (l List) Check(p Program, today time.Time) (bad, good []string) {
 	modules := append([]Module{{"stdlib", p.Go}}, p.Modules...)
 	for _, e := range l.Entries {
@@ -129,9 +134,11 @@ func (l List) Check(p Program, today time.Time) (bad, good []string) {
 			case !e.Affected:
 				good = append(good, line+": not affected: "+e.Why)
 			case a == nil:
-				bad = append(bad, fmt.Sprintf("%s: %s; fixed in %s: take that, or accept it in the list", line, e.Why, fixed))
+				bad = append(bad, fmt.Sprintf("%s: %s; fixed in %s: take that, or accept it in the list", line,
+					e.Why, fixed))
 			case today.Format(day) > a.Until:
-				bad = append(bad, fmt.Sprintf("%s: accepted until %s only; fixed in %s: take that, or look at it again", line, a.Until, fixed))
+				bad = append(bad, fmt.Sprintf("%s: accepted until %s only; fixed in %s: take that, or look at it again",
+					line, a.Until, fixed))
 			default:
 				good = append(good, fmt.Sprintf("%s: accepted until %s: %s (%s)", line, a.Until, a.Reason, a.Test))
 			}
@@ -159,7 +166,8 @@ func (e Entry) concerns(version string) (in bool, fixed string, err error) {
 	return false, "", nil
 }
 
-// parse takes a version to pieces: three numbers, and one that is less for a pre-release such as 1.26.0-rc.1 or 1.26rc1.
+// parse takes a version to pieces: three numbers, and one that is less for a pre-release such as 1.26.0-rc.1 or
+// 1.26rc1.
 func parse(version string) ([]int, error) {
 	if version == "" {
 		return []int{0, 0, 0, 0}, nil

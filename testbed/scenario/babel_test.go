@@ -12,8 +12,8 @@ import (
 	"wguplink/testbed/topology"
 )
 
-// babel starts a real babeld, Debian's package, on a device of a host. What the host has on lo inside fd88::/16 is announced. The device
-// is one on which not everybody hears everybody.
+// babel starts a real babeld, Debian's package, on a device of a host. What the host has on lo inside fd88::/16 is
+// announced. The device is one on which not everybody hears everybody.
 func babel(s *scene, h *netlab.Host, dev string) *netlab.Process {
 	s.t.Helper()
 	program, err := exec.LookPath("babeld")
@@ -32,8 +32,8 @@ func babel(s *scene, h *netlab.Host, dev string) *netlab.Process {
 	return p
 }
 
-// A mesh with a routing daemon of its own runs it on the VXLAN device, which has broadcast and multicast as a wire has: two nodes reach
-// each other through the gateway by what Babel has found out, and batman-adv is not needed.
+// A mesh with a routing daemon of its own runs it on the VXLAN device, which has broadcast and multicast as a wire has:
+// two nodes reach each other through the gateway by what Babel has found out, and batman-adv is not needed.
 func TestBabel(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, topology.Options{Gateways: 1}, withBroker)

@@ -45,8 +45,10 @@ func TestBrokerDown(t *testing.T) {
 		spoil  func(*scene)
 		says   []string // any of these
 	}{
-		{"status 500", "", func(s *scene) { brokerBoth(s, httpfault.Status(500), httpfault.Status(500)) }, []string{"status 500"}},
-		{"silence", "", func(s *scene) { brokerBoth(s, httpfault.Hang(), httpfault.Hang()) }, []string{"no complete answer within 1s"}},
+		{"status 500", "", func(s *scene) { brokerBoth(s, httpfault.Status(500), httpfault.Status(500)) },
+			[]string{"status 500"}},
+		{"silence", "", func(s *scene) { brokerBoth(s, httpfault.Hang(), httpfault.Hang()) },
+			[]string{"no complete answer within 1s"}},
 		{"blackhole", "", brokerBlackhole, []string{"no connection within 1s", "i/o timeout"}},
 		{"closed port", "https://" + topology.BrokerName + ":4443", func(*scene) {}, []string{"connection refused"}},
 		{"unknown name", "https://nowhere.example.org", func(*scene) {}, []string{"does not exist"}},
@@ -88,7 +90,8 @@ func TestBrokerSlowDoesNotHoldUp(t *testing.T) {
 	t.Parallel()
 	s := brokerScene(t, topology.Options{}, nil)
 	brokerBoth(s, httpfault.Hang(), httpfault.Hang())
-	s.must(s.agent.Configure(brokerConfig(s.Topology, brokerOptions{"broker_timeout": {"50"}, "private_key": {brokerKnownKey(s).String()}}, s.Sections())))
+	s.must(s.agent.Configure(brokerConfig(s.Topology,
+		brokerOptions{"broker_timeout": {"50"}, "private_key": {brokerKnownKey(s).String()}}, s.Sections())))
 	l2 := s.frames()
 	began := s.start()
 	s.reply(l2, began)
@@ -115,7 +118,8 @@ func TestBrokerSeveral(t *testing.T) {
 	t.Parallel()
 	const good = "https://second.example.org"
 	s := brokerScene(t, topology.Options{}, brokerOptions{"broker_timeout": {"1"}, "broker": {
-		"https://" + topology.BrokerName + ":4443", "https://nowhere.example.org", "https://" + topology.BrokerName, good}})
+		"https://" + topology.BrokerName + ":4443", "https://nowhere.example.org",
+		"https://" + topology.BrokerName, good}})
 	cert, err := s.CA.Server(time.Now(), "second.example.org")
 	s.must(err)
 	s.must(s.ServeBroker(cert, "second.example.org"))

@@ -31,7 +31,8 @@ func brokerSpoilt(s *scene, fault func(), cause string, reasons ...string) {
 
 	fault()
 	key, _ := s.agent.Key(s.ctx)
-	s.must(s.agent.Configure(brokerConfig(s.Topology, brokerOptions{"broker_timeout": {"1"}, "private_key": {brokerPrivate(s)}}, s.Sections())))
+	s.must(s.agent.Configure(brokerConfig(s.Topology,
+		brokerOptions{"broker_timeout": {"1"}, "private_key": {brokerPrivate(s)}}, s.Sections())))
 	brokerConnected(s, l2, s.start())
 	if k, ok := s.agent.Key(s.ctx); !ok || k != key {
 		s.t.Errorf("the key changed from %v to %v", key, k)
@@ -60,7 +61,8 @@ func TestBrokerFaults(t *testing.T) {
 		t.Run(c.fault.String(), func(t *testing.T) {
 			t.Parallel()
 			s := brokerScene(t, topology.Options{}, brokerOptions{"broker_timeout": {"1"}})
-			brokerSpoilt(s, func() { brokerBoth(s, c.fault, c.fault) }, c.cause, "https://"+topology.BrokerName, c.reason)
+			brokerSpoilt(s, func() { brokerBoth(s, c.fault, c.fault) }, c.cause,
+				"https://"+topology.BrokerName, c.reason)
 		})
 	}
 }
@@ -84,7 +86,8 @@ func TestBrokerHostileEndpoint(t *testing.T) {
 		t.Run(c.fault.String(), func(t *testing.T) {
 			t.Parallel()
 			s := brokerScene(t, topology.Options{}, brokerOptions{"broker_timeout": {"1"}})
-			brokerSpoilt(s, func() { brokerBoth(s, c.fault, httpfault.Status(500)) }, "broker_unreachable", "https://"+topology.BrokerName, c.reason)
+			brokerSpoilt(s, func() { brokerBoth(s, c.fault, httpfault.Status(500)) }, "broker_unreachable",
+				"https://"+topology.BrokerName, c.reason)
 		})
 	}
 }
@@ -108,15 +111,16 @@ func TestBrokerClaimsOurIdentity(t *testing.T) {
 			key, err := wgtypes.GeneratePrivateKey()
 			s.must(err)
 			own := peerselector.Key(key.PublicKey())
-			s.must(s.agent.Configure(brokerConfig(s.Topology, brokerOptions{"broker_timeout": {"1"}, "private_key": {key.String()}})))
+			s.must(s.agent.Configure(brokerConfig(s.Topology,
+				brokerOptions{"broker_timeout": {"1"}, "private_key": {key.String()}})))
 			fault := wgkex.Hostile("ourselves", func(e *wgkex.Endpoint) { c.edit(e, own) })
 			brokerSpoilt(s, func() { brokerBoth(s, fault, httpfault.Status(500)) }, "broker_unreachable", c.reason)
 		})
 	}
 }
 
-// The broker names a key that no gateway has, with the address in the tunnel that belongs to another gateway. It is tried,
-// but gets no traffic: that goes to a gateway of the list.
+// The broker names a key that no gateway has, with the address in the tunnel that belongs to another gateway. It is
+// tried, but gets no traffic: that goes to a gateway of the list.
 func TestBrokerNamesStranger(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, topology.Options{}, withBroker)

@@ -79,8 +79,8 @@ type brokerPeers struct {
 	n    int // looks at a device that had peers
 }
 
-// brokerWatch looks at the device every few milliseconds, as WireGuard has no event for a new peer. A peer that is being
-// tried stays for 300 ms at the very least.
+// brokerWatch looks at the device every few milliseconds, as WireGuard has no event for a new peer. A peer that is
+// being tried stays for 300 ms at the very least.
 func brokerWatch(s *scene) *brokerPeers {
 	p := &brokerPeers{s: s, quit: make(chan struct{}), done: make(chan struct{}), seen: map[string]wgtypes.Peer{}}
 	go func() {
@@ -127,8 +127,8 @@ func (p *brokerPeers) end() {
 	}
 }
 
-// onlyGateways ends the watch, and fails when any peer ever was anything but one of the topology's gateways, with its own
-// address outside and nothing but its own inside. strangers may be tried, but get no traffic.
+// onlyGateways ends the watch, and fails when any peer ever was anything but one of the topology's gateways, with its
+// own address outside and nothing but its own inside. strangers may be tried, but get no traffic.
 func (p *brokerPeers) onlyGateways(strangers ...peerselector.Key) {
 	p.s.t.Helper()
 	p.end()

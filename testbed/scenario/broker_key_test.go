@@ -64,13 +64,14 @@ func TestBrokerKeyForgotten(t *testing.T) {
 	}
 }
 
-// The private key appears in nothing that the agent says, writes outside its place, or sends, from the first start to the
-// end, with all that happens in between.
+// The private key appears in nothing that the agent says, writes outside its place, or sends, from the first start to
+// the end, with all that happens in between.
 func TestBrokerPrivateKeyNeverShown(t *testing.T) {
 	t.Parallel()
 	// The gateway without an address is something to tell of at that level.
 	debug := "config global\n\toption log_level 'debug'\n\n" +
-		"config gateway 'nowhere'\n\toption uplink 'mesh'\n\toption public_key 'bm9ib2R5IGhhcyB0aGlzIGtleSwgdHJ1c3QgbWUgOi0='\n" +
+		"config gateway 'nowhere'\n\toption uplink 'mesh'\n\toption public_key " +
+		"'bm9ib2R5IGhhcyB0aGlzIGtleSwgdHJ1c3QgbWUgOi0='\n" +
 		"\tlist endpoint 'nowhere.example.org:51820'\n\toption link_address 'fe80::bad'\n"
 	s := newScene(t, topology.Options{}, func(topo *topology.Topology) string {
 		return brokerConfig(topo, brokerOptions{"backend": {"userspace"}}, debug, topo.Sections())
@@ -110,8 +111,10 @@ func TestBrokerPrivateKeyNeverShown(t *testing.T) {
 	}
 	collect()
 
-	good := brokerConfig(s.Topology, brokerOptions{"keepalive": {"20"}, "private_key": {private}, "backend": {"userspace"}}, debug, s.Sections())
-	s.must(s.agent.Configure(strings.Replace(good, "option private_key", "option keepalive 'never'\n\toption privatekey", 1)))
+	good := brokerConfig(s.Topology, brokerOptions{"keepalive": {"20"}, "private_key": {private},
+		"backend": {"userspace"}}, debug, s.Sections())
+	s.must(s.agent.Configure(strings.Replace(good, "option private_key",
+		"option keepalive 'never'\n\toption privatekey", 1)))
 	s.must(s.agent.Signal(unix.SIGHUP))
 	s.line("privatekey") // named, without its value
 	collect()
@@ -136,7 +139,8 @@ func TestBrokerPrivateKeyNeverShown(t *testing.T) {
 	raw, err := base64.StdEncoding.DecodeString(private)
 	s.must(err)
 	all := strings.Join(said, "\n")
-	for _, needle := range []string{private, strings.TrimRight(private, "="), base64.URLEncoding.EncodeToString(raw), hex.EncodeToString(raw), string(raw),
+	for _, needle := range []string{private, strings.TrimRight(private, "="), base64.URLEncoding.EncodeToString(raw),
+		hex.EncodeToString(raw), string(raw),
 		fmt.Sprint(raw), strings.Trim(strings.ReplaceAll(fmt.Sprint(raw), " ", ","), "[]")} {
 		if !strings.Contains(strings.ToLower(all), strings.ToLower(needle)) {
 			continue
@@ -148,7 +152,8 @@ func TestBrokerPrivateKeyNeverShown(t *testing.T) {
 		}
 	}
 	// What was looked through is what it should be.
-	for _, want := range []string{"key show: " + public.String(), "output: ", "level=DEBUG", "request: " + wgkex.PathV2, "/var/run/wguplink/mesh.json: ",
+	for _, want := range []string{"key show: " + public.String(), "output: ", "level=DEBUG", "request: " + wgkex.PathV2,
+		"/var/run/wguplink/mesh.json: ",
 		"/var/run/wguplink/mesh.gateway: ", "wireguard-go\x00wg_mesh", "private_key", "msg=stopped"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("nothing that was looked through contains %q", want)

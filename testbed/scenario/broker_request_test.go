@@ -66,12 +66,16 @@ func TestBrokerBadCertificate(t *testing.T) {
 		reasons []string
 	}{
 		{"stranger.example.org", nil, []string{"unknown authority", "ca.pem"}},
-		{"stranger.example.org", brokerOptions{"broker_pin": {pins["stranger.example.org"]}}, []string{"unknown authority"}},
+		{"stranger.example.org", brokerOptions{"broker_pin": {pins["stranger.example.org"]}},
+			[]string{"unknown authority"}},
 		{"expired.example.org", nil, []string{"expired", "clock"}},
 		{"misnamed.example.org", nil, []string{"not misnamed.example.org"}},
-		{"good.example.org", brokerOptions{"broker_pin": {pins["misnamed.example.org"]}}, []string{"pins matches", pins["good.example.org"]}},
-		{"good.example.org", brokerOptions{"broker_ca": {"/etc/config/missing.pem"}}, []string{"/etc/config/missing.pem", "no such file"}},
-		{"good.example.org", brokerOptions{"broker_ca": {"none"}, "broker_pin": {pins["misnamed.example.org"]}}, []string{"pins matches"}},
+		{"good.example.org", brokerOptions{"broker_pin": {pins["misnamed.example.org"]}},
+			[]string{"pins matches", pins["good.example.org"]}},
+		{"good.example.org", brokerOptions{"broker_ca": {"/etc/config/missing.pem"}},
+			[]string{"/etc/config/missing.pem", "no such file"}},
+		{"good.example.org", brokerOptions{"broker_ca": {"none"}, "broker_pin": {pins["misnamed.example.org"]}},
+			[]string{"pins matches"}},
 	} {
 		o := brokerOptions{"broker": {"https://" + c.broker}}
 		for k, v := range c.change {
@@ -88,8 +92,10 @@ func TestBrokerBadCertificate(t *testing.T) {
 
 	l2 := s.frames()
 	for _, o := range []brokerOptions{
-		{"broker": {"https://good.example.org"}, "broker_pin": {pins["misnamed.example.org"], pins["good.example.org"]}},
-		{"broker": {"https://stranger.example.org"}, "broker_ca": {"none"}, "broker_pin": {pins["stranger.example.org"]}},
+		{"broker": {"https://good.example.org"}, "broker_pin": {pins["misnamed.example.org"],
+			pins["good.example.org"]}},
+		{"broker": {"https://stranger.example.org"}, "broker_ca": {"none"},
+			"broker_pin": {pins["stranger.example.org"]}},
 	} {
 		s.must(s.agent.Configure(brokerConfig(s.Topology, o)))
 		brokerConnected(s, l2, s.start())
@@ -97,7 +103,8 @@ func TestBrokerBadCertificate(t *testing.T) {
 	}
 
 	// The authority's file is put right while the agent runs.
-	s.must(s.agent.Configure(brokerConfig(s.Topology, brokerOptions{"broker": {"https://good.example.org"}, "broker_ca": {"/etc/config/stranger.pem"}})))
+	s.must(s.agent.Configure(brokerConfig(s.Topology, brokerOptions{"broker": {"https://good.example.org"},
+		"broker_ca": {"/etc/config/stranger.pem"}})))
 	s.start()
 	brokerTrouble(s, "broker_unreachable", "unknown authority", "stranger.pem")
 	mended := time.Now()
@@ -111,9 +118,10 @@ func TestBrokerLocation(t *testing.T) {
 	for _, c := range []struct{ location, gateway string }{{"CITY-gw2", "gw2"}, {"CITY-gw3", "gw3"}, {"Moon", ""}} {
 		t.Run(c.location, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, topology.Options{Locations: true, WorkerPoll: 50 * time.Millisecond}, func(topo *topology.Topology) string {
-				return brokerConfig(topo, brokerOptions{"location": {c.location}}, topo.Sections())
-			})
+			s := newScene(t, topology.Options{Locations: true, WorkerPoll: 50 * time.Millisecond},
+				func(topo *topology.Topology) string {
+					return brokerConfig(topo, brokerOptions{"location": {c.location}}, topo.Sections())
+				})
 			l2 := s.frames()
 			began := s.start()
 			gw := s.reply(l2, began).Gateway
@@ -122,7 +130,8 @@ func TestBrokerLocation(t *testing.T) {
 			}
 			q := brokerFirst(s)
 			var body map[string]string
-			if err := json.Unmarshal(q.Body, &body); err != nil || body["location"] != c.location || body["domain"] != topology.Domain {
+			if err := json.Unmarshal(q.Body, &body); err != nil || body["location"] != c.location ||
+				body["domain"] != topology.Domain {
 				t.Errorf("the request says %s, %v", q.Body, err)
 			}
 		})
@@ -146,7 +155,8 @@ func TestBrokerHeaders(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, topology.Options{}, brokerOnly)
 	s.must(s.Node.WriteFile("/tmp/sysinfo/board_name", "tplink,archer-c7-v2\n"))
-	s.must(s.Node.WriteFile("/etc/openwrt_release", "DISTRIB_ID='OpenWrt'\nDISTRIB_RELEASE='23.05.5'\nDISTRIB_TARGET='ath79/generic'\n"))
+	s.must(s.Node.WriteFile("/etc/openwrt_release",
+		"DISTRIB_ID='OpenWrt'\nDISTRIB_RELEASE='23.05.5'\nDISTRIB_TARGET='ath79/generic'\n"))
 	b, err := os.ReadFile("/proc/sys/kernel/osrelease")
 	s.must(err)
 	kernel := strings.TrimSpace(string(b))

@@ -18,12 +18,16 @@ func TestClockRetryOutlivesWAN(t *testing.T) {
 	}
 	n.start()
 	unverified := func(st topology.Status) bool { return strings.HasPrefix(st.Clock, "not verified") }
-	nodeAwait(n.scene, "connected with a clock not verified", func(st topology.Status) bool { return st.State == "connected" && unverified(st) })
+	nodeAwait(n.scene, "connected with a clock not verified",
+		func(st topology.Status) bool { return st.State == "connected" && unverified(st) })
 	n.must(n.RouteDown())
 	nodeAwait(n.scene, "without WAN", func(st topology.Status) bool { return st.Cause == "no_wan" })
 	n.must(n.RouteUp())
 	for _, s := range n.NTP {
 		s.SetLie(ntpd.Honest())
 	}
-	nodeAwait(n.scene, "with a verified clock", func(st topology.Status) bool { return st.State == "connected" && !unverified(st) })
+	nodeAwait(n.scene, "with a verified clock", func(st topology.Status) bool {
+		return st.State == "connected" &&
+			!unverified(st)
+	})
 }

@@ -11,8 +11,8 @@ import (
 	"wguplink/testbed/topology"
 )
 
-// ours makes userspace WireGuard the one in use: it takes the time of its handshakes from the node's own clock. The kernel's
-// would take the machine's.
+// ours makes userspace WireGuard the one in use: it takes the time of its handshakes from the node's own clock. The
+// kernel's would take the machine's.
 func ours(options map[string][]string) map[string][]string {
 	out := map[string][]string{"backend": {"userspace"}}
 	for o, v := range options {
@@ -21,15 +21,16 @@ func ours(options map[string][]string) map[string][]string {
 	return out
 }
 
-// accepted has the node shake hands anew, and the gateway answer: it has seen no time from this node that is yet to come.
+// accepted has the node shake hands anew, and the gateway answer: it has seen no time from this node that is yet to
+// come.
 func accepted(n *node, l2 *topology.Layer2) {
 	n.t.Helper()
 	nodeStop(n.scene)
 	n.reply(l2, n.start())
 }
 
-// The clock chip says 2063, and no NTP server answers. The tunnel comes up, and what the gateway gets to see is not 2063: once NTP
-// has put the clock right, it takes the next handshake.
+// The clock chip says 2063, and no NTP server answers. The tunnel comes up, and what the gateway gets to see is not
+// 2063: once NTP has put the clock right, it takes the next handshake.
 func TestClockIn2063(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, topology.Options{Gateways: 1}, ours(map[string][]string{"ntp_grace": {"0.3"}}))
@@ -100,15 +101,16 @@ func TestPoisonedLastKnownTime(t *testing.T) {
 		}
 		kept, err := n.Node.ReadFile(file)
 		n.must(err)
-		if at, err := time.Parse(time.RFC3339, strings.TrimSpace(string(kept))); err != nil || time.Since(at).Abs() > limit {
+		if at, err := time.Parse(time.RFC3339, strings.TrimSpace(string(kept))); err != nil ||
+			time.Since(at).Abs() > limit {
 			t.Errorf("%s: kept %q: %v", name, kept, err)
 		}
 		nodeStop(n.scene)
 	}
 }
 
-// The kept time is of 2040, and nobody answers at first. The clock does not go there, so that the gateway takes the handshake
-// after NTP has put the clock right.
+// The kept time is of 2040, and nobody answers at first. The clock does not go there, so that the gateway takes the
+// handshake after NTP has put the clock right.
 func TestPoisonedLastKnownTimeNobodyAnswers(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, topology.Options{Gateways: 1}, ours(map[string][]string{"ntp_grace": {"0.3"}}))
@@ -152,8 +154,8 @@ func TestWrongTimeOnce(t *testing.T) {
 	}
 }
 
-// A clock that cannot be set, for want of the right or because it does not fit: the tunnel comes up, the log says so once, and
-// the servers are asked a few times.
+// A clock that cannot be set, for want of the right or because it does not fit: the tunnel comes up, the log says so
+// once, and the servers are asked a few times.
 func TestClockCannotBeSet(t *testing.T) {
 	t.Parallel()
 	for _, why := range []unix.Errno{unix.EPERM, unix.EINVAL} {

@@ -11,8 +11,8 @@ import (
 	"wguplink/testbed/topology"
 )
 
-// A node whose configuration a power cut, or a slip, has made unreadable runs by the one that could be read last, with its own key
-// or none.
+// A node whose configuration a power cut, or a slip, has made unreadable runs by the one that could be read last, with
+// its own key or none.
 func TestDamagedConfiguration(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, topology.Options{Gateways: 1}, nil)
@@ -34,7 +34,8 @@ func TestDamagedConfiguration(t *testing.T) {
 		t.Errorf("another key: %+v", st)
 	}
 	n.line("empty or damaged")
-	if out, code, err := n.agent.Run(n.ctx, "status"); err != nil || code != 0 || !strings.Contains(out, "empty or damaged") {
+	if out, code, err := n.agent.Run(n.ctx, "status"); err != nil || code != 0 ||
+		!strings.Contains(out, "empty or damaged") {
 		t.Errorf("status: exit code %d, %v: %s", code, err, out)
 	}
 	nodeStop(n.scene)
@@ -42,7 +43,9 @@ func TestDamagedConfiguration(t *testing.T) {
 	for _, damaged := range []string{"", strings.Repeat("\x00", 300)} {
 		n.must(n.agent.Configure(damaged))
 		n.start()
-		if st := nodeAwait(n.scene, "without a key", func(st topology.Status) bool { return st.Cause == "key" }); !strings.Contains(st.Reason, "empty or damaged") {
+		if st := nodeAwait(n.scene, "without a key",
+			func(st topology.Status) bool { return st.Cause == "key" }); !strings.Contains(st.Reason,
+			"empty or damaged") {
 			t.Errorf("status %+v", st)
 		}
 		for _, args := range [][]string{{"config", "check"}, {"doctor"}, {"status"}} {
@@ -79,7 +82,9 @@ func TestMisspeltKey(t *testing.T) {
 	n.must(n.agent.Configure(wrong))
 	l2 := n.frames()
 	began := n.start()
-	if st := nodeAwait(n.scene, "without a key", func(st topology.Status) bool { return st.Cause == "key" }); !strings.Contains(st.Reason, "privat_key") || !strings.Contains(st.Reason, "no new one") {
+	if st := nodeAwait(n.scene, "without a key",
+		func(st topology.Status) bool { return st.Cause == "key" }); !strings.Contains(st.Reason, "privat_key") ||
+		!strings.Contains(st.Reason, "no new one") {
 		t.Errorf("status %+v", st)
 	}
 	if text, err := os.ReadFile(filepath.Join(n.agent.Dir, "wguplink")); err != nil || string(text) != wrong {

@@ -126,7 +126,8 @@ func TestDoctorCauses(t *testing.T) {
 	}
 }
 
-// The broker's word is passed on; the gateways are tried all the same. Where HTTPS works and UDP does not, that is said.
+// The broker's word is passed on; the gateways are tried all the same. Where HTTPS works and UDP does not, that is
+// said.
 func TestDoctorBroker(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, topology.Options{}, withBroker)
@@ -134,7 +135,8 @@ func TestDoctorBroker(t *testing.T) {
 	nodeConnected(s)
 	nodeStop(s)
 	s.Broker.SetFaults(httpfault.Status(400))
-	if findings := s.doctored("the broker says no", 15, "broker", "400"); !strings.Contains(findings["handshake"], "pass") {
+	if findings := s.doctored("the broker says no", 15, "broker", "400"); !strings.Contains(findings["handshake"],
+		"pass") {
 		t.Errorf("gateways that know the node are not tried: %v", findings)
 	}
 	s.Broker.SetFaults(httpfault.Fault{})
@@ -153,7 +155,8 @@ func TestDoctorMTU(t *testing.T) {
 	n.doctored("a narrow path", 19, "mtu", "MTU too big", "option mtu '13")
 }
 
-// Another program has the VXLAN port: the agent names it, the doctor says how to find who has it, and the agent goes on once it is free.
+// Another program has the VXLAN port: the agent names it, the doctor says how to find who has it, and the agent goes on
+// once it is free.
 func TestDoctorPortTaken(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, topology.Options{Gateways: 1}, nil)
@@ -164,7 +167,8 @@ func TestDoctorPortTaken(t *testing.T) {
 	l2 := n.frames()
 	n.start()
 	nodeAwait(n.scene, "in want of the port", func(st topology.Status) bool {
-		return st.Cause == "device" && st.Fault == "port_taken" && strings.Contains(st.Reason, "UDP port 8472 of mesh-vpn")
+		return st.Cause == "device" && st.Fault == "port_taken" &&
+			strings.Contains(st.Reason, "UDP port 8472 of mesh-vpn")
 	})
 	n.doctored("the port is taken, beside an agent", 16, "device", "the agent says", "UDP port 8472", "netstat -lunp")
 	n.must(socket.Close())
@@ -175,7 +179,8 @@ func TestDoctorPortTaken(t *testing.T) {
 	}
 }
 
-// All gateways forget the key while the agent runs: that is no fault of the inside of the tunnel, however young the last handshake.
+// All gateways forget the key while the agent runs: that is no fault of the inside of the tunnel, however young the
+// last handshake.
 func TestDoctorKeysLost(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, topology.Options{Gateways: 2}, nil)
@@ -195,7 +200,8 @@ func TestDoctorNobodyTellsTheTime(t *testing.T) {
 	warned := func(what string) {
 		t.Helper()
 		findings, code := n.doctor()
-		if code != 0 || !strings.Contains(findings["clock"], "warn") || !strings.Contains(findings["clock"], "no time source confirms the clock") {
+		if code != 0 || !strings.Contains(findings["clock"], "warn") ||
+			!strings.Contains(findings["clock"], "no time source confirms the clock") {
 			t.Errorf("%s: exit code %d: %v", what, code, findings)
 		}
 	}
@@ -205,26 +211,29 @@ func TestDoctorNobodyTellsTheTime(t *testing.T) {
 	warned("beside an agent")
 	nodeStop(n.scene)
 	n.must(n.Forget())
-	findings := n.doctored("the key is unknown, too", 17, "handshake", "if the clock is wrong", "ask the operators whether the gateways know")
+	findings := n.doctored("the key is unknown, too", 17, "handshake", "if the clock is wrong",
+		"ask the operators whether the gateways know")
 	if !strings.Contains(findings["clock"], "warn") {
 		t.Errorf("%v", findings)
 	}
 }
 
-// Layer 3 as the documentation has it: without the agent the node's address inside the tunnel is not there, and nothing is said of
-// link addresses.
+// Layer 3 as the documentation has it: without the agent the node's address inside the tunnel is not there, and nothing
+// is said of link addresses.
 func TestDoctorLayer3(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, topology.Options{Gateways: 1}, nil)
 	n.options = map[string][]string{
-		"protocol": {"static"}, "mode": {"layer3"}, "private_key": n.options["private_key"], "ntp_server": n.options["ntp_server"],
-		"dns": n.options["dns"], "fwmark": {"1"},
+		"protocol": {"static"}, "mode": {"layer3"}, "private_key": n.options["private_key"],
+		"ntp_server": n.options["ntp_server"],
+		"dns":        n.options["dns"], "fwmark": {"1"},
 	}
 	g := n.Gateways[0]
 	n.gateways = strings.ReplaceAll(n.gateways, g.Link.String(), "10.99.0.1") + "\tlist allowed_ips '10.0.0.0/8'\n"
 	n.write()
 	findings, code := n.doctor()
-	if code != 0 || !strings.Contains(findings["handshake"], "pass") || !strings.Contains(findings["tunnel"], "skip") || strings.Contains(findings["tunnel"], "link_local") {
+	if code != 0 || !strings.Contains(findings["handshake"], "pass") || !strings.Contains(findings["tunnel"], "skip") ||
+		strings.Contains(findings["tunnel"], "link_local") {
 		t.Errorf("exit code %d: %v", code, findings)
 	}
 }

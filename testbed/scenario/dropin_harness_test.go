@@ -72,7 +72,8 @@ func dropInPeers(topo *topology.Topology) string {
 	var b strings.Builder
 	for _, g := range topo.Gateways {
 		fmt.Fprintf(&b, "config peer '%s'\n\toption enabled '1'\n\toption ifname 'wg_mesh'\n\toption public_key '%s'\n"+
-			"\toption endpoint '%s:51820'\n\tlist allowed_ips 'fe80::1/128'\n\toption persistent_keepalive '25'\n\n", g.Name, g.PublicKey(), g.DNS)
+			"\toption endpoint '%s:51820'\n\tlist allowed_ips 'fe80::1/128'\n\toption persistent_keepalive '25'\n\n",
+			g.Name, g.PublicKey(), g.DNS)
 	}
 	return b.String()
 }
@@ -80,7 +81,8 @@ func dropInPeers(topo *topology.Topology) string {
 // run starts the program under the original's name.
 func (d *dropIn) run(args ...string) {
 	d.t.Helper()
-	p, err := d.Node.Start(netlab.Command{Path: d.agent.Binary, Argv0: "wgpeerselector", Args: append([]string{"--stderr"}, args...), Config: d.agent.Dir})
+	p, err := d.Node.Start(netlab.Command{Path: d.agent.Binary, Argv0: "wgpeerselector",
+		Args: append([]string{"--stderr"}, args...), Config: d.agent.Dir})
 	d.must(err)
 	d.agent.Process = p
 }
@@ -100,8 +102,10 @@ func (d *dropIn) netifd() {
 	d.must(d.Node.Addr("wg_mesh", netip.PrefixFrom(link, 128)))
 	d.must(d.Node.LinkUp("wg_mesh"))
 	d.must(d.Node.Netlink().LinkAdd(&netlink.Vxlan{
-		LinkAttrs: netlink.LinkAttrs{Name: "mesh-vpn", MTU: 1350}, VxlanId: topology.VXLANID, Port: topology.GluonVXLANPort,
-		VtepDevIndex: nodeIndex(d.scene, "wg_mesh"), SrcAddr: net.IP(link.AsSlice()), Group: net.IP(topology.GluonLink.AsSlice()),
+		LinkAttrs: netlink.LinkAttrs{Name: "mesh-vpn", MTU: 1350}, VxlanId: topology.VXLANID,
+		Port:         topology.GluonVXLANPort,
+		VtepDevIndex: nodeIndex(d.scene, "wg_mesh"), SrcAddr: net.IP(link.AsSlice()),
+		Group:          net.IP(topology.GluonLink.AsSlice()),
 		UDP6ZeroCSumTx: true, UDP6ZeroCSumRx: true,
 	}))
 	d.must(d.Node.LinkUp("mesh-vpn"))
@@ -119,8 +123,8 @@ func (d *dropIn) control(f func(*wgctrl.Client) error) error {
 	})
 }
 
-// awaitSocket waits until WireGuard on the node can be configured. It looks every few milliseconds: the socket is there a
-// moment before it answers.
+// awaitSocket waits until WireGuard on the node can be configured. It looks every few milliseconds: the socket is there
+// a moment before it answers.
 func (d *dropIn) awaitSocket() {
 	d.t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
@@ -155,7 +159,8 @@ func (d *dropIn) peers() map[wgtypes.Key]wgtypes.Peer {
 	return all
 }
 
-// established gives the peers that the ubus object calls established; it fails the test if the answer has another shape.
+// established gives the peers that the ubus object calls established; it fails the test if the answer has another
+// shape.
 func (d *dropIn) established() (names []string) {
 	d.t.Helper()
 	answer, err := d.UbusCall(d.ctx, dropInObject, "status", nil)
@@ -175,8 +180,8 @@ func (d *dropIn) established() (names []string) {
 	return names
 }
 
-// awaitEstablished waits until the ubus object calls one gateway established, and no other. It looks every few milliseconds: the
-// drop-in has no event.
+// awaitEstablished waits until the ubus object calls one gateway established, and no other. It looks every few
+// milliseconds: the drop-in has no event.
 func (d *dropIn) awaitEstablished(gateway string) {
 	d.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)

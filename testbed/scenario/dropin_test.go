@@ -20,8 +20,8 @@ import (
 	"wguplink/testbed/topology"
 )
 
-// The life of the drop-in on a Gluon node: it waits for the interface, connects, says so on ubus, goes to another gateway when
-// that dies, and leaves nothing but what was there before.
+// The life of the drop-in on a Gluon node: it waits for the interface, connects, says so on ubus, goes to another
+// gateway when that dies, and leaves nothing but what was there before.
 func TestDropIn(t *testing.T) {
 	t.Parallel()
 	d := newDropIn(t, topology.Options{}, dropInPeers)
@@ -38,7 +38,8 @@ func TestDropIn(t *testing.T) {
 	if _, ok := peers[d.foreign]; len(peers) != 2 || !ok {
 		t.Errorf("%d peers, netifd's own among them: %v", len(peers), ok)
 	}
-	if pid, err := d.Node.ReadFile("/var/run/wgpeerselector.pid"); err != nil || strings.TrimSpace(string(pid)) != fmt.Sprint(d.agent.PID()) {
+	if pid, err := d.Node.ReadFile("/var/run/wgpeerselector.pid"); err != nil ||
+		strings.TrimSpace(string(pid)) != fmt.Sprint(d.agent.PID()) {
 		t.Errorf("PID file: %q, %v", pid, err)
 	}
 	if gid := dropInGID(d); gid != "1 1 1 1" {
@@ -91,7 +92,8 @@ func TestDropInInterfaceRemade(t *testing.T) {
 	d.netifd()
 	again := d.reply(l2, time.Now())
 	d.must(d.control(func(wg *wgctrl.Client) error {
-		return wg.ConfigureDevice("wg_mesh", wgtypes.Config{ReplacePeers: true, Peers: []wgtypes.PeerConfig{{PublicKey: d.foreign}}})
+		return wg.ConfigureDevice("wg_mesh", wgtypes.Config{ReplacePeers: true,
+			Peers: []wgtypes.PeerConfig{{PublicKey: d.foreign}}})
 	}))
 	last := d.reply(l2, time.Now())
 	// The peer's loss is mended; had the gateway been called dead for it, there would be another.
@@ -159,13 +161,15 @@ func TestDropInNothingToDo(t *testing.T) {
 		"no section":      "",
 		"all disabled":    strings.ReplaceAll(dropInPeers(d.Topology), "enabled '1'", "enabled '0'"),
 		"other interface": strings.ReplaceAll(dropInPeers(d.Topology), "'wg_mesh'", "'wg_other'"),
-		"bad key":         "config peer 'a'\n\toption enabled '1'\n\toption ifname 'wg_mesh'\n\toption public_key 'x'\n\toption endpoint 'a:1'\n\tlist allowed_ips 'fe80::1/128'\n",
+		"bad key": "config peer 'a'\n\toption enabled '1'\n\toption ifname 'wg_mesh'\n\toption public_key " +
+			"'x'\n\toption endpoint 'a:1'\n\tlist allowed_ips 'fe80::1/128'\n",
 	} {
 		d.configure(uci)
 		d.run("-i", "wg_mesh")
 		d.agent.Wait(d.ctx)
 		lines := d.agent.Lines()
-		if code := d.agent.State().ExitCode(); code != 1 || len(lines) == 0 || !strings.Contains(lines[len(lines)-1], "no peer for interface") {
+		if code := d.agent.State().ExitCode(); code != 1 || len(lines) == 0 ||
+			!strings.Contains(lines[len(lines)-1], "no peer for interface") {
 			t.Errorf("%s: exit code %d: %q", what, code, lines)
 		}
 	}
@@ -179,7 +183,8 @@ func TestDropInNothingToDo(t *testing.T) {
 	d.configure(dropInPeers(d.Topology))
 	d.run("-i", "wg_mesh", "--group", "nobody-of-that-name")
 	d.agent.Wait(d.ctx)
-	if code, lines := d.agent.State().ExitCode(), d.agent.Lines(); code != 1 || len(lines) != 1 || !strings.Contains(lines[0], "nobody-of-that-name") {
+	if code, lines := d.agent.State().ExitCode(), d.agent.Lines(); code != 1 || len(lines) != 1 ||
+		!strings.Contains(lines[0], "nobody-of-that-name") {
 		t.Errorf("unknown group: exit code %d: %q", code, lines)
 	}
 	if diff := cmp.Diff(len(before), len(d.peers())); diff != "" {
@@ -202,7 +207,8 @@ func dropInGID(d *dropIn) string {
 // dropInRoutes are the routes by wg_mesh that are ours.
 func dropInRoutes(d *dropIn) (dst []string) {
 	routes, err := d.Node.Netlink().RouteListFiltered(netlink.FAMILY_ALL,
-		&netlink.Route{LinkIndex: nodeIndex(d.scene, "wg_mesh"), Protocol: 119}, netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL)
+		&netlink.Route{LinkIndex: nodeIndex(d.scene, "wg_mesh"), Protocol: 119},
+		netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL)
 	d.must(err)
 	for _, r := range routes {
 		dst = append(dst, r.Dst.String())

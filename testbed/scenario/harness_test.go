@@ -15,8 +15,8 @@ import (
 	"wguplink/testbed/vclock"
 )
 
-// The outer process, which has the machine's package cache, builds the agent and hands its path to the inner one. A caller
-// may name one instead: the userspace variant, from vclock.Prepare.
+// The outer process, which has the machine's package cache, builds the agent and hands its path to the inner one. A
+// caller may name one instead: the userspace variant, from vclock.Prepare.
 const (
 	binaryEnv = "WGUPLINK_LAB_BINARY"
 	madeEnv   = "WGUPLINK_LAB_MADE"  // the folder to remove in the end
@@ -47,7 +47,8 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// build makes the userspace variant, able to run under a clock of its own, unless the caller has named a program; and the tools.
+// build makes the userspace variant, able to run under a clock of its own, unless the caller has named a program; and
+// the tools.
 func build(dir string) error {
 	plain := filepath.Join(dir, "tools/wguplink")
 	for _, b := range []struct{ folder, out, tags, program string }{
@@ -76,13 +77,15 @@ type scene struct {
 	dir   string
 }
 
-// limit bounds one scenario; every wait in it ends with it. How long a thing takes is measured in package measure, not here.
+// limit bounds one scenario; every wait in it ends with it. How long a thing takes is measured in package measure, not
+// here.
 const limit = 2 * time.Minute
 
 // newScene makes a topology; uci gives the node's configuration once the topology is known.
 func newScene(t *testing.T, o topology.Options, uci func(*topology.Topology) string) *scene {
 	t.Helper()
-	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, fmt.Errorf("the scenario took longer than %v", limit))
+	ctx, cancel := context.WithTimeoutCause(context.Background(), limit,
+		fmt.Errorf("the scenario took longer than %v", limit))
 	dir := t.TempDir()
 	topo, err := topology.New(o, dir)
 	if err != nil {

@@ -36,11 +36,13 @@ func assigned(s *scene, h interface{ Netlink() *netlink.Handle }) netip.Addr {
 	return netip.Addr{}
 }
 
-// A broker hands out addresses for tunnels of plain IP, and the gateway routes them: two nodes reach each other through it. A gateway
-// that has lost its keys routes them again, to the same nodes, and an agent started anew keeps its address.
+// A broker hands out addresses for tunnels of plain IP, and the gateway routes them: two nodes reach each other through
+// it. A gateway that has lost its keys routes them again, to the same nodes, and an agent started anew keeps its
+// address.
 func TestLayer3Broker(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, topology.Options{Gateways: 1, Layer3: true}, func(topo *topology.Topology) string { return topology.UCI(layer3(topo)) })
+	s := newScene(t, topology.Options{Gateways: 1, Layer3: true},
+		func(topo *topology.Topology) string { return topology.UCI(layer3(topo)) })
 	second, node2, err := s.SecondAgent(os.Getenv(binaryEnv), t.TempDir(), topology.UCI(layer3(s.Topology)))
 	s.must(err)
 	s.start()
@@ -81,7 +83,10 @@ func TestLayer3BrokerUnrouted(t *testing.T) {
 	s.must(s.Ping(s.ctx, s.Node, topology.Layer3Gateway(1)))
 	routes, err := s.Node.Netlink().RouteList(nil, netlink.FAMILY_V4)
 	s.must(err)
-	if slices.ContainsFunc(routes, func(r netlink.Route) bool { return r.Dst != nil && strings.HasPrefix(r.Dst.String(), "10.99.0.0/16") }) {
+	if slices.ContainsFunc(routes, func(r netlink.Route) bool {
+		return r.Dst != nil &&
+			strings.HasPrefix(r.Dst.String(), "10.99.0.0/16")
+	}) {
 		t.Errorf("routes %v", routes)
 	}
 }

@@ -25,11 +25,12 @@ func awaitBroker(s *scene, ok func(online []string) bool) {
 	}
 }
 
-// A broker whose connection came up before its subscription names no gateway for ever. The configured ones, which have the key
-// from it all the same, are used.
+// A broker whose connection came up before its subscription names no gateway for ever. The configured ones, which have
+// the key from it all the same, are used.
 func TestBrokerDeaf(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, topology.Options{}, func(topo *topology.Topology) string { return topology.UCI(topo.BrokerOptions(), topo.Sections()) })
+	s := newScene(t, topology.Options{},
+		func(topo *topology.Topology) string { return topology.UCI(topo.BrokerOptions(), topo.Sections()) })
 	s.Broker.SetDeaf(true)
 	l2 := s.frames()
 	at := s.start()
@@ -40,8 +41,8 @@ func TestBrokerDeaf(t *testing.T) {
 	}
 }
 
-// A worker that is killed is online until the MQTT server misses it, and then its will takes it off the list; one that leaves
-// takes itself off; one that starts is back.
+// A worker that is killed is online until the MQTT server misses it, and then its will takes it off the list; one that
+// leaves takes itself off; one that starts is back.
 func TestWorkerGoesAndComes(t *testing.T) {
 	t.Parallel()
 	s := brokerScene(t, topology.Options{Gateways: 2}, brokerOptions{})

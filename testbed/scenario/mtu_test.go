@@ -25,7 +25,8 @@ func TestMTULowered(t *testing.T) {
 	n.Line.Set(narrow, narrow)
 	n.reply(n.frames(), n.start())
 	st := nodeAwait(n.scene, "lowered", func(st topology.Status) bool { return st.MTU < 1420 && st.MTU > 0 })
-	if (st.MTU != narrowInside4 && st.MTU != narrowInside6) || st.VXLANMTU != st.MTU-70 || nodeMTU(n.scene, "wg_mesh") != st.MTU {
+	if (st.MTU != narrowInside4 && st.MTU != narrowInside6) || st.VXLANMTU != st.MTU-70 ||
+		nodeMTU(n.scene, "wg_mesh") != st.MTU {
 		t.Errorf("MTU %d, of the VXLAN %d, of the device %d", st.MTU, st.VXLANMTU, nodeMTU(n.scene, "wg_mesh"))
 	}
 }
@@ -36,7 +37,8 @@ func TestMTUTooBig(t *testing.T) {
 	n.Line.Set(narrow, narrow)
 	n.reply(n.frames(), n.start())
 	st := nodeAwait(n.scene, "warned", func(st topology.Status) bool { return len(st.Warnings) > 0 })
-	if st.MTU != 1412 || !strings.Contains(st.Warnings[0], "mtu 1412 is too big") || !strings.Contains(st.Warnings[0], "set option mtu '13") {
+	if st.MTU != 1412 || !strings.Contains(st.Warnings[0], "mtu 1412 is too big") ||
+		!strings.Contains(st.Warnings[0], "set option mtu '13") {
 		t.Errorf("MTU %d, warnings %q", st.MTU, st.Warnings)
 	}
 }

@@ -39,9 +39,13 @@ func TestNameReasons(t *testing.T) {
 		{"without an address", "", "", func(s *scene, name string) { s.DNS.Set(name) }, "has no address (name server"},
 		{"of the other family", "address_family", "only6", func(s *scene, name string) { s.DNS.Set(name, four) },
 			"has no address of an address family that is allowed"},
-		{"of ourselves", "", "", func(s *scene, name string) { s.DNS.Set(name, netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()) },
+		{"of ourselves", "", "", func(s *scene, name string) {
+			s.DNS.Set(name, netip.MustParseAddr("127.0.0.1"),
+				netip.IPv6Loopback())
+		},
 			"has no address that can be used"},
-		{"servers fail", "", "", func(s *scene, _ string) { s.DNS.SetMode(dnsd.ServFail) }, "is not told by the name server"},
+		{"servers fail", "", "", func(s *scene, _ string) { s.DNS.SetMode(dnsd.ServFail) },
+			"is not told by the name server"},
 		{"servers silent", "", "", func(s *scene, _ string) { s.DNS.SetMode(dnsd.Dead) }, "there is no answer in time"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

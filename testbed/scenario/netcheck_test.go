@@ -50,7 +50,8 @@ func TestNetcheckAndBugreport(t *testing.T) {
 			t.Errorf("in use: %+v", g)
 		case strings.HasPrefix(g.Name, dead.Name) && g.Handshake != "no_answer":
 			t.Errorf("dead: %+v", g)
-		case !g.InUse && !strings.HasPrefix(g.Name, dead.Name) && (g.Handshake != "answered" || g.Received != 10 || g.MTU < before.MTU):
+		case !g.InUse && !strings.HasPrefix(g.Name, dead.Name) &&
+			(g.Handshake != "answered" || g.Received != 10 || g.MTU < before.MTU):
 			t.Errorf("another: %+v", g)
 		}
 	}
@@ -58,7 +59,8 @@ func TestNetcheckAndBugreport(t *testing.T) {
 		t.Errorf("%v in %s", seen, out)
 	}
 	nodeLossless(s, l2, began)
-	if after := s.status(); after.State != "connected" || after.Gateway.Name != before.Gateway.Name || after.Gateway.Endpoint != before.Gateway.Endpoint || after.Switches != before.Switches {
+	if after := s.status(); after.State != "connected" || after.Gateway.Name != before.Gateway.Name ||
+		after.Gateway.Endpoint != before.Gateway.Endpoint || after.Switches != before.Switches {
 		t.Errorf("before %+v\nafter %+v", before, after)
 	}
 	if _, err := s.Node.Netlink().LinkByName("wgdoctor"); err == nil {
@@ -68,7 +70,8 @@ func TestNetcheckAndBugreport(t *testing.T) {
 	report, code, err := s.agent.Run(s.ctx, "bugreport")
 	s.must(err)
 	for _, want := range []string{
-		"== configuration", "== status\nmesh: connected for ", "  last changes\n", "== devices\nwg_mesh: ", "mesh-vpn: vxlan, MTU ", "  peer ", "== rules and routes",
+		"== configuration", "== status\nmesh: connected for ", "  last changes\n", "== devices\nwg_mesh: ",
+		"mesh-vpn: vxlan, MTU ", "  peer ", "== rules and routes",
 		"== doctor\nconfig     pass", "== log",
 	} {
 		if !strings.Contains(report, want) {

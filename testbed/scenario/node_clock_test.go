@@ -51,7 +51,8 @@ func TestClockSetByNTP(t *testing.T) {
 	}
 	kept, err := n.Node.ReadFile("/etc/wguplink/last-time")
 	n.must(err)
-	if at, err := time.Parse(time.RFC3339, strings.TrimSpace(string(kept))); err != nil || time.Since(at).Abs() > limit {
+	if at, err := time.Parse(time.RFC3339, strings.TrimSpace(string(kept))); err != nil ||
+		time.Since(at).Abs() > limit {
 		t.Errorf("last-time: %q: %v", kept, err)
 	}
 }
@@ -108,7 +109,8 @@ func TestLoneLiar(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, topology.Options{Gateways: 1}, nil)
 	for _, lie := range []ntpd.Lie{
-		ntpd.Offset(20 * 365 * 24 * time.Hour), ntpd.Offset(time.Hour), ntpd.At(nodeLongAgo), ntpd.Kiss("DENY"), ntpd.Stratum(16),
+		ntpd.Offset(20 * 365 * 24 * time.Hour), ntpd.Offset(time.Hour), ntpd.At(nodeLongAgo),
+		ntpd.Kiss("DENY"), ntpd.Stratum(16),
 	} {
 		n.NTP[1].SetLie(lie)
 		// An answer that comes later than those of the honest ones is not waited for; then there is nothing to name.
@@ -119,7 +121,8 @@ func TestLoneLiar(t *testing.T) {
 			n.start()
 			nodeConnected(n.scene)
 			if !nodeRight(n.scene) || len(n.Clock().Steps()) != steps+1 {
-				t.Errorf("%v: the clock is off by %v after the steps %+v", lie, n.Clock().Offset(), n.Clock().Steps()[steps:])
+				t.Errorf("%v: the clock is off by %v after the steps %+v", lie, n.Clock().Offset(),
+					n.Clock().Steps()[steps:])
 			}
 			nodeStop(n.scene)
 			for _, l := range n.agent.Lines() {
@@ -162,7 +165,8 @@ func TestAllLiars(t *testing.T) {
 	boot(ntpd.Offset(time.Hour), ntpd.Offset(2*time.Hour), ntpd.Offset(-3*time.Hour))
 }
 
-// After a reboot no single answer brings the clock behind the last known time. Servers that agree do: the kept time may be wrong.
+// After a reboot no single answer brings the clock behind the last known time. Servers that agree do: the kept time may
+// be wrong.
 func TestClockNotBehindLastKnownTime(t *testing.T) {
 	t.Parallel()
 	// Time enough for an answer on a busy machine: one that comes too late is not the one that is named.

@@ -123,13 +123,15 @@ func TestBatmanPort(t *testing.T) {
 	l2 := n.Layer2("bat0", 20*time.Millisecond)
 	t.Cleanup(l2.Close)
 	n.reply(l2, time.Now())
-	if st := nodeAwait(n.scene, "without a warning", func(st topology.Status) bool { return len(st.Warnings) == 0 }); st.State != "connected" {
+	if st := nodeAwait(n.scene, "without a warning",
+		func(st topology.Status) bool { return len(st.Warnings) == 0 }); st.State != "connected" {
 		t.Errorf("status %+v", st)
 	}
 	port := n.NodeLink("mesh-vpn")
 	n.must(n.Node.Netlink().LinkSetNoMaster(port))
 	n.reply(l2, time.Now())
-	if now := n.NodeLink("mesh-vpn"); now.Attrs().MasterIndex != bat.Attrs().Index || now.Attrs().Index != port.Attrs().Index {
+	if now := n.NodeLink("mesh-vpn"); now.Attrs().MasterIndex != bat.Attrs().Index ||
+		now.Attrs().Index != port.Attrs().Index {
 		t.Errorf("mesh-vpn is number %d under %d", now.Attrs().Index, now.Attrs().MasterIndex)
 	}
 	nodeStop(n.scene)

@@ -33,7 +33,8 @@ func TestSteps(t *testing.T) {
 		case step.By == AnotherOne:
 			switches++
 		}
-		if st := nodeConnected(s); st.Switches != switches || topology.ShortName(st.Gateway.Name) != gateway || st.PublicKey != before.PublicKey {
+		if st := nodeConnected(s); st.Switches != switches || topology.ShortName(st.Gateway.Name) != gateway ||
+			st.PublicKey != before.PublicKey {
 			t.Errorf("%s: status %+v, want %d switches, and the last to %s", step.Name, st, switches, gateway)
 		}
 		before = o.Status
@@ -41,12 +42,12 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// When nobody can be reached, the broker neither, it is the line that is gone: the node stays with its gateway until it is
-// back, although its default route says nothing.
+// When nobody can be reached, the broker neither, it is the line that is gone: the node stays with its gateway until it
+// is back, although its default route says nothing.
 func TestLineGoneAndBack(t *testing.T) {
 	t.Parallel()
-	// Without names, so that the others can be tried without DNS; and with workers quick enough for one request to the broker, which
-	// names one gateway by its name.
+	// Without names, so that the others can be tried without DNS; and with workers quick enough for one request to the
+	// broker, which names one gateway by its name.
 	s := newScene(t, topology.Options{WorkerPoll: 20 * time.Millisecond}, func(topo *topology.Topology) string {
 		return topology.UCI(topo.BrokerOptions(), topo.LiteralSections())
 	})
@@ -61,7 +62,8 @@ func TestLineGoneAndBack(t *testing.T) {
 	}
 	tries := nodeInitiations(s)
 	s.must(s.Happen(topology.WANIsCut, ""))
-	if st := nodeAwait(s, "suspect", func(st topology.Status) bool { return st.State == "suspect" }); st.Cause != "no_answer" {
+	if st := nodeAwait(s, "suspect",
+		func(st topology.Status) bool { return st.State == "suspect" }); st.Cause != "no_answer" {
 		t.Errorf("status %+v", st)
 	}
 	// Until the others have been tried as often as a round tries them, in vain.
@@ -103,7 +105,8 @@ func (n *nodeTries) await(g *topology.Gateway, times int) {
 	for n.seen[g.V4]+n.seen[g.V6] < times {
 		k, err := n.packets.Read(buf)
 		if err != nil {
-			n.s.t.Fatalf("%s was tried %d times, not %d: %v, %v", g.Name, n.seen[g.V4]+n.seen[g.V6], times, err, context.Cause(n.s.ctx))
+			n.s.t.Fatalf("%s was tried %d times, not %d: %v, %v", g.Name, n.seen[g.V4]+n.seen[g.V6], times, err,
+				context.Cause(n.s.ctx))
 		}
 		if to, ok := nodeInitiation(buf[:k]); ok {
 			n.seen[to]++
@@ -111,8 +114,8 @@ func (n *nodeTries) await(g *topology.Gateway, times int) {
 	}
 }
 
-// nodeInitiation tells whether an IP packet begins a handshake: UDP to the gateways' port, with message type 1 (WireGuard
-// paper, section 5.4.2), of 148 bytes.
+// nodeInitiation tells whether an IP packet begins a handshake: UDP to the gateways' port, with message type 1
+// (WireGuard paper, section 5.4.2), of 148 bytes.
 func nodeInitiation(p []byte) (to netip.Addr, ok bool) {
 	var udp []byte
 	switch {

@@ -19,8 +19,8 @@ import (
 // nodeMoment is how far apart two readings of clocks may be that are meant to be the same.
 const nodeMoment = 5 * time.Second
 
-// node is a scene whose configuration can be changed, option by option. Its key is made beforehand and every gateway knows
-// it, so that it needs no broker.
+// node is a scene whose configuration can be changed, option by option. Its key is made beforehand and every gateway
+// knows it, so that it needs no broker.
 type node struct {
 	*scene
 	options  map[string][]string
@@ -185,8 +185,8 @@ func nodeEnded(ctx context.Context, pid int) error {
 	return fmt.Errorf("process %d still runs: %w", pid, context.Cause(ctx))
 }
 
-// nodeLossless waits for a reply to a frame sent from now on; then each of those sent since a moment must have been answered,
-// and once only.
+// nodeLossless waits for a reply to a frame sent from now on; then each of those sent since a moment must have been
+// answered, and once only.
 func nodeLossless(s *scene, l *topology.Layer2, since time.Time) {
 	s.t.Helper()
 	until := time.Now()

@@ -43,8 +43,8 @@ func TestAgentKilled(t *testing.T) {
 	}
 }
 
-// The jail's own process is killed, for want of memory say. The agent ends with it, its userspace WireGuard does not, and the next
-// goes on with the tunnel.
+// The jail's own process is killed, for want of memory say. The agent ends with it, its userspace WireGuard does not,
+// and the next goes on with the tunnel.
 func TestJailKilled(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, topology.Options{}, withBroker)
@@ -71,7 +71,8 @@ func TestJailKilled(t *testing.T) {
 	s.line("going on with the gateway in use")
 	s.line("msg=connected")
 	nodeLossless(s, l2, killed)
-	if after := s.status(); after.State != "connected" || after.Gateway.Endpoint != before.Gateway.Endpoint || after.Switches != 0 {
+	if after := s.status(); after.State != "connected" || after.Gateway.Endpoint != before.Gateway.Endpoint ||
+		after.Switches != 0 {
 		t.Errorf("before %+v at %+v, after %+v at %+v", before, before.Gateway, after, after.Gateway)
 	}
 	if now := nodeWireGuard(s); !slices.Equal(now, wireguard) {
@@ -99,7 +100,8 @@ func TestAgentRestarted(t *testing.T) {
 	if now := [2]int{nodeIndex(s, "wg_mesh"), nodeIndex(s, "mesh-vpn")}; now != devices || now[0] == 0 || now[1] == 0 {
 		t.Errorf("devices %v, then %v", devices, now)
 	}
-	if out, code, err := s.agent.Run(s.ctx, "down"); err != nil || code != 3 || !strings.Contains(out, "another wguplink runs this uplink") {
+	if out, code, err := s.agent.Run(s.ctx, "down"); err != nil || code != 3 ||
+		!strings.Contains(out, "another wguplink runs this uplink") {
 		t.Errorf("down beside a running agent: exit code %d, %v: %s", code, err, out)
 	}
 	nodeStop(s)
@@ -127,7 +129,8 @@ func TestSecondInstance(t *testing.T) {
 		t.Errorf("exit code %d: %s", code, out)
 	}
 	nodeLossless(s, l2, since)
-	if after := s.status(); after.State != "connected" || after.Gateway.Name != before.Gateway.Name || after.Gateway.Endpoint != before.Gateway.Endpoint || after.Switches != before.Switches {
+	if after := s.status(); after.State != "connected" || after.Gateway.Name != before.Gateway.Name ||
+		after.Gateway.Endpoint != before.Gateway.Endpoint || after.Switches != before.Switches {
 		t.Errorf("before %+v at %+v, after %+v at %+v", before, before.Gateway, after, after.Gateway)
 	}
 	if s.agent.State() != nil || s.Broker.Counts().V2 != 1 {
@@ -135,10 +138,12 @@ func TestSecondInstance(t *testing.T) {
 	}
 }
 
-// termTime is how long procd waits for the agent's end before it kills it (term_timeout in feed/wguplink/files/wguplink.init).
+// termTime is how long procd waits for the agent's end before it kills it (term_timeout in
+// feed/wguplink/files/wguplink.init).
 const termTime = 15 * time.Second
 
-// A real stop, SIGTERM and then the command down, takes everything away before procd loses patience, whatever the agent is doing.
+// A real stop, SIGTERM and then the command down, takes everything away before procd loses patience, whatever the agent
+// is doing.
 func TestSIGTERM(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, topology.Options{Gateways: 1}, map[string][]string{"backend": {"userspace"}})
@@ -219,7 +224,8 @@ func TestStatusCommand(t *testing.T) {
 	}
 	stopped := func() {
 		t.Helper()
-		if out := run(4, "status"); !strings.HasPrefix(out, "mesh: stopped\n") || !strings.Contains(out, "no agent runs") {
+		if out := run(4, "status"); !strings.HasPrefix(out, "mesh: stopped\n") ||
+			!strings.Contains(out, "no agent runs") {
 			t.Errorf("status: %s", out)
 		}
 		if out := run(4, "status", "--json"); !strings.Contains(out, `"state": "stopped"`) {
@@ -232,7 +238,8 @@ func TestStatusCommand(t *testing.T) {
 	st := nodeConnected(s)
 	out := run(0, "status")
 	for _, want := range []string{
-		"mesh: connected for ", st.Gateway.Name + ": " + st.Gateway.Endpoint, "wg_mesh (" + st.Backend + "), MTU 1420", "mesh-vpn, MTU 1350",
+		"mesh: connected for ", st.Gateway.Name + ": " + st.Gateway.Endpoint, "wg_mesh (" + st.Backend + "), MTU 1420",
+		"mesh-vpn, MTU 1350",
 		"IPv6 by wan, IPv4 by wan", "synchronised", "https://" + topology.BrokerName, st.PublicKey,
 		"iB received, ", " sent", "* " + st.Gateway.Name, "  answered ", "  last changes\n",
 	} {
@@ -274,7 +281,8 @@ func TestConfigCheck(t *testing.T) {
 	}
 	n.options["mtu"] = []string{"big"}
 	n.options["keepalive"] = []string{"0"}
-	n.more = "config gateway 'gwx'\n\toption uplink 'nobody'\n\toption public_key 'short'\n\tlist endpoint 'x'\n\toption link_address 'fe80::1'\n"
+	n.more = "config gateway 'gwx'\n\toption uplink 'nobody'\n\toption public_key 'short'\n\tlist endpoint " +
+		"'x'\n\toption link_address 'fe80::1'\n"
 	n.write()
 	out := check(1)
 	for _, want := range [][]string{
@@ -303,7 +311,8 @@ func TestConfigCheck(t *testing.T) {
 	}
 	n.reply(l2, began)
 	nodeConnected(n.scene)
-	if out, code, err := n.agent.Run(n.ctx, "status"); err != nil || code != 0 || !strings.Contains(out, "config check") {
+	if out, code, err := n.agent.Run(n.ctx, "status"); err != nil || code != 0 ||
+		!strings.Contains(out, "config check") {
 		t.Errorf("status: exit code %d, %v: %s", code, err, out)
 	}
 	nodeStop(n.scene)

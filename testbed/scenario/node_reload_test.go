@@ -22,7 +22,8 @@ func TestReload(t *testing.T) {
 	same := func(what string) {
 		t.Helper()
 		if nodeIndex(n.scene, "wg_mesh") != wg || nodeIndex(n.scene, "mesh-vpn") != vx {
-			t.Errorf("%s: devices %d and %d, then %d and %d", what, wg, vx, nodeIndex(n.scene, "wg_mesh"), nodeIndex(n.scene, "mesh-vpn"))
+			t.Errorf("%s: devices %d and %d, then %d and %d", what, wg, vx, nodeIndex(n.scene, "wg_mesh"),
+				nodeIndex(n.scene, "mesh-vpn"))
 		}
 		if st := nodeConnected(n.scene); st.Gateway.Name != gw || st.Switches != 1 {
 			t.Errorf("%s: gateway %s, then %s, %d switches", what, gw, st.Gateway.Name, st.Switches)
@@ -43,7 +44,8 @@ func TestReload(t *testing.T) {
 	})
 	nodeLossless(n.scene, l2, since)
 	same("mtu")
-	if st := nodeAwait(n.scene, "with the MTU", func(st topology.Status) bool { return st.MTU == 1380 }); st.VXLANMTU != 1310 {
+	if st := nodeAwait(n.scene, "with the MTU",
+		func(st topology.Status) bool { return st.MTU == 1380 }); st.VXLANMTU != 1310 {
 		t.Errorf("VXLAN MTU %d", st.VXLANMTU)
 	}
 
@@ -58,7 +60,8 @@ func TestReload(t *testing.T) {
 	same("another gateway removed")
 
 	changed := time.Now()
-	n.gateways = strings.Join(slices.DeleteFunc(slices.Clone(all), func(s string) bool { return strings.Contains(s, "'"+gw+"'") }), "")
+	n.gateways = strings.Join(slices.DeleteFunc(slices.Clone(all),
+		func(s string) bool { return strings.Contains(s, "'"+gw+"'") }), "")
 	n.write()
 	n.reload("configuration changed")
 	if _, err := l2.Await(n.ctx, changed, func(r topology.Reply) bool { return r.Gateway != gw }); err != nil {
@@ -86,14 +89,16 @@ func TestReloadVXLANID(t *testing.T) {
 	n.reload("configuration changed")
 	n.reply(l2, time.Now())
 	if nodeIndex(n.scene, "wg_mesh") != wg || nodeIndex(n.scene, "mesh-vpn") == vx {
-		t.Errorf("WireGuard is number %d, was %d; VXLAN %d, was %d", nodeIndex(n.scene, "wg_mesh"), wg, nodeIndex(n.scene, "mesh-vpn"), vx)
+		t.Errorf("WireGuard is number %d, was %d; VXLAN %d, was %d", nodeIndex(n.scene, "wg_mesh"), wg,
+			nodeIndex(n.scene, "mesh-vpn"), vx)
 	}
 	if st := nodeConnected(n.scene); st.Switches != 1 {
 		t.Errorf("%d switches", st.Switches)
 	}
 }
 
-// A mistake is named, and costs no more than its option. A configuration that cannot be read leaves the old one in force.
+// A mistake is named, and costs no more than its option. A configuration that cannot be read leaves the old one in
+// force.
 func TestReloadBroken(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, topology.Options{Gateways: 1}, nil)
@@ -116,7 +121,8 @@ func TestReloadBroken(t *testing.T) {
 	n.set("mtu", "1400")
 	n.reload("configuration changed")
 	nodeLossless(n.scene, l2, since)
-	if st := nodeAwait(n.scene, "with the MTU", func(st topology.Status) bool { return st.MTU == 1400 }); st.State != "connected" || st.Switches != 1 {
+	if st := nodeAwait(n.scene, "with the MTU",
+		func(st topology.Status) bool { return st.MTU == 1400 }); st.State != "connected" || st.Switches != 1 {
 		t.Errorf("status %+v", st)
 	}
 }

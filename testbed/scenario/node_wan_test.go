@@ -160,7 +160,8 @@ func TestWANByMark(t *testing.T) {
 	s.must(err)
 	// A macvlan in the place of batman-adv: what it does not take goes on to the VXLAN itself.
 	s.must(s.Node.Netlink().LinkAdd(&netlink.Macvlan{Mode: netlink.MACVLAN_MODE_PRIVATE,
-		LinkAttrs: netlink.LinkAttrs{Name: "bat0", ParentIndex: vxlan.Attrs().Index, MasterIndex: bridge.Attrs().Index}}))
+		LinkAttrs: netlink.LinkAttrs{Name: "bat0", ParentIndex: vxlan.Attrs().Index,
+			MasterIndex: bridge.Attrs().Index}}))
 	s.must(s.Node.LinkUp("bat0"))
 	for _, dst := range []string{"0.0.0.0/0", "::/0"} {
 		s.must(s.Node.Route(netlab.Route{Dst: netip.MustParsePrefix(dst), Dev: "br-client"}))

@@ -28,13 +28,14 @@ type parkerNode struct {
 
 func newParker(t *testing.T, o topology.ParkerOptions, change map[string][]string) *parkerNode {
 	t.Helper()
-	n := &parkerNode{dialect: o.Dialect, scene: newScene(t, topology.Options{Parker: &o}, func(topo *topology.Topology) string {
-		options := topo.ParkerUCI()
-		for name, values := range change {
-			options[name] = values
-		}
-		return topology.UCI(options)
-	})}
+	n := &parkerNode{dialect: o.Dialect, scene: newScene(t, topology.Options{Parker: &o},
+		func(topo *topology.Topology) string {
+			options := topo.ParkerUCI()
+			for name, values := range change {
+				options[name] = values
+			}
+			return topology.UCI(options)
+		})}
 	var err error
 	n.v4, err = n.Pings(topology.InternetV4, 20*time.Millisecond)
 	n.must(err)
@@ -93,7 +94,8 @@ func (n *parkerNode) hangup() { n.t.Helper(); n.must(n.agent.Signal(syscall.SIGH
 func (n *parkerNode) exits() (out []string) {
 	n.t.Helper()
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		routes, err := n.Node.Netlink().RouteListFiltered(family, &netlink.Route{Protocol: 23}, netlink.RT_FILTER_PROTOCOL)
+		routes, err := n.Node.Netlink().RouteListFiltered(family, &netlink.Route{Protocol: 23},
+			netlink.RT_FILTER_PROTOCOL)
 		n.must(err)
 		for _, r := range routes {
 			l, err := n.Node.Netlink().LinkByIndex(r.LinkIndex)
@@ -104,8 +106,8 @@ func (n *parkerNode) exits() (out []string) {
 	return out
 }
 
-// What follows from a configuration: devices, addresses, key files, routes, and what `wguplink status` says; and that nothing is
-// left at the end but the key.
+// What follows from a configuration: devices, addresses, key files, routes, and what `wguplink status` says; and that
+// nothing is left at the end but the key.
 func TestParkerNode(t *testing.T) {
 	t.Parallel()
 	for _, d := range []parker.Dialect{parker.Brunswick, parker.Wgkex} {
@@ -114,7 +116,8 @@ func TestParkerNode(t *testing.T) {
 			n := newParker(t, topology.ParkerOptions{Dialect: d}, nil)
 			n.online(n.start())
 			st := n.ready()
-			if len(n.exits()) != 2 || n.exits()[0] != st.Network.Exit || n.exits()[1] != st.Network.Exit || st.MTU != 1375 || st.Switches != 1 {
+			if len(n.exits()) != 2 || n.exits()[0] != st.Network.Exit || n.exits()[1] != st.Network.Exit ||
+				st.MTU != 1375 || st.Switches != 1 {
 				t.Errorf("routes by %v; status %+v, %+v", n.exits(), st, st.Network)
 			}
 			for i := 1; i <= 3; i++ {
@@ -125,7 +128,8 @@ func TestParkerNode(t *testing.T) {
 				}
 				addrs, err := n.Node.Netlink().AddrList(l, netlink.FAMILY_ALL)
 				n.must(err)
-				if len(addrs) != 2 || addrs[0].IP.String() != st.Network.Address4 || addrs[1].IP.String() != st.Network.Address6 {
+				if len(addrs) != 2 || addrs[0].IP.String() != st.Network.Address4 ||
+					addrs[1].IP.String() != st.Network.Address6 {
 					t.Errorf("%s: addresses %v, want %s and %s", name, addrs, st.Network.Address4, st.Network.Address6)
 				}
 			}
@@ -135,14 +139,16 @@ func TestParkerNode(t *testing.T) {
 			}
 			out, _, err := n.agent.Run(n.ctx, "status")
 			n.must(err)
-			for _, want := range []string{"id ", st.Network.Address6, st.Network.Range6, "routes      by wg_c", "wg_c1: ", ": handshake "} {
+			for _, want := range []string{"id ", st.Network.Address6, st.Network.Range6, "routes      by wg_c",
+				"wg_c1: ", ": handshake "} {
 				if !strings.Contains(out, want) {
 					t.Errorf("no %q in\n%s", want, out)
 				}
 			}
 			table, code, err := n.agent.Run(n.ctx, "netcheck")
 			n.must(err)
-			if code != 0 || !strings.Contains(table, "\n* ") || strings.Count(table, "standing by") != len(st.Network.Tunnels)-1 || !strings.Contains(table, " 0 % ") {
+			if code != 0 || !strings.Contains(table, "\n* ") ||
+				strings.Count(table, "standing by") != len(st.Network.Tunnels)-1 || !strings.Contains(table, " 0 % ") {
 				t.Errorf("netcheck: exit code %d\n%s", code, table)
 			}
 			if findings, code := n.doctor(); code != 0 {
@@ -275,7 +281,8 @@ func TestParkerValuesChange(t *testing.T) {
 	n.hangup()
 	nodeAwait(n.scene, "with the new MTU", func(st topology.Status) bool { return st.MTU == 1360 })
 	if nodeMTU(n.scene, "wg_c1") != 1360 || nodeIndex(n.scene, "wg_c1") != index || n.NodeLink("wg_c77") == nil {
-		t.Errorf("wg_c1 has MTU %d, number %d, was %d; the other device: %v", nodeMTU(n.scene, "wg_c1"), nodeIndex(n.scene, "wg_c1"), index, n.NodeLink("wg_c77"))
+		t.Errorf("wg_c1 has MTU %d, number %d, was %d; the other device: %v", nodeMTU(n.scene, "wg_c1"),
+			nodeIndex(n.scene, "wg_c1"), index, n.NodeLink("wg_c77"))
 	}
 	if key != st.PublicKey {
 		t.Errorf("concentrators know %s, the node is %s", key, st.PublicKey)
@@ -319,7 +326,8 @@ echo "done with $1"
 	}
 	n.line("done with change")
 	changed := nodeAwait(n.scene, "with another gateway, and the hook's failure", func(now topology.Status) bool {
-		return now.Network != nil && now.Network.Exit != st.Network.Exit && len(now.Hooks) == 1 && now.Hooks[0].Exit == "3"
+		return now.Network != nil && now.Network.Exit != st.Network.Exit && len(now.Hooks) == 1 &&
+			now.Hooks[0].Exit == "3"
 	})
 	if h := changed.Hooks[0]; h.Name != "50-test" || h.Event != "change" || h.Last != "done with change" {
 		t.Errorf("hook %+v", h)
@@ -341,7 +349,8 @@ echo "done with $1"
 			Event, Uplink string
 			Config        map[string]any
 		}
-		if err := json.Unmarshal([]byte(rest), &event); !ok || err != nil || event.Event != strings.Fields(want)[0] || event.Uplink != "mesh" {
+		if err := json.Unmarshal([]byte(rest), &event); !ok || err != nil || event.Event != strings.Fields(want)[0] ||
+			event.Uplink != "mesh" {
 			t.Errorf("heard %q, want it to begin with %q: %v", lines[i], want, err)
 		}
 		if i < 2 && (event.Config["nonce"] == nil || event.Config["concentrators"] == nil) {
@@ -359,7 +368,10 @@ func TestParkerMainTable(t *testing.T) {
 		n.must(n.Node.Netlink().RouteAdd(&netlink.Route{LinkIndex: wan.Attrs().Index, Gw: net.ParseIP(gw)}))
 	}
 	n.start()
-	st := nodeAwait(n.scene, "with a warning", func(st topology.Status) bool { return st.State == "connected" && len(st.Warnings) == 2 })
+	st := nodeAwait(n.scene, "with a warning", func(st topology.Status) bool {
+		return st.State == "connected" &&
+			len(st.Warnings) == 2
+	})
 	if !strings.Contains(st.Warnings[0], "ip4table") || len(n.exits()) != 0 {
 		t.Errorf("warnings %q, routes by %v", st.Warnings, n.exits())
 	}
@@ -381,13 +393,14 @@ func TestParkerMigration(t *testing.T) {
 	n.must(n.Node.WriteFile("/etc/parker/wg-privkey", string(private)))
 	n.online(n.start())
 	after := n.ready()
-	if after.PublicKey != before.PublicKey || after.Network.ID != before.Network.ID || after.Network.Range4 != before.Network.Range4 {
+	if after.PublicKey != before.PublicKey || after.Network.ID != before.Network.ID ||
+		after.Network.Range4 != before.Network.Range4 {
 		t.Errorf("before %+v, after %+v", before.Network, after.Network)
 	}
 }
 
-// Where the WAN's IPv6 is too narrow for packets of the network's size, concentrators are reached by IPv4, whatever the server
-// says: at wgkex it names no addresses.
+// Where the WAN's IPv6 is too narrow for packets of the network's size, concentrators are reached by IPv4, whatever the
+// server says: at wgkex it names no addresses.
 func TestParkerNarrowIPv6(t *testing.T) {
 	t.Parallel()
 	// The server believes in a wide line: it is told the MTU of another device.
@@ -407,8 +420,8 @@ func TestParkerNarrowIPv6(t *testing.T) {
 	}
 }
 
-// Aachen's registration: the key is posted, again when the gateways have lost it, and a server that is down keeps no node away
-// from gateways that know it.
+// Aachen's registration: the key is posted, again when the gateways have lost it, and a server that is down keeps no
+// node away from gateways that know it.
 func TestFFAC(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, topology.Options{FFAC: true, Glue: true}, func(topo *topology.Topology) string {
@@ -429,7 +442,8 @@ func TestFFAC(t *testing.T) {
 
 func TestFFACServerDown(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, topology.Options{FFAC: true}, func(topo *topology.Topology) string { return topology.UCI(topo.FFACOptions(), topo.Sections()) })
+	s := newScene(t, topology.Options{FFAC: true},
+		func(topo *topology.Topology) string { return topology.UCI(topo.FFACOptions(), topo.Sections()) })
 	o := s.FFACOptions()
 	o["private_key"] = []string{brokerKnownKey(s).String()} // known from the days when the server was up
 	s.must(s.agent.Configure(topology.UCI(o, s.Sections())))
@@ -441,14 +455,15 @@ func TestFFACServerDown(t *testing.T) {
 	}
 }
 
-// Each start but the first finds the entry there already, however the server says so. The doctor is content, and the log has
-// one line.
+// Each start but the first finds the entry there already, however the server says so. The doctor is content, and the
+// log has one line.
 func TestFFACExists(t *testing.T) {
 	t.Parallel()
 	for _, form := range []ffac.Form{ffac.Messages, ffac.Texts, ffac.Memory} {
 		t.Run(form.String(), func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, topology.Options{FFAC: true}, func(topo *topology.Topology) string { return topology.UCI(topo.FFACOptions(), topo.Sections()) })
+			s := newScene(t, topology.Options{FFAC: true},
+				func(topo *topology.Topology) string { return topology.UCI(topo.FFACOptions(), topo.Sections()) })
 			s.FFAC.SetForm(form)
 			l2 := s.frames()
 			s.reply(l2, s.start())
@@ -472,7 +487,8 @@ func TestFFACRefuses(t *testing.T) {
 	for _, form := range []ffac.Form{ffac.Messages, ffac.Texts} {
 		t.Run(form.String(), func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, topology.Options{FFAC: true}, func(topo *topology.Topology) string { return topology.UCI(topo.FFACOptions(), topo.Sections()) })
+			s := newScene(t, topology.Options{FFAC: true},
+				func(topo *topology.Topology) string { return topology.UCI(topo.FFACOptions(), topo.Sections()) })
 			s.FFAC.SetForm(form)
 			s.FFAC.SetFault(ffac.Refuse("Not a valid Wireguard public key: K."))
 			s.start()
@@ -484,7 +500,8 @@ func TestFFACRefuses(t *testing.T) {
 // A server that takes a key and loses it is asked again once gateways do not answer.
 func TestFFACKeyLost(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, topology.Options{FFAC: true, Glue: true}, func(topo *topology.Topology) string { return topology.UCI(topo.FFACOptions(), topo.Sections()) })
+	s := newScene(t, topology.Options{FFAC: true, Glue: true},
+		func(topo *topology.Topology) string { return topology.UCI(topo.FFACOptions(), topo.Sections()) })
 	s.FFAC.SetFault(httpfault.Status(200)) // and tells nobody
 	l2 := s.frames()
 	began := s.start()

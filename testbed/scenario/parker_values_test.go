@@ -15,8 +15,8 @@ import (
 	"wguplink/testbed/topology"
 )
 
-// Signed values that are strange are taken with their bounds, and the status says so. The tunnels' MTU is what the WAN carries, by
-// the family of their endpoints.
+// Signed values that are strange are taken with their bounds, and the status says so. The tunnels' MTU is what the WAN
+// carries, by the family of their endpoints.
 func TestParkerStrangeValues(t *testing.T) {
 	t.Parallel()
 	n := newParker(t, topology.ParkerOptions{}, nil)
@@ -43,13 +43,15 @@ func TestParkerStrangeValues(t *testing.T) {
 	n.online(time.Now())
 }
 
-// An own address that is the WAN's gateway would cut the node off: such a configuration is refused, and what was running stays.
+// An own address that is the WAN's gateway would cut the node off: such a configuration is refused, and what was
+// running stays.
 func TestParkerRefusesToCutTheWAN(t *testing.T) {
 	t.Parallel()
 	n := newParker(t, topology.ParkerOptions{}, nil)
 	n.online(n.start())
 	before := n.ready()
-	routes, err := n.Node.Netlink().RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: 0}, netlink.RT_FILTER_TABLE)
+	routes, err := n.Node.Netlink().RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: 0},
+		netlink.RT_FILTER_TABLE)
 	n.must(err)
 	gateway := ""
 	for _, r := range routes {
@@ -65,7 +67,10 @@ func TestParkerRefusesToCutTheWAN(t *testing.T) {
 	n.must(n.Parker.Network.SetNode(n.ctx, peerselector.Key(key), "address4", gateway))
 	n.hangup()
 	n.line("registration failed")
-	st := nodeAwait(n.scene, "refusing", func(st topology.Status) bool { return strings.Contains(st.Broker, "the WAN's gateway") })
+	st := nodeAwait(n.scene, "refusing", func(st topology.Status) bool {
+		return strings.Contains(st.Broker,
+			"the WAN's gateway")
+	})
 	if st.State != "connected" || st.Network.Address4 != before.Network.Address4 {
 		t.Errorf("before %+v, after %+v, %+v", before.Network, st, st.Network)
 	}
@@ -83,7 +88,8 @@ func TestParkerXLAT(t *testing.T) {
 	await := func(what string, mtu int, want ...string) {
 		t.Helper()
 		nodeAwait(n.scene, what, func(now topology.Status) bool {
-			routes, err := n.Node.Netlink().RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Protocol: 23}, netlink.RT_FILTER_PROTOCOL)
+			routes, err := n.Node.Netlink().RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Protocol: 23},
+				netlink.RT_FILTER_PROTOCOL)
 			return err == nil && len(routes) == 1 && routes[0].MTU == mtu
 		})
 		for _, tunnel := range st.Network.Tunnels {

@@ -45,8 +45,10 @@ func TestPlannedSwitch(t *testing.T) {
 // What cannot be done is said, and changes nothing.
 func TestReconnectRefused(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, topology.Options{}, func(topo *topology.Topology) string { return topology.UCI(topo.StaticOptions(), topo.Sections()) })
-	if out, code, err := s.agent.Run(s.ctx, "reconnect"); err != nil || code != 1 || !strings.Contains(out, "no agent is on ubus") {
+	s := newScene(t, topology.Options{},
+		func(topo *topology.Topology) string { return topology.UCI(topo.StaticOptions(), topo.Sections()) })
+	if out, code, err := s.agent.Run(s.ctx, "reconnect"); err != nil || code != 1 ||
+		!strings.Contains(out, "no agent is on ubus") {
 		t.Errorf("no agent: exit code %d, %v: %s", code, err, out)
 	}
 	n := newNode(t, topology.Options{}, nil)

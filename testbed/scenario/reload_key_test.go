@@ -36,7 +36,10 @@ func TestKeyReload(t *testing.T) {
 	s.must(err)
 	public := peerselector.Key(private.PublicKey())
 	setKey(private.String())
-	nodeAwait(s, "connected with the new key", func(st topology.Status) bool { return st.PublicKey == public.String() && st.State == "connected" })
+	nodeAwait(s, "connected with the new key", func(st topology.Status) bool {
+		return st.PublicKey == public.String() &&
+			st.State == "connected"
+	})
 	s.reply(l2, time.Now())
 	if k, ok := s.agent.Key(s.ctx); !ok || k != public {
 		t.Errorf("key show gives %v", k)
@@ -58,7 +61,9 @@ func TestKeyMended(t *testing.T) {
 	n.set("private_key", good[1:])
 	l2 := n.frames()
 	began := n.start()
-	if st := nodeAwait(n.scene, "without a key", func(st topology.Status) bool { return st.Cause == "key" }); !strings.Contains(st.Reason, "wguplink.mesh.private_key") {
+	if st := nodeAwait(n.scene, "without a key",
+		func(st topology.Status) bool { return st.Cause == "key" }); !strings.Contains(st.Reason,
+		"wguplink.mesh.private_key") {
 		t.Errorf("status %+v", st)
 	}
 	n.set("private_key", good)
@@ -80,7 +85,8 @@ func TestKeyUnknown(t *testing.T) {
 	n.set("private_key", private.String())
 	n.reload("configuration changed")
 	nodeAwait(n.scene, "waiting with the new key", func(st topology.Status) bool {
-		return len(st.Warnings) == 1 && strings.Contains(st.Warnings[0], "the new key "+public.String()+" is not in use yet")
+		return len(st.Warnings) == 1 && strings.Contains(st.Warnings[0],
+			"the new key "+public.String()+" is not in use yet")
 	})
 	nodeAwaitKernel(n.scene, "a device beside", func() bool { return n.NodeLink("wg_mesh-new") != nil })
 	nodeLossless(n.scene, l2, since)
@@ -88,7 +94,8 @@ func TestKeyUnknown(t *testing.T) {
 		n.must(g.AddKey(public))
 	}
 	nodeAwait(n.scene, "connected with the new key", func(st topology.Status) bool {
-		return st.PublicKey == public.String() && st.State == "connected" && len(st.Warnings) == 0 && st.Gateway.Name == was.Gateway.Name
+		return st.PublicKey == public.String() && st.State == "connected" && len(st.Warnings) == 0 &&
+			st.Gateway.Name == was.Gateway.Name
 	})
 	n.reply(l2, time.Now())
 	nodeAwaitKernel(n.scene, "no device beside", func() bool { return n.NodeLink("wg_mesh-new") == nil })

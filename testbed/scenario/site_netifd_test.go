@@ -11,12 +11,12 @@ import (
 	"wguplink/testbed/topology"
 )
 
-// netifdNode makes what netifd makes of the node's /etc/config/network, as far as it decides which way packets go: the WAN
-// as a bridge, its rules, and the routes and rules of their own sections.
+// netifdNode makes what netifd makes of the node's /etc/config/network, as far as it decides which way packets go: the
+// WAN as a bridge, its rules, and the routes and rules of their own sections.
 //
-// Priorities and the table of an interface are those of netifd of 2026-07 (iprule.h, interface-ip.c): 10000 for what comes
-// from an address, 20000 for what goes to its network, 90000 and the device's index for the router's own packets. A rule
-// without a priority gets 1, 2, … in the order of the file, one count for each family (iprule.c).
+// Priorities and the table of an interface are those of netifd of 2026-07 (iprule.h, interface-ip.c): 10000 for what
+// comes from an address, 20000 for what goes to its network, 90000 and the device's index for the router's own packets.
+// A rule without a priority gets 1, 2, … in the order of the file, one count for each family (iprule.c).
 type netifdNode struct {
 	*scene
 	tree  *uci.Tree
@@ -31,7 +31,8 @@ func (s *scene) netifd(config string) {
 	for _, wan := range []struct {
 		section, table   string
 		address, gateway netip.Prefix
-	}{{"wan", "ip4table", topology.NodeV4, topology.RouterV4}, {"wan6", "ip6table", topology.NodeV6, topology.RouterV6}} {
+	}{{"wan", "ip4table", topology.NodeV4, topology.RouterV4},
+		{"wan6", "ip6table", topology.NodeV6, topology.RouterV6}} {
 		n.wan(wan.section, wan.table, wan.address, wan.gateway.Addr())
 	}
 	n.rules()
@@ -76,7 +77,10 @@ func (n *netifdNode) bridge() {
 	n.must(n.Node.Addr("br-wan", topology.NodeV6))
 	link := n.NodeLink("br-wan")
 	n.index = link.Attrs().Index
-	n.await("the router answers", func() bool { return n.answers(topology.RouterV4.Addr()) && n.answers(topology.RouterV6.Addr()) })
+	n.await("the router answers", func() bool {
+		return n.answers(topology.RouterV4.Addr()) &&
+			n.answers(topology.RouterV6.Addr())
+	})
 }
 
 func (n *netifdNode) answers(router netip.Addr) bool {
@@ -154,7 +158,8 @@ func (n *netifdNode) routes() {
 			if table == "" {
 				table = "main"
 			}
-			n.add("%s route add %s default table %s metric %s", ip, n.get(section, "type"), table, n.get(section, "metric"))
+			n.add("%s route add %s default table %s metric %s", ip, n.get(section, "type"), table,
+				n.get(section, "metric"))
 		}
 	}
 }

@@ -30,7 +30,10 @@ type siteForm struct {
 
 var siteForms = []siteForm{
 	{name: "example", peers: siteMunich},
-	{name: "broker-alone", vpn: func(*topology.Topology) string { return "mtu = 1330, broker = '" + topology.BrokerName + "'" }},
+	{name: "broker-alone", vpn: func(*topology.Topology) string {
+		return "mtu = 1330, broker = '" +
+			topology.BrokerName + "'"
+	}},
 	{name: "munich-static", peers: siteMunich, told: true, vpn: func(*topology.Topology) string {
 		return "mtu = 1330, protocol = 'static', link_local = 'key_newline', link_prefix = 64, vxlan_port = 8472,\n" +
 			"vxlan_checksum = true, vxlan_seed_key = 'gluon-mesh-vpn-vxlan'"
@@ -49,7 +52,8 @@ var siteForms = []siteForm{
 func siteMunich(topo *topology.Topology) string {
 	var b strings.Builder
 	for _, g := range topo.Gateways {
-		fmt.Fprintf(&b, "{ publickey = '%s', endpoint = '%s:51820', link_address = '%s' },\n", g.PublicKey(), g.DNS, g.Link)
+		fmt.Fprintf(&b, "{ publickey = '%s', endpoint = '%s:51820', link_address = '%s' },\n",
+			g.PublicKey(), g.DNS, g.Link)
 	}
 	return b.String()
 }
@@ -102,7 +106,8 @@ func siteScene(t *testing.T, o topology.Options, site func(*topology.Topology) (
 	return s
 }
 
-// wanDNS is gluon-wan-dnsmasq: a name server on the node itself that asks by the WAN. Here it knows the topology's names.
+// wanDNS is gluon-wan-dnsmasq: a name server on the node itself that asks by the WAN. Here it knows the topology's
+// names.
 func (s *scene) wanDNS() {
 	s.t.Helper()
 	const address = "127.0.0.1:54"
@@ -120,8 +125,8 @@ func (s *scene) wanDNS() {
 	})
 }
 
-// Each form of a site, from site.conf to frames in the mesh: what the upgrade scripts write is what the agent runs, below
-// rules and routes as netifd writes them.
+// Each form of a site, from site.conf to frames in the mesh: what the upgrade scripts write is what the agent runs,
+// below rules and routes as netifd writes them.
 func TestSiteForms(t *testing.T) {
 	t.Parallel()
 	for _, form := range siteForms {
@@ -164,7 +169,8 @@ func TestSiteForms(t *testing.T) {
 func (s *scene) gatewayOf(st topology.Status) string {
 	s.t.Helper()
 	for _, g := range s.Gateways {
-		if strings.HasPrefix(st.Gateway.Endpoint, g.V4.String()+":") || strings.HasPrefix(st.Gateway.Endpoint, "["+g.V6.String()+"]") {
+		if strings.HasPrefix(st.Gateway.Endpoint, g.V4.String()+":") ||
+			strings.HasPrefix(st.Gateway.Endpoint, "["+g.V6.String()+"]") {
 			return g.Name
 		}
 	}
@@ -222,13 +228,14 @@ func (f *siteForm) text(t *testing.T) func(*topology.Topology) (string, string) 
 func TestSiteParker(t *testing.T) {
 	t.Parallel()
 	n := &parkerNode{}
-	n.scene = siteScene(t, topology.Options{Parker: &topology.ParkerOptions{}}, func(topo *topology.Topology) (site, domain string) {
-		site = replaceTable(t, siteFile(t, "site.conf"), "wireguard", "nil,\nparker = { mtu = 1375 }")
-		at := strings.LastIndex(site, "}")
-		site = site[:at] + fmt.Sprintf("parker = { config_server = { '%s', '%s' }, config_pubkey = '%s' },\n}\n",
-			topology.ConfigName, topology.ConfigName2, topo.Parker.Key.Public())
-		return site, replaceTable(t, siteFile(t, "domains/ffxx_city.conf"), "mesh_vpn", "{}")
-	})
+	n.scene = siteScene(t, topology.Options{Parker: &topology.ParkerOptions{}},
+		func(topo *topology.Topology) (site, domain string) {
+			site = replaceTable(t, siteFile(t, "site.conf"), "wireguard", "nil,\nparker = { mtu = 1375 }")
+			at := strings.LastIndex(site, "}")
+			site = site[:at] + fmt.Sprintf("parker = { config_server = { '%s', '%s' }, config_pubkey = '%s' },\n}\n",
+				topology.ConfigName, topology.ConfigName2, topo.Parker.Key.Public())
+			return site, replaceTable(t, siteFile(t, "domains/ffxx_city.conf"), "mesh_vpn", "{}")
+		})
 	// The topology's own rule for the mark: netifd's is there now.
 	n.must(n.Node.DelRule(1, 1))
 	var err error

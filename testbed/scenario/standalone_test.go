@@ -32,7 +32,8 @@ func TestStandaloneGateway(t *testing.T) {
 	}
 	// The node asks the lab's servers for the time.
 	o := s.StaticOptions()
-	uci = strings.Replace(uci, "option protocol", "list ntp_server '"+strings.Join(o["ntp_server"], "'\n\tlist ntp_server '")+
+	uci = strings.Replace(uci, "option protocol", "list ntp_server '"+
+		strings.Join(o["ntp_server"], "'\n\tlist ntp_server '")+
 		"'\n\tlist dns '"+topology.ServicesV4.Addr().String()+"'\n\toption protocol", 1)
 	s.must(s.agent.Configure(uci))
 	s.start()

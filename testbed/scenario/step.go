@@ -1,6 +1,6 @@
-// Package scenario has what happens to a node in the lab, once: steps, and what has to come of each. A Place runs them: namespaces,
-// for the tests of this folder and for the figures of `make lab`, or virtual machines (`make qemu`). The tests here run the real
-// agent against real servers, in a topology of namespaces each.
+// Package scenario has what happens to a node in the lab, once: steps, and what has to come of each. A Place runs them:
+// namespaces, for the tests of this folder and for the figures of `make lab`, or virtual machines (`make qemu`). The
+// tests here run the real agent against real servers, in a topology of namespaces each.
 package scenario
 
 import (
@@ -11,7 +11,8 @@ import (
 	"wguplink/testbed/topology"
 )
 
-// Place is where steps run: a node that is connected, packets that go through its mesh all the time, and the lab's servers.
+// Place is where steps run: a node that is connected, packets that go through its mesh all the time, and the lab's
+// servers.
 type Place interface {
 	// Now is the present moment, by the clock that Reply tells times by.
 	Now(ctx context.Context) (time.Time, error)
@@ -26,7 +27,8 @@ type Place interface {
 	Reconnect(ctx context.Context) error
 	// Status waits until the agent's status is as wanted; what completes "never …".
 	Status(ctx context.Context, what string, ok func(topology.Status) bool) (topology.Status, error)
-	// Reply waits for the first answer through the mesh to a packet sent after a moment, and not of the gateway except; "" is none.
+	// Reply waits for the first answer through the mesh to a packet sent after a moment, and not of the gateway except;
+	// "" is none.
 	Reply(ctx context.Context, after time.Time, except string) (topology.Reply, error)
 }
 
@@ -64,7 +66,8 @@ var (
 )
 
 // Steps are those that a node with three gateways goes through one after another.
-var Steps = []Step{RestartAgent, KillAgent, DeleteVXLAN, DeleteWireGuard, PlannedSwitch, CutGateway, LoseKey, KillGateway}
+var Steps = []Step{RestartAgent, KillAgent, DeleteVXLAN, DeleteWireGuard, PlannedSwitch,
+	CutGateway, LoseKey, KillGateway}
 
 func happens(e topology.Incident) func(context.Context, Place, string) error {
 	return func(ctx context.Context, p Place, gateway string) error { return p.Happen(ctx, e, gateway) }
@@ -87,8 +90,8 @@ type Outcome struct {
 	Status    topology.Status
 }
 
-// Run does a step, and waits for what has to come of it. gateway is the name of the one in use. Without a limit of ctx it may wait
-// forever.
+// Run does a step, and waits for what has to come of it. gateway is the name of the one in use. Without a limit of ctx
+// it may wait forever.
 func (s Step) Run(ctx context.Context, p Place, gateway string) (o Outcome, err error) {
 	fail := func(err error) (Outcome, error) { return o, fmt.Errorf("%s: %w", s.Name, err) }
 	began, err := p.Now(ctx)
@@ -111,7 +114,8 @@ func (s Step) Run(ctx context.Context, p Place, gateway string) (o Outcome, err 
 		return fail(err)
 	}
 	o.Status, err = p.Status(ctx, "connected as after "+s.Name, func(st topology.Status) bool {
-		return topology.Connected(st) && st.PID != old && (s.By != AnotherOne || topology.ShortName(st.Gateway.Name) != gateway)
+		return topology.Connected(st) && st.PID != old &&
+			(s.By != AnotherOne || topology.ShortName(st.Gateway.Name) != gateway)
 	})
 	if err != nil {
 		return fail(err)
@@ -125,7 +129,8 @@ func (s Step) Run(ctx context.Context, p Place, gateway string) (o Outcome, err 
 		return fail(err)
 	}
 	o.Took = o.Reply.At.Sub(began)
-	if now := topology.ShortName(o.Status.Gateway.Name); s.By == TheSame && (now != gateway || o.Reply.Gateway != gateway) {
+	if now := topology.ShortName(o.Status.Gateway.Name); s.By == TheSame &&
+		(now != gateway || o.Reply.Gateway != gateway) {
 		return fail(fmt.Errorf("from %s to %s, an answer by %s", gateway, now, o.Reply.Gateway))
 	}
 	return o, nil

@@ -58,7 +58,8 @@ func TestUbus(t *testing.T) {
 	}
 	n.must(n.agent.Configure("config uplink 'mesh"))
 	answer, err = n.UbusCall(n.ctx, "wguplink", "reload", nil)
-	if why, _ := answer.String("error"); !errors.Is(err, ubus.StatusInvalidArgument) || !strings.Contains(why, "empty or damaged") {
+	if why, _ := answer.String("error"); !errors.Is(err, ubus.StatusInvalidArgument) ||
+		!strings.Contains(why, "empty or damaged") {
 		t.Errorf("a damaged configuration: %v, %+v", err, answer)
 	}
 	ubusGateway(n, first.Gateway)
@@ -66,8 +67,10 @@ func TestUbus(t *testing.T) {
 	if _, err := n.UbusCall(n.ctx, "wguplink", "reload", nil); err != nil {
 		t.Errorf("reload: %v", err)
 	}
-	for method, want := range map[string]ubus.Status{"stop": ubus.StatusMethodNotFound, "reconnect": ubus.StatusNotFound} {
-		if _, err := n.UbusCall(n.ctx, "wguplink", method, ubus.Table{{Name: "uplink", Value: "none"}}); !errors.Is(err, want) {
+	for method, want := range map[string]ubus.Status{"stop": ubus.StatusMethodNotFound,
+		"reconnect": ubus.StatusNotFound} {
+		if _, err := n.UbusCall(n.ctx, "wguplink", method, ubus.Table{{Name: "uplink", Value: "none"}}); !errors.Is(err,
+			want) {
 			t.Errorf("%s: %v", method, err)
 		}
 	}
@@ -85,13 +88,15 @@ func TestUbusLate(t *testing.T) {
 	n.UbusDown()
 	first := n.reply(n.frames(), n.start())
 	nodeConnected(n.scene)
-	if out, code, err := n.agent.Run(n.ctx, "reconnect"); err != nil || code != 1 || !strings.Contains(out, "no ubusd runs") {
+	if out, code, err := n.agent.Run(n.ctx, "reconnect"); err != nil || code != 1 ||
+		!strings.Contains(out, "no ubusd runs") {
 		t.Errorf("reconnect: exit code %d, %v: %s", code, err, out)
 	}
 	n.must(n.UbusUp())
 	n.must(n.Ubus.Await(n.ctx, "wguplink"))
 	ubusGateway(n, first.Gateway)
-	if lines := n.agent.Lines(); slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, "level=ERROR") }) {
+	if lines := n.agent.Lines(); slices.ContainsFunc(lines,
+		func(l string) bool { return strings.Contains(l, "level=ERROR") }) {
 		t.Errorf("errors without ubusd: %q", lines)
 	}
 }

@@ -37,7 +37,8 @@ func put(t *testing.T, path, content string) {
 	}
 }
 
-// TestGoCannotBeFetched: where Go is too old, and the newer one cannot be had, setup says what it tried, and why it failed.
+// TestGoCannotBeFetched: where Go is too old, and the newer one cannot be had, setup says what it tried, and why it
+// failed.
 func TestGoCannotBeFetched(t *testing.T) {
 	real, err := exec.LookPath("go")
 	if err != nil {
@@ -45,23 +46,27 @@ func TestGoCannotBeFetched(t *testing.T) {
 	}
 	dir := alone(t, "setup")
 	// A Go that says it is Debian 12's; what it fetches, it fetches as the real one.
-	put(t, filepath.Join(dir, "bin/go"), "#!/bin/sh\ncase $* in\n'env GOVERSION') echo go1.19.8 ;;\n*) exec "+real+" \"$@\" ;;\nesac\n")
+	put(t, filepath.Join(dir, "bin/go"), "#!/bin/sh\ncase $* in\n'env GOVERSION') echo go1.19.8 ;;\n*) exec "+
+		real+" \"$@\" ;;\nesac\n")
 	cmd := exec.Command("sh", "scripts/setup")
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"), "GOPROXY=http://127.0.0.1:9",
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"),
+		"GOPROXY=http://127.0.0.1:9",
 		"GOMODCACHE="+filepath.Join(dir, "cache"), "GONOSUMDB=*", "GOFLAGS=")
 	out, err := cmd.CombinedOutput()
 	if err == nil {
 		t.Fatalf("it goes on: %s", out)
 	}
-	for _, want := range []string{"setup: fetching go1.", "127.0.0.1:9", "connection refused", "setup: cannot fetch go1."} {
+	for _, want := range []string{"setup: fetching go1.", "127.0.0.1:9", "connection refused",
+		"setup: cannot fetch go1."} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("no %q in: %s", want, out)
 		}
 	}
 }
 
-// TestImageFetch: an image and an SDK by URL and hash; another hash, or nothing there, is an error that names it, and leaves no file.
+// TestImageFetch: an image and an SDK by URL and hash; another hash, or nothing there, is an error that names it, and
+// leaves no file.
 func TestImageFetch(t *testing.T) {
 	dir := alone(t, "image-fetch", "install")
 	image, sdk := filepath.Join(dir, "x-generic.img.gz"), filepath.Join(dir, "sdk.tar.xz")
@@ -85,9 +90,12 @@ func TestImageFetch(t *testing.T) {
 		want string // "": it succeeds
 	}{
 		{"good", []string{"file://" + image, sum(image), "file://" + sdk, sum(sdk)}, ""},
-		{"image of another hash", []string{"file://" + image, wrong, "file://" + sdk, sum(sdk)}, "x-generic.img.gz has the SHA-256 " + sum(image)},
-		{"SDK of another hash", []string{"file://" + image, sum(image), "file://" + sdk, wrong}, "sdk.tar.xz has the SHA-256 " + sum(sdk)},
-		{"nothing there", []string{"file://" + dir + "/none.img", wrong, "file://" + sdk, sum(sdk)}, "none.img cannot be fetched"},
+		{"image of another hash", []string{"file://" + image, wrong, "file://" + sdk, sum(sdk)},
+			"x-generic.img.gz has the SHA-256 " + sum(image)},
+		{"SDK of another hash", []string{"file://" + image, sum(image), "file://" + sdk, wrong},
+			"sdk.tar.xz has the SHA-256 " + sum(sdk)},
+		{"nothing there", []string{"file://" + dir + "/none.img", wrong, "file://" + sdk, sum(sdk)},
+			"none.img cannot be fetched"},
 		{"no hash", []string{"file://" + image, "abc", "file://" + sdk, sum(sdk)}, `"abc" is no SHA-256`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -99,7 +107,8 @@ func TestImageFetch(t *testing.T) {
 			}
 			if tt.want != "" {
 				if strings.Contains(tt.want, "has the SHA-256") {
-					name := map[bool]string{true: "image.img.gz", false: "sdk.tar.xz"}[strings.Contains(tt.want, "img.gz")]
+					name := map[bool]string{true: "image.img.gz",
+						false: "sdk.tar.xz"}[strings.Contains(tt.want, "img.gz")]
 					if _, err := os.Stat(filepath.Join(dir, "build/image", name)); err == nil {
 						t.Errorf("%s is left", name)
 					}

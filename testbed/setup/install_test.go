@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// apt stands in for apt-get: as Debian's etcd-server and mosquitto do, it asks policy-rc.d whether it may start a service, and
-// enables it for boot, in systemd's and the run levels' way.
+// apt stands in for apt-get: as Debian's etcd-server and mosquitto do, it asks policy-rc.d whether it may start a
+// service, and enables it for boot, in systemd's and the run levels' way.
 const apt = `#!/bin/sh
 cd "$WGUPLINK_INSTALL_ROOT"
 case "$*" in
@@ -30,7 +30,8 @@ ln -s ../init.d/new etc/rc6.d/K01new
 func machine(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
-	for _, dir := range []string{"bin", "usr/sbin", "etc/systemd/system/multi-user.target.wants", "etc/rc3.d", "etc/rc6.d"} {
+	for _, dir := range []string{"bin", "usr/sbin", "etc/systemd/system/multi-user.target.wants",
+		"etc/rc3.d", "etc/rc6.d"} {
 		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -108,13 +109,15 @@ func TestInstall(t *testing.T) {
 				if good := pkg == "etcd-server"; (err == nil) != good {
 					t.Errorf("%v: %s", err, out)
 				}
-				if pkg == "broken" && (!strings.Contains(out, "Unable to locate package broken") || !strings.Contains(out, "install --no-install-recommends broken failed")) {
+				if pkg == "broken" && (!strings.Contains(out, "Unable to locate package broken") ||
+					!strings.Contains(out, "install --no-install-recommends broken failed")) {
 					t.Errorf("the reason is missing: %s", out)
 				}
 				// What starts nothing may be new.
 				var kept []string
 				for _, line := range strings.Split(files(t, root), "\n") {
-					if !strings.HasPrefix(line, "etc/systemd/system/masked.service") && !strings.Contains(line, "/K01new") {
+					if !strings.HasPrefix(line, "etc/systemd/system/masked.service") &&
+						!strings.Contains(line, "/K01new") {
 						kept = append(kept, line)
 					}
 				}
@@ -143,7 +146,8 @@ func TestInstallAfterKill(t *testing.T) {
 	if out, err := install(t, root, "etcd-server"); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if got := files(t, root); !strings.Contains(got, "usr/sbin/policy-rc.d: the machine's\n") || strings.Contains(got, "before-wguplink") {
+	if got := files(t, root); !strings.Contains(got, "usr/sbin/policy-rc.d: the machine's\n") ||
+		strings.Contains(got, "before-wguplink") {
 		t.Error(got)
 	}
 }

@@ -35,7 +35,8 @@ func (s *server) mqtt(ctx context.Context) error {
 	}
 	s.undo = append(s.undo, func() error { return os.RemoveAll(dir) })
 	conf := filepath.Join(dir, "mosquitto.conf")
-	text := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\nuser root\nlog_dest stderr\npersistence false\n", s.port)
+	text := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\nuser root\nlog_dest stderr\npersistence false\n",
+		s.port)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("configure Mosquitto: %w", err)
 	}

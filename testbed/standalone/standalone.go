@@ -1,5 +1,6 @@
-// Package standalone is a gateway for trying on one machine, with all that a wgkex network has: Mosquitto, a broker, one worker,
-// WireGuard, VXLAN, and batman-adv where the kernel has it. It stands on the machine's own address and leaves nothing behind.
+// Package standalone is a gateway for trying on one machine, with all that a wgkex network has: Mosquitto, a broker,
+// one worker, WireGuard, VXLAN, and batman-adv where the kernel has it. It stands on the machine's own address and
+// leaves nothing behind.
 package standalone
 
 import (
@@ -83,11 +84,13 @@ func (s *server) close() error {
 	return errors.Join(errs...)
 }
 
-// device makes WireGuard and VXLAN in the present network namespace. Devices of those names that are there are somebody else's.
+// device makes WireGuard and VXLAN in the present network namespace. Devices of those names that are there are somebody
+// else's.
 func (s *server) device(context.Context) error {
 	for _, name := range []string{wireguard, vxlan, mesh} {
 		if _, err := netlink.LinkByName(name); err == nil {
-			return fmt.Errorf("device %s exists: delete it (ip link del %s), or end the gateway that made it", name, name)
+			return fmt.Errorf("device %s exists: delete it (ip link del %s), or end the gateway that made it", name,
+				name)
 		}
 	}
 	key, err := wgtypes.GeneratePrivateKey()
@@ -162,12 +165,13 @@ func (s *server) broker(ctx context.Context) error {
 	})
 	heard := make(chan error, 1)
 	var err error
-	s.bus, err = mqtt.Connect(ctx, mqtt.Options{Server: s.mqttServer(), Dial: dial, ID: "broker", OnConnect: func(b mqtt.Bus) {
-		select {
-		case heard <- s.wgkex.Listen(b):
-		default:
-		}
-	}})
+	s.bus, err = mqtt.Connect(ctx, mqtt.Options{Server: s.mqttServer(), Dial: dial, ID: "broker",
+		OnConnect: func(b mqtt.Bus) {
+			select {
+			case heard <- s.wgkex.Listen(b):
+			default:
+			}
+		}})
 	if err != nil {
 		return err
 	}
@@ -208,7 +212,8 @@ func (s *server) worker(ctx context.Context) error {
 	if err != nil {
 		name = "try"
 	}
-	w := worker.New(worker.Config{Name: name, ExternalName: s.c.Address.String(), Domains: map[string]worker.Device{Domain: s.gw},
+	w := worker.New(worker.Config{Name: name, ExternalName: s.c.Address.String(),
+		Domains: map[string]worker.Device{Domain: s.gw},
 		OnKey: func(_ string, key peerselector.Key, err error) {
 			if err != nil {
 				s.log.say("key not added: %v: %v", key, err)
@@ -217,11 +222,12 @@ func (s *server) worker(ctx context.Context) error {
 			s.log.say("the gateway knows %v", key)
 		}})
 	will := w.Will()
-	client, err := mqtt.Connect(ctx, mqtt.Options{Server: s.mqttServer(), Dial: dial, ID: name, Will: &will, OnConnect: func(b mqtt.Bus) {
-		if err := w.Connected(b); err != nil {
-			s.log.say("worker: %v", err)
-		}
-	}})
+	client, err := mqtt.Connect(ctx, mqtt.Options{Server: s.mqttServer(), Dial: dial, ID: name, Will: &will,
+		OnConnect: func(b mqtt.Bus) {
+			if err := w.Connected(b); err != nil {
+				s.log.say("worker: %v", err)
+			}
+		}})
 	if err != nil {
 		return err
 	}
@@ -275,7 +281,8 @@ func (s *server) watch(ctx context.Context) error {
 			}
 			known[key] = connected
 			if connected {
-				s.log.say("%v is connected from %v, handshake %v ago; %v in the tunnel", key, p.Endpoint, age.Round(time.Millisecond), p.LinkAddress)
+				s.log.say("%v is connected from %v, handshake %v ago; %v in the tunnel", key, p.Endpoint,
+					age.Round(time.Millisecond), p.LinkAddress)
 			} else {
 				s.log.say("%v has been silent for %v", key, age.Round(time.Second))
 			}

@@ -42,7 +42,8 @@ const (
 	groupID   = 800
 )
 
-// jail is what procd's ujail gives the service: feed/wguplink/files/capabilities.json, and the group of the start script.
+// jail is what procd's ujail gives the service: feed/wguplink/files/capabilities.json, and the group of the start
+// script.
 var jail = netlab.Jail{GID: groupID, Capabilities: []int{unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_SYS_TIME}}
 
 // UCI makes /etc/config/wguplink from the uplink's options and from further sections.
@@ -114,7 +115,9 @@ func (topo *Topology) LiteralSections() string {
 func (topo *Topology) sections(host func(*Gateway) string) string {
 	var b strings.Builder
 	for _, g := range topo.Gateways {
-		fmt.Fprintf(&b, "config gateway '%s'\n\toption uplink 'mesh'\n\toption public_key '%s'\n\tlist endpoint '%s:%d'\n\toption link_address '%s'\n\n",
+		fmt.Fprintf(&b,
+			"config gateway '%s'\n\toption uplink 'mesh'\n\toption public_key '%s'\n\tlist endpoint "+
+				"'%s:%d'\n\toption link_address '%s'\n\n",
 			g.Name, g.PublicKey(), host(g), gatewayPort, g.Link)
 	}
 	return b.String()
@@ -147,7 +150,8 @@ func (a *Agent) Configure(uci string) error {
 // Start starts the agent and the timeline.
 func (a *Agent) Start() error {
 	a.topo.timeline.Start(time.Now())
-	c := netlab.Command{Path: a.Binary, Args: []string{"run", "--stderr", "--group", groupName}, Config: a.Dir, Jail: &jail}
+	c := netlab.Command{Path: a.Binary, Args: []string{"run", "--stderr", "--group", groupName},
+		Config: a.Dir, Jail: &jail}
 	switch a.As {
 	case Jailed:
 		// ujail is the agent's parent, and a process of its own.
@@ -166,7 +170,8 @@ func (a *Agent) Start() error {
 	return nil
 }
 
-// Jailer has Start start a shell as ujail's stand-in, which starts the agent and waits for it. The Process is the shell's then.
+// Jailer has Start start a shell as ujail's stand-in, which starts the agent and waits for it. The Process is the
+// shell's then.
 func (a *Agent) Jailer() { a.jailer = []string{"/bin/sh", "-c", `"$@" & wait $!`, "ujail"} }
 
 // TakeDown stops the agent as for good: with SIGTERM, and then with the command that removes what it has left.
@@ -203,8 +208,8 @@ func (a *Agent) Key(ctx context.Context) (k peerselector.Key, ok bool) {
 	return k, true
 }
 
-// AwaitHandshake waits until any gateway has shaken hands with the node, and gives its name. It looks every few milliseconds:
-// WireGuard has no event for it.
+// AwaitHandshake waits until any gateway has shaken hands with the node, and gives its name. It looks every few
+// milliseconds: WireGuard has no event for it.
 func (topo *Topology) AwaitHandshake(ctx context.Context) (string, time.Time, error) {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

@@ -19,22 +19,23 @@ import (
 // floodType is the first of the EtherTypes for local experiments (IEEE 802, clause 9.2.4).
 const floodType = 0x88b5
 
-// Sizes of a flood's frames: the smallest has room for the id behind the Ethernet header; the largest is for an MTU of 1500.
+// Sizes of a flood's frames: the smallest has room for the id behind the Ethernet header; the largest is for an MTU of
+// 1500.
 const (
 	floodMinSize = 14 + 4
 	floodMaxSize = 14 + 1500
 )
 
-// A flood's clock: how often it sends what is owed, after how long a pause it owes no more, and how often it looks for a
-// device that is not there.
+// A flood's clock: how often it sends what is owed, after how long a pause it owes no more, and how often it looks for
+// a device that is not there.
 const (
 	floodTick  = 5 * time.Millisecond
 	floodPause = 50 * time.Millisecond
 	floodRetry = 50 * time.Millisecond
 )
 
-// Flood is a saturating flow of Ethernet frames through the mesh, in both directions. The frames are broadcasts, so that
-// they take the VXLAN's all-zero forwarding entries, and nobody takes them for anything.
+// Flood is a saturating flow of Ethernet frames through the mesh, in both directions. The frames are broadcasts, so
+// that they take the VXLAN's all-zero forwarding entries, and nobody takes them for anything.
 type Flood struct {
 	frame [floodMinSize]byte // the beginning of each; the end of it tells this flood's frames from another's
 	size  int
@@ -55,14 +56,15 @@ type FloodCount struct {
 }
 
 // Flood has the node send frames of size bytes (with their Ethernet header) into its device dev at up bit/s, and each
-// gateway into its VXLAN device at down bit/s; 0 is none. What arrives is counted at the other end. All devices may come and
-// go. It ends with ctx, with Close, or with the topology.
+// gateway into its VXLAN device at down bit/s; 0 is none. What arrives is counted at the other end. All devices may
+// come and go. It ends with ctx, with Close, or with the topology.
 func (topo *Topology) Flood(ctx context.Context, dev string, up, down int64, size int) (*Flood, error) {
 	if up < 0 || down < 0 {
 		return nil, fmt.Errorf("flood on %s: rates of %d and %d bit/s; none may be negative", dev, up, down)
 	}
 	if size < floodMinSize || size > floodMaxSize {
-		return nil, fmt.Errorf("flood on %s: frames of %d bytes; they have %d to %d", dev, size, floodMinSize, floodMaxSize)
+		return nil, fmt.Errorf("flood on %s: frames of %d bytes; they have %d to %d", dev, size,
+			floodMinSize, floodMaxSize)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	f := &Flood{size: size, stop: cancel}
@@ -71,7 +73,8 @@ func (topo *Topology) Flood(ctx context.Context, dev string, up, down int64, siz
 	binary.BigEndian.PutUint32(f.frame[14:], rand.Uint32())
 	f.run(ctx, &floodEnd{f: f, host: topo.Node, dev: dev, rate: up, out: &f.up, in: &f.down})
 	for _, g := range topo.Gateways {
-		f.run(ctx, &floodEnd{f: f, host: g.Host, dev: gateway.DefaultVXLANInterface, rate: down, out: &f.down, in: &f.up})
+		f.run(ctx, &floodEnd{f: f, host: g.Host, dev: gateway.DefaultVXLANInterface, rate: down,
+			out: &f.down, in: &f.up})
 	}
 	topo.mu.Lock()
 	defer topo.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 
 func TestMain(m *testing.M) { netlab.Main(m.Run) }
 
-// floodTopology is a topology where a wire stands for the mesh: the gateway's daemon is dead, and its VXLAN device is the wire's
-// other end.
+// floodTopology is a topology where a wire stands for the mesh: the gateway's daemon is dead, and its VXLAN device is
+// the wire's other end.
 func floodTopology(t *testing.T) (topo *Topology, ctx context.Context) {
 	t.Helper()
 	leaks := goleak.IgnoreCurrent()

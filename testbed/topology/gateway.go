@@ -33,8 +33,8 @@ func (g *Gateway) AddKey(key peerselector.Key) error {
 	return g.Gateway.AddKey(key)
 }
 
-// Kill is the abrupt death of the gateway with its worker or glue. The broker hears of it when the MQTT server misses the worker,
-// after up to 7.5 s.
+// Kill is the abrupt death of the gateway with its worker or glue. The broker hears of it when the MQTT server misses
+// the worker, after up to 7.5 s.
 func (g *Gateway) Kill() error {
 	g.Worker.Cut()
 	g.glue.stop()
@@ -65,7 +65,8 @@ func (g *Gateway) Restart(keepKeys bool) error {
 
 // gatewayWAN gives the addresses of the ith gateway or concentrator, counted from 1.
 func gatewayWAN(i int) (v4, v6 netip.Prefix) {
-	return netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(4*i + 2)}), 30), netip.MustParsePrefix(fmt.Sprintf("2001:db8:%d::2/64", 100+i))
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(4*i + 2)}), 30),
+		netip.MustParsePrefix(fmt.Sprintf("2001:db8:%d::2/64", 100+i))
 }
 
 func (topo *Topology) addGateway(i int) error {
@@ -85,7 +86,8 @@ func (topo *Topology) addGateway(i int) error {
 	link := derive.LinkLocal(peerselector.Key(key.PublicKey()), true)
 	c := gateway.Config{
 		Name: name, Do: h.Do, PrivateKey: key, ListenPort: gatewayPort, LinkAddress: link,
-		VXLAN: gateway.VXLAN{ID: topo.o.VXLANID, Port: VXLANPort, Addrs: []netip.Prefix{netip.MustParsePrefix(gatewayL2)}},
+		VXLAN: gateway.VXLAN{ID: topo.o.VXLANID, Port: VXLANPort,
+			Addrs: []netip.Prefix{netip.MustParsePrefix(gatewayL2)}},
 	}
 	if topo.o.Gluon {
 		link = GluonLink
@@ -105,7 +107,8 @@ func (topo *Topology) addGateway(i int) error {
 	if err := g.Start(); err != nil {
 		return err
 	}
-	made := &Gateway{Gateway: g, Name: name, Host: h, V4: v4.Addr(), V6: v6.Addr(), Link: link, DNS: name + ".example.org"}
+	made := &Gateway{Gateway: g, Name: name, Host: h, V4: v4.Addr(), V6: v6.Addr(), Link: link,
+		DNS: name + ".example.org"}
 	made.Worker = &Worker{topo: topo, g: made}
 	if topo.o.Glue {
 		made.glue = &glueTask{topo: topo, g: made}

@@ -15,8 +15,8 @@ import (
 	"wguplink/testbed/echo"
 )
 
-// Layer2 sends Ethernet frames from the node into the mesh, one ARP request each interval, and keeps the replies. ARP needs
-// no address on the node, and a request is a broadcast: it takes the VXLAN's all-zero forwarding entry.
+// Layer2 sends Ethernet frames from the node into the mesh, one ARP request each interval, and keeps the replies. ARP
+// needs no address on the node, and a request is a broadcast: it takes the VXLAN's all-zero forwarding entry.
 type Layer2 struct {
 	topo *Topology
 	dev  string
@@ -118,9 +118,9 @@ func (l *Layer2) receive(f *os.File) {
 	}
 }
 
-// request asks who has 10.77.0.254, in the name of 10.77.0.1 (RFC 826). The sequence number is in the MAC address that it
-// gives as its own: an IP address for each would fill the neighbour table, which all namespaces of the machine share, and a
-// kernel whose table is full answers no request.
+// request asks who has 10.77.0.254, in the name of 10.77.0.1 (RFC 826). The sequence number is in the MAC address that
+// it gives as its own: an IP address for each would fill the neighbour table, which all namespaces of the machine
+// share, and a kernel whose table is full answers no request.
 func request(mac net.HardwareAddr, seq uint16) []byte {
 	f := make([]byte, 0, arpSize)
 	f = append(f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)

@@ -9,7 +9,8 @@ import (
 // Layer3Range is what gateways route with Options.Layer3.
 var Layer3Range = netip.MustParsePrefix("10.99.0.0/16")
 
-// Layer3Gateway is the address in the tunnel of the ith gateway, counted from 1: the last ones of the range's first 256.
+// Layer3Gateway is the address in the tunnel of the ith gateway, counted from 1: the last ones of the range's first
+// 256.
 func Layer3Gateway(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 99, 0, byte(255 - i)}) }
 
 func (topo *Topology) layer3Range() netip.Prefix {

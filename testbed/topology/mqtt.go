@@ -21,8 +21,8 @@ const mqttPatience = 20 * time.Second
 // mqttServer is where broker and workers meet.
 func mqttServer() string { return netip.AddrPortFrom(ServicesV4.Addr(), mosquitto.Port).String() }
 
-// startMQTT starts Mosquitto on the services host, connects the broker and all workers, and waits until the broker knows each of
-// them.
+// startMQTT starts Mosquitto on the services host, connects the broker and all workers, and waits until the broker
+// knows each of them.
 func (topo *Topology) startMQTT() error {
 	ctx, cancel := context.WithTimeout(topo.ctx, mqttPatience)
 	defer cancel()
@@ -94,8 +94,8 @@ func (topo *Topology) publish(m mqtt.Message) error {
 	return topo.Bus.Publish(m)
 }
 
-// SetPeers tells the broker a number of connected nodes for a gateway, as its worker would; it is valid until the worker's next
-// report, within a minute. It returns when the broker has heard it.
+// SetPeers tells the broker a number of connected nodes for a gateway, as its worker would; it is valid until the
+// worker's next report, within a minute. It returns when the broker has heard it.
 func (topo *Topology) SetPeers(ctx context.Context, gateway string, peers int) error {
 	if err := topo.Bus.Publish(wgkex.PeersMessage(Domain, gateway, peers)); err != nil {
 		return err

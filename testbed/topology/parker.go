@@ -19,8 +19,9 @@ import (
 	"wguplink/testbed/wgkex"
 )
 
-// Names and addresses of a topology with Parker. All concentrators have InternetV4 and InternetV6, so that what a node sends
-// there is answered by whichever it is connected to. The TTL or hop limit of an answer tells which: ttlBase and its id.
+// Names and addresses of a topology with Parker. All concentrators have InternetV4 and InternetV6, so that what a node
+// sends there is answered by whichever it is connected to. The TTL or hop limit of an answer tells which: ttlBase and
+// its id.
 const (
 	ConfigName  = "cfg.example.org"
 	ConfigName2 = "cfg2.example.org"
@@ -34,8 +35,8 @@ var (
 	InternetV6 = netip.MustParseAddr("2001:db8:ffff::1")
 )
 
-// ParkerOptions makes a topology with Parker: concentrators in place of gateways, and the node's WAN in routing table 1, for
-// packets of mark 1.
+// ParkerOptions makes a topology with Parker: concentrators in place of gateways, and the node's WAN in routing table
+// 1, for packets of mark 1.
 type ParkerOptions struct {
 	Concentrators int // default 3, at most 40
 	// Etcd keeps the nodes in a real etcd on the services host; else they are in a file.
@@ -201,7 +202,8 @@ func (topo *Topology) addConcentrator(i int) error {
 	}
 	// The IPv6 setting is for devices that are made from now on.
 	ttl := fmt.Sprint(ttlBase + i)
-	if err := errors.Join(c.Host.Sysctl("net.ipv4.ip_default_ttl", ttl), c.Host.Sysctl("net.ipv6.conf.default.hop_limit", ttl)); err != nil {
+	if err := errors.Join(c.Host.Sysctl("net.ipv4.ip_default_ttl", ttl),
+		c.Host.Sysctl("net.ipv6.conf.default.hop_limit", ttl)); err != nil {
 		return err
 	}
 	v4, v6 := gatewayWAN(i)

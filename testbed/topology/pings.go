@@ -11,8 +11,8 @@ import (
 	"wguplink/testbed/netlab"
 )
 
-// Pings are echo requests from the node to the internet by its default route of one family, with the names of the concentrators that
-// the replies came from.
+// Pings are echo requests from the node to the internet by its default route of one family, with the names of the
+// concentrators that the replies came from.
 type Pings struct {
 	counter
 	Close func()
@@ -65,7 +65,8 @@ type counter struct{ *echo.Record }
 // Count says how many packets went out between two moments, and how many of them were answered.
 func (c counter) Count(from, to time.Time) (sent, answered int) { return c.Record.Count("", from, to) }
 
-// Losses tells when what was sent between two moments and not answered was sent: stretches, counted from the first moment.
+// Losses tells when what was sent between two moments and not answered was sent: stretches, counted from the first
+// moment.
 func (c counter) Losses(from, to time.Time) string { return c.Record.Losses("", from, to) }
 
 // Outage is what a damage did to a Pings.
@@ -75,8 +76,8 @@ type Outage struct {
 	Concentrator string        // that answered
 }
 
-// Outage waits for the end of an outage that began at a moment: the first reply, to a packet sent after it, that a filter
-// takes; nil takes any. Damage that does not stop replies at once needs one, such as NotFrom.
+// Outage waits for the end of an outage that began at a moment: the first reply, to a packet sent after it, that a
+// filter takes; nil takes any. Damage that does not stop replies at once needs one, such as NotFrom.
 func (p *Pings) Outage(ctx context.Context, damage time.Time, filter func(Reply) bool) (Outage, error) {
 	r, err := p.Await(ctx, damage, filter)
 	if err != nil {

@@ -46,7 +46,8 @@ func (topo *Topology) startDNS() error {
 	return nil
 }
 
-// startNTP starts the nth server on addresses of its own: 198.51.100.2 is the services host's first, more are added on lo.
+// startNTP starts the nth server on addresses of its own: 198.51.100.2 is the services host's first, more are added on
+// lo.
 func (topo *Topology) startNTP(i int) error {
 	s := ntpd.New(ntpd.Options{OnQuery: func(ntpd.Query) { topo.timeline.once("ntp asked", "") }})
 	topo.NTP = append(topo.NTP, s)
@@ -106,8 +107,8 @@ func (topo *Topology) startBroker() error {
 	return topo.ServeBroker(cert, BrokerName)
 }
 
-// ServeBroker serves the broker on HTTPS with that certificate, and on HTTP, under one name. For BrokerName it takes the
-// services host's own addresses, for another name new ones.
+// ServeBroker serves the broker on HTTPS with that certificate, and on HTTP, under one name. For BrokerName it takes
+// the services host's own addresses, for another name new ones.
 func (topo *Topology) ServeBroker(cert wgkex.Certificate, name string) error {
 	conf, err := cert.TLS()
 	if err != nil {
@@ -140,7 +141,8 @@ func (topo *Topology) extraAddrs(name string) ([]netip.Addr, error) {
 	topo.extra++
 	n := topo.extra
 	topo.mu.Unlock()
-	addrs := []netip.Addr{netip.AddrFrom4([4]byte{198, 51, 100, byte(200 + n)}), netip.MustParseAddr(fmt.Sprintf("2001:db8:443::%d", n))}
+	addrs := []netip.Addr{netip.AddrFrom4([4]byte{198, 51, 100, byte(200 + n)}),
+		netip.MustParseAddr(fmt.Sprintf("2001:db8:443::%d", n))}
 	for i, a := range addrs {
 		host := netip.PrefixFrom(a, a.BitLen())
 		if err := topo.Services.Addr("lo", host); err != nil {

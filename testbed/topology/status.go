@@ -16,7 +16,8 @@ import (
 	"wguplink/agent/status"
 )
 
-// Status is what an agent tells of its uplink: the agent's own type, whose JSON the tests of agent/status hold in place.
+// Status is what an agent tells of its uplink: the agent's own type, whose JSON the tests of agent/status hold in
+// place.
 type Status = status.Snapshot
 
 // StatusFile is where the agent of a node keeps its status.

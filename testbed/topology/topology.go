@@ -6,8 +6,8 @@
 //	  2001:db8:1::10/64       └── services 198.51.100.2/30, 2001:db8:53::2/64: DNS, NTP, broker
 //
 // Each host is a network namespace; the wires are veth pairs. The servers are real and listen on the services host. All
-// gateways have the address 10.77.0.254/16 on their VXLAN device, so that an ARP request of the node reaches whichever is
-// at the other end, and the MAC address in the reply tells which one that is.
+// gateways have the address 10.77.0.254/16 on their VXLAN device, so that an ARP request of the node reaches whichever
+// is at the other end, and the MAC address in the reply tells which one that is.
 //
 // With Options.Parker there are concentrators c1, c2, … at the gateways' addresses, and configuration servers on the
 // services host. Behind all of them lies the same internet of one address of each family.
@@ -77,15 +77,16 @@ type Options struct {
 	NoMQTT bool
 	// Locations turns the broker's location list on.
 	Locations bool
-	// Gluon makes the gateways those of Gluon's own WireGuard: all have the link address fe80::1, a node's address follows from
-	// its key alone, and VXLAN has port 4789 and no checksums.
+	// Gluon makes the gateways those of Gluon's own WireGuard: all have the link address fe80::1, a node's address
+	// follows from its key alone, and VXLAN has port 4789 and no checksums.
 	Gluon bool
-	// Layer3 makes the gateways ones of plain IP, without VXLAN: each routes Layer3Range, out of which the broker hands out addresses.
+	// Layer3 makes the gateways ones of plain IP, without VXLAN: each routes Layer3Range, out of which the broker hands
+	// out addresses.
 	Layer3 bool
 	// VXLANID is the gateways' network identifier; default VXLANID.
 	VXLANID uint32
-	// Glue makes the gateways ones without a broker's worker, whose glue looks for new handshakes every ten seconds, each from a
-	// random moment on.
+	// Glue makes the gateways ones without a broker's worker, whose glue looks for new handshakes every ten seconds,
+	// each from a random moment on.
 	Glue bool
 	// Line puts an access line between the node and its router: Topology.Line.
 	Line bool
@@ -93,8 +94,8 @@ type Options struct {
 	Parker *ParkerOptions
 	// FFAC starts a registration server: Topology.FFAC.
 	FFAC bool
-	// Outside is a network device, in the namespace that New runs in, at whose other end the node is: another machine. It goes
-	// to the router in place of the wire to Topology.Node, which is nil then, as is Topology.Ubus.
+	// Outside is a network device, in the namespace that New runs in, at whose other end the node is: another machine.
+	// It goes to the router in place of the wire to Topology.Node, which is nil then, as is Topology.Ubus.
 	Outside string
 }
 
@@ -183,7 +184,8 @@ func New(o Options, dir string) (topo *Topology, err error) {
 
 // Close ends everything.
 func (topo *Topology) Close() error {
-	// Long, because it is for a hang only: a process ends when its devices are gone, for which the kernel makes many topologies queue.
+	// Long, because it is for a hang only: a process ends when its devices are gone, for which the kernel makes many
+	// topologies queue.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var errs []error
@@ -269,7 +271,8 @@ func (topo *Topology) access() error {
 	if !topo.o.Line {
 		return topo.Lab.Wire(topo.Node, "wan", topo.Router, "node")
 	}
-	topo.Line = line.New(topo.Lab, "line", line.End{Host: topo.Node, Dev: "wan"}, line.End{Host: topo.Router, Dev: "node"})
+	topo.Line = line.New(topo.Lab, "line", line.End{Host: topo.Node, Dev: "wan"},
+		line.End{Host: topo.Router, Dev: "node"})
 	return topo.Line.Start()
 }
 
@@ -280,7 +283,8 @@ func (topo *Topology) attach(h *netlab.Host, dev string, v4, v6 netip.Prefix) er
 	}
 	for _, p := range []netip.Prefix{v4, v6} {
 		via := p.Addr().Prev()
-		if err := errors.Join(h.Addr("eth0", p), topo.Router.Addr(dev, netip.PrefixFrom(via, p.Bits())), h.Route(netlab.Route{Via: via})); err != nil {
+		if err := errors.Join(h.Addr("eth0", p), topo.Router.Addr(dev, netip.PrefixFrom(via, p.Bits())),
+			h.Route(netlab.Route{Via: via})); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
-// Package ubusd is a message bus for the lab that behaves like OpenWrt's ubusd (openwrt/ubus: ubusd_proto.c, ubusd_obj.c,
-// ubusd_event.c), as far as services and their callers use it: hello, ping, lookup, invoke, objects and events. Only root may
-// do anything, as without an ACL file. Subscriptions, monitoring and the passing of file descriptors are left out.
+// Package ubusd is a message bus for the lab that behaves like OpenWrt's ubusd (openwrt/ubus: ubusd_proto.c,
+// ubusd_obj.c, ubusd_event.c), as far as services and their callers use it: hello, ping, lookup, invoke, objects and
+// events. Only root may do anything, as without an ACL file. Subscriptions, monitoring and the passing of file
+// descriptors are left out.
 package ubusd
 
 import (
@@ -19,11 +20,11 @@ import (
 
 // Daemon is one ubusd. Its methods may be called from any goroutine.
 type Daemon struct {
-	// NewID makes the ids of clients, types and objects, in the order in which ubusd does; nil means at random. It is asked
-	// again for one that is in use or below 1024. Set before Serve.
+	// NewID makes the ids of clients, types and objects, in the order in which ubusd does; nil means at random. It is
+	// asked again for one that is in use or below 1024. Set before Serve.
 	NewID func() uint32
-	// Group names a client's group, as /etc/group does where ubusd runs; nil asks the machine's. An error ends the client.
-	// Set before Serve.
+	// Group names a client's group, as /etc/group does where ubusd runs; nil asks the machine's. An error ends the
+	// client. Set before Serve.
 	Group func(gid uint32) (string, error)
 
 	mu       sync.Mutex
@@ -47,8 +48,8 @@ func New() *Daemon {
 	}
 }
 
-// Listen makes the socket as ubusd does: over a stale one, and for everybody. The folder must exist. Closing the listener
-// removes the socket.
+// Listen makes the socket as ubusd does: over a stale one, and for everybody. The folder must exist. Closing the
+// listener removes the socket.
 func Listen(path string) (*net.UnixListener, error) {
 	if err := unix.Unlink(path); err != nil && err != unix.ENOENT {
 		return nil, fmt.Errorf("ubusd: unlink %s: %w", path, err)
@@ -64,7 +65,8 @@ func Listen(path string) (*net.UnixListener, error) {
 	return ln, nil
 }
 
-// Serve serves clients of ln until ctx ends, then closes ln and all connections, and returns nil once they are done with.
+// Serve serves clients of ln until ctx ends, then closes ln and all connections, and returns nil once they are done
+// with.
 func (d *Daemon) Serve(ctx context.Context, ln net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { ln.Close() })
 	defer stop()
@@ -135,7 +137,8 @@ func (d *Daemon) await(ctx context.Context, name string, there bool) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("ubusd: wait for object %s (there: %v), and there are %q: %w", name, there, names, ctx.Err())
+			return fmt.Errorf("ubusd: wait for object %s (there: %v), and there are %q: %w", name, there,
+				names, ctx.Err())
 		}
 	}
 }

@@ -86,7 +86,8 @@ func TestRequests(t *testing.T) {
 	invoke(ubus.Body(nil).Text(ubus.AttrMethod, "x"), ubus.StatusInvalidArgument)
 	invoke(ubus.Body(nil).Uint32(ubus.AttrObjID, b).Text(ubus.AttrMethod, "x"), ubus.StatusNotFound)
 	for kind, want := range map[ubus.MessageType]ubus.Status{
-		ubus.MsgHello: ubus.StatusInvalidCommand, 77: ubus.StatusInvalidCommand, ubus.MsgNotify: ubus.StatusNotSupported,
+		ubus.MsgHello: ubus.StatusInvalidCommand, 77: ubus.StatusInvalidCommand,
+		ubus.MsgNotify: ubus.StatusNotSupported,
 	} {
 		other.send(kind, 5, 6, nil)
 		other.status(5, 6, want)
@@ -132,7 +133,8 @@ func TestTypes(t *testing.T) {
 	typed := func(name string, objectType uint32) ubus.Body {
 		return ubus.Body(nil).Text(ubus.AttrObjPath, name).Uint32(ubus.AttrObjType, objectType)
 	}
-	first, kind, has := ask(ubus.MsgAddObject, ubus.Body(nil).Text(ubus.AttrObjPath, "a").Bytes(ubus.AttrSignature, mustTable(t)))
+	first, kind, has := ask(ubus.MsgAddObject, ubus.Body(nil).Text(ubus.AttrObjPath,
+		"a").Bytes(ubus.AttrSignature, mustTable(t)))
 	if !has {
 		t.Fatal("no type")
 	}
@@ -212,7 +214,8 @@ func TestOnlyRoot(t *testing.T) {
 	r := connect(t, path)
 	id := r.add("named")
 	anonymous := r.add("")
-	r.send(ubus.MsgAddObject, 1, 0, ubus.Body(nil).Text(ubus.AttrObjPath, "full").Bytes(ubus.AttrSignature, mustTable(t)))
+	r.send(ubus.MsgAddObject, 1, 0, ubus.Body(nil).Text(ubus.AttrObjPath,
+		"full").Bytes(ubus.AttrSignature, mustTable(t)))
 	r.receive(ubus.MsgData)
 	r.status(1, 0, ubus.StatusOK)
 
@@ -224,12 +227,14 @@ func TestOnlyRoot(t *testing.T) {
 		want ubus.Status
 	}{
 		{"add", ubus.MsgAddObject, ubus.Body(nil).Text(ubus.AttrObjPath, "x"), ubus.StatusInvalidArgument},
-		{"invoke", ubus.MsgInvoke, ubus.Body(nil).Uint32(ubus.AttrObjID, id).Text(ubus.AttrMethod, "x"), ubus.StatusPermissionDenied},
+		{"invoke", ubus.MsgInvoke, ubus.Body(nil).Uint32(ubus.AttrObjID, id).Text(ubus.AttrMethod, "x"),
+			ubus.StatusPermissionDenied},
 		{"lookup", ubus.MsgLookup, ubus.Body(nil).Text(ubus.AttrObjPath, "full"), ubus.StatusOK},
 	} {
 		c.queue = nil
 		d.handle(c, ubus.Message{Type: tt.kind, Body: tt.body})
-		want, err := ubus.Message{Type: ubus.MsgStatus, Body: ubus.Body(nil).Uint32(ubus.AttrStatus, uint32(tt.want))}.Append(nil)
+		want, err := ubus.Message{Type: ubus.MsgStatus,
+			Body: ubus.Body(nil).Uint32(ubus.AttrStatus, uint32(tt.want))}.Append(nil)
 		ok(t, err)
 		if diff := cmp.Diff([][]byte{want}, c.queue); diff != "" {
 			t.Errorf("%s: %s", tt.name, diff)
@@ -270,7 +275,8 @@ func TestSlowClient(t *testing.T) {
 	lazy, r := connect(t, path), connect(t, path)
 	id := lazy.add("")
 	lazy.listen(id, "*", ubus.StatusOK)
-	big := ubus.Table{{Name: "id", Value: "e"}, {Name: "data", Value: ubus.Table{{Name: "x", Value: strings.Repeat("x", 1<<19)}}}}
+	big := ubus.Table{{Name: "id", Value: "e"}, {Name: "data",
+		Value: ubus.Table{{Name: "x", Value: strings.Repeat("x", 1<<19)}}}}
 	for range 10 {
 		r.event("send", big, ubus.StatusOK)
 	}

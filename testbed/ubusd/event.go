@@ -91,7 +91,8 @@ func (d *Daemon) sendEvent(from *client, id string, data ubus.Table) {
 		d.eventSeq++
 		p.object.client.send(ubus.Message{
 			Type: ubus.MsgInvoke, Seq: d.eventSeq,
-			Body: ubus.Body(nil).Uint32(ubus.AttrObjID, p.object.id).Text(ubus.AttrMethod, id).Bytes(ubus.AttrData, raw),
+			Body: ubus.Body(nil).Uint32(ubus.AttrObjID, p.object.id).Text(ubus.AttrMethod,
+				id).Bytes(ubus.AttrData, raw),
 		})
 	}
 }

@@ -87,7 +87,8 @@ func (r *raw) event(method string, args ubus.Table, want ubus.Status) {
 	data, err := ubus.AppendTable(nil, args)
 	ok(r.t, err)
 	r.send(ubus.MsgInvoke, 2, ubus.EventObject,
-		ubus.Body(nil).Uint32(ubus.AttrObjID, ubus.EventObject).Text(ubus.AttrMethod, method).Bytes(ubus.AttrData, data))
+		ubus.Body(nil).Uint32(ubus.AttrObjID, ubus.EventObject).Text(ubus.AttrMethod,
+			method).Bytes(ubus.AttrData, data))
 	r.status(2, ubus.EventObject, want)
 }
 

@@ -69,7 +69,8 @@ func TestTalk(t *testing.T) {
 	if diff := cmp.Diff([]string{"test.a", "test.b"}, names); diff != "" {
 		t.Error(diff)
 	}
-	want := []ubus.Method{{Name: "slow"}, {Name: "echo", Args: []ubus.Arg{{Name: "n", Type: ubus.TypeInt32}}}, {Name: "fail"}}
+	want := []ubus.Method{{Name: "slow"}, {Name: "echo", Args: []ubus.Arg{{Name: "n", Type: ubus.TypeInt32}}},
+		{Name: "fail"}}
 	if diff := cmp.Diff(want, objects[0].Methods); diff != "" {
 		t.Error(diff)
 	}
@@ -84,7 +85,8 @@ func TestTalk(t *testing.T) {
 		slow <- result{data, err}
 	}()
 	<-began
-	args := ubus.Table{{Name: "n", Value: int32(1)}, {Name: "t", Value: ubus.Table{}}, {Name: "a", Value: ubus.Array{1.5, nil}}}
+	args := ubus.Table{{Name: "n", Value: int32(1)}, {Name: "t", Value: ubus.Table{}},
+		{Name: "a", Value: ubus.Array{1.5, nil}}}
 	for _, client := range []*ubus.Conn{c, dial(t, path)} {
 		got, err := client.Call(ctx, "test.a", "echo", args)
 		if diff := cmp.Diff(args, got); err != nil || diff != "" {

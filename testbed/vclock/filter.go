@@ -91,7 +91,10 @@ func Install() (listener int, err error) {
 	case unix.EINVAL:
 		return -1, fmt.Errorf("vclock: seccomp filter refused, Linux 5.19 or newer is needed: %w", errno)
 	case unix.EBUSY:
-		return -1, fmt.Errorf("vclock: this environment is itself under a seccomp supervisor; use a host or virtual machine without one: %w", errno)
+		return -1,
+			fmt.Errorf(
+				"vclock: this environment is itself under a seccomp supervisor; use a host or virtual machine "+
+					"without one: %w", errno)
 	}
 	return -1, fmt.Errorf("vclock: seccomp filter: %w", errno)
 }

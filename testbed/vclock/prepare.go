@@ -21,7 +21,9 @@ func Prepare(binary, out string) error {
 	}
 	for _, name := range vdsoNames {
 		if !bytes.Contains(b, []byte(name[0])) {
-			return fmt.Errorf("vclock: %s does not contain %q: not a Go program for this architecture, or already prepared", binary, name[0])
+			return fmt.Errorf(
+				"vclock: %s does not contain %q: not a Go program for this architecture, or already prepared",
+				binary, name[0])
 		}
 		b = bytes.ReplaceAll(b, []byte(name[0]), []byte(name[1]))
 	}

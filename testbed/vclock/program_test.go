@@ -140,7 +140,8 @@ func (r *report) read() error {
 	}
 	var tv unix.Timeval
 	zone := [2]int32{1, 1}
-	if _, _, errno := unix.Syscall(unix.SYS_GETTIMEOFDAY, uintptr(unsafe.Pointer(&tv)), uintptr(unsafe.Pointer(&zone)), 0); errno != 0 || zone != [2]int32{} {
+	if _, _, errno := unix.Syscall(unix.SYS_GETTIMEOFDAY, uintptr(unsafe.Pointer(&tv)), uintptr(unsafe.Pointer(&zone)),
+		0); errno != 0 || zone != [2]int32{} {
 		return fmt.Errorf("gettimeofday: %w, time zone %v", errno, zone)
 	}
 	r.Times["gettimeofday"] = time.Unix(tv.Unix()).UTC()

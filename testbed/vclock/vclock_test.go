@@ -188,7 +188,8 @@ func TestRefused(t *testing.T) {
 		t.Errorf("results (-want +got):\n%s", diff)
 	}
 	if len(clock.Steps()) != 0 || clock.Offset() != time.Hour || !clock.Synchronised() {
-		t.Errorf("the clock changed: offset %v, synchronised %v, steps %+v", clock.Offset(), clock.Synchronised(), clock.Steps())
+		t.Errorf("the clock changed: offset %v, synchronised %v, steps %+v", clock.Offset(),
+			clock.Synchronised(), clock.Steps())
 	}
 }
 

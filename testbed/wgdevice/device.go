@@ -1,5 +1,5 @@
-// Package wgdevice makes WireGuard devices for the servers of the lab: the kernel's where there is one, else wireguard-go
-// inside this process.
+// Package wgdevice makes WireGuard devices for the servers of the lab: the kernel's where there is one, else
+// wireguard-go inside this process.
 package wgdevice
 
 import (
@@ -71,7 +71,8 @@ func Open(name string, mtu int, key wgtypes.Key, port uint16, b Backend) (Device
 	case !errors.Is(err, unix.EOPNOTSUPP):
 		return wg, err
 	case b == Kernel:
-		return nil, fmt.Errorf("device %s: this kernel has no WireGuard; load the module, or use the userspace backend: %w", name, err)
+		return nil, fmt.Errorf(
+			"device %s: this kernel has no WireGuard; load the module, or use the userspace backend: %w", name, err)
 	}
 	return openUserspace(name, mtu, key, port)
 }

@@ -58,7 +58,8 @@ func openUserspace(name string, mtu int, key wgtypes.Key, port uint16) (Device, 
 		return fail(err)
 	}
 
-	d := userspaceDevice{name: name, dev: device.NewDevice(t, new(udpBind), device.NewLogger(device.LogLevelSilent, ""))}
+	d := userspaceDevice{name: name, dev: device.NewDevice(t, new(udpBind),
+		device.NewLogger(device.LogLevelSilent, ""))}
 	err = d.dev.IpcSet(fmt.Sprintf("private_key=%s\nlisten_port=%d\n", hex.EncodeToString(key[:]), port))
 	if err == nil {
 		err = d.dev.Up() // opens the sockets
@@ -73,13 +74,15 @@ func openUserspace(name string, mtu int, key wgtypes.Key, port uint16) (Device, 
 func (d userspaceDevice) Backend() Backend { return Userspace }
 
 func (d userspaceDevice) SetPeer(key peerselector.Key, allowed ...netip.Prefix) error {
-	return d.configure(fmt.Sprintf("public_key=%s\nreplace_allowed_ips=true\n", hex.EncodeToString(key[:])) + allowedIPs(allowed))
+	return d.configure(fmt.Sprintf("public_key=%s\nreplace_allowed_ips=true\n", hex.EncodeToString(key[:])) +
+		allowedIPs(allowed))
 }
 
 func (d userspaceDevice) Connect(key peerselector.Key, endpoint netip.AddrPort, allowed ...netip.Prefix) error {
 	name := "public_key=" + hex.EncodeToString(key[:]) + "\n"
 	return d.configure(name + "remove=true\n" +
-		name + fmt.Sprintf("endpoint=%s\npersistent_keepalive_interval=%d\n", endpoint, keepalive/time.Second) + allowedIPs(allowed))
+		name + fmt.Sprintf("endpoint=%s\npersistent_keepalive_interval=%d\n", endpoint, keepalive/time.Second) +
+		allowedIPs(allowed))
 }
 
 func allowedIPs(allowed []netip.Prefix) string {

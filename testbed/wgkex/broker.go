@@ -1,7 +1,7 @@
-// Package wgkex is a broker for the lab that answers as freifunkMUC/wgkex does (held against its main branch of July 2026, by
-// reading and by the recordings in testdata), and that speaks its MQTT topics, so that a real worker could take a lab worker's
-// place, and the other way round. Left out: TLS and passwords towards the MQTT server. Beyond it: locations, which some
-// forks have, and addresses for layer 3. Its faults can be set at run time.
+// Package wgkex is a broker for the lab that answers as freifunkMUC/wgkex does (held against its main branch of July
+// 2026, by reading and by the recordings in testdata), and that speaks its MQTT topics, so that a real worker could
+// take a lab worker's place, and the other way round. Left out: TLS and passwords towards the MQTT server. Beyond it:
+// locations, which some forks have, and addresses for layer 3. Its faults can be set at run time.
 package wgkex
 
 import (
@@ -75,15 +75,15 @@ type Options struct {
 	// DomainPrefixes, when not empty, are required: a domain that starts with none of them is refused even though it
 	// is configured.
 	DomainPrefixes []string
-	// Weights are the workers' shares relative to each other, by name. A worker that is missing here counts as one that has the
-	// weight 1, out of the total of the others (wgkex/config/config.py, relative_worker_weight).
+	// Weights are the workers' shares relative to each other, by name. A worker that is missing here counts as one that
+	// has the weight 1, out of the total of the others (wgkex/config/config.py, relative_worker_weight).
 	Weights map[string]int
 	// Locations are where the workers are, by name.
 	Locations map[string]string
 	// ServeLocations turns on /api/v1/locations, which most brokers in the field do not have.
 	ServeLocations bool
-	// Layer3, when it is valid, is a range of addresses that nodes get one of, each its own; the gateways route it. Beyond wgkex:
-	// see layer3.go.
+	// Layer3, when it is valid, is a range of addresses that nodes get one of, each its own; the gateways route it.
+	// Beyond wgkex: see layer3.go.
 	Layer3 netip.Prefix
 	// Publish sends a message to the MQTT server; nil: there is none, and keys reach nobody.
 	Publish func(mqtt.Message) error

@@ -82,7 +82,8 @@ func TestChoice(t *testing.T) {
 		{"offline", nil, []heard{gw("a", 0, false), gw("b", 50, true)}, nil, "", "b b b b b"},
 		{"domain offline", nil, []heard{gw("a", Offline, true), gw("b", 50, true)}, nil, "", "b b b b b"},
 		{"none online", nil, []heard{gw("a", 0, false), gw("b", Offline, true)}, nil, "", "- - - - -"},
-		{"peers of other domains", nil, []heard{gw("a", 0, true), gw("b", 3, true)}, []heard{gw("a", 100, true)}, "", "b b b b b"},
+		{"peers of other domains", nil, []heard{gw("a", 0, true), gw("b", 3, true)},
+			[]heard{gw("a", 100, true)}, "", "b b b b b"},
 		{"location", nil, []heard{gw("a", 50, true), gw("b", 0, true)}, nil, "MUC", "a a a a a"},
 		{"location all offline", nil, []heard{gw("a", 0, false), gw("b", 0, true)}, nil, "MUC", "b b b b b"},
 		{"location unknown", nil, []heard{gw("a", 0, true), gw("b", 0, true)}, nil, "Bremen", "a b a b a"},
@@ -125,18 +126,24 @@ func TestPublish(t *testing.T) {
 			var published []mqtt.Message
 			var registered []Registration
 			b := New(Options{
-				Domains:    []string{"ffxx", "ffyy"},
-				Publish:    func(m mqtt.Message) error { published = append(published, m); return errors.New("no server") },
+				Domains: []string{"ffxx", "ffyy"},
+				Publish: func(m mqtt.Message) error {
+					published = append(published,
+						m)
+					return errors.New("no server")
+				},
 				OnRegister: func(r Registration) { registered = append(registered, r) },
 			})
 			tell(b, "ffxx", heard{"gw1", 0, true})
 			if w := post(b, path, "ffxx", "MUC"); w.Code != 200 {
 				t.Fatalf("status %d: %s", w.Code, w.Body)
 			}
-			if diff := cmp.Diff([]mqtt.Message{{Topic: "wireguard/ffxx/all", Payload: []byte(nodeKey)}}, published); diff != "" {
+			if diff := cmp.Diff([]mqtt.Message{{Topic: "wireguard/ffxx/all", Payload: []byte(nodeKey)}},
+				published); diff != "" {
 				t.Error(diff)
 			}
-			want := Registration{API: api, Domain: "ffxx", Key: mustKey(nodeKey), Location: "MUC", From: "192.0.2.1:1234"}
+			want := Registration{API: api, Domain: "ffxx", Key: mustKey(nodeKey), Location: "MUC",
+				From: "192.0.2.1:1234"}
 			if api == V2 {
 				want.Gateway = "gw1"
 			}

@@ -81,7 +81,8 @@ func TestFaults(t *testing.T) {
 				t.Errorf("key published: %v", registered)
 			}
 			// The other API is as good as ever.
-			if resp, body, err := do(t, c, url+PathV1); err != nil || resp.StatusCode != 200 || body != `{"Message":"OK"}`+"\n" {
+			if resp, body, err := do(t, c, url+PathV1); err != nil || resp.StatusCode != 200 ||
+				body != `{"Message":"OK"}`+"\n" {
 				t.Errorf("v1: %q, %v", body, err)
 			}
 		})

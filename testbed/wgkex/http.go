@@ -216,7 +216,8 @@ func (x *exchange) endpoint(reg *Registration, own netip.Addr) answer {
 	}
 	if own.IsValid() {
 		e.AllowedIPs = append(e.AllowedIPs, x.b.o.Layer3.String())
-		return jsonAnswer(http.StatusOK, map[string]any{"Endpoint": e, "Node": map[string]any{"Addresses": []string{own.String()}}})
+		return jsonAnswer(http.StatusOK, map[string]any{"Endpoint": e,
+			"Node": map[string]any{"Addresses": []string{own.String()}}})
 	}
 	return jsonAnswer(http.StatusOK, map[string]any{"Endpoint": e})
 }

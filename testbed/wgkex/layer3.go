@@ -12,16 +12,18 @@ import (
 	"wguplink/testbed/mqtt"
 )
 
-// What is here is ours, and optional: a broker that hands out addresses for tunnels of plain IP. Its answer of v2 has one more member,
-// "Node", which wgkex's clients skip; AllowedIPs begins with the gateway's address, as always, and ends with the range. Workers learn
-// who has which address from topics of their own, which wgkex's workers do not subscribe to.
+// What is here is ours, and optional: a broker that hands out addresses for tunnels of plain IP. Its answer of v2 has
+// one more member, "Node", which wgkex's clients skip; AllowedIPs begins with the gateway's address, as always, and
+// ends with the range. Workers learn who has which address from topics of their own, which wgkex's workers do not
+// subscribe to.
 
 const (
 	topicAddresses = "wireguard-address/"
 	rangeFull      = "no address is left"
 )
 
-// assign gives a node its address, always the same one. The zero Addr is for a broker without a range; ok is false when none is left.
+// assign gives a node its address, always the same one. The zero Addr is for a broker without a range; ok is false when
+// none is left.
 func (b *Broker) assign(domain string, key peerselector.Key) (own netip.Addr, ok bool) {
 	if !b.o.Layer3.IsValid() {
 		return own, true
@@ -76,11 +78,12 @@ type addressData struct {
 // AddressFilter is what a worker subscribes to for a domain.
 func AddressFilter(domain string) string { return topicAddresses + domain + "/+" }
 
-// AddressMessage tells all workers of a domain which address a node has. The server keeps it: a gateway that was away learns it, too.
-// The last level is the key in hexadecimal digits, because base64 has slashes.
+// AddressMessage tells all workers of a domain which address a node has. The server keeps it: a gateway that was away
+// learns it, too. The last level is the key in hexadecimal digits, because base64 has slashes.
 func AddressMessage(domain string, key peerselector.Key, own netip.Addr) mqtt.Message {
 	payload, _ := json.Marshal(addressData{key.String(), []netip.Addr{own}}) // strings
-	return mqtt.Message{Topic: topicAddresses + domain + "/" + hex.EncodeToString(key[:]), Payload: payload, QoS: 1, Retain: true}
+	return mqtt.Message{Topic: topicAddresses + domain + "/" + hex.EncodeToString(key[:]),
+		Payload: payload, QoS: 1, Retain: true}
 }
 
 // ParseAddress reads a message of AddressFilter.

@@ -10,8 +10,8 @@ import (
 	"wguplink/testbed/mqtt"
 )
 
-// A broker with a range hands each key an address of its own, always the same, tells the workers before it tells them the key, and
-// says so when none is left. Its answer is wgkex's with one more member.
+// A broker with a range hands each key an address of its own, always the same, tells the workers before it tells them
+// the key, and says so when none is left. Its answer is wgkex's with one more member.
 func TestLayer3(t *testing.T) {
 	var said []mqtt.Message
 	b := New(Options{
@@ -20,7 +20,8 @@ func TestLayer3(t *testing.T) {
 	})
 	defer b.Close()
 	tell(b, "city", heard{"gw1", 0, true})
-	b.Hear(DataMessage("city", "gw1", WorkerData{ExternalAddress: "gw1.example.org", Port: 5, PublicKey: "k", LinkAddress: "10.99.0.2"}))
+	b.Hear(DataMessage("city", "gw1", WorkerData{ExternalAddress: "gw1.example.org", Port: 5, PublicKey: "k",
+		LinkAddress: "10.99.0.2"}))
 	ask := func(k byte) (int, string) {
 		body := `{"domain": "city", "public_key": "` + peerselector.Key{k, 31: 4}.String() + `"}`
 		w := httptest.NewRecorder()
@@ -43,13 +44,16 @@ func TestLayer3(t *testing.T) {
 		t.Fatalf("%d messages", len(said))
 	}
 	domain, key, own, err := ParseAddress(said[0])
-	if err != nil || domain != "city" || key != (peerselector.Key{1, 31: 4}) || len(own) != 1 || own[0].String() != "10.99.0.1/32" || !said[0].Retain {
+	if err != nil || domain != "city" || key != (peerselector.Key{1, 31: 4}) || len(own) != 1 ||
+		own[0].String() != "10.99.0.1/32" || !said[0].Retain {
 		t.Errorf("%+v: %v %v %v", said[0], domain, own, err)
 	}
-	if _, key2, err := ParseKey(said[1]); err != nil || key2 != key || !mqtt.Match(AddressFilter("city"), said[0].Topic) || mqtt.Match(KeyFilter("city"), said[0].Topic) {
+	if _, key2, err := ParseKey(said[1]); err != nil || key2 != key ||
+		!mqtt.Match(AddressFilter("city"), said[0].Topic) || mqtt.Match(KeyFilter("city"), said[0].Topic) {
 		t.Errorf("%+v: %v", said[1], err)
 	}
-	for _, bad := range []string{"", "{}", `{"PublicKey":"x"}`, `{"PublicKey":"` + key.String() + `","Addresses":[""]}`} {
+	for _, bad := range []string{"", "{}", `{"PublicKey":"x"}`,
+		`{"PublicKey":"` + key.String() + `","Addresses":[""]}`} {
 		if _, _, _, err := ParseAddress(mqtt.Message{Topic: said[0].Topic, Payload: []byte(bad)}); err == nil {
 			t.Errorf("%q is taken", bad)
 		}

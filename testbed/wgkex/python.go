@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// pythonJSON makes JSON for encoding/json of what Python's json.loads takes from bytes: UTF-8 with a byte order mark, UTF-16 and
-// UTF-32 in either order of bytes, with a mark or without (json.detect_encoding), and the numbers NaN and Infinity, which become
-// null. It reports false for bytes that are not text in the encoding that they seem to have.
+// pythonJSON makes JSON for encoding/json of what Python's json.loads takes from bytes: UTF-8 with a byte order mark,
+// UTF-16 and UTF-32 in either order of bytes, with a mark or without (json.detect_encoding), and the numbers NaN and
+// Infinity, which become null. It reports false for bytes that are not text in the encoding that they seem to have.
 func pythonJSON(body []byte) ([]byte, bool) {
 	text, ok := decode(body)
 	if !ok || !utf8.Valid(text) {

@@ -65,8 +65,8 @@ func requests2() map[string]*http.Request {
 	return all
 }
 
-// The line that the recorder printed for an answer: status, type, sorted methods, and the first 200 bytes of the body as Python
-// writes them, with what differs from run to run masked.
+// The line that the recorder printed for an answer: status, type, sorted methods, and the first 200 bytes of the body
+// as Python writes them, with what differs from run to run masked.
 func recorder(w *httptest.ResponseRecorder, method string) string {
 	allow := "None"
 	if a := w.Header().Get("Allow"); a != "" {
@@ -81,14 +81,16 @@ func recorder(w *httptest.ResponseRecorder, method string) string {
 	body = regexp.MustCompile(`"(Address|PublicKey|Port)":"[^"]*"`).ReplaceAllString(body, `"$1":"*"`)
 	body = regexp.MustCompile(`fe80::[0-9a-f:]+`).ReplaceAllString(body, "LL")
 	body = body[:min(len(body), 200)]
-	return fmt.Sprintf("%d %s %s b'%s'", w.Code, w.Header().Get("Content-Type"), allow, strings.ReplaceAll(body, "\n", `\n`))
+	return fmt.Sprintf("%d %s %s b'%s'", w.Code, w.Header().Get("Content-Type"), allow,
+		strings.ReplaceAll(body, "\n", `\n`))
 }
 
 func TestReplaySecondRecording(t *testing.T) {
 	b := New(Options{DomainPrefixes: []string{"ffmuc_"}, Domains: []string{"ffmuc_welt", "ffmuc_empty"}})
 	defer b.Close()
 	tell(b, "ffmuc_welt", heard{"gw1", 0, true})
-	b.Hear(DataMessage("ffmuc_welt", "gw1", WorkerData{ExternalAddress: "gw1", Port: 1, PublicKey: "k", LinkAddress: "fe80::1"}))
+	b.Hear(DataMessage("ffmuc_welt", "gw1", WorkerData{ExternalAddress: "gw1", Port: 1, PublicKey: "k",
+		LinkAddress: "fe80::1"}))
 
 	f, err := os.Open("testdata/responses-2.txt")
 	if err != nil {

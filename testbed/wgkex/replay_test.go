@@ -57,9 +57,11 @@ func recordedBroker() *Broker {
 		b.Hear(StatusMessage(name, true))
 		b.Hear(PeersMessage("ffxx_city", name, peers))
 	}
-	b.Hear(DataMessage("ffxx_city", "gw1", WorkerData{ExternalAddress: "gw1.example.org", Port: 40001, LinkAddress: "fe80::1"}))
-	b.Hear(DataMessage("ffxx_city", "gw2", WorkerData{ExternalAddress: "gw2.example.org", Port: 40002, LinkAddress: "fe80::2",
-		PublicKey: "XjwaieDeh0juVAndkNHHDebreMYuuCTQ+oEy91bX5nI="}))
+	b.Hear(DataMessage("ffxx_city", "gw1", WorkerData{ExternalAddress: "gw1.example.org", Port: 40001,
+		LinkAddress: "fe80::1"}))
+	b.Hear(DataMessage("ffxx_city", "gw2", WorkerData{ExternalAddress: "gw2.example.org", Port: 40002,
+		LinkAddress: "fe80::2",
+		PublicKey:   "XjwaieDeh0juVAndkNHHDebreMYuuCTQ+oEy91bX5nI="}))
 	b.Hear(StatusMessage("gw3", true))
 	b.Hear(PeersMessage("ffxx_nodata", "gw3", 0))
 	return b

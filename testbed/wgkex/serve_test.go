@@ -55,7 +55,8 @@ func TestServeTLS(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
-			caFile, certFile, keyFile := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+			caFile, certFile, keyFile := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "cert.pem"),
+				filepath.Join(dir, "key.pem")
 			if err := errors.Join(ca.WriteFile(caFile), tt.cert.WriteFiles(certFile, keyFile)); err != nil {
 				t.Fatal(err)
 			}
@@ -173,7 +174,8 @@ func TestServeEnds(t *testing.T) {
 	ln := listen()
 	done := make(chan error, 1)
 	go func() { done <- Serve(ctx, ln, b, nil, nil) }()
-	if resp, _, err := do(t, &http.Client{Transport: &http.Transport{}}, "http://"+ln.Addr().String()+PathV1); err == nil {
+	if resp, _, err := do(t, &http.Client{Transport: &http.Transport{}},
+		"http://"+ln.Addr().String()+PathV1); err == nil {
 		t.Errorf("status %d, want no answer", resp.StatusCode)
 	}
 	if err := <-done; err != nil {

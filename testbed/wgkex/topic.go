@@ -47,7 +47,8 @@ func ParseKey(m mqtt.Message) (domain string, key peerselector.Key, err error) {
 
 // PeersMessage reports how many nodes are connected to a worker in a domain, or Offline. The server keeps it.
 func PeersMessage(domain, worker string, peers int) mqtt.Message {
-	m := mqtt.Message{Topic: topicMetrics + domain + "/" + worker + "/" + metricPeers, Payload: []byte(strconv.Itoa(peers)), Retain: true}
+	m := mqtt.Message{Topic: topicMetrics + domain + "/" + worker + "/" + metricPeers,
+		Payload: []byte(strconv.Itoa(peers)), Retain: true}
 	if peers == Offline {
 		m.QoS = 1
 	}

@@ -33,8 +33,8 @@ func (w *worker) serves(domain string) bool {
 	return w.online && counted && peers > Offline
 }
 
-// Listen subscribes the broker to its workers. It is to be called after each connection to the server. A broker that is deaf does
-// not subscribe.
+// Listen subscribes the broker to its workers. It is to be called after each connection to the server. A broker that is
+// deaf does not subscribe.
 func (b *Broker) Listen(bus mqtt.Bus) error {
 	b.mu.Lock()
 	deaf := b.deaf
@@ -50,8 +50,8 @@ func (b *Broker) Listen(bus mqtt.Bus) error {
 	return nil
 }
 
-// SetDeaf makes the broker one whose connection came up before its subscription: it publishes keys and hears of no worker, from
-// now on and after each new connection. Seen with the released library after a restart under load.
+// SetDeaf makes the broker one whose connection came up before its subscription: it publishes keys and hears of no
+// worker, from now on and after each new connection. Seen with the released library after a restart under load.
 func (b *Broker) SetDeaf(deaf bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -148,10 +148,10 @@ func (b *Broker) share(name string) float64 {
 	return float64(max(weight, 1)) / float64(max(total, 1))
 }
 
-// choose picks the best online worker of a domain and counts a node there, as wgkex does between the reports of its workers
-// (wgkex/broker/metrics.py, get_best_worker): the one with the lowest difference between its peers and its share of all peers,
-// over all domains; the first heard of equals. Workers at the wished location go before all others; where there is none online,
-// the wish is ignored. The data is nil while the worker has published none.
+// choose picks the best online worker of a domain and counts a node there, as wgkex does between the reports of its
+// workers (wgkex/broker/metrics.py, get_best_worker): the one with the lowest difference between its peers and its
+// share of all peers, over all domains; the first heard of equals. Workers at the wished location go before all others;
+// where there is none online, the wish is ignored. The data is nil while the worker has published none.
 func (b *Broker) choose(domain, location string) (name string, data *WorkerData, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -202,8 +202,8 @@ func (b *Broker) locations() []string {
 	return list
 }
 
-// publish hands a key to all workers of a domain. Whether the broker thinks a worker online does not matter: the topic has all
-// its subscribers.
+// publish hands a key to all workers of a domain. Whether the broker thinks a worker online does not matter: the topic
+// has all its subscribers.
 func (b *Broker) publish(domain string, key peerselector.Key) {
 	b.mu.Lock()
 	closed := b.closed

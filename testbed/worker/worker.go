@@ -1,7 +1,8 @@
-// Package worker is the gateway's side of wgkex for the lab: it takes keys from MQTT and gives them to a WireGuard device, and
-// tells the broker how many nodes it serves (freifunkMUC/wgkex, wgkex/worker; held against its main branch of July 2026 by
-// reading). Its schedule is the real one's: a queue that is looked at once a second and worked off one key after the other, a
-// report each minute, a flush each hour. Left out: TLS and passwords towards the MQTT server, and prefixes of domains.
+// Package worker is the gateway's side of wgkex for the lab: it takes keys from MQTT and gives them to a WireGuard
+// device, and tells the broker how many nodes it serves (freifunkMUC/wgkex, wgkex/worker; held against its main branch
+// of July 2026 by reading). Its schedule is the real one's: a queue that is looked at once a second and worked off one
+// key after the other, a report each minute, a flush each hour. Left out: TLS and passwords towards the MQTT server,
+// and prefixes of domains.
 package worker
 
 import (
@@ -88,7 +89,8 @@ func New(c Config) *Worker {
 // Will is what the MQTT server is to publish when the worker dies.
 func (w *Worker) Will() mqtt.Message { return wgkex.StatusMessage(w.c.Name, false) }
 
-// Connected subscribes to the keys of all domains, and tells who the worker is. It is to be called after each connection.
+// Connected subscribes to the keys of all domains, and tells who the worker is. It is to be called after each
+// connection.
 func (w *Worker) Connected(bus mqtt.Bus) error {
 	w.mu.Lock()
 	first := w.bus == nil
@@ -130,8 +132,8 @@ func (w *Worker) AddDomain(domain string, d Device) error {
 	return w.report(domain)
 }
 
-// Run works off keys, reports and flushes until ctx ends. Then it says that it is gone, as the real worker does when it is told
-// to stop; after a Cut of its client that reaches nobody.
+// Run works off keys, reports and flushes until ctx ends. Then it says that it is gone, as the real worker does when it
+// is told to stop; after a Cut of its client that reaches nobody.
 func (w *Worker) Run(ctx context.Context) {
 	var tasks sync.WaitGroup
 	task := func(every time.Duration, f func()) {
@@ -159,7 +161,8 @@ func (w *Worker) Run(ctx context.Context) {
 	w.leave()
 }
 
-// subscribe asks for the keys of a domain, and first for the addresses of its nodes, where the device has a use for them.
+// subscribe asks for the keys of a domain, and first for the addresses of its nodes, where the device has a use for
+// them.
 func (w *Worker) subscribe(bus mqtt.Bus, domain string) error {
 	w.mu.Lock()
 	d, ok := w.domains[domain].(Assigner)
@@ -199,8 +202,8 @@ func (w *Worker) workOff() {
 	}
 }
 
-// WorkOne takes one key from the queue and works it off. It reports false when there was none. Run calls it; it is for those who
-// keep the schedule themselves, as Report and Flush are.
+// WorkOne takes one key from the queue and works it off. It reports false when there was none. Run calls it; it is for
+// those who keep the schedule themselves, as Report and Flush are.
 func (w *Worker) WorkOne() bool {
 	w.mu.Lock()
 	var next item

@@ -106,14 +106,15 @@ func publish(t *testing.T, bus mqtt.Bus, domain string, keys ...byte) {
 	}
 }
 
-// Keys wait for the next look at the queue, and are worked off one after the other; one that waits already is not queued twice,
-// one that was done is done again.
+// Keys wait for the next look at the queue, and are worked off one after the other; one that waits already is not
+// queued twice, one that was done is done again.
 func TestQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var bus mqtt.Memory
 		d := newDevice()
 		d.takes = 5 * time.Millisecond
-		defer run(t, &bus, Config{Name: "gw1", ExternalName: "gw1.example.org", Domains: map[string]Device{"ffxx": d}})()
+		defer run(t, &bus, Config{Name: "gw1", ExternalName: "gw1.example.org",
+			Domains: map[string]Device{"ffxx": d}})()
 		time.Sleep(300 * time.Millisecond)
 		publish(t, &bus, "ffxx", 1, 2, 1, 3)
 		publish(t, &bus, "ffyy", 4)
@@ -146,7 +147,8 @@ func TestReports(t *testing.T) {
 		got := said{}
 		got.listen(t, &bus)
 		d := newDevice()
-		stop := run(t, &bus, Config{Name: "gw1", ExternalName: "gw1.example.org", Domains: map[string]Device{"ffxx": d}})
+		stop := run(t, &bus, Config{Name: "gw1", ExternalName: "gw1.example.org",
+			Domains: map[string]Device{"ffxx": d}})
 		want := said{
 			"wireguard-worker/gw1/status": "1",
 			"wireguard-worker/gw1/ffxx/data": `{"ExternalAddress":"gw1.example.org","Port":40001,"PublicKey":"` +

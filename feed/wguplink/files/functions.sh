@@ -1,8 +1,8 @@
 # shellcheck shell=dash disable=SC2154 # config_get sets variables by name
 # What the service, the protocol for netifd and the hotplug script share. /lib/functions.sh has to be there already.
 
-# wguplink_device UPLINK [LAYER] prints the device of an uplink: the one on top, or with LAYER wireguard or vxlan that one.
-# Returns 1 for no such uplink, 2 for one with a device for each gateway (Parker), 3 for no such layer.
+# wguplink_device UPLINK [LAYER] prints the device of an uplink: the one on top, or with LAYER wireguard or vxlan that
+# one. Returns 1 for no such uplink, 2 for one with a device for each gateway (Parker), 3 for no such layer.
 wguplink_device() (
 	config_load wguplink
 	config_get type "$1" TYPE
@@ -18,7 +18,8 @@ wguplink_device() (
 	echo "$device"
 )
 
-# _wguplink_foreign SECTION TYPE NAME: is there such a section of the firewall that we have not made? Ours has that type and name.
+# _wguplink_foreign SECTION TYPE NAME: is there such a section of the firewall that we have not made? Ours has that type
+# and name.
 _wguplink_foreign() {
 	uci -q get "firewall.$1" >/dev/null || return 1
 	! _wguplink_own "$@"
@@ -57,8 +58,9 @@ $section.dest_port='$port'
 $section.target='ACCEPT'"
 }
 
-# wguplink_firewall lets VXLAN in through the WireGuard devices of all enabled uplinks, and nothing else. It keeps a zone
-# wguplink and a rule for each uplink in the configuration of OpenWrt's firewall, and touches it only when it has to.
+# wguplink_firewall lets VXLAN in through the WireGuard devices of all enabled uplinks, and nothing else. It keeps a
+# zone wguplink and a rule for each uplink in the configuration of OpenWrt's firewall, and touches it only when it has
+# to.
 wguplink_firewall() (
 	[ ! -d /lib/gluon ] && [ -f /etc/config/firewall ] || return 0
 	devices='' rules=''

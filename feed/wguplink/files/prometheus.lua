@@ -74,7 +74,8 @@ local function scrape()
 	end)
 	each('wguplink_gateway_info', 'gauge', function(add, u)
 		if u.gateway then
-			add(1, 'gateway', u.gateway.name, 'public_key', u.gateway.public_key, 'endpoint', u.gateway.endpoint, 'interface',
+			add(1, 'gateway', u.gateway.name, 'public_key', u.gateway.public_key, 'endpoint', u.gateway.endpoint,
+				'interface',
 				u.interface, 'backend', u.backend)
 		end
 	end)

@@ -1,5 +1,6 @@
 #!/bin/sh
-# The protocol wguplink of netifd: the device of an uplink as an interface, for zones, addresses on top, and other services.
+# The protocol wguplink of netifd: the device of an uplink as an interface, for zones, addresses on top, and other
+# services.
 #
 #	config interface 'mesh'
 #		option proto 'wguplink'

@@ -156,7 +156,8 @@ static void add_reason(struct json_object *group, struct blob_attr *uplink) {
 	if (!cause)
 		return;
 	snprintf(line, sizeof(line), "%s%s%s", cause, reason ? ": " : "", reason ? reason : "");
-	struct json_object *groups = json_object_new_object(), *why = json_object_new_object(), *peers = json_object_new_object();
+	struct json_object *groups = json_object_new_object(), *why = json_object_new_object(),
+		*peers = json_object_new_object();
 	json_object_object_add(peers, line, NULL);
 	json_object_object_add(why, "peers", peers);
 	json_object_object_add(groups, "reason", why);

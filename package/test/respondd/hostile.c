@@ -61,7 +61,8 @@ int main(void) {
 	put("\0\0\0\0\0\0\0\5", 8);
 	finish(at, 0);
 	finish(gateway, 0);
-	size_t network = begin(BLOBMSG_TYPE_TABLE, "network"), tunnels = begin(BLOBMSG_TYPE_ARRAY, "tunnels"), tunnel = begin(BLOBMSG_TYPE_TABLE, "");
+	size_t network = begin(BLOBMSG_TYPE_TABLE, "network"), tunnels = begin(BLOBMSG_TYPE_ARRAY, "tunnels"),
+		tunnel = begin(BLOBMSG_TYPE_TABLE, "");
 	string("gateway", "gw2");
 	finish(tunnel, 0);
 	finish(tunnels, 0);

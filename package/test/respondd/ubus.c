@@ -236,7 +236,8 @@ static void hand_over(struct ubus_context *ctx, void *priv) {
 	c->cb(&c->req, MSG_DATA, attribute(ctx, ATTR_DATA));
 }
 
-int ubus_invoke(struct ubus_context *ctx, uint32_t obj, const char *method, struct blob_attr *msg, ubus_data_handler_t cb,
+int ubus_invoke(struct ubus_context *ctx, uint32_t obj, const char *method, struct blob_attr *msg,
+	ubus_data_handler_t cb,
 	void *priv, int timeout_ms) {
 	struct call c = {{priv}, cb};
 	char body[256];

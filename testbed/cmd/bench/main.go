@@ -80,9 +80,11 @@ func compare(ctx context.Context, a, b bench.Program, s bench.Setting, pairs int
 	goal(f.CPURatio <= mostCPU, "CPU time for each Gbit: %.2f of theirs, at most %.2f", f.CPURatio, mostCPU)
 	goal(f.Ours.Retransmits <= max(fewRetransmits, mostRetransmits*f.Theirs.Retransmits),
 		"retransmissions: %d, at most %d times theirs, or %d", f.Ours.Retransmits, mostRetransmits, fewRetransmits)
-	goal(f.PeakHighest <= mostMemory, "memory under load: %.1f MB, at most %d MiB", float64(f.PeakHighest)/1e6, mostMemory>>20)
+	goal(f.PeakHighest <= mostMemory, "memory under load: %.1f MB, at most %d MiB",
+		float64(f.PeakHighest)/1e6, mostMemory>>20)
 	if s.After > 0 {
-		goal(f.Ours.AfterAnon <= f.Ours.RestAnon+mostLeft, "anonymous memory after %v: %.1f MB, at most 3 MiB more than at rest",
+		goal(f.Ours.AfterAnon <= f.Ours.RestAnon+mostLeft,
+			"anonymous memory after %v: %.1f MB, at most 3 MiB more than at rest",
 			s.After, float64(f.Ours.AfterAnon)/1e6)
 	}
 	fmt.Println()

@@ -18,7 +18,8 @@ func main() { os.Exit(run()) }
 
 func run() int {
 	flags := flag.NewFlagSet("gateway", flag.ContinueOnError)
-	address := flags.String("address", "", "this machine's address, under which routers reach it (default: the one of its default route)")
+	address := flags.String("address", "",
+		"this machine's address, under which routers reach it (default: the one of its default route)")
 	httpPort := flags.Uint("http", 8080, "port of the broker")
 	port := flags.Uint("port", 51820, "UDP port of WireGuard")
 	plain := flags.Bool("plain", false, "no batman-adv, also where the kernel has it")
@@ -51,7 +52,8 @@ func run() int {
 	return 0
 }
 
-// own is the address given, or the one from which the machine would reach others. A UDP socket that is connected sends nothing.
+// own is the address given, or the one from which the machine would reach others. A UDP socket that is connected sends
+// nothing.
 func own(given string) (netip.Addr, error) {
 	if given != "" {
 		a, err := netip.ParseAddr(given)

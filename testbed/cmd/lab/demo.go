@@ -16,8 +16,8 @@ import (
 	"wguplink/testbed/vclock"
 )
 
-// demoReport is build/demo.json. Times are milliseconds from the agent's start, but for the failover's: that is from the
-// death of the gateway to the first Ethernet reply through another.
+// demoReport is build/demo.json. Times are milliseconds from the agent's start, but for the failover's: that is from
+// the death of the gateway to the first Ethernet reply through another.
 type demoReport struct {
 	Clock      int64  `json:"clock_ms"`
 	Registered int64  `json:"registered_ms"`
@@ -65,7 +65,8 @@ func demo(ctx context.Context, binary, out string) (err error) {
 	topo.Clock().Set(wrong)
 	t := topo.Timeline()
 	topo.Clock().OnStep(func(s vclock.Step) {
-		t.Add(time.Now(), "clock", fmt.Sprintf("set from %s to %s by NTP", s.From.UTC().Format(time.DateTime), s.To.UTC().Format(time.DateTime)))
+		t.Add(time.Now(), "clock", fmt.Sprintf("set from %s to %s by NTP", s.From.UTC().Format(time.DateTime),
+			s.To.UTC().Format(time.DateTime)))
 	})
 	a, err := topo.NewAgent(prepared, dir, topology.UCI(topo.BrokerOptions(), topo.Sections()))
 	if err != nil {
@@ -114,7 +115,8 @@ func demo(ctx context.Context, binary, out string) (err error) {
 	}
 	next := o.Reply
 	t.Add(next.At, "failover",
-		fmt.Sprintf("Ethernet frame answered by %s, %.1f s after the death of %s", next.Gateway, o.Took.Seconds(), reply.Gateway))
+		fmt.Sprintf("Ethernet frame answered by %s, %.1f s after the death of %s", next.Gateway,
+			o.Took.Seconds(), reply.Gateway))
 
 	if err := a.TakeDown(ctx); err != nil {
 		return fail(err)
@@ -131,7 +133,8 @@ func demo(ctx context.Context, binary, out string) (err error) {
 		return e.At.Milliseconds()
 	}
 	report = demoReport{
-		Clock: ms("clock"), Registered: ms("registered"), Handshake: ms("handshake"), L2Ping: ms("layer 2"), Gateway: reply.Gateway,
+		Clock: ms("clock"), Registered: ms("registered"), Handshake: ms("handshake"), L2Ping: ms("layer 2"),
+		Gateway:  reply.Gateway,
 		Failover: o.Took.Milliseconds(), FailoverTo: next.Gateway, Backend: st.Backend, RSS: stats.RSS / 1024,
 	}
 	if err != nil {

@@ -75,7 +75,8 @@ func figures(ctx context.Context, binary, out string, runs int) error {
 		if !f.OK {
 			verdict = "  MISSED"
 		}
-		fmt.Printf("%-34s %10.1f %10.1f %10.1f %10.1f %s%s\n", f.Metric, f.Min, f.Median, f.Max, f.Target, f.Unit, verdict)
+		fmt.Printf("%-34s %10.1f %10.1f %10.1f %10.1f %s%s\n", f.Metric, f.Min, f.Median, f.Max,
+			f.Target, f.Unit, verdict)
 		all = append(all, f)
 	}
 	if err := writeJSON(filepath.Join(out, "figures.json"), all); err != nil {

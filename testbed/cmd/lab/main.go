@@ -27,9 +27,12 @@ func run() int {
 	flags := flag.NewFlagSet("lab", flag.ContinueOnError)
 	binary := flags.String("binary", "build/wguplink-userspace", "the agent, userspace variant")
 	out := flags.String("out", "build", "folder for the report")
-	runs := flags.Int("runs", 0, fmt.Sprintf("how often to measure (default %d for figures, %d for measure)", figuresRuns, measure.DefaultRuns))
-	again := flags.Int("again", 0, "measure: how often to measure again what has missed a target of time; then the median counts")
-	only := flags.String("only", "", "measure: one scenario of "+strings.Join(measure.Names(), ", ")+"; or all but one, as !name")
+	runs := flags.Int("runs", 0, fmt.Sprintf("how often to measure (default %d for figures, %d for measure)",
+		figuresRuns, measure.DefaultRuns))
+	again := flags.Int("again", 0,
+		"measure: how often to measure again what has missed a target of time; then the median counts")
+	only := flags.String("only", "", "measure: one scenario of "+strings.Join(measure.Names(), ", ")+
+		"; or all but one, as !name")
 	flags.Usage = func() {
 		fmt.Fprintln(flags.Output(), "usage: lab [options] demo|figures|measure")
 		flags.PrintDefaults()

@@ -28,9 +28,11 @@ func measureAll(ctx context.Context, binary, out, only string, runs, again int) 
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
 	}
-	rows, err := measure.Run(ctx, measure.Config{Binary: prepared, Plain: plain, Dir: dir, Runs: runs, Again: again, Only: only, Log: os.Stderr})
+	rows, err := measure.Run(ctx, measure.Config{Binary: prepared, Plain: plain, Dir: dir, Runs: runs, Again: again,
+		Only: only, Log: os.Stderr})
 	if len(rows) == 0 {
 		return err
 	}
-	return errors.Join(err, measure.WriteTable(os.Stdout, rows), measure.WriteFile(filepath.Join(out, "lab.json"), rows))
+	return errors.Join(err, measure.WriteTable(os.Stdout, rows),
+		measure.WriteFile(filepath.Join(out, "lab.json"), rows))
 }

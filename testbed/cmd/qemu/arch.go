@@ -113,7 +113,8 @@ func (o options) gatewayVM(ctx context.Context, dir string, files map[string]str
 	if err != nil {
 		return nil, err
 	}
-	program, args := b.Command(board.Boot{Kernel: k.Path, Initrd: initrd, Own: wire(dir, "gateways"), Peer: wire(dir, "node"), MAC: "52:54:00:00:00:01"})
+	program, args := b.Command(board.Boot{Kernel: k.Path, Initrd: initrd, Own: wire(dir, "gateways"),
+		Peer: wire(dir, "node"), MAC: "52:54:00:00:00:01"})
 	v, err := vm.Start("gateways", program, args...)
 	if err != nil {
 		return nil, err
@@ -136,7 +137,8 @@ func (o options) built(names ...string) string {
 func wire(dir, end string) string { return filepath.Join(dir, end+".sock") }
 
 // way takes the node through the scenario. dir has the wire.
-func (o options) way(ctx context.Context, b board.Board, k image.Kernel, gateways *vm.Guest, w way, dir string, r *nodetest.Report) error {
+func (o options) way(ctx context.Context, b board.Board, k image.Kernel, gateways *vm.Guest, w way, dir string,
+	r *nodetest.Report) error {
 	own, err := os.MkdirTemp(dir, w.variant+"-")
 	if err != nil {
 		return err
@@ -151,8 +153,9 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, gateway
 	initrd := filepath.Join(own, "node.cpio")
 	config := guest.Config{
 		Hostname: "node", Agent: "/usr/bin/wguplink", Disk: b.Disk,
-		Addresses: []netip.Prefix{topology.NodeV4, topology.NodeV6}, Gateways: []netip.Addr{topology.RouterV4.Addr(), topology.RouterV6.Addr()},
-		Batman: &guest.Batman{Algorithm: w.algorithm, Address: gatewayvm.NodeMesh, MAC: gatewayvm.NodeMAC},
+		Addresses: []netip.Prefix{topology.NodeV4, topology.NodeV6},
+		Gateways:  []netip.Addr{topology.RouterV4.Addr(), topology.RouterV6.Addr()},
+		Batman:    &guest.Batman{Algorithm: w.algorithm, Address: gatewayvm.NodeMesh, MAC: gatewayvm.NodeMAC},
 	}
 	words := ""
 	if w.bare {
@@ -166,7 +169,8 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, gateway
 		return err
 	}
 	n := &node.Own{Board: b, Dir: own, Setup: board.Boot{
-		Kernel: k.Path, Initrd: initrd, Own: wire(dir, "node"), Peer: wire(dir, "gateways"), MAC: "52:54:00:00:00:02", Epoch: true,
+		Kernel: k.Path, Initrd: initrd, Own: wire(dir, "node"), Peer: wire(dir, "gateways"),
+		MAC: "52:54:00:00:00:02", Epoch: true,
 		Append: words,
 	}}
 	defer n.Off()
@@ -186,8 +190,10 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, gateway
 		switches = o.switches
 	}
 	t := &nodetest.Test{
-		Node: n, Gateways: gateways, Out: o.out, Run: run, Arch: b.Arch, Static: w.static, Short: w.short, Bare: w.bare, Extra: extra,
-		Limits: limits, Deaf: b.Arch == gatewayArch && w.variant == "default", Binary: fi.Size(), Idle: o.idle, Switches: switches,
+		Node: n, Gateways: gateways, Out: o.out, Run: run, Arch: b.Arch, Static: w.static, Short: w.short,
+		Bare: w.bare, Extra: extra,
+		Limits: limits, Deaf: b.Arch == gatewayArch && w.variant == "default", Binary: fi.Size(), Idle: o.idle,
+		Switches: switches,
 	}
 	err = t.Go(ctx)
 	r.Kernel = t.Kernel

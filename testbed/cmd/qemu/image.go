@@ -63,7 +63,8 @@ func (o options) image(ctx context.Context, file string) (r *nodetest.Report, er
 		return r, err
 	}
 	t := &nodetest.Test{
-		Node: n, Gateways: gateways, Out: o.out, Run: run, Arch: "image", NoReboot: setup.Kernel != "", Binary: fi.Size(), Idle: o.idle, Switches: 0,
+		Node: n, Gateways: gateways, Out: o.out, Run: run, Arch: "image", NoReboot: setup.Kernel != "",
+		Binary: fi.Size(), Idle: o.idle, Switches: 0,
 	}
 	err = t.Go(ctx)
 	r.Kernel = t.Kernel

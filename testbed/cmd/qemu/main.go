@@ -35,15 +35,20 @@ func run() error {
 	}
 	o := options{out: os.Stdout}
 	arches := flag.String("arch", strings.Join(all, ","), "architectures of the node")
-	variants := flag.String("variants", "default,userspace,nobroker", "variants of the program to take through the scenario; no-ipv6 is the default one with a kernel that has no IPv6")
+	variants := flag.String("variants", "default,userspace,nobroker",
+		"variants of the program to take through the scenario; no-ipv6 is the default one with a kernel that "+
+			"has no IPv6")
 	flag.IntVar(&o.jobs, "jobs", 1, "how many architectures at once")
-	flag.StringVar(&o.root, "root", ".", "the project's folder, with what scripts/cross and scripts/cross-vm have built")
+	flag.StringVar(&o.root, "root", ".",
+		"the project's folder, with what scripts/cross and scripts/cross-vm have built")
 	flag.DurationVar(&o.idle, "idle", 30*time.Second, "how long to watch the agent at rest")
 	flag.IntVar(&o.switches, "switches", 30, "how often to switch the gateway while watching the memory")
 	tests := flag.Bool("tests", false, "run the unit tests that scripts/test-cross has built, in place of the scenario")
-	picture := flag.String("image", "", "an OpenWrt or Gluon image to take through the scenario, in place of our own machines")
+	picture := flag.String("image", "",
+		"an OpenWrt or Gluon image to take through the scenario, in place of our own machines")
 	standIn := flag.String("stand-in", "", "only make a small image that boots as OpenWrt's do, to try -image with")
-	again := flag.Bool("again", false, "take what fails through the scenario once more, alone: a busy host stops a machine now and then")
+	again := flag.Bool("again", false,
+		"take what fails through the scenario once more, alone: a busy host stops a machine now and then")
 	table := flag.Bool("recovery", false, "only measure how long the mesh is gone when something of a node changes")
 	flag.StringVar(&o.rows, "rows", "",
 		"with -recovery: only those rows, a regular expression such as 'IV, tunnel only: (id|device deleted)'")
@@ -108,8 +113,10 @@ func run() error {
 			return err
 		})
 	}
-	// It mostly waits; so it comes last, where a processor may have nothing else to do. Who wants one variant does not want it.
-	if len(o.ways) == len(ways) && slices.ContainsFunc(boards, func(b board.Board) bool { return b.Arch == gatewayArch }) {
+	// It mostly waits; so it comes last, where a processor may have nothing else to do. Who wants one variant does not
+	// want it.
+	if len(o.ways) == len(ways) && slices.ContainsFunc(boards,
+		func(b board.Board) bool { return b.Arch == gatewayArch }) {
 		tasks = append(tasks, func() (err error) {
 			rows, err = o.recovery(ctx)
 			return err

@@ -74,14 +74,17 @@ func (o options) measureRecovery(ctx context.Context) (rows []recovery.Row, err 
 	defer os.RemoveAll(dir)
 	initrd := filepath.Join(dir, "recovery.cpio")
 	err = image.Initrd{
-		Kernel: k, Init: o.built("qemu", "vminit-"+b.Target), Config: guest.Config{Hostname: "recovery", Exec: "/usr/bin/vmrecovery"},
-		Programs: map[string]string{"vmrecovery": o.built("qemu", "vmrecovery"), "wguplink": o.built("default", "wguplink-"+b.Target)},
+		Kernel: k, Init: o.built("qemu", "vminit-"+b.Target),
+		Config: guest.Config{Hostname: "recovery", Exec: "/usr/bin/vmrecovery"},
+		Programs: map[string]string{"vmrecovery": o.built("qemu", "vmrecovery"),
+			"wguplink": o.built("default", "wguplink-"+b.Target)},
 	}.Write(initrd)
 	if err != nil {
 		return nil, err
 	}
 	program, args := b.Command(board.Boot{
-		Kernel: k.Path, Initrd: initrd, Memory: tableMemory, Own: wire(dir, "own"), Peer: wire(dir, "none"), MAC: "52:54:00:00:00:03",
+		Kernel: k.Path, Initrd: initrd, Memory: tableMemory, Own: wire(dir, "own"), Peer: wire(dir, "none"),
+		MAC: "52:54:00:00:00:03",
 	})
 	v, err := vm.Start("recovery", program, args...)
 	if err != nil {

@@ -68,12 +68,13 @@ func (o options) tests(ctx context.Context, b board.Board) error {
 	return errors.Join(errs...)
 }
 
-// testMemory is in MiB. Tests make several of wireguard-go's devices, each with its own 16 MB of buffers; more than 256 a malta
-// board cannot use.
+// testMemory is in MiB. Tests make several of wireguard-go's devices, each with its own 16 MB of buffers; more than 256
+// a malta board cannot use.
 const testMemory = 256
 
 // test boots a machine for one package's tests.
-func (o options) test(ctx context.Context, b board.Board, k image.Kernel, dir, name string, files map[string]string) error {
+func (o options) test(ctx context.Context, b board.Board, k image.Kernel, dir, name string,
+	files map[string]string) error {
 	initrd := filepath.Join(dir, "test.cpio")
 	own := map[string]string{}
 	for to, from := range files {
@@ -81,14 +82,16 @@ func (o options) test(ctx context.Context, b board.Board, k image.Kernel, dir, n
 			own["/tests/"+to] = from
 		}
 	}
-	err := image.Initrd{Kernel: k, Init: o.built("qemu", "vminit-"+b.Target), Config: guest.Config{Hostname: "test"}, Files: own}.Write(initrd)
+	err := image.Initrd{Kernel: k, Init: o.built("qemu", "vminit-"+b.Target), Config: guest.Config{Hostname: "test"},
+		Files: own}.Write(initrd)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, testTime, fmt.Errorf("not within %v", testTime))
 	defer cancel()
 	start := time.Now()
-	program, args := b.Command(board.Boot{Kernel: k.Path, Initrd: initrd, Own: wire(dir, "test"), Peer: wire(dir, "nobody"), MAC: "52:54:00:00:00:03", Memory: testMemory})
+	program, args := b.Command(board.Boot{Kernel: k.Path, Initrd: initrd, Own: wire(dir, "test"),
+		Peer: wire(dir, "nobody"), MAC: "52:54:00:00:00:03", Memory: testMemory})
 	v, err := vm.Start("test", program, args...)
 	if err != nil {
 		return err
@@ -106,6 +109,7 @@ func (o options) test(ctx context.Context, b board.Board, k image.Kernel, dir, n
 		fmt.Fprintf(o.out, "%s: %s: FAILED, in the virtual machine\n%s\n", b.Target, name, r.Out)
 		return fmt.Errorf("%s: the tests of %s fail in the virtual machine", b.Arch, name)
 	}
-	fmt.Fprintf(o.out, "%s: %s: ok, in the virtual machine, after %.0f s\n", b.Target, name, time.Since(start).Seconds())
+	fmt.Fprintf(o.out, "%s: %s: ok, in the virtual machine, after %.0f s\n", b.Target, name,
+		time.Since(start).Seconds())
 	return nil
 }

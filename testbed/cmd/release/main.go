@@ -92,7 +92,9 @@ func vulnerabilities(programs []release.Program, path, root string, verbose bool
 	if failed > 0 {
 		return fmt.Errorf("%d known vulnerabilities are neither fixed nor accepted in %s", failed, path)
 	}
-	fmt.Printf("vulnerabilities: %d programs; %d entries of the list (looked at %s) concern them, all accepted or without effect\n",
+	fmt.Printf(
+		"vulnerabilities: %d programs; %d entries of the list (looked at %s) concern them, all accepted or "+
+			"without effect\n",
 		len(programs), accepted, l.Looked)
 	return nil
 }

@@ -10,7 +10,8 @@ import (
 	"wguplink/agent/ubus"
 )
 
-// call prints what a method answers as a value of Lua, as OpenWrt's module for Lua gives it: all numbers are floating point there.
+// call prints what a method answers as a value of Lua, as OpenWrt's module for Lua gives it: all numbers are floating
+// point there.
 func call(socket, object, method string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

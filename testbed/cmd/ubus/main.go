@@ -1,13 +1,13 @@
 // Command ubus serves a ubus socket with the object wguplink on it, for tests of what talks to the agent. The daemon is
-// testbed/ubusd, the object is served by the agent's own package ubus, and answers are encoded as the agent does; only the
-// uplinks behind it are made up: snapshots in JSON files.
+// testbed/ubusd, the object is served by the agent's own package ubus, and answers are encoded as the agent does; only
+// the uplinks behind it are made up: snapshots in JSON files.
 //
 //	ubus [-mute | -alone] SOCKET [SNAPSHOT.json...]
 //	ubus -call SOCKET OBJECT METHOD                    a method's answer as a value of Lua
 //
 // It prints "ready" once the object can be called, and ends when its standard input does. A snapshot's field
-// "connected_for" (seconds) becomes the moment since which its gateway has been in use. With -mute nothing is answered; with
-// -alone there is only the daemon, and somebody else has to bring the object.
+// "connected_for" (seconds) becomes the moment since which its gateway has been in use. With -mute nothing is answered;
+// with -alone there is only the daemon, and somebody else has to bring the object.
 package main
 
 import (
@@ -30,7 +30,8 @@ func main() {
 	asks := flag.Bool("call", false, "call a method")
 	flag.Parse()
 	if flag.NArg() < 1 || *asks && flag.NArg() != 3 {
-		fmt.Fprintln(os.Stderr, "usage: ubus [-mute | -alone] SOCKET [SNAPSHOT.json...], or: ubus -call SOCKET OBJECT METHOD")
+		fmt.Fprintln(os.Stderr,
+			"usage: ubus [-mute | -alone] SOCKET [SNAPSHOT.json...], or: ubus -call SOCKET OBJECT METHOD")
 		os.Exit(2)
 	}
 	if *asks {

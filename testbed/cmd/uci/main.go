@@ -1,6 +1,6 @@
-// Command uci stands in for OpenWrt's tool of that name where it does not exist, for the tests of our scripts. Files and
-// staged changes are read by the agent's own package uci, which is tested with recordings of the real tool; staging and
-// committing are done here. Sections without a name can be read, but not added.
+// Command uci stands in for OpenWrt's tool of that name where it does not exist, for the tests of our scripts. Files
+// and staged changes are read by the agent's own package uci, which is tested with recordings of the real tool; staging
+// and committing are done here. Sections without a name can be read, but not added.
 package main
 
 import (

@@ -86,7 +86,8 @@ func TestVectors(t *testing.T) {
 }
 
 func TestCommit(t *testing.T) {
-	b := newBench(t, map[string]string{"staged": read(t, vectors+"/staged")}, map[string]string{"staged": read(t, vectors+"/staged.delta")})
+	b := newBench(t, map[string]string{"staged": read(t, vectors+"/staged")},
+		map[string]string{"staged": read(t, vectors+"/staged.delta")})
 	b.want("", "commit")
 	if d := cmp.Diff(read(t, vectors+"/staged.committed"), read(t, filepath.Join(b.config, "staged"))); d != "" {
 		t.Error(d)
@@ -116,7 +117,8 @@ func TestStage(t *testing.T) {
 	}
 	b.want("", "delete", "network.lan.dns")
 	b.want("", "commit", "network")
-	const after = "\nconfig interface 'lan'\n\toption proto 'it'\\''s'\n\nconfig rule\n\toption x 'y'\n\nconfig interface 'wan'\n\toption proto 'dhcp'\n\n"
+	const after = "\nconfig interface 'lan'\n\toption proto 'it'\\''s'\n\nconfig rule\n\toption x 'y'\n\nconfig " +
+		"interface 'wan'\n\toption proto 'dhcp'\n\n"
 	if d := cmp.Diff(after, read(t, filepath.Join(b.config, "network"))); d != "" {
 		t.Error(d)
 	}

@@ -1,5 +1,5 @@
-// Command vmrecovery measures in a virtual machine how long the mesh is gone when the agent or its devices change: see package
-// recovery.
+// Command vmrecovery measures in a virtual machine how long the mesh is gone when the agent or its devices change: see
+// package recovery.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Package browser drives a headless Chromium by its DevTools protocol over a pipe (--remote-debugging-pipe: messages in JSON on file
-// descriptors 3 and 4, each ended by a zero byte). No port is opened, and the browser ends with the pipe.
+// Package browser drives a headless Chromium by its DevTools protocol over a pipe (--remote-debugging-pipe: messages in
+// JSON on file descriptors 3 and 4, each ended by a zero byte). No port is opened, and the browser ends with the pipe.
 package browser
 
 import (
@@ -47,8 +47,8 @@ type message struct {
 	} `json:"error,omitempty"`
 }
 
-// Start starts Chromium with an empty page of 1280 by 700 pixels; start starts the command, where that matters: in the namespace of a
-// host of the lab. language is what the page is told, such as "de".
+// Start starts Chromium with an empty page of 1280 by 700 pixels; start starts the command, where that matters: in the
+// namespace of a host of the lab. language is what the page is told, such as "de".
 func Start(ctx context.Context, language string, start func(*exec.Cmd) error) (b *Browser, err error) {
 	path, err := exec.LookPath(Name)
 	if err != nil {
@@ -67,9 +67,11 @@ func Start(ctx context.Context, language string, start func(*exec.Cmd) error) (b
 		return nil, err
 	}
 	// As root there is no sandbox; the pages are ours.
-	b.cmd = exec.Command(path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+	b.cmd = exec.Command(path, "--headless", "--no-sandbox", "--disable-gpu",
+		"--disable-dev-shm-usage", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-proxy-server",
-		"--user-data-dir="+b.dir, "--lang="+language, "--window-size=1280,700", "--remote-debugging-pipe", "about:blank")
+		"--user-data-dir="+b.dir, "--lang="+language, "--window-size=1280,700",
+		"--remote-debugging-pipe", "about:blank")
 	b.cmd.Env = append(os.Environ(), "HOME="+b.dir, "LANGUAGE="+language, "DBUS_SESSION_BUS_ADDRESS=disabled:")
 	b.cmd.Stderr = &b.said
 	b.cmd.ExtraFiles = []*os.File{theirs, theirOut}
@@ -227,7 +229,8 @@ func (b *Browser) Eval(ctx context.Context, expression string, to any) error {
 			} `json:"exception"`
 		} `json:"exceptionDetails"`
 	}
-	err := b.call(ctx, "Runtime.evaluate", map[string]any{"expression": expression, "awaitPromise": true, "returnByValue": true}, &out)
+	err := b.call(ctx, "Runtime.evaluate", map[string]any{"expression": expression, "awaitPromise": true,
+		"returnByValue": true}, &out)
 	if err != nil {
 		return err
 	}
@@ -240,8 +243,8 @@ func (b *Browser) Eval(ctx context.Context, expression string, to any) error {
 	return json.Unmarshal(out.Result.Value, to)
 }
 
-// Until waits until an expression is true. It looks again with each frame that the page draws, and survives a page that is
-// on its way to another.
+// Until waits until an expression is true. It looks again with each frame that the page draws, and survives a page that
+// is on its way to another.
 func (b *Browser) Until(ctx context.Context, expression string) error {
 	wait := "new Promise(done => { const look = () => { let ok = false; try { ok = !!(" + expression +
 		"); } catch (e) {} ok ? done(true) : requestAnimationFrame(look); }; look(); })"
@@ -258,7 +261,8 @@ func (b *Browser) Until(ctx context.Context, expression string) error {
 			var text string
 			b.Eval(context.WithoutCancel(ctx), "document.body ? document.body.innerText : ''", &text)
 			return fmt.Errorf("browser: wait for %s: %w; the page says:\n%s", expression, context.Cause(ctx), text)
-		case err != nil && !late && !strings.Contains(err.Error(), "context") && !strings.Contains(err.Error(), "navigat"):
+		case err != nil && !late && !strings.Contains(err.Error(), "context") &&
+			!strings.Contains(err.Error(), "navigat"):
 			return err
 		}
 	}
@@ -276,7 +280,8 @@ func (b *Browser) Screenshot(ctx context.Context) ([]byte, error) {
 		Data string `json:"data"`
 	}
 	err := b.call(ctx, "Page.captureScreenshot", map[string]any{"format": "png", "captureBeyondViewport": true,
-		"clip": map[string]any{"x": 0, "y": 0, "width": size.Content.Width, "height": size.Content.Height, "scale": 1}}, &shot)
+		"clip": map[string]any{"x": 0, "y": 0, "width": size.Content.Width, "height": size.Content.Height, "scale": 1}},
+		&shot)
 	if err != nil {
 		return nil, err
 	}

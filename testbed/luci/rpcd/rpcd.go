@@ -1,9 +1,11 @@
-// Package rpcd stands in for uhttpd's and rpcd's side of LuCI: JSON-RPC over HTTP to ubus, with sessions whose rights come from the
-// files of /usr/share/rpcd/acl.d, and plug-ins that are programs. Calls of other objects go to a real ubus.
+// Package rpcd stands in for uhttpd's and rpcd's side of LuCI: JSON-RPC over HTTP to ubus, with sessions whose rights
+// come from the files of /usr/share/rpcd/acl.d, and plug-ins that are programs. Calls of other objects go to a real
+// ubus.
 //
-// Its rules are those of openwrt/rpcd (session.c, plugin.c) and of uhttpd's ubus module: a call is refused with the JSON-RPC error
-// -32002 unless the session has the right "object/method"; a call that ubus refuses has its status as the first item of the
-// result, and what the object said as the second; each call has the argument ubus_rpc_session added.
+// Its rules are those of openwrt/rpcd (session.c, plugin.c) and of uhttpd's ubus module: a call is refused with the
+// JSON-RPC error -32002 unless the session has the right "object/method"; a call that ubus refuses has its status as
+// the first item of the result, and what the object said as the second; each call has the argument ubus_rpc_session
+// added.
 package rpcd
 
 import (
@@ -56,7 +58,8 @@ func Load(dir fs.FS) (Access, error) {
 	return all, nil
 }
 
-// Session is a logged-in user: for each group, whether it may write beside reading. Groups that are not named are not granted.
+// Session is a logged-in user: for each group, whether it may write beside reading. Groups that are not named are not
+// granted.
 type Session map[string]bool
 
 // May tells whether a session may call a method of an object on ubus, by glob patterns as rpcd has them.
@@ -101,8 +104,8 @@ type Server struct {
 	Access   Access
 	Sessions map[string]Session // by id
 	Objects  map[string]Object
-	// Plugins are programs below /usr/libexec/rpcd, by object: Exec runs one with arguments and input, as rpcd does, and gives its
-	// standard output.
+	// Plugins are programs below /usr/libexec/rpcd, by object: Exec runs one with arguments and input, as rpcd does,
+	// and gives its standard output.
 	Plugins map[string]func(ctx context.Context, args []string, input []byte) ([]byte, error)
 	// Call calls another object on ubus.
 	Call func(ctx context.Context, object, method string, args ubus.Table) (ubus.Table, error)
@@ -190,7 +193,8 @@ func (s *Server) answer(ctx context.Context, r request) response {
 	return out
 }
 
-func (s *Server) call(ctx context.Context, session Session, object, method string, args map[string]any) (any, ubus.Status) {
+func (s *Server) call(ctx context.Context, session Session, object, method string,
+	args map[string]any) (any, ubus.Status) {
 	if o := s.Objects[object]; o != nil {
 		return o(ctx, session, method, args)
 	}
@@ -217,7 +221,8 @@ func (s *Server) call(ctx context.Context, session Session, object, method strin
 }
 
 // plugin asks for the methods first, as rpcd does when it starts: only those are there.
-func (s *Server) plugin(ctx context.Context, exec func(context.Context, []string, []byte) ([]byte, error), method string, input []byte) (any, ubus.Status) {
+func (s *Server) plugin(ctx context.Context, exec func(context.Context, []string, []byte) ([]byte, error),
+	method string, input []byte) (any, ubus.Status) {
 	var methods map[string]map[string]any
 	out, err := exec(ctx, []string{"list"}, nil)
 	if err != nil || json.Unmarshal(out, &methods) != nil {

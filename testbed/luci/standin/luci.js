@@ -1,7 +1,7 @@
 'use strict';
-// Stands in for LuCI's client in the browser: as much of its documented API (https://openwrt.github.io/luci/jsapi/) as the views of
-// this feed use, with the same class names and data attributes in what it draws, where the tests look for them. It is loaded in
-// the tests only.
+// Stands in for LuCI's client in the browser: as much of its documented API (https://openwrt.github.io/luci/jsapi/) as
+// the views of this feed use, with the same class names and data attributes in what it draws, where the tests look for
+// them. It is loaded in the tests only.
 (function(window) {
 
 const TRUE = () => true;

@@ -36,25 +36,30 @@ var All = []Board{
 	},
 	{
 		Arch: "arm64", Target: "arm64", Script: "kernel-debian", ScriptArgs: []string{"arm64"},
-		program: "qemu-system-aarch64", args: []string{"-M", "virt", "-accel", "tcg", "-cpu", "cortex-a53", "-m", "256"}, console: "ttyAMA0",
+		program: "qemu-system-aarch64", args: []string{"-M", "virt", "-accel", "tcg", "-cpu", "cortex-a53", "-m",
+			"256"}, console: "ttyAMA0",
 		nic: "virtio-net-device", drive: "if=none,id=disk", driver: []string{"-device", "virtio-blk-device,drive=disk"},
 		Disk: "/dev/vda",
 	},
 	{
 		Arch: "arm", Target: "armv7", Script: "kernel-debian", ScriptArgs: []string{"arm"},
-		program: "qemu-system-arm", args: []string{"-M", "virt", "-accel", "tcg", "-cpu", "cortex-a7", "-m", "256"}, console: "ttyAMA0",
-		nic: "virtio-net-device", drive: "if=none,id=disk", driver: []string{"-device", "virtio-blk-device,drive=disk"},
-		Disk: "/dev/vda",
+		program: "qemu-system-arm", args: []string{"-M", "virt", "-accel", "tcg", "-cpu", "cortex-a7", "-m", "256"},
+		console: "ttyAMA0",
+		nic:     "virtio-net-device", drive: "if=none,id=disk",
+		driver: []string{"-device", "virtio-blk-device,drive=disk"},
+		Disk:   "/dev/vda",
 	},
 	{
 		Arch: "mipsel", Target: "mipsle", Script: "kernel-debian", ScriptArgs: []string{"mipsel"},
-		program: "qemu-system-mipsel", args: []string{"-M", "malta", "-accel", "tcg", "-cpu", "24Kf", "-m", "256"}, console: "ttyS0",
-		nic: "pcnet", drive: "if=ide", Disk: "/dev/sda",
+		program: "qemu-system-mipsel", args: []string{"-M", "malta", "-accel", "tcg", "-cpu", "24Kf", "-m", "256"},
+		console: "ttyS0",
+		nic:     "pcnet", drive: "if=ide", Disk: "/dev/sda",
 	},
 	{
 		Arch: "mips", Target: "mips", Script: "kernel-mips", NoModules: true,
-		program: "qemu-system-mips", args: []string{"-M", "malta", "-accel", "tcg", "-cpu", "24Kf", "-m", "128"}, console: "ttyS0",
-		nic: "pcnet", drive: "if=ide", Disk: "/dev/sda",
+		program: "qemu-system-mips", args: []string{"-M", "malta", "-accel", "tcg", "-cpu", "24Kf", "-m", "128"},
+		console: "ttyS0",
+		nic:     "pcnet", drive: "if=ide", Disk: "/dev/sda",
 	},
 }
 
@@ -84,11 +89,12 @@ type Boot struct {
 	Epoch bool
 }
 
-// ImageCommand is the QEMU that boots somebody else's image: a disk, or a kernel that needs nothing else. It goes off where it
-// would reboot.
+// ImageCommand is the QEMU that boots somebody else's image: a disk, or a kernel that needs nothing else. It goes off
+// where it would reboot.
 func (b Board) ImageCommand(o Boot) (program string, args []string) {
 	args = append(args, b.args...)
-	args = append(args, "-nodefaults", "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot", "-rtc", "base=1970-01-01T00:01:00")
+	args = append(args, "-nodefaults", "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot", "-rtc",
+		"base=1970-01-01T00:01:00")
 	args = append(args, Wire(b.nic, o.Own, o.Peer, o.MAC)...)
 	if o.Kernel != "" {
 		return b.program, append(args, "-kernel", o.Kernel)
@@ -96,7 +102,8 @@ func (b Board) ImageCommand(o Boot) (program string, args []string) {
 	return b.program, append(append(args, "-drive", "format=raw,file="+o.Drive+","+b.drive), b.driver...)
 }
 
-// Command is the QEMU that boots a machine, with its console on standard input and output. It goes off where it would reboot.
+// Command is the QEMU that boots a machine, with its console on standard input and output. It goes off where it would
+// reboot.
 func (b Board) Command(o Boot) (program string, args []string) {
 	args = append([]string{}, b.args...)
 	if o.Memory != 0 {
@@ -104,7 +111,8 @@ func (b Board) Command(o Boot) (program string, args []string) {
 	}
 	args = append(args, "-nodefaults", "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot",
 		"-kernel", o.Kernel, "-initrd", o.Initrd,
-		"-append", strings.TrimSpace(fmt.Sprintf("console=%s quiet loglevel=2 panic=-1 rdinit=/init %s", b.console, o.Append)))
+		"-append", strings.TrimSpace(fmt.Sprintf("console=%s quiet loglevel=2 panic=-1 rdinit=/init %s",
+			b.console, o.Append)))
 	args = append(args, Wire(b.nic, o.Own, o.Peer, o.MAC)...)
 	if o.Drive != "" {
 		args = append(args, "-drive", "format=raw,file="+o.Drive+","+b.drive)
@@ -119,7 +127,8 @@ func (b Board) Command(o Boot) (program string, args []string) {
 // Wire is a network card at one end of a wire that is two sockets.
 func Wire(nic, own, peer, mac string) []string {
 	return []string{
-		"-netdev", fmt.Sprintf("dgram,id=wire,local.type=unix,local.path=%s,remote.type=unix,remote.path=%s", own, peer),
+		"-netdev", fmt.Sprintf("dgram,id=wire,local.type=unix,local.path=%s,remote.type=unix,remote.path=%s", own,
+			peer),
 		"-device", fmt.Sprintf("%s,netdev=wire,mac=%s", nic, mac),
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"wguplink/testbed/gateway"
 )
 
-// flow measures a TCP flow between a gateway and the node, over WireGuard alone: between their link addresses, so that every
-// packet is IPv6 and TCP and nothing else. up is from the node.
+// flow measures a TCP flow between a gateway and the node, over WireGuard alone: between their link addresses, so that
+// every packet is IPv6 and TCP and nothing else. up is from the node.
 func (f *Server) flow(args []string) (string, error) {
 	g := f.topo.Named(args[0])
 	if g == nil {
@@ -33,7 +33,8 @@ func (f *Server) flow(args []string) (string, error) {
 	if len(keys) != 1 {
 		return "", fmt.Errorf("gateway %s knows %d nodes, not one", g.Name, len(keys))
 	}
-	to := net.JoinHostPort(derive.LinkLocal(keys[0], true).String()+"%"+gateway.DefaultInterface, strconv.Itoa(flow.Port))
+	to := net.JoinHostPort(derive.LinkLocal(keys[0], true).String()+"%"+gateway.DefaultInterface,
+		strconv.Itoa(flow.Port))
 	c, err := g.Host.Dial(ctx, "tcp6", to)
 	if err != nil {
 		return "", fmt.Errorf("flow from gateway %s: %w", g.Name, err)

@@ -1,5 +1,6 @@
-// Package gatewayvm is what lies beyond the node's WAN, in a virtual machine of its own: the lab's topology, with its gateways,
-// broker, NTP and DNS servers, each in a namespace, and on each gateway a batman-adv interface over its VXLAN.
+// Package gatewayvm is what lies beyond the node's WAN, in a virtual machine of its own: the lab's topology, with its
+// gateways, broker, NTP and DNS servers, each in a namespace, and on each gateway a batman-adv interface over its
+// VXLAN.
 //
 //	node VM eth0 ──── eth0 router ──── gw1 … gw3: wg-mesh, over it vx-mesh, over it bat0 10.88.0.1 … .3
 //	bat0 10.88.0.100            └───── services
@@ -93,14 +94,19 @@ var commands = map[string]command{
 	}},
 	// options: of an uplink with the broker, and those of one without; and the gateways' sections.
 	"options": {0, func(f *Server, _ []string) (string, error) {
-		return encode(Options{Broker: f.topo.BrokerOptions(), Static: f.topo.StaticOptions(), Sections: f.topo.Sections()})
+		return encode(Options{Broker: f.topo.BrokerOptions(), Static: f.topo.StaticOptions(),
+			Sections: f.topo.Sections()})
 	}},
 	// know KEY: every gateway learns a node's key from its operator.
 	"know": {1, func(f *Server, a []string) (string, error) { return "", f.know(a[0]) }},
-	// plain KEY: every gateway learns a node's key, and exchanges plain IPv4 with it inside the tunnel; no VXLAN is needed.
+	// plain KEY: every gateway learns a node's key, and exchanges plain IPv4 with it inside the tunnel; no VXLAN is
+	// needed.
 	"plain": {1, func(f *Server, a []string) (string, error) { return "", f.plain(a[0]) }},
 	// happen INCIDENT NAME: one of the incidents, to a gateway.
-	"happen": {2, func(f *Server, a []string) (string, error) { return "", f.topo.Happen(topology.Incident(a[0]), a[1]) }},
+	"happen": {2, func(f *Server, a []string) (string, error) {
+		return "",
+			f.topo.Happen(topology.Incident(a[0]), a[1])
+	}},
 	// leave NAME: the gateway's VXLAN is no hard-interface any more; join NAME: it is again.
 	"leave": {1, func(f *Server, a []string) (string, error) { return "", f.member(a[0], false) }},
 	"join":  {1, func(f *Server, a []string) (string, error) { return "", f.member(a[0], true) }},
@@ -120,10 +126,11 @@ var commands = map[string]command{
 	"reply": {3, (*Server).reply},
 	// count NAME AFTER BEFORE: how many requests of a gateway went out between two moments, and how many were answered.
 	"count": {3, (*Server).count},
-	// lost NAME AFTER N MS: for how long a gateway's requests had no answer, in milliseconds, from a moment until N in a row, sent
-	// from now on, are answered.
+	// lost NAME AFTER N MS: for how long a gateway's requests had no answer, in milliseconds, from a moment until N in
+	// a row, sent from now on, are answered.
 	"lost": {4, (*Server).lost},
-	// flow NAME DIRECTION BYTES MS: how fast a flow between gateway and node was, in kbit/s of the packets inside the tunnel.
+	// flow NAME DIRECTION BYTES MS: how fast a flow between gateway and node was, in kbit/s of the packets inside the
+	// tunnel.
 	"flow": {4, (*Server).flow},
 	// originators NAME: of the gateway's mesh.
 	"originators": {1, (*Server).originators},

@@ -132,7 +132,8 @@ func (f *Server) reply(args []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return encode(Reply{Gateway: r.Gateway, Sent: r.Sent.Sub(f.start).Microseconds(), At: r.At.Sub(f.start).Microseconds()})
+	return encode(Reply{Gateway: r.Gateway, Sent: r.Sent.Sub(f.start).Microseconds(),
+		At: r.At.Sub(f.start).Microseconds()})
 }
 
 func (f *Server) lost(args []string) (string, error) {

@@ -30,8 +30,9 @@ func MakeBatman(name, algorithm string) error {
 	return noLoopAvoidance(made.Attrs().Index)
 }
 
-// noLoopAvoidance lets broadcasts pass at once. Otherwise batman-adv keeps them back for the first 30 s, lest there is another
-// way round through a bridge (net/batman-adv/bridge_loop_avoidance.c: BATADV_BLA_WAIT_PERIODS); nothing is bridged here.
+// noLoopAvoidance lets broadcasts pass at once. Otherwise batman-adv keeps them back for the first 30 s, lest there is
+// another way round through a bridge (net/batman-adv/bridge_loop_avoidance.c: BATADV_BLA_WAIT_PERIODS); nothing is
+// bridged here.
 func noLoopAvoidance(mesh int) error {
 	const (
 		setMesh       = 15 // BATADV_CMD_SET_MESH of linux/batman_adv.h

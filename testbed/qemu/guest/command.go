@@ -33,7 +33,8 @@ type machine struct {
 
 func (m *machine) handle(words []string) console.Reply {
 	args := words[1:]
-	if want, ok := map[string]int{"cat": 1, "write": 2, "date": 0, "reboot": 0, "originators": 1, "hard": 1, "service": 1, "test": 1, "flows": 0, "delete": 1, "address": 2}[words[0]]; ok && len(args) != want {
+	if want, ok := map[string]int{"cat": 1, "write": 2, "date": 0, "reboot": 0, "originators": 1, "hard": 1,
+		"service": 1, "test": 1, "flows": 0, "delete": 1, "address": 2}[words[0]]; ok && len(args) != want {
 		return console.Reply{Code: 2, Out: fmt.Sprintf("%s takes %d words", words[0], want)}
 	}
 	switch words[0] {
@@ -162,7 +163,10 @@ func hard(name string) console.Reply {
 	if err != nil {
 		return console.Failed(err)
 	}
-	return withBatman(func(c *batman.Client) (any, error) { return c.Hard(link.Attrs().MasterIndex, link.Attrs().Index) })
+	return withBatman(func(c *batman.Client) (any, error) {
+		return c.Hard(link.Attrs().MasterIndex,
+			link.Attrs().Index)
+	})
 }
 
 func withBatman(f func(*batman.Client) (any, error)) console.Reply {

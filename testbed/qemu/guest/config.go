@@ -1,5 +1,5 @@
-// Package guest is what runs as the first process of the lab's virtual machines: it mounts, loads the kernel's modules, sets
-// the network up, and then takes commands from the console.
+// Package guest is what runs as the first process of the lab's virtual machines: it mounts, loads the kernel's modules,
+// sets the network up, and then takes commands from the console.
 package guest
 
 import (
@@ -33,9 +33,10 @@ type Config struct {
 type Batman struct {
 	Algorithm string       `json:"algorithm"` // BATMAN_IV or BATMAN_V
 	Address   netip.Prefix `json:"address"`
-	// MAC stays the same over a reboot, as that of a router's bridge or of Gluon's bat0. A node's batman-adv keeps what it has heard
-	// of an IP address's owner for five minutes (BATADV_DAT_ENTRY_TIMEOUT), and answers ARP requests for it itself: an address that
-	// moves to another MAC address, as the random one of each boot, cannot be reached for so long by way of the same gateway.
+	// MAC stays the same over a reboot, as that of a router's bridge or of Gluon's bat0. A node's batman-adv keeps what
+	// it has heard of an IP address's owner for five minutes (BATADV_DAT_ENTRY_TIMEOUT), and answers ARP requests for
+	// it itself: an address that moves to another MAC address, as the random one of each boot, cannot be reached for so
+	// long by way of the same gateway.
 	MAC string `json:"mac"`
 }
 

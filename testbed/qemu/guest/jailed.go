@@ -12,7 +12,8 @@ import (
 	"wguplink/testbed/jail"
 )
 
-// JailedName is argv[0] of the stage between the first process and a program in a jail. Its arguments are the program's argv.
+// JailedName is argv[0] of the stage between the first process and a program in a jail. Its arguments are the program's
+// argv.
 const JailedName = "vminit-jailed"
 
 // AgentGroup is the group of the agent, Gluon's, and AgentGID its number here.
@@ -21,8 +22,8 @@ const (
 	AgentGID   = 800
 )
 
-// Jailed makes the calling process that program, with the rights of feed/wguplink/files/capabilities.json. It returns only with
-// an error.
+// Jailed makes the calling process that program, with the rights of feed/wguplink/files/capabilities.json. It returns
+// only with an error.
 func Jailed(argv []string) error {
 	if len(argv) == 0 {
 		return errors.New("a jail without a program")

@@ -17,8 +17,8 @@ import (
 // born is when the first process began.
 var born = time.Now()
 
-// service runs one program and starts it again when it ends, as procd does. What it says goes to the console. down is run after a
-// stop, as by the program's start script; it takes away what the program has left.
+// service runs one program and starts it again when it ends, as procd does. What it says goes to the console. down is
+// run after a stop, as by the program's start script; it takes away what the program has left.
 type service struct {
 	argv, down []string
 	jailed     bool // argv has the rights that ujail leaves it
@@ -35,7 +35,8 @@ type service struct {
 // newAgent makes the agent's service, as the start script has procd make it where there is ujail.
 func newAgent(out io.Writer, program string) *service {
 	return &service{
-		argv: []string{program, "run", "--stderr", "--group", AgentGroup}, down: []string{program, "down"}, jailed: true, out: out,
+		argv: []string{program, "run", "--stderr", "--group", AgentGroup}, down: []string{program, "down"},
+		jailed: true, out: out,
 		changed: make(chan struct{}),
 	}
 }

@@ -12,8 +12,9 @@ import (
 // (kernel/time/clockevents.c).
 const clockEvents = "/sys/devices/system/clockevents/clockevent0/"
 
-// lossyTimer is the processor's own timer on MIPS (arch/mips/kernel/cevt-r4k.c), of which QEMU loses an interrupt now and then: the
-// machine then stands still for 25.77 s. With three pairs of machines on two processors that was seen in every other run.
+// lossyTimer is the processor's own timer on MIPS (arch/mips/kernel/cevt-r4k.c), of which QEMU loses an interrupt now
+// and then: the machine then stands still for 25.77 s. With three pairs of machines on two processors that was seen in
+// every other run.
 const lossyTimer = "MIPS"
 
 // soundTimer has the kernel use its next best timer, the board's, in place of one that QEMU does not emulate well.

@@ -25,8 +25,8 @@ type Kernel struct {
 	Busybox string   // "" where there is none
 }
 
-// GetKernel gets a board's kernel, from the cache where it is there. root is the project's folder. A kernel that has to be
-// built takes ten minutes and more.
+// GetKernel gets a board's kernel, from the cache where it is there. root is the project's folder. A kernel that has to
+// be built takes ten minutes and more.
 func GetKernel(ctx context.Context, root string, b board.Board) (k Kernel, err error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(root, "scripts", b.Script), b.ScriptArgs...)
 	var progress bytes.Buffer
@@ -89,7 +89,8 @@ func (i Initrd) write(a *cpio.Writer) error {
 		return err
 	}
 	// The first process has no other console to complain on than the kernel's node.
-	err = errors.Join(a.Char("/dev/console", 0o600, 5, 1), a.File(guest.ConfigFile, 0o644, config), add("/init", i.Init),
+	err = errors.Join(a.Char("/dev/console", 0o600, 5, 1), a.File(guest.ConfigFile, 0o644, config),
+		add("/init", i.Init),
 		a.Dir("/etc/config"), a.Dir("/srv"),
 		a.File("/etc/passwd", 0o644, []byte("root:x:0:0:root:/tmp:/bin/sh\n")),
 		a.File("/etc/group", 0o644, fmt.Appendf(nil, "root:x:0:\n%s:x:%d:\n", guest.AgentGroup, guest.AgentGID)))

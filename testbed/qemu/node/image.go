@@ -34,8 +34,8 @@ type Image struct {
 	loop      bool // no procd service: a loop in the shell stands in for it
 }
 
-// Take makes a copy of an image in a folder, and says which board boots it: a disk for x86-64 (.img or .img.gz), or a kernel
-// with everything in it for malta (ELF).
+// Take makes a copy of an image in a folder, and says which board boots it: a disk for x86-64 (.img or .img.gz), or a
+// kernel with everything in it for malta (ELF).
 func Take(file, dir string) (b board.Board, setup board.Boot, err error) {
 	in, err := os.Open(file)
 	if err != nil {
@@ -81,7 +81,8 @@ func Take(file, dir string) (b board.Board, setup board.Boot, err error) {
 		return b, setup, fmt.Errorf("image %s: %w", file, err)
 	}
 	if e.Machine != elf.EM_MIPS {
-		return b, setup, fmt.Errorf("image %s is for %v; what boots here is an x86-64 disk, or a kernel for malta", file, e.Machine)
+		return b, setup, fmt.Errorf("image %s is for %v; what boots here is an x86-64 disk, or a kernel for malta",
+			file, e.Machine)
 	}
 	arch := "mips"
 	if e.Data == elf.ELFDATA2LSB {
@@ -104,7 +105,8 @@ func (n *Image) Boot(ctx context.Context) error {
 		return err
 	}
 	n.installed = true
-	// OpenWrt sets the clock to the newest file's time at boot; a router's first boot after a long time on a shelf is as wrong.
+	// OpenWrt sets the clock to the newest file's time at boot; a router's first boot after a long time on a shelf is
+	// as wrong.
 	_, err := n.sh.must(ctx, "date -u -s '1970-01-01 00:01:00'")
 	return err
 }

@@ -29,10 +29,16 @@ func (n *Image) prepare(ctx context.Context) error {
 		return err
 	}
 	// The ping is what paces the loop: netifd sets the WAN up in its own time.
-	if _, err := n.sh.must(ctx, fmt.Sprintf("i=0; until ping -c 1 -W 1 %s >/dev/null; do i=$((i+1)); [ $i -lt 60 ] || break; done; [ $i -lt 60 ]", topology.RouterV4.Addr())); err != nil {
+	if _, err := n.sh.must(ctx,
+		fmt.Sprintf(
+			"i=0; until ping -c 1 -W 1 %s >/dev/null; do i=$((i+1)); [ $i -lt 60 ] || break; done; [ $i -lt 60 ]",
+			topology.RouterV4.Addr())); err != nil {
 		return fmt.Errorf("the WAN does not come up: %w", err)
 	}
-	if _, err := n.sh.must(ctx, fmt.Sprintf("wget -q -O /tmp/install.tar %s && tar -x -f /tmp/install.tar -C / && rm /tmp/install.tar && chmod 755 /usr/bin/wguplink", quote(n.URL))); err != nil {
+	if _, err := n.sh.must(ctx,
+		fmt.Sprintf(
+			"wget -q -O /tmp/install.tar %s && tar -x -f /tmp/install.tar -C / && rm /tmp/install.tar && chmod 755 "+
+				"/usr/bin/wguplink", quote(n.URL))); err != nil {
 		return fmt.Errorf("install: %w", err)
 	}
 	r, err := n.sh.do(ctx, "[ -x /etc/init.d/wguplink ] && [ -e /etc/rc.common ]")
@@ -40,7 +46,9 @@ func (n *Image) prepare(ctx context.Context) error {
 	if err != nil || n.loop {
 		return err
 	}
-	_, err = n.sh.must(ctx, "/etc/init.d/wguplink stop; for s in /etc/uci-defaults/*wguplink*; do [ ! -e \"$s\" ] || (. \"$s\") && rm -f \"$s\"; done; :")
+	_, err = n.sh.must(ctx,
+		"/etc/init.d/wguplink stop; for s in /etc/uci-defaults/*wguplink*; do [ ! -e \"$s\" ] || (. \"$s\") && rm -f "+
+			"\"$s\"; done; :")
 	return err
 }
 
@@ -77,14 +85,18 @@ func (n *Image) network(ctx context.Context) error {
 		return err
 	}
 	if r.Code != 0 {
-		line := fmt.Sprintf("ip link set eth0 up && ip addr add %s dev eth0 && ip -6 addr add %s dev eth0 && ip route add default via %s && ip -6 route add default via %s",
+		line := fmt.Sprintf(
+			"ip link set eth0 up && ip addr add %s dev eth0 && ip -6 addr add %s dev eth0 && ip route add default "+
+				"via %s && ip -6 route add default via %s",
 			topology.NodeV4, topology.NodeV6, topology.RouterV4.Addr(), topology.RouterV6.Addr())
 		if _, err := n.sh.must(ctx, line); err != nil {
 			return fmt.Errorf("WAN: %w", err)
 		}
 	}
 	// On Gluon bat0 is in a bridge already, which then has the address.
-	_, err = n.sh.must(ctx, "[ -e /sys/class/net/bat0 ] || ip link add bat0 address "+gatewayvm.NodeMAC+" type batadv; d=bat0; [ ! -e /sys/class/net/br-client ] || d=br-client; ip link set bat0 up; ip addr add "+n.Mesh+" dev $d")
+	_, err = n.sh.must(ctx, "[ -e /sys/class/net/bat0 ] || ip link add bat0 address "+gatewayvm.NodeMAC+
+		" type batadv; d=bat0; [ ! -e /sys/class/net/br-client ] || d=br-client; ip link set bat0 up; ip addr add "+
+		n.Mesh+" dev $d")
 	if err != nil {
 		return fmt.Errorf("mesh interface (does the image have batman-adv, and ip-full?): %w", err)
 	}
@@ -95,7 +107,8 @@ func (n *Image) network(ctx context.Context) error {
 func (n *Image) Start(ctx context.Context) error {
 	line := "/etc/init.d/wguplink enable; /etc/init.d/wguplink start"
 	if n.loop {
-		line = ": >/tmp/wguplink.on; (while [ -e /tmp/wguplink.on ]; do /usr/bin/wguplink run; done </dev/null >>/tmp/wguplink.log 2>&1 &)"
+		line = ": >/tmp/wguplink.on; (while [ -e /tmp/wguplink.on ]; do /usr/bin/wguplink run; done </dev/null " +
+			">>/tmp/wguplink.log 2>&1 &)"
 	}
 	_, err := n.sh.must(ctx, line)
 	return err

@@ -1,4 +1,5 @@
-// Package node is the router under test as the scenario handles it: a machine made by us, or one that boots a user's image.
+// Package node is the router under test as the scenario handles it: a machine made by us, or one that boots a user's
+// image.
 package node
 
 import (
@@ -27,7 +28,8 @@ type Node interface {
 	Write(ctx context.Context, name, text string) error
 	// Now is the wall clock.
 	Now(ctx context.Context) (time.Time, error)
-	// Start, Stop and Kill act on the agent's service, which starts it again when it has been killed. PID is its process.
+	// Start, Stop and Kill act on the agent's service, which starts it again when it has been killed. PID is its
+	// process.
 	Start(ctx context.Context) error
 	Stop(ctx context.Context) error
 	Kill(ctx context.Context) error
@@ -66,7 +68,8 @@ type Own struct {
 func (n *Own) Boot(ctx context.Context) error {
 	n.Setup.Drive = filepath.Join(n.Dir, "node.disk")
 	if _, err := os.Stat(n.Setup.Drive); errors.Is(err, os.ErrNotExist) {
-		if err := errors.Join(os.WriteFile(n.Setup.Drive, nil, 0o600), os.Truncate(n.Setup.Drive, diskSize)); err != nil {
+		if err := errors.Join(os.WriteFile(n.Setup.Drive, nil, 0o600),
+			os.Truncate(n.Setup.Drive, diskSize)); err != nil {
 			return fmt.Errorf("node's disk: %w", err)
 		}
 	}

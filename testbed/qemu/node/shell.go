@@ -39,7 +39,10 @@ func open(ctx context.Context, v *vm.VM) (*shell, error) {
 		case 1:
 			err = v.Send("root\n")
 		case 2:
-			return nil, errors.New("log in: the image wants a password for root; take one that has none, as OpenWrt's and Gluon's are when new")
+			return nil,
+				errors.New(
+					"log in: the image wants a password for root; take one that has none, as OpenWrt's and Gluon's " +
+						"are when new")
 		case 3:
 			s := &shell{v: v}
 			// No echo, so that what is written into a file is not read twice; and no colours or editing.
@@ -57,13 +60,14 @@ func open(ctx context.Context, v *vm.VM) (*shell, error) {
 // quote makes one word of a text, whatever is in it.
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
-// do runs a command line, and gives its output, standard error in between, and its exit code. A line of the kernel's may be in
-// the output.
+// do runs a command line, and gives its output, standard error in between, and its exit code. A line of the kernel's
+// may be in the output.
 func (s *shell) do(ctx context.Context, line string) (r console.Reply, err error) {
 	s.id++
 	mark := s.v.Mark()
 	// The marks are written in two parts: an echo of the line is no mark.
-	if err := s.v.Send(fmt.Sprintf("echo \"@\"\"%d begin\"; { %s\n} 2>&1; echo \"@\"\"%d end $?\"\n", s.id, line, s.id)); err != nil {
+	if err := s.v.Send(fmt.Sprintf("echo \"@\"\"%d begin\"; { %s\n} 2>&1; echo \"@\"\"%d end $?\"\n", s.id,
+		line, s.id)); err != nil {
 		return r, err
 	}
 	_, _, from, err := s.v.Expect(ctx, mark, fmt.Sprintf("@%d begin", s.id))
@@ -100,7 +104,8 @@ func (s *shell) must(ctx context.Context, line string) (string, error) {
 
 // write writes a text file, a line at a time: a terminal takes no longer ones than 4095 bytes.
 func (s *shell) write(ctx context.Context, name, text string) error {
-	if _, err := s.must(ctx, "mkdir -p "+quote(name[:strings.LastIndex(name, "/")])+" && umask 077 && : >"+quote(name)); err != nil {
+	if _, err := s.must(ctx, "mkdir -p "+quote(name[:strings.LastIndex(name, "/")])+" && umask 077 && : >"+
+		quote(name)); err != nil {
 		return err
 	}
 	for _, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {

@@ -7,7 +7,8 @@ import (
 	"strconv"
 )
 
-// Limit is what the node of a test with Limits lets through in each direction, kbit/s, and how far off a flow may be, in percent.
+// Limit is what the node of a test with Limits lets through in each direction, kbit/s, and how far off a flow may be,
+// in percent.
 const (
 	Limit    = 1000
 	limitOff = 10
@@ -57,7 +58,8 @@ func (t *Test) flow(ctx context.Context, direction string) (kbit int, err error)
 		}
 	}
 	if kbit < gross {
-		return 0, fmt.Errorf("flow %s: %d kbit/s, less than the limit of %d lets through on any machine", direction, kbit, Limit)
+		return 0, fmt.Errorf("flow %s: %d kbit/s, less than the limit of %d lets through on any machine",
+			direction, kbit, Limit)
 	}
 	return kbit, nil // on a busy host: a figure for the report
 }

@@ -1,5 +1,5 @@
-// Package nodetest is the scenario that a node's machine goes through, from a clock in 1970 and no key to a mesh that has lost its
-// gateway, and what is measured on the way.
+// Package nodetest is the scenario that a node's machine goes through, from a clock in 1970 and no key to a mesh that
+// has lost its gateway, and what is measured on the way.
 package nodetest
 
 import (
@@ -50,8 +50,8 @@ type Test struct {
 	made     time.Time // when the VXLAN was seen to be there
 }
 
-// stepTime bounds one step, on the slowest machine, on a host that has much else to do. It is for a hang only: nothing is asserted on
-// how long one takes.
+// stepTime bounds one step, on the slowest machine, on a host that has much else to do. It is for a hang only: nothing
+// is asserted on how long one takes.
 const stepTime = 6 * time.Minute
 
 // lookTime bounds the look at the machine's clock after a step.
@@ -111,7 +111,8 @@ func (t *Test) Go(ctx context.Context) error {
 		{switchStep, t.switches, false},
 	}
 	for _, s := range steps {
-		if t.Short && !s.short || s.name == switchStep && t.Switches == 0 || s.name == deafStep && !t.Deaf || s.name == limitStep && !t.Limits || s.name == rebootStep && t.NoReboot {
+		if t.Short && !s.short || s.name == switchStep && t.Switches == 0 || s.name == deafStep && !t.Deaf ||
+			s.name == limitStep && !t.Limits || s.name == rebootStep && t.NoReboot {
 			continue
 		}
 		if err := t.step(ctx, s.name, s.do); err != nil {
@@ -146,7 +147,8 @@ func (t *Test) step(ctx context.Context, name string, do func(context.Context) (
 		s.Note, word = err.Error(), "FAILED"
 	}
 	t.Run.Steps = append(t.Run.Steps, s)
-	fmt.Fprintf(t.Out, "%-7s %-9s %-9s %7.2f s  %-6s %s", t.Arch, t.Run.Variant, t.Run.Backend, float64(s.MS)/1000, word, name)
+	fmt.Fprintf(t.Out, "%-7s %-9s %-9s %7.2f s  %-6s %s", t.Arch, t.Run.Variant, t.Run.Backend,
+		float64(s.MS)/1000, word, name)
 	if s.Note != "" {
 		fmt.Fprintf(t.Out, ": %s", s.Note)
 	}
@@ -199,7 +201,8 @@ func (t *Test) configure(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := errors.Join(t.Node.Write(ctx, "/etc/config/wguplink", uci), t.Node.Write(ctx, "/etc/config/ca.pem", ca)); err != nil {
+	if err := errors.Join(t.Node.Write(ctx, "/etc/config/wguplink", uci),
+		t.Node.Write(ctx, "/etc/config/ca.pem", ca)); err != nil {
 		return "", err
 	}
 	if r, err := t.Node.Agent(ctx, "config", "check"); err != nil || r.Code != 0 {

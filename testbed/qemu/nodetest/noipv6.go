@@ -16,8 +16,8 @@ import (
 // NoIPv6 is what a kernel is told to have no IPv6 at all.
 const NoIPv6 = "ipv6.disable=1"
 
-// mostComplaints is how many warnings and errors a node without IPv6 may log when it is asked for what it cannot do: the state that
-// it is in, what could not be made, and one more.
+// mostComplaints is how many warnings and errors a node without IPv6 may log when it is asked for what it cannot do:
+// the state that it is in, what could not be made, and one more.
 const mostComplaints = 3
 
 // bareSteps are those of a node whose kernel has no IPv6.
@@ -44,7 +44,10 @@ func (t *Test) refused(ctx context.Context) (string, error) {
 	if err := t.Node.Start(ctx); err != nil {
 		return "", err
 	}
-	s, err := t.Status(ctx, "cause device", func(s topology.Status) bool { return s.Cause == "device" && strings.Contains(s.Reason, NoIPv6) })
+	s, err := t.Status(ctx, "cause device", func(s topology.Status) bool {
+		return s.Cause == "device" &&
+			strings.Contains(s.Reason, NoIPv6)
+	})
 	if err != nil {
 		return "", err
 	}
@@ -82,7 +85,8 @@ func (t *Test) plain(ctx context.Context) (string, error) {
 	}
 	delete(o.Static, "vxlan_id")
 	o.Static["mode"], o.Static["fwmark"] = []string{"layer3"}, []string{"0"}
-	inside := fmt.Sprintf("option link_address '%s'\n\tlist allowed_ips '%s'", gatewayvm.GatewayPlain.Addr(), gatewayvm.GatewayPlain.Masked())
+	inside := fmt.Sprintf("option link_address '%s'\n\tlist allowed_ips '%s'", gatewayvm.GatewayPlain.Addr(),
+		gatewayvm.GatewayPlain.Masked())
 	sections := regexp.MustCompile(`option link_address '[^']*'`).ReplaceAllString(o.Sections, inside)
 	// The agent has stored its key there meanwhile.
 	now, err := t.Node.Read(ctx, "/etc/config/wguplink")

@@ -28,7 +28,8 @@ type Run struct {
 	Algorithm string `json:"algorithm"`         // of batman-adv
 	Bare      bool   `json:"no_ipv6,omitempty"` // the kernel has no IPv6: the steps are others, and nothing is measured
 	Steps     []Step `json:"steps"`
-	// StoodStillMS is how much time is missing from the machine's clock: its figures that are times are that much too long.
+	// StoodStillMS is how much time is missing from the machine's clock: its figures that are times are that much too
+	// long.
 	StoodStillMS int64     `json:"stood_still_ms,omitempty"`
 	Measured     *Measured `json:"measured,omitempty"`
 }
@@ -43,13 +44,14 @@ type Step struct {
 
 // Measured is what the agent takes. Memory is in KiB.
 type Measured struct {
-	BinaryBytes   int64   `json:"binary_bytes"`
-	HandshakeMS   int64   `json:"start_to_handshake_ms"` // the first one, with the clock and the key to be seen to
-	MeshMS        int64   `json:"start_to_bat0_reply_ms"`
-	SwitchMS      int64   `json:"gateway_killed_to_connected_ms,omitempty"`
-	FailoverMS    int64   `json:"gateway_killed_to_bat0_reply_ms,omitempty"` // with batman-adv's own convergence
-	RestartMS     int64   `json:"restart_lost_ms"`                           // pings through bat0 that were lost by a restart of the service
-	DeletedMS     int64   `json:"deleted_lost_ms"`                           // by the deletion of the VXLAN
+	BinaryBytes int64 `json:"binary_bytes"`
+	HandshakeMS int64 `json:"start_to_handshake_ms"` // the first one, with the clock and the key to be seen to
+	MeshMS      int64 `json:"start_to_bat0_reply_ms"`
+	SwitchMS    int64 `json:"gateway_killed_to_connected_ms,omitempty"`
+	FailoverMS  int64 `json:"gateway_killed_to_bat0_reply_ms,omitempty"` // with batman-adv's own convergence
+	// pings through bat0 that were lost by a restart of the service
+	RestartMS     int64   `json:"restart_lost_ms"`
+	DeletedMS     int64   `json:"deleted_lost_ms"` // by the deletion of the VXLAN
 	RSS           int     `json:"idle_vm_rss_kib"`
 	ExactRSS      int     `json:"idle_rss_counted_kib"`
 	Anon          int     `json:"idle_rss_anon_kib"`
@@ -74,8 +76,9 @@ type Gate struct {
 const (
 	limitDefault  = 9 << 10
 	limitNobroker = 7 << 10
-	// limitGrowth is what 30 switches may add to the anonymous memory: what the garbage collector has not come round to, seen to
-	// be up to 1064 beside other machines. A single goroutine with its buffers left behind by each switch would be more.
+	// limitGrowth is what 30 switches may add to the anonymous memory: what the garbage collector has not come round
+	// to, seen to be up to 1064 beside other machines. A single goroutine with its buffers left behind by each switch
+	// would be more.
 	limitGrowth = 3 << 9
 )
 
@@ -123,7 +126,8 @@ func (r *Report) Write(dir string) error {
 
 // Print prints the figures of several reports as a table.
 func Print(w io.Writer, reports []*Report) {
-	fmt.Fprintf(w, "%-7s %-10s %-9s %9s %9s %9s %8s %8s %8s %8s %8s %4s %8s %9s\n", "arch", "variant", "backend", "handshake", "bat0", "failover",
+	fmt.Fprintf(w, "%-7s %-10s %-9s %9s %9s %9s %8s %8s %8s %8s %8s %4s %8s %9s\n", "arch", "variant", "backend",
+		"handshake", "bat0", "failover",
 		"VmRSS", "counted", "anon", "PSS", "max RSS", "thr", "CPU/5min", "binary")
 	for _, r := range reports {
 		for _, run := range r.Runs {
@@ -139,12 +143,15 @@ func Print(w io.Writer, reports []*Report) {
 			if m.FailoverMS > 0 {
 				failover = fmt.Sprintf("%.1f s", float64(m.FailoverMS)/1000)
 			}
-			fmt.Fprintf(w, "%-7s %-10s %-9s %6d ms %6d ms %9s %8d %8d %8d %8d %8d %4d %6.2f s %5.2f MiB\n", r.Arch, run.Variant, run.Backend,
-				m.HandshakeMS, m.MeshMS, failover, m.RSS, m.ExactRSS, m.Anon, m.PSS, m.MaxRSS, m.Threads, m.CPUPer5Min, float64(m.BinaryBytes)/(1<<20))
+			fmt.Fprintf(w, "%-7s %-10s %-9s %6d ms %6d ms %9s %8d %8d %8d %8d %8d %4d %6.2f s %5.2f MiB\n", r.Arch,
+				run.Variant, run.Backend,
+				m.HandshakeMS, m.MeshMS, failover, m.RSS, m.ExactRSS, m.Anon, m.PSS, m.MaxRSS, m.Threads, m.CPUPer5Min,
+				float64(m.BinaryBytes)/(1<<20))
 		}
 		for _, run := range r.Runs {
 			if run.StoodStillMS > 0 {
-				fmt.Fprintf(w, "%-7s %s: the machine stood still for %.1f s, which is in its times\n", r.Arch, run.Variant, float64(run.StoodStillMS)/1000)
+				fmt.Fprintf(w, "%-7s %s: the machine stood still for %.1f s, which is in its times\n", r.Arch,
+					run.Variant, float64(run.StoodStillMS)/1000)
 			}
 		}
 		for _, g := range r.Gates {

@@ -20,12 +20,17 @@ func TestJudge(t *testing.T) {
 		{"default within", Report{Arch: "mips", Runs: []*Run{good("default", 9216)}}, nil, true},
 		{"default over", Report{Arch: "mips", Runs: []*Run{good("default", 9217)}}, nil, false},
 		{"nobroker over", Report{Arch: "mips", Runs: []*Run{good("nobroker", 7169)}}, nil, false},
-		{"nobroker over by exact count", Report{Arch: "mips", Runs: []*Run{{Variant: "nobroker", Steps: []Step{{OK: true}}, Measured: &Measured{RSS: 1, ExactRSS: 7169}}}}, nil, false},
+		{"nobroker over by exact count", Report{Arch: "mips",
+			Runs: []*Run{{Variant: "nobroker", Steps: []Step{{OK: true}},
+				Measured: &Measured{RSS: 1, ExactRSS: 7169}}}}, nil, false},
 		{"another processor", Report{Arch: "arm", Runs: []*Run{good("nobroker", 99999)}}, nil, true},
-		{"a step failed", Report{Arch: "arm", Runs: []*Run{{Variant: "default", Steps: []Step{{Name: "boot"}}, Measured: &Measured{}}}}, nil, false},
-		{"not measured", Report{Arch: "arm", Runs: []*Run{{Variant: "default", Steps: []Step{{Name: "boot", OK: true}}}}}, nil, false},
+		{"a step failed", Report{Arch: "arm",
+			Runs: []*Run{{Variant: "default", Steps: []Step{{Name: "boot"}}, Measured: &Measured{}}}}, nil, false},
+		{"not measured", Report{Arch: "arm",
+			Runs: []*Run{{Variant: "default", Steps: []Step{{Name: "boot", OK: true}}}}}, nil, false},
 		{"an error", Report{Arch: "arm", Runs: []*Run{good("default", 1)}}, errTest, false},
-		{"it grows", Report{Arch: "arm", Runs: []*Run{{Variant: "default", Measured: &Measured{SwitchAnon: []int{1, 2000, 3000}}}}}, nil, false},
+		{"it grows", Report{Arch: "arm",
+			Runs: []*Run{{Variant: "default", Measured: &Measured{SwitchAnon: []int{1, 2000, 3000}}}}}, nil, false},
 	} {
 		if tt.r.Judge(tt.err); tt.r.OK != tt.want {
 			t.Errorf("%s: ok is %v, want %v: %+v", tt.name, tt.r.OK, tt.want, tt.r.Gates)

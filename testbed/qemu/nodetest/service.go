@@ -11,8 +11,8 @@ import (
 	"wguplink/testbed/scenario"
 )
 
-// restartTries is how often the agent is killed until no ping is lost. What the restart itself cost would be lost each time;
-// an emulated network card whose processor waits for its turn drops a frame now and then.
+// restartTries is how often the agent is killed until no ping is lost. What the restart itself cost would be lost each
+// time; an emulated network card whose processor waits for its turn drops a frame now and then.
 const restartTries = 3
 
 // restartLost is what a busy processor may lose each time; a tunnel that is made anew loses more.
@@ -30,8 +30,8 @@ func (t *Test) lost(ctx context.Context, from time.Time) (ms int64, err error) {
 	return strconv.ParseInt(out, 10, 64)
 }
 
-// restarted has the service started anew, as an owner or an upgrade does: the tunnel stays in place. How much is lost is a figure,
-// for a processor that waits for its turn loses frames, too.
+// restarted has the service started anew, as an owner or an upgrade does: the tunnel stays in place. How much is lost
+// is a figure, for a processor that waits for its turn loses frames, too.
 func (t *Test) restarted(ctx context.Context) (string, error) {
 	_, from, err := t.happens(ctx, scenario.RestartAgent)
 	if err != nil {
@@ -69,8 +69,8 @@ func (t *Test) deleted(ctx context.Context) (string, error) {
 	return fmt.Sprintf("pings lost for %d ms", t.measured.DeletedMS), err
 }
 
-// jumpGap is how long after a device was made batman-adv takes another jump of its sequence number (BATADV_RESET_PROTECTION_MS), and
-// a little more: within it a device that is made anew is not heard.
+// jumpGap is how long after a device was made batman-adv takes another jump of its sequence number
+// (BATADV_RESET_PROTECTION_MS), and a little more: within it a device that is made anew is not heard.
 const jumpGap = 32 * time.Second
 
 // vxlan is the agent's VXLAN device, by default.

@@ -17,11 +17,12 @@ func (t *Test) status(ctx context.Context) (topology.Status, error) {
 	return topology.ParseStatus(r.Out)
 }
 
-// lookEvery is between two looks at the status. Each takes the node's processor, and the one that emulates it, some milliseconds.
+// lookEvery is between two looks at the status. Each takes the node's processor, and the one that emulates it, some
+// milliseconds.
 const lookEvery = 200 * time.Millisecond
 
-// Status implements scenario.Place. It reads the status again and again, as it has no event for a user at the console. To read the file is easier on the node than
-// to run a program.
+// Status implements scenario.Place. It reads the status again and again, as it has no event for a user at the console.
+// To read the file is easier on the node than to run a program.
 func (t *Test) Status(ctx context.Context, what string, ok func(topology.Status) bool) (topology.Status, error) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()

@@ -130,7 +130,8 @@ func (t *Test) failover(ctx context.Context) (string, error) {
 }
 
 func took(o scenario.Outcome, was string) string {
-	return fmt.Sprintf("tunnel after %d ms, ping over bat0 after %d; from %s to %s", o.Connected.Milliseconds(), o.Took.Milliseconds(),
+	return fmt.Sprintf("tunnel after %d ms, ping over bat0 after %d; from %s to %s", o.Connected.Milliseconds(),
+		o.Took.Milliseconds(),
 		was, o.Reply.Gateway)
 }
 
@@ -202,10 +203,12 @@ func (t *Test) rest(ctx context.Context) (string, error) {
 	}
 	took := time.Since(start)
 	m := &t.measured
-	m.RSS, m.ExactRSS, m.Anon, m.PSS, m.MaxRSS, m.Threads = after.rss, after.exact, after.anon, after.pss, after.hwm, after.threads
+	m.RSS, m.ExactRSS, m.Anon, m.PSS, m.MaxRSS, m.Threads = after.rss, after.exact, after.anon, after.pss,
+		after.hwm, after.threads
 	m.IdleSeconds = took.Seconds()
 	m.CPUPer5Min = float64(after.ticks-before.ticks) / clockTicks * (5 * time.Minute).Seconds() / took.Seconds()
-	return fmt.Sprintf("VmRSS %d KiB, counted %d, anonymous %d, Pss %d, %d threads, %.2f CPU s per 5 min", m.RSS, m.ExactRSS, m.Anon, m.PSS, m.Threads, m.CPUPer5Min), nil
+	return fmt.Sprintf("VmRSS %d KiB, counted %d, anonymous %d, Pss %d, %d threads, %.2f CPU s per 5 min", m.RSS,
+		m.ExactRSS, m.Anon, m.PSS, m.Threads, m.CPUPer5Min), nil
 }
 
 // switches has the node change its gateway many times, and looks what that leaves in memory.
@@ -234,5 +237,6 @@ func (t *Test) switches(ctx context.Context) (string, error) {
 		t.measured.SwitchAnon = append(t.measured.SwitchAnon, u.anon)
 		t.measured.SwitchedTimes++
 	}
-	return fmt.Sprintf("%d, %d more refused; RssAnon %d KiB after the first, %d after the last", t.Switches, refused, t.measured.SwitchAnon[0], t.measured.SwitchAnon[t.Switches-1]), nil
+	return fmt.Sprintf("%d, %d more refused; RssAnon %d KiB after the first, %d after the last", t.Switches, refused,
+		t.measured.SwitchAnon[0], t.measured.SwitchAnon[t.Switches-1]), nil
 }

@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// errStoodStill says that a step failed in a machine that had stood still, in this step or before, which proves nothing: its clock,
-// once set, is behind from then on.
+// errStoodStill says that a step failed in a machine that had stood still, in this step or before, which proves
+// nothing: its clock, once set, is behind from then on.
 //
-// QEMU's MIPS processor loses an interrupt of its timer now and then when its threads have to wait for each other. Then no timer
-// goes off before the processor's counter comes round again, and that turn is missing from the machine's clock: 2^32 ticks of
-// 6 ns, 25.77 s. Our own machines do without that timer (package guest), a user's image may not.
+// QEMU's MIPS processor loses an interrupt of its timer now and then when its threads have to wait for each other. Then
+// no timer goes off before the processor's counter comes round again, and that turn is missing from the machine's
+// clock: 2^32 ticks of 6 ns, 25.77 s. Our own machines do without that timer (package guest), a user's image may not.
 var errStoodStill = errors.New("the machine stood still")
 
 // still is how much time has to be missing: more than a slow console makes of it.

@@ -29,12 +29,14 @@ func (t *Test) usage(ctx context.Context, pid int) (u usage, err error) {
 		to   *int
 		text string
 		name string
-	}{{&u.rss, texts[0], "VmRSS:"}, {&u.anon, texts[0], "RssAnon:"}, {&u.hwm, texts[0], "VmHWM:"}, {&u.threads, texts[0], "Threads:"}, {&u.exact, texts[1], "Rss:"}, {&u.pss, texts[1], "Pss:"}} {
+	}{{&u.rss, texts[0], "VmRSS:"}, {&u.anon, texts[0], "RssAnon:"}, {&u.hwm, texts[0], "VmHWM:"},
+		{&u.threads, texts[0], "Threads:"}, {&u.exact, texts[1], "Rss:"}, {&u.pss, texts[1], "Pss:"}} {
 		if *f.to, err = field(f.text, f.name); err != nil {
 			return u, fmt.Errorf("process %d: %w", pid, err)
 		}
 	}
-	// After the program's name in brackets, which may hold anything: utime and stime are the 14th and 15th field (proc(5)).
+	// After the program's name in brackets, which may hold anything: utime and stime are the 14th and 15th field
+	// (proc(5)).
 	_, rest, ok := strings.Cut(texts[2], ") ")
 	f := strings.Fields(rest)
 	if !ok || len(f) < 13 {

@@ -23,8 +23,9 @@ type action struct {
 	name   string
 	target time.Duration
 	do     func(*scene, context.Context) error
-	// remakes says that the VXLAN is made anew. The agent does that twice within 30 s only where it has to, and batman-adv takes only
-	// one jump of a sequence number in 30 s: so each of these waits for the end of the one before.
+	// remakes says that the VXLAN is made anew. The agent does that twice within 30 s only where it has to, and
+	// batman-adv takes only one jump of a sequence number in 30 s: so each of these waits for the end of the one
+	// before.
 	remakes bool
 }
 
@@ -69,16 +70,19 @@ var actions = []action{
 	{"reload: key", inPlace, (*scene).newKey, false},
 	{"id changed", anew, func(s *scene, ctx context.Context) error {
 		s.set("vxlan_id", fmt.Sprint(otherID))
-		return s.reload(ctx, "id set", func() bool { return s.vxlan(func(v *netlink.Vxlan) bool { return v.VxlanId == otherID }) })
+		return s.reload(ctx, "id set",
+			func() bool { return s.vxlan(func(v *netlink.Vxlan) bool { return v.VxlanId == otherID }) })
 	}, true},
 	{"device deleted by others", anew, (*scene).deleted, true},
 	{"port changed", anew, func(s *scene, ctx context.Context) error {
 		s.set("vxlan_port", fmt.Sprint(otherPort))
-		return s.reload(ctx, "port set", func() bool { return s.vxlan(func(v *netlink.Vxlan) bool { return v.Port == otherPort }) })
+		return s.reload(ctx, "port set",
+			func() bool { return s.vxlan(func(v *netlink.Vxlan) bool { return v.Port == otherPort }) })
 	}, true},
 	{"checksum changed", anew, func(s *scene, ctx context.Context) error {
 		s.set("vxlan_checksum", "0")
-		return s.reload(ctx, "checksum set", func() bool { return s.vxlan(func(v *netlink.Vxlan) bool { return v.UDP6ZeroCSumTx }) })
+		return s.reload(ctx, "checksum set",
+			func() bool { return s.vxlan(func(v *netlink.Vxlan) bool { return v.UDP6ZeroCSumTx }) })
 	}, true},
 }
 
@@ -151,7 +155,8 @@ func (s *scene) restart(ctx context.Context) error {
 	return err
 }
 
-// upgrade is a restart with another program in the agent's place, after a while without any: a package is unpacked meanwhile.
+// upgrade is a restart with another program in the agent's place, after a while without any: a package is unpacked
+// meanwhile.
 func (s *scene) upgrade(ctx context.Context) error {
 	if err := s.agent.Stop(ctx); err != nil {
 		return err

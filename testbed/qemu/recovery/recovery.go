@@ -1,9 +1,10 @@
-// Package recovery measures how long a node is gone from its mesh when its agent is started anew, its configuration changes or
-// its devices are deleted. What counts is what batman-adv makes of that: a device that is made anew with another MAC address is
-// another node to it, and costs a minute.
+// Package recovery measures how long a node is gone from its mesh when its agent is started anew, its configuration
+// changes or its devices are deleted. What counts is what batman-adv makes of that: a device that is made anew with
+// another MAC address is another node to it, and costs a minute.
 //
-// Each combination of batman-adv's algorithm and of the first hard-interface is a topology of its own, and all run at once. In each of
-// them the actions follow each other. Figures are for the report; what fails is only what no busy processor makes of it.
+// Each combination of batman-adv's algorithm and of the first hard-interface is a topology of its own, and all run at
+// once. In each of them the actions follow each other. Figures are for the report; what fails is only what no busy
+// processor makes of it.
 package recovery
 
 import (
@@ -24,7 +25,8 @@ import (
 // Combination is one kind of mesh.
 type Combination struct {
 	Algorithm string `json:"algorithm"` // BATMAN_IV or BATMAN_V
-	// Primary says that a dummy device, primary0, is the first hard-interface, as on Gluon; else the tunnel is the only one.
+	// Primary says that a dummy device, primary0, is the first hard-interface, as on Gluon; else the tunnel is the only
+	// one.
 	Primary bool `json:"primary0"`
 }
 
@@ -42,8 +44,8 @@ var Combinations = []Combination{{"BATMAN_IV", false}, {"BATMAN_IV", true}, {bat
 type Row struct {
 	Combination
 	Action string `json:"action"`
-	// LostMS is for how long the pings through bat0 were lost, all in all, and TargetMS what it should be at most, on a machine that
-	// has its processor for itself.
+	// LostMS is for how long the pings through bat0 were lost, all in all, and TargetMS what it should be at most, on a
+	// machine that has its processor for itself.
 	LostMS   int64 `json:"lost_ms"`
 	TargetMS int64 `json:"target_ms"`
 	// DoneMS is when what the action should do was seen done: the agent's part. What is lost beyond that is
@@ -63,7 +65,8 @@ func (r Row) Fault() error {
 	case r.Err != "":
 		return fmt.Errorf("%s: %s: %s", r.Combination, r.Action, r.Err)
 	case r.LostMS > gross.Milliseconds():
-		return fmt.Errorf("%s: %s: pings through bat0 were lost for %.1f s", r.Combination, r.Action, float64(r.LostMS)/1000)
+		return fmt.Errorf("%s: %s: pings through bat0 were lost for %.1f s", r.Combination, r.Action,
+			float64(r.LostMS)/1000)
 	}
 	return nil
 }

@@ -16,7 +16,8 @@ func TestFault(t *testing.T) {
 		gross:                   {false, false},
 		30 * time.Second:        {false, true},
 	} {
-		r := Row{Combination: Combinations[0], Action: "id changed", LostMS: lost.Milliseconds(), TargetMS: anew.Milliseconds()}
+		r := Row{Combination: Combinations[0], Action: "id changed", LostMS: lost.Milliseconds(),
+			TargetMS: anew.Milliseconds()}
 		if r.Within() != want.within || (r.Fault() != nil) != want.fault {
 			t.Errorf("%v: within %v, fault %v; want %+v", lost, r.Within(), r.Fault(), want)
 		}

@@ -44,7 +44,8 @@ const (
 	otherPort = topology.VXLANPort + 1
 )
 
-// pingEvery is how often a gateway sends an echo request. streak is how many answers in a row show that the mesh is back.
+// pingEvery is how often a gateway sends an echo request. streak is how many answers in a row show that the mesh is
+// back.
 const (
 	pingEvery = 100 * time.Millisecond
 	streak    = 30
@@ -72,7 +73,8 @@ type status struct {
 	} `json:"gateway"`
 }
 
-// newScene makes the topology, and returns when pings go through the mesh. What it gives has to be closed also after an error.
+// newScene makes the topology, and returns when pings go through the mesh. What it gives has to be closed also after an
+// error.
 func newScene(ctx context.Context, c Combination, program, dir string) (s *scene, err error) {
 	topo, err := topology.New(topology.Options{Gateways: 2, NTPServers: 1, NoMQTT: true}, dir)
 	if err != nil {
@@ -119,14 +121,18 @@ func newScene(ctx context.Context, c Combination, program, dir string) (s *scene
 		return s, fmt.Errorf("node: %w", err)
 	}
 	for i, g := range topo.Gateways {
-		if err := g.Host.Do(func() error { return neighbours(map[netip.Addr]net.HardwareAddr{nodeMesh.Addr(): own}) }); err != nil {
+		if err := g.Host.Do(func() error {
+			return neighbours(
+				map[netip.Addr]net.HardwareAddr{nodeMesh.Addr(): own})
+		}); err != nil {
 			return s, fmt.Errorf("gateway %s: %w", g.Name, err)
 		}
 		if err := s.pings.Send(g.Host, g.Name, meshAddr(i).Addr(), nodeMesh.Addr(), i+1); err != nil {
 			return s, err
 		}
 	}
-	s.options["batman"], s.options["fwmark"], s.options["broker_timeout"] = []string{mesh}, []string{"0"}, []string{"60"}
+	s.options["batman"], s.options["fwmark"], s.options["broker_timeout"] = []string{mesh},
+		[]string{"0"}, []string{"60"}
 	if s.agent, err = topo.NewAgent(program, dir, topology.UCI(s.options)); err != nil {
 		return s, err
 	}
@@ -273,8 +279,9 @@ func (s *scene) reachable(key peerselector.Key) error {
 		err := g.Host.Do(func() error {
 			for _, index := range s.others[g.Name] {
 				err := netlink.NeighAppend(&netlink.Neigh{
-					LinkIndex: index, Family: unix.AF_BRIDGE, State: netlink.NUD_PERMANENT | netlink.NUD_NOARP, Flags: netlink.NTF_SELF,
-					IP: derive.LinkLocal(key, true).AsSlice(), HardwareAddr: make(net.HardwareAddr, 6),
+					LinkIndex: index, Family: unix.AF_BRIDGE, State: netlink.NUD_PERMANENT | netlink.NUD_NOARP,
+					Flags: netlink.NTF_SELF,
+					IP:    derive.LinkLocal(key, true).AsSlice(), HardwareAddr: make(net.HardwareAddr, 6),
 				})
 				if err != nil && !errors.Is(err, unix.EEXIST) {
 					return err
@@ -310,7 +317,8 @@ func neighbours(all map[netip.Addr]net.HardwareAddr) error {
 		return err
 	}
 	for addr, mac := range all {
-		n := &netlink.Neigh{LinkIndex: link.Attrs().Index, State: netlink.NUD_PERMANENT, IP: addr.AsSlice(), HardwareAddr: mac}
+		n := &netlink.Neigh{LinkIndex: link.Attrs().Index, State: netlink.NUD_PERMANENT, IP: addr.AsSlice(),
+			HardwareAddr: mac}
 		if err := netlink.NeighSet(n); err != nil {
 			return fmt.Errorf("neighbour %v: %w", addr, err)
 		}

@@ -1,5 +1,5 @@
-// Package testimage makes a small disk image that boots as OpenWrt's and Gluon's x86-64 images do, with a boot loader and a
-// busybox shell on the serial console, so that the driver for a user's own image can be tested without one.
+// Package testimage makes a small disk image that boots as OpenWrt's and Gluon's x86-64 images do, with a boot loader
+// and a busybox shell on the serial console, so that the driver for a user's own image can be tested without one.
 package testimage
 
 import (
@@ -63,7 +63,8 @@ func Make(k image.Kernel, dir, name string) error {
 	if err := writeInitrd(k, initrd); err != nil {
 		return err
 	}
-	if err := errors.Join(os.WriteFile(config, []byte(bootConfig), 0o644), os.WriteFile(name, nil, 0o644), os.Truncate(name, systemSize<<20)); err != nil {
+	if err := errors.Join(os.WriteFile(config, []byte(bootConfig), 0o644), os.WriteFile(name, nil, 0o644),
+		os.Truncate(name, systemSize<<20)); err != nil {
 		return fmt.Errorf("stand-in image: %w", err)
 	}
 	const sectors = "98304" // of 512 bytes; systemSize in all
@@ -91,7 +92,8 @@ func writeInitrd(k image.Kernel, name string) error {
 	}
 	defer f.Close()
 	a := cpio.New(f)
-	if err := errors.Join(a.Char("/dev/console", 0o600, 5, 1), a.File("/etc/passwd", 0o644, []byte("root:x:0:0:root:/tmp:/bin/sh\n"))); err != nil {
+	if err := errors.Join(a.Char("/dev/console", 0o600, 5, 1),
+		a.File("/etc/passwd", 0o644, []byte("root:x:0:0:root:/tmp:/bin/sh\n"))); err != nil {
 		return fmt.Errorf("stand-in image: %w", err)
 	}
 	for to, text := range scripts {

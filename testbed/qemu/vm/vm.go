@@ -119,7 +119,8 @@ func (v *VM) Expect(ctx context.Context, from int, texts ...string) (which, begi
 			}
 			return 0, 0, 0, fmt.Errorf("%s has ended: %w", v.Name, v.exit())
 		case <-ctx.Done():
-			return 0, 0, 0, fmt.Errorf("%s does not say %s: %w", v.Name, strings.Join(quote(texts), " or "), context.Cause(ctx))
+			return 0, 0, 0, fmt.Errorf("%s does not say %s: %w", v.Name, strings.Join(quote(texts), " or "),
+				context.Cause(ctx))
 		}
 	}
 }

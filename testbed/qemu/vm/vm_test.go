@@ -41,7 +41,8 @@ func TestExpect(t *testing.T) {
 	if _, _, _, err := v.Expect(ctx, end, "hello root\n"); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, _, err := v.Expect(bounded(t, time.Millisecond), end, "login: "); err == nil || !strings.Contains(err.Error(), "too long") {
+	if _, _, _, err := v.Expect(bounded(t, time.Millisecond), end, "login: "); err == nil ||
+		!strings.Contains(err.Error(), "too long") {
 		t.Errorf("a text before the mark, or none, gives %v", err)
 	}
 	if got, want := v.Tail(1), "box | one login: hello root"; got != want {
@@ -74,7 +75,8 @@ func TestNoProgram(t *testing.T) {
 
 func TestGuest(t *testing.T) {
 	// Noise before an answer, within the line and without its end.
-	v := shell(t, `printf 'boot\n@ready\n'; read line; printf 'kernel: oops'; printf '\n@1 {"code":3,"out":"a\\nb"}\nmore\n'; read line; printf '\n@2 {"code":0,"out":"fine"}\n'; read end`)
+	v := shell(t,
+		`printf 'boot\n@ready\n'; read line; printf 'kernel: oops'; printf '\n@1 {"code":3,"out":"a\\nb"}\nmore\n'; read line; printf '\n@2 {"code":0,"out":"fine"}\n'; read end`)
 	ctx := bounded(t, 10*time.Second)
 	g, err := vm.Boot(ctx, v)
 	if err != nil {

@@ -1,5 +1,6 @@
--- The part of prometheus-node-exporter-lua that a collector sees: metric() prints a type, and gives what prints a sample; with a
--- value it prints that at once. A sample without a value is left out. Labels are in order here, so that the output can be compared.
+-- The part of prometheus-node-exporter-lua that a collector sees: metric() prints a type, and gives what prints a
+-- sample; with a value it prints that at once. A sample without a value is left out. Labels are in order here, so that
+-- the output can be compared.
 function metric(name, kind, labels, value) -- luacheck: ignore
 	io.write('# TYPE ', name, ' ', kind, '\n')
 	local function sample(set, number)

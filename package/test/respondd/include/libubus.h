@@ -15,7 +15,8 @@ typedef void (*ubus_data_handler_t)(struct ubus_request *req, int type, struct b
 struct ubus_context *ubus_connect(const char *path);
 void ubus_free(struct ubus_context *ctx);
 int ubus_lookup_id(struct ubus_context *ctx, const char *path, uint32_t *id);
-int ubus_invoke(struct ubus_context *ctx, uint32_t obj, const char *method, struct blob_attr *msg, ubus_data_handler_t cb,
+int ubus_invoke(struct ubus_context *ctx, uint32_t obj, const char *method, struct blob_attr *msg,
+	ubus_data_handler_t cb,
 	void *priv, int timeout_ms);
 
 #endif

@@ -1,6 +1,6 @@
--- Stand-in for Gluon's simple-uci on top of the command uci. As with libuci, a cursor reads a package when it first needs
--- it, sees its own changes from then on, and others see them once they are saved. Setting an option of a section that is not
--- there, or in a package that is not there, fails.
+-- Stand-in for Gluon's simple-uci on top of the command uci. As with libuci, a cursor reads a package when it first
+-- needs it, sees its own changes from then on, and others see them once they are saved. Setting an option of a section
+-- that is not there, or in a package that is not there, fails.
 
 local Cursor = {}
 Cursor.__index = Cursor

@@ -1,8 +1,8 @@
 -- Shows a page of gluon-web's models as text, or sends it back: webpage.lua MODEL LANGUAGE [FIELD=VALUE...]
 --
--- It stands in for gluon-web and its models as far as our page uses them (docs/dev/web/model.rst of Gluon): Form, Section,
--- Value and Flag with their title, description, default, optional, validate and write. With fields the page is sent; a Flag
--- that is not named is off, as in a browser.
+-- It stands in for gluon-web and its models as far as our page uses them (docs/dev/web/model.rst of Gluon): Form,
+-- Section, Value and Flag with their title, description, default, optional, validate and write. With fields the page is
+-- sent; a Flag that is not named is off, as in a browser.
 
 local model, lang = arg[1], arg[2]
 local sent

@@ -1,5 +1,5 @@
-# The part of OpenWrt's package.mk that our packages use, reduced to what can be looked at: the target dump prints what the
-# package index would hold, install-NAME installs one package below DESTDIR, prepare and compile do that.
+# The part of OpenWrt's package.mk that our packages use, reduced to what can be looked at: the target dump prints what
+# the package index would hold, install-NAME installs one package below DESTDIR, prepare and compile do that.
 
 PKG_BUILD_DIR?=$(BUILD_DIR)/$(PKG_NAME)-$(BUILD_VARIANT)/$(PKG_NAME)-$(PKG_VERSION)
 

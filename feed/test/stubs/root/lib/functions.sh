@@ -1,5 +1,6 @@
 # shellcheck shell=dash
-# The part of OpenWrt's functions.sh that our scripts use. What the real one keeps in variables is asked of uci each time.
+# The part of OpenWrt's functions.sh that our scripts use. What the real one keeps in variables is asked of uci each
+# time.
 
 config_load() { CONFIG_PACKAGE=$1 CONFIG_FOLDER=${UCI_CONFIG_DIR:-}; }
 

@@ -1,4 +1,5 @@
--- Stand-in for the part of Gluon's gluon.mesh-vpn that we use: the first provider, by the name of its file, that is active.
+-- Stand-in for the part of Gluon's gluon.mesh-vpn that we use: the first provider, by the name of its file, that is
+-- active.
 
 local M = {}
 

@@ -1,5 +1,5 @@
--- Stand-in for Gluon's gluon.site: the site's tables behind the same interface. On a node they come from JSON files that
--- Gluon's build has made of site.conf and domains/*.conf; here those are read themselves.
+-- Stand-in for Gluon's gluon.site: the site's tables behind the same interface. On a node they come from JSON files
+-- that Gluon's build has made of site.conf and domains/*.conf; here those are read themselves.
 
 local merge = require('merge').node
 

@@ -1,5 +1,6 @@
-# The part of LuCI's luci.mk that our packages use: what the package index would hold, and what is installed where. Nothing is
-# minified here. A translation is a package of its own; its catalogue is a text here, and smaller in the format of LuCI.
+# The part of LuCI's luci.mk that our packages use: what the package index would hold, and what is installed where.
+# Nothing is minified here. A translation is a package of its own; its catalogue is a text here, and smaller in the
+# format of LuCI.
 
 LUCI_NAME?=$(notdir $(CURDIR))
 LUCI_TYPE?=$(word 2,$(subst -, ,$(LUCI_NAME)))

@@ -1,5 +1,5 @@
-# The part of golang-package.mk of OpenWrt's packages feed that our packages use. What matters is the same: which files are
-# copied, that C and its linker are the default, and in which order flags stand.
+# The part of golang-package.mk of OpenWrt's packages feed that our packages use. What matters is the same: which files
+# are copied, that C and its linker are the default, and in which order flags stand.
 
 GO_ARCH_DEPENDS:=@GO_ARCH
 GO_ARCH:=$(patsubst x86_64,amd64,$(ARCH))
@@ -13,7 +13,8 @@ define Build/Configure
 		| tar -cf - -T - | tar -C $(GO_PKG_BUILD_DIR)/src/$(GO_PKG) -xf -
 endef
 
-# $(1): arguments for go install. The module cache is the machine's own, and GOTOOLCHAIN stands for the Go of the release.
+# $(1): arguments for go install. The module cache is the machine's own, and GOTOOLCHAIN stands for the Go of the
+# release.
 define GoPackage/Build/Compile
 	cd $(GO_PKG_BUILD_DIR)/src/$(GO_PKG) && \
 	GOOS=linux GOARCH=$(GO_ARCH) GOMIPS=softfloat CGO_ENABLED=1 CC=gcc GOMODCACHE="$$(go env GOMODCACHE)" \

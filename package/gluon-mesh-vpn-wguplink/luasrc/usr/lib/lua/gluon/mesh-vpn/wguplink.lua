@@ -146,12 +146,13 @@ function M.section(uci, package, stype, name, values)
 	end
 end
 
--- Options that a user can have meant where nothing tells what the site had: the node's own matters, not what the gateways
--- speak.
+-- Options that a user can have meant where nothing tells what the site had: the node's own matters, not what the
+-- gateways speak.
 local USERS = {}
 for _, option in ipairs({
 	'address_family', 'backend', 'batman_hop_penalty', 'batman_throughput', 'broker_timeout', 'enabled', 'fwmark',
-	'keepalive', 'key_file', 'limit_egress', 'limit_ingress', 'listen_port', 'location', 'mtu', 'node_name', 'ntp_grace',
+	'keepalive', 'key_file', 'limit_egress', 'limit_ingress', 'listen_port', 'location', 'mtu', 'node_name',
+	'ntp_grace',
 	'private_key', 'rebalance', 'vxlan_mtu', 'wan_device',
 }) do
 	USERS[option] = true
@@ -421,13 +422,15 @@ function M.find_key(places, from_file)
 	return key, list
 end
 
--- The way back. An older image looks for its key where its own package had it, so that a copy lies there: for Gluon's own
--- WireGuard and Aachen's packages in network.wg_mesh, of a type that netifd does not know; for Munich's in its own file.
+-- The way back. An older image looks for its key where its own package had it, so that a copy lies there: for Gluon's
+-- own WireGuard and Aachen's packages in network.wg_mesh, of a type that netifd does not know; for Munich's in its own
+-- file.
 local COPY = 'wguplink_key'
 
 local function copies(protocol)
 	return {
-		network = { name = 'wg_mesh', option = 'private_key', stype = COPY, wanted = protocol == 'static' or protocol == 'ffac' },
+		network = { name = 'wg_mesh', option = 'private_key', stype = COPY, wanted = protocol == 'static' or
+			protocol == 'ffac' },
 		wireguard = { name = 'mesh_vpn', option = 'privatekey', stype = 'wireguard', wanted = protocol == 'wgkex' },
 	}
 end

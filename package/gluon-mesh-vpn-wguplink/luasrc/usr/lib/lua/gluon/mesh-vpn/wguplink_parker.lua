@@ -52,7 +52,8 @@ M.firewall = {
 	loc_client_dns_parker = rule({ src = 'loc_client', proto = 'tcpudp', dest_port = 53 }),
 
 	-- what the network asks the node for
-	vpn_parker_ICMPv4_parker = rule({ src = 'vpn_parker', family = 'ipv4', proto = 'icmp', icmp_type = 'echo-request' }),
+	vpn_parker_ICMPv4_parker = rule({ src = 'vpn_parker', family = 'ipv4', proto = 'icmp',
+		icmp_type = 'echo-request' }),
 	vpn_parker_ICMPv6_in_parker = rule({
 		src = 'vpn_parker', family = 'ipv6', proto = 'icmp', icmp_type = 'echo-request', limit = '1000/sec',
 	}),
@@ -61,8 +62,8 @@ M.firewall = {
 	vpn_parker_http = rule({ src = 'vpn_parker', proto = 'tcp', dest_port = 80 }),
 }
 
--- Gives defaults and zones the policies of OpenWrt and Gluon back where they are open. The original opened them, and did not
--- keep what it had found.
+-- Gives defaults and zones the policies of OpenWrt and Gluon back where they are open. The original opened them, and
+-- did not keep what it had found.
 function M.close_firewall(uci)
 	local sections = { uci:get_first('firewall', 'defaults') }
 	uci:foreach('firewall', 'zone', function(s)

@@ -3,8 +3,8 @@
 -- BEGIN generated
 -- From package/rules.lua and the agent's tables of options, by scripts/rules. Do not edit it here.
 -- luacheck: push no max line length
--- The kinds of values that options of the agent have, with the agent's own verdicts, for Lua 5.1. A value is text, as in
--- UCI. package/test compares the verdicts of both sides.
+-- The kinds of values that options of the agent have, with the agent's own verdicts, for Lua 5.1. A value is text, as
+-- in UCI. package/test compares the verdicts of both sides.
 
 local rules = {} -- luacheck: ignore 241
 local kinds = {}
@@ -31,7 +31,8 @@ local function address4(v)
 	return #four == 4 and four or nil
 end
 
--- The eight groups of an IPv6 address or the four bytes of an IPv4 address, and which of the two; nil for anything else.
+-- The eight groups of an IPv6 address or the four bytes of an IPv4 address, and which of the two; nil for anything
+-- else.
 local function address(v)
 	local four = address4(v)
 	if four then
