@@ -10,6 +10,10 @@ import (
 	"wguplink/testbed/topology"
 )
 
+// tabled says whether the table of gateways is looked at: once, on the machine that is quick enough for its times, by the
+// kernel's WireGuard. The lab has it with the one in user space.
+func (t *Test) tabled() bool { return t.Arch == "amd64" && t.Run.Backend == "kernel" }
+
 // netcheck has the table of all gateways made beside the tunnel: each answers, what passes is measured, and neither the
 // gateway in use nor the pings through it notice. The broker has named one; a copy of the configuration has the others,
 // too.

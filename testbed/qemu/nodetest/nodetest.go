@@ -66,6 +66,7 @@ const (
 	limitStep  = "bandwidth limits"
 	rebootStep = "key kept over a reboot"
 	switchStep = "switches"
+	tableStep  = "netcheck: each gateway, beside the tunnel"
 )
 
 // step is one of a test's.
@@ -98,7 +99,7 @@ func (t *Test) Go(ctx context.Context) error {
 		{"batman-adv's settings", t.batman, true},
 		{"status: who is heard", t.heard, true},
 		{"doctor: all green", t.doctor, false},
-		{"netcheck: each gateway, beside the tunnel", t.netcheck, false},
+		{tableStep, t.netcheck, false},
 		{"agent killed and back, no ping lost", t.restart, false},
 		{"service restarted", t.restarted, false},
 		{"device deleted by others", t.deleted, false},
@@ -111,6 +112,9 @@ func (t *Test) Go(ctx context.Context) error {
 		{switchStep, t.switches, false},
 	}
 	for _, s := range steps {
+		if s.name == tableStep && !t.tabled() {
+			continue
+		}
 		if t.Short && !s.short || s.name == switchStep && t.Switches == 0 || s.name == deafStep && !t.Deaf ||
 			s.name == limitStep && !t.Limits || s.name == rebootStep && t.NoReboot {
 			continue
