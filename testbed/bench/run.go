@@ -140,6 +140,11 @@ func (t *tunnel) connect(ctx context.Context) (*net.TCPConn, <-chan arrival, err
 	dial, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	c, err := t.ends[0].host.Dial(dial, "tcp", address)
+	// A handshake that was begun before the other end was up is begun anew after five seconds (REKEY_TIMEOUT), and ARP
+	// gives up after three.
+	for errors.Is(err, unix.EHOSTUNREACH) && dial.Err() == nil {
+		c, err = t.ends[0].host.Dial(dial, "tcp", address)
+	}
 	if err != nil {
 		l.Close()
 		return nil, nil, fmt.Errorf("through the tunnel: %w", err)

@@ -216,11 +216,10 @@ func (f *siteForm) text(t *testing.T) func(*topology.Topology) (string, string) 
 		if f.vpn != nil {
 			site = replaceTable(t, site, "wireguard", "{ "+f.vpn(topo)+" }")
 		}
-		peers := ""
-		if f.peers != nil {
-			peers = "peers = { " + f.peers(topo) + " }"
+		if f.peers == nil {
+			return site, replaceTable(t, domain, "mesh_vpn", "nil") // an empty table would replace the site's on the node
 		}
-		return site, replaceTable(t, domain, "wireguard", "{ "+peers+" }")
+		return site, replaceTable(t, domain, "wireguard", "{ peers = { "+f.peers(topo)+" } }")
 	}
 }
 
@@ -234,7 +233,7 @@ func TestSiteParker(t *testing.T) {
 			at := strings.LastIndex(site, "}")
 			site = site[:at] + fmt.Sprintf("parker = { config_server = { '%s', '%s' }, config_pubkey = '%s' },\n}\n",
 				topology.ConfigName, topology.ConfigName2, topo.Parker.Key.Public())
-			return site, replaceTable(t, siteFile(t, "domains/ffxx_city.conf"), "mesh_vpn", "{}")
+			return site, replaceTable(t, siteFile(t, "domains/ffxx_city.conf"), "mesh_vpn", "nil")
 		})
 	// The topology's own rule for the mark: netifd's is there now.
 	n.must(n.Node.DelRule(1, 1))
