@@ -31,7 +31,7 @@ const (
 	// threadWakeups is far below what a loop that polls would need. The agent itself wakes up 60 times a minute at most
 	// to look at WireGuard, and once for each answer; each time Go's runtime has threads of its own go to sleep a few
 	// times.
-	threadWakeups = 1500
+	threadWakeups = 2000
 	// settle is how long after its start a kernel still solicits routers and reports its multicast groups.
 	settle = 20 * time.Second
 	// busy is between two frames on a busy link: less than the silence after which an agent probes.
