@@ -3,8 +3,8 @@
 // the rest only says so.
 //
 // Main is that process (`wguplink wireguard-go IF`), Spawn starts it from the same binary. It is driven like the
-// kernel's WireGuard: the device by netlink, keys and peers by wgctrl through the socket /var/run/wireguard/IF.sock.
-// Deleting the interface ends it.
+// kernel's WireGuard: the device by netlink, keys and peers by agent/wireguard through the socket
+// /var/run/wireguard/IF.sock. Deleting the interface ends it.
 //
 // # Memory
 //

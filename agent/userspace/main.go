@@ -24,10 +24,10 @@ const Supported = true
 // closeTimeout bounds the tidy end of the device after SIGTERM; the kernel removes the tun in any case when we exit.
 const closeTimeout = time.Second
 
-// Main creates the tun device ifname and its UAPI socket (/var/run/wireguard/<ifname>.sock, which wgctrl finds) and
-// moves packets until the device is deleted or SIGTERM or SIGINT comes. It returns the exit code: 0 after either of
-// these, 1 when the start failed or a fatal error ended it. A failed start is reported to the parent when there is a
-// readiness pipe (see Spawn), else on standard error.
+// Main creates the tun device ifname and its UAPI socket (/var/run/wireguard/<ifname>.sock, which agent/wireguard
+// finds) and moves packets until the device is deleted or SIGTERM or SIGINT comes. It returns the exit code: 0 after
+// either of these, 1 when the start failed or a fatal error ended it. A failed start is reported to the parent when
+// there is a readiness pipe (see Spawn), else on standard error.
 func Main(ifname string, o Options) int {
 	// The agent that started us may die and take the reading end of our standard error with it; that must not end the
 	// tunnel.
@@ -153,9 +153,9 @@ func (s *server) close() {
 	}
 }
 
-// listenUAPI opens the control socket where wgctrl and wg(8) look for it, for root only. A stale socket of a killed
-// process is replaced. The upstream listener (ipc.UAPIListen) is not used: it ends the process on any change of the
-// socket's attributes, a chown for instance.
+// listenUAPI opens the control socket where agent/wireguard and wg(8) look for it, for root only. A stale socket of a
+// killed process is replaced. The upstream listener (ipc.UAPIListen) is not used: it ends the process on any change of
+// the socket's attributes, a chown for instance.
 func listenUAPI(ifname string) (net.Listener, error) {
 	f, err := openUAPI(ifname)
 	if err != nil {
