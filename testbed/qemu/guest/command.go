@@ -23,7 +23,7 @@ import (
 )
 
 // runTime bounds a program that is run for its output.
-const runTime = 5 * time.Minute
+const runTime = 7 * time.Minute
 
 // machine takes the commands of the node.
 type machine struct {
