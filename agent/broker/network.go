@@ -64,7 +64,7 @@ func parseNetwork(signed []byte, nonce string, own peerselector.Key) (*Network, 
 		"xlat_range6", "concentrators")
 	if s, ok := text(m.raw["nonce"]); m.err == nil && (!ok || s != nonce || nonce == "") {
 		return nil, bad("nonce", m.raw["nonce"],
-			fmt.Sprintf("%q, that of our request; is this an old answer, or somebody else's?", nonce))
+			fmt.Sprintf("%q, that of our request; is this an old answer, or one for another node?", nonce))
 	}
 	n := &Network{Retry: m.seconds("retry", minRetry, maxRetry, defaultRetry)}
 	if m.err != nil {

@@ -271,7 +271,7 @@ func TestParseNetworkBad(t *testing.T) {
 			whole("time", "0 to 253402300799", "253402300800")...),
 		"id": is("id", idWant, `""`, "9007199254740992", "9007199254740993", "true", "[]", "{}", "-1", "5.5",
 			"1e999", "1e300", `"\u0000"`, `"a\nb"`, `"\u202ex"`, `"`+strings.Repeat("x", 65)+`"`),
-		"nonce": is("nonce", `"`+testNonce+`", that of our request; is this an old answer, or somebody else's?`,
+		"nonce": is("nonce", `"`+testNonce+`", that of our request; is this an old answer, or one for another node?`,
 			`""`, `"x"`, "7", "true", `"0123456789ABCDEF0123456789ABCDEF"`, `"`+testNonce+` "`, `["`+testNonce+`"]`,
 			`"\u001b[31m"`),
 		"address4":    is("address4", addr4, v4...),

@@ -126,7 +126,7 @@ func TestParkerRecorded(t *testing.T) {
 			// The same answer to another request is a replay.
 			p = w.parker(t, ParkerOptions{SigningKey: recordedKey(t)}, "http://a.invalid/config")
 			unconfigured(t, p, Malformed, `nonce is "`+testNonce+`", want "`,
-				"is this an old answer, or somebody else's?")
+				"is this an old answer, or one for another node?")
 		})
 	}
 }

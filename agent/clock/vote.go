@@ -63,7 +63,7 @@ func distinct(answers []*answer) (voices []*answer) {
 
 // decide gives the answer to believe, the nearest one of a majority, and says of each of the others what is wrong with
 // it. Where none has a majority, those before the floor are left out. An answer that is left alone is given too, for
-// there is nobody to contradict it; agreed is for a majority.
+// there is no other server to contradict it; agreed is for a majority.
 func decide(answers []*answer, floor time.Time) (best *answer, agreed bool, lost map[*answer]*Refusal) {
 	lost = map[*answer]*Refusal{}
 	voices := distinct(answers)

@@ -257,7 +257,7 @@ func (l *loader) checkNames(uplinks []*draft) {
 }
 
 // systemNTP returns the NTP servers that the system itself uses. That file is not ours: what is wrong in it is left
-// out, and keeps nobody from connecting.
+// out, and keeps no node from connecting.
 func (l *loader) systemNTP() []string {
 	const config, section = "system", "ntp"
 	if err := l.tree.LoadConfig(config, true); err != nil {

@@ -80,8 +80,8 @@ type Uplink struct {
 
 	// Interface is the WireGuard device; with Parker what the names of the devices begin with.
 	Interface string
-	// Borrowed says that the device is somebody else's, as netifd's for the drop-in wgpeerselector: the agent waits for
-	// it, and touches nothing on it but its own peers and their routes. No option sets it.
+	// Borrowed says that the device is another program's, as netifd's for the drop-in wgpeerselector: the agent waits
+	// for it, and touches nothing on it but its own peers and their routes. No option sets it.
 	Borrowed bool
 	Backend  Backend
 	// FwMark is on every packet that leaves through the WAN, ours and WireGuard's; 0 means none.

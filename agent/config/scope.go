@@ -74,7 +74,7 @@ func (l *loader) readScope(d *draft, options []option) bool {
 }
 
 // outside notes an option that the uplink's protocol or mode has no use for, and tells whether it is one. Such an
-// option is left out: it keeps no node from its uplink, but it is not what somebody meant.
+// option is left out: it keeps no node from its uplink, but it is not what its author meant.
 func (l *loader) outside(d *draft, o option) bool {
 	s := scopeOf(o.name)
 	if s.allows(d.uplink.Protocol, d.uplink.Mode) {

@@ -13,8 +13,8 @@ import (
 )
 
 // payloadBytes is more than WireGuard itself can have sent unasked within the first seconds after a handshake: a
-// response (92), a cookie (64) and some keepalives (32 each). Whoever received more got payload: the inside of the
-// tunnel works.
+// response (92), a cookie (64) and some keepalives (32 each). A device that received more got payload: the inside of
+// the tunnel works.
 const payloadBytes = 1000
 
 // Counters turns successive readings of a WireGuard device into events. It compares values and never looks at the wall

@@ -39,7 +39,7 @@ type sockKey struct {
 	v6    bool
 }
 
-// outstanding is how many requests can be waiting for an answer at a time, more than anybody sends within a minute's
+// outstanding is how many requests can be waiting for an answer at a time, more than are sent within a minute's
 // round trip.
 const outstanding = 64
 

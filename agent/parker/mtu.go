@@ -1,5 +1,5 @@
 // Package parker knows what follows for a node from a signed configuration together with its line: sizes of packets,
-// and what such a configuration may not do to the WAN. It has no state, and asks nobody.
+// and what such a configuration may not do to the WAN. It has no state, and asks no server.
 package parker
 
 import (

@@ -30,7 +30,7 @@ func Good(t testing.TB, host string) (tls.Certificate, *x509.Certificate) {
 
 // DSAChain gives a chain on which crypto/x509 before Go 1.24.8 and 1.25.2 panics (CVE-2025-58188): a certificate with
 // an issuer of its own name, and beside it one of that name with a DSA key. Comparing the two keys asks the DSA key for
-// a method that it does not have. Nothing in it is signed by anybody that is trusted. The certificate is for the host,
+// a method that it does not have. No signature in it is of a trusted authority. The certificate is for the host,
 // since names are compared before chains are built.
 func DSAChain(t testing.TB, host string) tls.Certificate {
 	t.Helper()

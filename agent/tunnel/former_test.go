@@ -135,7 +135,7 @@ func TestNoneListens(t *testing.T) {
 		tun.former.kind = "batadv"
 	})
 	gone(t, "mesh-vpn-was")
-	// A device of somebody else has the name.
+	// Another program's device has the name.
 	foreign := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "mesh-vpn-was"}}
 	if err := netlink.LinkAdd(foreign); err != nil {
 		t.Fatal(err)
@@ -148,7 +148,7 @@ func TestNoneListens(t *testing.T) {
 	now = now.Add(time.Hour)
 	apply(t, tun, d)
 	if l, err := netlink.LinkByName("mesh-vpn-was"); err != nil || l.Type() != "bridge" {
-		t.Errorf("somebody else's device: %v, %v", l, err)
+		t.Errorf("another program's device: %v, %v", l, err)
 	}
 }
 

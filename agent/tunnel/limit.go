@@ -98,7 +98,7 @@ func (t *Tunnel) limitEgress(link netlink.Link, qdiscs []*netlink.Qdisc, kbit ui
 	// The kernel's own, which every device has from the start, have no handle.
 	case root != nil && !ours && root.Handle != 0:
 		return []string{fmt.Sprintf(
-			"%s has a queueing discipline of somebody else (%s %s): limit_egress is without effect until it is removed",
+			"%s has another program's queueing discipline (%s %s): limit_egress is without effect until it is removed",
 			link.Attrs().Name, root.Kind, netlink.HandleStr(root.Handle))}, nil
 	}
 	want := tokenBucket(link.Attrs().Index, kbit)

@@ -157,7 +157,7 @@ func TestPolicer(t *testing.T) {
 	}
 }
 
-// A queueing discipline of somebody else stays, and is warned about.
+// Another program's queueing discipline stays, and is warned about.
 func TestLimitEgressOfOthers(t *testing.T) {
 	tun := open(t, nil)
 	link := pair(t)
@@ -167,7 +167,7 @@ func TestLimitEgressOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	w, n := limit(t, tun, link, Limit{Egress: 200})
-	if len(w) != 1 || !strings.Contains(w[0], "here has a queueing discipline of somebody else (tbf 1:0)") || n != 0 {
+	if len(w) != 1 || !strings.Contains(w[0], "here has another program's queueing discipline (tbf 1:0)") || n != 0 {
 		t.Errorf("%q, %d changes", w, n)
 	}
 	if w, n := limit(t, tun, link, Limit{}); w != nil || n != 0 {

@@ -15,7 +15,7 @@ import (
 
 // This file decides whose a device is. A device is ours when it carries our mark. It is lent to us when the
 // configuration says so (Device.Borrowed): then only our peers and their routes are ours. Every other device is
-// somebody else's, and stays as it is.
+// another program's, and stays as it is.
 
 // ForeignError says that a device which we need is somebody else's.
 type ForeignError struct {
@@ -86,16 +86,16 @@ func (t *Tunnel) whose(link netlink.Link, key *wgtypes.Key) string {
 		case err != nil && kind != "wireguard":
 			return "a tun device, made by somebody else, without a WireGuard process behind it"
 		case err != nil:
-			return "a WireGuard device that somebody else has made"
+			return "a WireGuard device that another program has made"
 		case dev.PrivateKey == wgtypes.Key{}:
-			return "a WireGuard device without a key that somebody else has made"
+			return "a WireGuard device without a key that another program has made"
 		case key != nil && dev.PrivateKey == *key:
-			return "a WireGuard device with this node's key that somebody else has made"
+			return "a WireGuard device with this node's key that another program has made"
 		}
-		return fmt.Sprintf("a WireGuard device with another key (public key %s) that somebody else has made",
+		return fmt.Sprintf("a WireGuard device with another key (public key %s) that another program has made",
 			dev.PrivateKey.PublicKey())
 	}
-	return fmt.Sprintf("a %s device that somebody else has made", kind)
+	return fmt.Sprintf("a %s device that another program has made", kind)
 }
 
 func (t *Tunnel) hasKey(link netlink.Link, key *wgtypes.Key) bool {

@@ -66,8 +66,8 @@ func TestWireGuardOfOthersIsRefused(t *testing.T) {
 	}
 }
 
-// A VXLAN device of somebody else is refused even where it is just as we would make it: its forwarding entries are the
-// owner's.
+// A VXLAN device of another program is refused even where it is just as we would make it: its forwarding entries are
+// the owner's.
 func TestVXLANOfOthersIsRefused(t *testing.T) {
 	d := desired(t)
 	tun := open(t, testns.WireGuard(t))

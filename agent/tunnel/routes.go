@@ -16,7 +16,7 @@ import (
 const routeProtocol = 119
 
 // routes points the allowed IPs of the promoted peers at the device, except those that are withheld. A route of
-// somebody else that is in the way stays; it is a warning.
+// another program that is in the way stays; it is a warning.
 func (t *Tunnel) routes(link netlink.Link, d Device, withheld []netip.Prefix) (warnings []string, err error) {
 	var list []netip.Prefix // in the order of the configuration
 	want := map[netip.Prefix]bool{}

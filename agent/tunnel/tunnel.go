@@ -4,7 +4,7 @@
 //
 // Apply is declarative: it reads what is there, and changes only what differs. What the agent made carries its mark
 // (the interface alias "wguplink NAME"); only that is ever changed, deleted or made anew. So a second agent after a
-// crash goes on with the first one's devices, and a device of somebody else with the same name is refused, unless it is
+// crash goes on with the first one's devices, and another program's device of the same name is refused, unless it is
 // lent to us (owner.go).
 package tunnel
 
@@ -38,7 +38,7 @@ type Desired struct {
 // Device is one WireGuard device.
 type Device struct {
 	Interface string
-	// Borrowed says that the device is somebody else's, who makes it and configures it. Only Peers, Leftovers and the
+	// Borrowed says that another program makes the device and configures it. Only Peers, Leftovers and the
 	// peers' routes are looked after; VXLAN must be nil.
 	Borrowed   bool
 	Backend    Backend
@@ -58,7 +58,7 @@ type Device struct {
 	// Reach is what is routed by the device in any case.
 	Reach []netip.Prefix
 	Limit Limit
-	// Leftovers are peers that an earlier run may have left on a device of somebody else. They go, unless they are in
+	// Leftovers are peers that an earlier run may have left on a borrowed device. They go, unless they are in
 	// Peers.
 	Leftovers []wgtypes.Key
 }

@@ -87,7 +87,7 @@ func (topo *Topology) startBroker() error {
 		Domains: []string{Domain}, ServeLocations: topo.o.Locations, Locations: locations,
 		Publish: topo.publish, Layer3: topo.layer3Range(),
 		OnRegister: func(r wgkex.Registration) {
-			topo.timeline.once("registered", fmt.Sprintf("%v, the broker names %s", r.API, or(r.Gateway, "nobody")))
+			topo.timeline.once("registered", fmt.Sprintf("%v, the broker names %s", r.API, or(r.Gateway, "no gateway")))
 		},
 	})
 	if err := topo.startMQTT(); err != nil {
