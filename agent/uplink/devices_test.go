@@ -28,9 +28,11 @@ func TestLeave(t *testing.T) {
 		if _, err := os.Stat(status.File(w.opts.RunDir, "mesh")); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("the status outlives the agent: %v", err)
 		}
-		if e := w.hooked[len(w.hooked)-1]; e.Event != "up" {
-			t.Errorf("hooks heard %+v", e)
-		}
+		w.with(func() {
+			if e := w.hooked[len(w.hooked)-1]; e.Event != "up" {
+				t.Errorf("hooks heard %+v", e)
+			}
+		})
 		u, end = w.runUntil(cfg)
 		synctest.Wait()
 		if s := u.Snapshot(); s.Gateway == nil || !w.logged("going on with the gateway in use") {

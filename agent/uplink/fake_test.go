@@ -476,6 +476,12 @@ func (w *world) touch() {
 	synctest.Wait()
 }
 
+// published says how many states the uplink has published.
+func (w *world) published() (n int) {
+	w.with(func() { n = len(w.states) })
+	return n
+}
+
 // last is the desired state that was applied last.
 func (w *world) last() tunnel.Desired {
 	w.mu.Lock()

@@ -68,7 +68,7 @@ func TestKeyWaits(t *testing.T) {
 		was := u.Snapshot().PublicKey
 		learn := w.strict(peer(1))
 		learn(old)
-		from := len(w.states)
+		from := w.published()
 		rekeyed(w, u, w.uplink(peer(1)))
 		time.Sleep(10 * time.Minute)
 		private, next := w.private()
@@ -122,7 +122,7 @@ func TestKeyRegisteredFirst(t *testing.T) {
 	}, func(w *world, u *Uplink) {
 		connected(t, u, time.Minute)
 		old, _ := w.private()
-		from := len(w.states)
+		from := w.published()
 		rekeyed(w, u, registers(w))
 		time.Sleep(30 * time.Minute)
 		if private, beside := w.private(); private != old || beside != (wgtypes.Key{}) {
@@ -151,7 +151,7 @@ func TestKeyInPlace(t *testing.T) {
 	simulate(t, cfg, func(w *world, u *Uplink) {
 		connected(t, u, time.Second)
 		old, _ := w.private()
-		from := len(w.states)
+		from := w.published()
 		rekeyed(w, u, cfg(w))
 		time.Sleep(100 * time.Millisecond)
 		if private, beside := w.private(); private == old || beside != (wgtypes.Key{}) {
@@ -256,8 +256,8 @@ func TestKeyWaitsAcrossRestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg.KeyFile += "-next"
+		from := w.published()
 		u, end = w.runUntil(cfg)
-		from := len(w.states)
 		time.Sleep(10 * time.Minute)
 		private, next := w.private()
 		if s := u.Snapshot(); private != old || next == (wgtypes.Key{}) || s.PublicKey != old.PublicKey().String() ||
