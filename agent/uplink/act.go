@@ -43,7 +43,6 @@ func (l *loop) handle(events ...peerselector.Event) {
 	}
 	cur, _ := l.engine.Current()
 	l.twin.watch(cur.PublicKey, suspect, time.Now())
-	l.wishes.answer(l.engine)
 }
 
 // carry carries one action out.

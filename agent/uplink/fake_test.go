@@ -47,6 +47,7 @@ type world struct {
 	mu        sync.Mutex
 	devices   map[string]*device
 	gateways  map[netip.AddrPort]*gateway // by endpoint
+	applying  time.Duration               // how long Apply takes
 	applyErr  error
 	applied   []tunnel.Desired
 	removed   []tunnel.Desired
@@ -240,6 +241,7 @@ func (w *world) machine() Machine {
 
 // Apply implements Kernel.
 func (w *world) Apply(_ context.Context, d tunnel.Desired) (tunnel.Report, error) {
+	time.Sleep(w.applying)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.applyErr != nil {

@@ -205,6 +205,7 @@ func (l *loop) turn(ctx context.Context) (again bool) {
 	l.guard(now)
 	l.publish(now)
 	l.tell(now)
+	l.wishes.answer(l.engine) // after the kernel and the status know
 	return l.devices.absent != absent
 }
 
