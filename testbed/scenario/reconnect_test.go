@@ -18,6 +18,11 @@ func TestPlannedSwitch(t *testing.T) {
 	t.Cleanup(l2.Close)
 	first := s.reply(l2, s.start())
 	nodeConnected(s)
+	// A gateway answers handshakes when its worker has added the peer, and frames when it has added the way, too: on a
+	// busy machine seconds later.
+	for _, g := range s.Gateways {
+		s.must(s.Timeline().Await(s.ctx, topology.KeyAt(g.Name)))
+	}
 	vxlan := nodeIndex(s, "mesh-vpn")
 	since := time.Now()
 	out, code, err := s.agent.Run(s.ctx, "reconnect")

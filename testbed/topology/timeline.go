@@ -1,8 +1,10 @@
 package topology
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 )
@@ -13,6 +15,7 @@ type Timeline struct {
 	start  time.Time
 	events []Event
 	out    io.Writer
+	news   chan struct{} // closed and made anew with each event; nil while nothing waits
 }
 
 // Event is one line of a timeline.
@@ -52,6 +55,10 @@ func (t *Timeline) add(at time.Time, what, detail string) {
 	}
 	e := Event{at.Sub(t.start), what, detail}
 	t.events = append(t.events, e)
+	if t.news != nil {
+		close(t.news)
+		t.news = nil
+	}
 	if t.out != nil {
 		fmt.Fprintf(t.out, "%8.3f s  %-12s %s\n", e.At.Seconds(), e.What, e.Detail)
 	}
@@ -79,6 +86,27 @@ func (t *Timeline) Since(what string, began time.Time) (at time.Time, ok bool) {
 		}
 	}
 	return time.Time{}, false
+}
+
+// Await waits until there is an event of that name.
+func (t *Timeline) Await(ctx context.Context, what string) error {
+	for {
+		t.mu.Lock()
+		there := slices.ContainsFunc(t.events, func(e Event) bool { return e.What == what })
+		if t.news == nil {
+			t.news = make(chan struct{})
+		}
+		news := t.news
+		t.mu.Unlock()
+		if there {
+			return nil
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return fmt.Errorf("never %s: %w", what, context.Cause(ctx))
+		}
+	}
 }
 
 // First gives the first event of that name.
