@@ -58,14 +58,13 @@ labtool: build
 
 test: setup-lab test-unit test-lab
 
-# The module list (agent/modules.txt) is compared by a test in ./agent. The clock is tested with 32 bits, too, which end
-# in 2038.
+# Not empty: with further build tags only what is another program then.
+DIFFERENT ?=
+
+# The module list (agent/modules.txt) is compared by a test in ./agent.
 test-unit:
-	@echo 'make: building and running the unit tests, three times, with each set of build tags'
-	go test ./...
-	go test -tags userspace ./...
-	go test -tags nobroker ./...
-	GOARCH=386 go test ./agent/clock
+	@echo 'make: building and running the unit tests, with each set of build tags'
+	scripts/test-unit $(if $(DIFFERENT),-d)
 
 # The scenarios mostly wait, so that many can run at once.
 test-lab: labtool

@@ -65,6 +65,42 @@ func TestGoCannotBeFetched(t *testing.T) {
 	}
 }
 
+// TestKernelLists: where the machine's lists of packages are empty, or name a version that the mirror has no longer, the
+// MIPS kernel's script fetches them; what is not there then is an error that says why.
+func TestKernelLists(t *testing.T) {
+	for _, tt := range []struct{ name, before, after, want string }{
+		{"empty", "", "", "no package linux-source-6.1, even after apt-get update"},
+		{"empty, and the source is gone", "", "6.1.2", "cannot fetch linux-source-6.1 6.1.2: the reason stands above"},
+		{"old", "6.1.1", "6.1.2", "the mirror has 6.1.2 instead"},
+		{"old, and the new one is gone", "6.1.1", "6.1.2", "cannot fetch linux-source-6.1 6.1.2: the reason stands above"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := alone(t, "kernel-mips")
+			put(t, filepath.Join(dir, "version"), tt.before)
+			put(t, filepath.Join(dir, "bin/apt-cache"),
+				`#!/bin/sh`+"\n"+`v=$(cat "$LISTS/version"); [ -z "$v" ] || echo "Version: $v"`+"\n")
+			put(t, filepath.Join(dir, "bin/apt-get"), `#!/bin/sh
+case $* in
+*update) printf %s "$AFTER" >"$LISTS/version" ;;
+*) echo "E: 404  Not Found" >&2; exit 100 ;;
+esac
+`)
+			put(t, filepath.Join(dir, "bin/mips-linux-gnu-gcc"), "#!/bin/sh\necho 12.2.0\n")
+			cmd := exec.Command("sh", "scripts/kernel-mips")
+			cmd.Dir = dir
+			cmd.Env = append(os.Environ(), "PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"),
+				"WGUPLINK_CACHE="+filepath.Join(dir, "cache"), "LISTS="+dir, "AFTER="+tt.after)
+			out, err := cmd.CombinedOutput()
+			if err == nil || !strings.Contains(string(out), "kernel-mips: "+tt.want) {
+				t.Errorf("%v: %s", err, out)
+			}
+			if left, _ := filepath.Glob(filepath.Join(dir, "cache/kernel-mips/build.*")); len(left) > 0 {
+				t.Errorf("%v is left", left)
+			}
+		})
+	}
+}
+
 // TestImageFetch: an image and an SDK by URL and hash; another hash, or nothing there, is an error that names it, and
 // leaves no file.
 func TestImageFetch(t *testing.T) {
