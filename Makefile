@@ -58,13 +58,10 @@ labtool: build
 
 test: setup-lab test-unit test-lab
 
-# Not empty: with further build tags only what is another program then.
-DIFFERENT ?=
-
 # The module list (agent/modules.txt) is compared by a test in ./agent.
 test-unit:
 	@echo 'make: building and running the unit tests, with each set of build tags'
-	scripts/test-unit $(if $(DIFFERENT),-d)
+	scripts/test-unit
 
 # The scenarios mostly wait, so that many can run at once.
 test-lab: labtool
