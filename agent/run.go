@@ -139,6 +139,12 @@ func (s *service) serve() int {
 	}
 	a.note(first)
 	a.group = uplink.NewGroup(base)
+	// What changed while ubusd was not there, or not reached yet, is not lost for those who listen.
+	bus.OnRegistered = func() {
+		for _, st := range a.group.Snapshots() {
+			bus.Send(api.EventName, api.Event(st))
+		}
+	}
 	defer close(a.done)
 	go func() {
 		if err := bus.Run(ctx); err != nil {

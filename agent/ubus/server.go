@@ -32,6 +32,8 @@ type Server struct {
 	// several goroutines and must not block. The same error is not repeated until the objects are registered. That
 	// ubusd is not there is no error.
 	OnError func(error)
+	// OnRegistered, if set before Run, is called each time all objects have come to be registered. It must not block.
+	OnRegistered func()
 
 	paths   []string
 	objects []Object
@@ -164,6 +166,8 @@ func (s *Server) session(ctx context.Context, c *Conn) (served bool) {
 			if served = len(missing) == 0; !served {
 				retry = s.after(delay)
 				delay = min(2*delay, retryMax)
+			} else if s.OnRegistered != nil {
+				s.OnRegistered()
 			}
 		}
 		select {

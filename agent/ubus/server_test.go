@@ -186,6 +186,26 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// What is sent when the objects have come to be registered arrives, each time.
+func TestOnRegistered(t *testing.T) {
+	f := newFake(t)
+	s := NewServer(f.path, Object{Name: "x"})
+	s.OnRegistered = func() { s.Send("here", nil) }
+	start(t, s)
+	for id := uint32(7); id < 10; id++ {
+		p := f.greet()
+		p.register(id)
+		m, a := p.receive(MsgInvoke)
+		if args, err := a.Table(AttrData); err != nil || !cmp.Equal(args[0], Field{"id", "here"}) {
+			t.Errorf("%+v, %v", args, err)
+		}
+		p.status(m, StatusOK)
+		f.ln.Close()
+		p.nc.Close()
+		f.listen()
+	}
+}
+
 // An error in a message's frame ends the connection, and the server comes back.
 func TestBadFrame(t *testing.T) {
 	f, p, _, _ := serving(t)

@@ -22,23 +22,26 @@ type Route struct {
 	Metric int          // 0: the kernel's default
 }
 
+// localRoute is how long an address may take until it has its local route.
+const localRoute = time.Minute
+
 // Addr adds an address and its prefix to dev. It is usable at once.
 func (h *Host) Addr(dev string, prefix netip.Prefix) error {
 	if err := h.address(dev, prefix, h.nl.AddrAdd, "add"); err != nil || dev != "lo" || prefix.Addr().Is4() {
 		return err
 	}
-	// The kernel makes a new IPv6 address local a moment later, on a thread of its own. On lo the prefix's route is
-	// there already and loops packets around that nobody takes.
+	// The kernel makes a new IPv6 address local a moment later, on a thread of its own, which a busy machine keeps
+	// waiting for seconds. On lo the prefix's route is there already and loops packets around.
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for range 1000 {
+	for began := time.Now(); time.Since(began) < localRoute; {
 		routes, err := h.nl.RouteGet(prefix.Addr().AsSlice())
 		if err == nil && len(routes) == 1 && routes[0].Type == unix.RTN_LOCAL {
 			return nil
 		}
 		<-tick.C
 	}
-	return fmt.Errorf("netlab: host %s: address %s on lo has no local route after a second", h.name, prefix)
+	return fmt.Errorf("netlab: host %s: address %s on lo has no local route after %v", h.name, prefix, localRoute)
 }
 
 // DelAddr takes an address from dev.
