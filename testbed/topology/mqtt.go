@@ -15,7 +15,7 @@ import (
 	"wguplink/testbed/worker"
 )
 
-// mqttPatience is how long the topology waits for Mosquitto, and for a first connection to it.
+// mqttPatience is how long the topology waits for Mosquitto, for a first connection to it, and for a port to listen on.
 const mqttPatience = 20 * time.Second
 
 // mqttServer is where broker and workers meet.

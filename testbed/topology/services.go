@@ -157,7 +157,7 @@ func (topo *Topology) extraAddrs(name string) ([]netip.Addr, error) {
 }
 
 func (topo *Topology) listen(a netip.AddrPort) (net.Listener, error) {
-	ctx, cancel := context.WithTimeout(topo.ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(topo.ctx, mqttPatience)
 	defer cancel()
 	ln, err := topo.Services.Listen(ctx, "tcp", a.String())
 	if err != nil {
