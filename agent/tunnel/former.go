@@ -14,7 +14,9 @@ import (
 // (BATADV_TQ_GLOBAL_WINDOW_SIZE, BATADV_OGM_MAX_ORIGDIFF). What they send is lost meanwhile, and with it the answer to
 // the node's question for their clients, which the node repeats every three seconds only (BATADV_TT_REQUEST_TIMEOUT).
 // So a device beside goes on listening with the former id and port: it is a hard-interface, has no entry to send by,
-// and a hop penalty by which batman-adv takes no route over it.
+// and a hop penalty by which batman-adv takes no route over it. It has the MAC address of the new one, to which
+// gateways send: with another one batman-adv hears its own messages, but the kernel takes the clients' frames for
+// another host's, and drops them (eth_type_trans).
 
 // formerTime is how long the device beside listens: seven messages at an interval of five seconds, which is Gluon's,
 // and some more.
@@ -69,13 +71,11 @@ func (t *Tunnel) listen(link, lower netlink.Link, d Desired, r *Report) error {
 // beside makes the device. After an error what there is of it has to be removed.
 func (t *Tunnel) beside(master, lower netlink.Link, d Desired) error {
 	was := t.former.was
-	mac, err := t.stableMAC(formerName(d.VXLAN.Name), d.Devices[0].key().PublicKey())
-	if err != nil {
-		return err
-	}
 	v := &netlink.Vxlan{
-		LinkAttrs: netlink.LinkAttrs{Name: formerName(d.VXLAN.Name), MTU: was.MTU, Group: making, HardwareAddr: mac},
-		VxlanId:   was.VxlanId, Port: was.Port, VtepDevIndex: lower.Attrs().Index,
+		LinkAttrs: netlink.LinkAttrs{
+			Name: formerName(d.VXLAN.Name), MTU: was.MTU, Group: making, HardwareAddr: t.mac,
+		},
+		VxlanId: was.VxlanId, Port: was.Port, VtepDevIndex: lower.Attrs().Index,
 		SrcAddr:        d.Devices[0].Addresses[0].Prefix.Addr().AsSlice(),
 		UDP6ZeroCSumTx: was.UDP6ZeroCSumTx, UDP6ZeroCSumRx: was.UDP6ZeroCSumRx, UDPCSum: was.UDPCSum,
 	}

@@ -40,8 +40,8 @@ func gone(t *testing.T, name string) {
 	}
 }
 
-// A changed id or port leaves a device that listens with the former one: younger than the new one, later in the mesh,
-// without an entry to send by, and gone in time.
+// A changed id or port leaves a device that listens with the former one: with the MAC address of the new one, younger
+// than that, later in the mesh, without an entry to send by, and gone in time.
 func TestFormerListens(t *testing.T) {
 	d := desired(t)
 	tun := open(t, testns.WireGuard(t))
@@ -57,7 +57,7 @@ func TestFormerListens(t *testing.T) {
 		t.Errorf("report %+v", r)
 	}
 	is, beside := vxlanOf(t, "mesh-vpn"), vxlanOf(t, "mesh-vpn-was")
-	if !bytes.Equal(is.HardwareAddr, was.HardwareAddr) || bytes.Equal(beside.HardwareAddr, was.HardwareAddr) {
+	if !bytes.Equal(is.HardwareAddr, was.HardwareAddr) || !bytes.Equal(beside.HardwareAddr, was.HardwareAddr) {
 		t.Errorf("MAC addresses: was %s, is %s, beside %s", was.HardwareAddr, is.HardwareAddr, beside.HardwareAddr)
 	}
 	if beside.Index < is.Index || beside.VxlanId != was.VxlanId || beside.Port != was.Port || beside.MasterIndex == 0 ||
@@ -152,7 +152,7 @@ func TestNoneListens(t *testing.T) {
 	}
 }
 
-// The next agent takes away what listens, and does not take its MAC address for the node's.
+// The next agent takes away what listens, and has the node keep its MAC address.
 func TestFormerIsLeftToTheNext(t *testing.T) {
 	d := desired(t)
 	tun := open(t, testns.WireGuard(t))

@@ -29,9 +29,27 @@ _wguplink_own() {
 	[ "$(uci -q get "firewall.$1")" = "$2" ] && [ "$(uci -q get "firewall.$1.name")" = "$3" ]
 }
 
+# _wguplink_former UPLINK PORT PORTS prints the port that VXLAN had before, of those that the firewall lets in, quoted
+# and after a space. It stays until the next start, and while the agent has a device for it: gateways go on sending
+# there, and each of their packets is a new one to the firewall, because VXLAN answers from other ports than it hears
+# by.
+_wguplink_former() {
+	local first='' second='' vxlan
+	read -r first second <<-PORTS
+		$3
+	PORTS
+	if [ "$first" = "$2" ]; then
+		config_get vxlan "$1" vxlan_interface mesh-vpn
+		[ -e "/sys/class/net/$(printf '%.11s' "$vxlan")-was" ] || return 0
+		first=$second
+	fi
+	case $first in '' | *[!0-9]*) return 0 ;; esac
+	echo " '$first'"
+}
+
 # _wguplink_rule UPLINK adds what the uplink needs of the firewall to $devices and $rules.
 _wguplink_rule() {
-	local on mode protocol device port section
+	local on mode protocol device port section former
 	config_get_bool on "$1" enabled 1
 	config_get mode "$1" mode vxlan
 	config_get protocol "$1" protocol static
@@ -47,6 +65,7 @@ _wguplink_rule() {
 	fi
 	devices="$devices${devices:+ }'$device'"
 	section=firewall.wguplink_$1
+	former=$(_wguplink_former "$1" "$port" "$(uci -q get "$section.dest_port")")
 	rules="$rules
 $section=rule
 $section.name='Allow-VXLAN-$1'
@@ -54,7 +73,7 @@ $section.src='wguplink'
 $section.family='ipv6'
 $section.proto='udp'
 $section.src_ip='fe80::/10'
-$section.dest_port='$port'
+$section.dest_port='$port'$former
 $section.target='ACCEPT'"
 }
 
@@ -103,7 +122,7 @@ firewall.wguplink.forward='REJECT'$rules"
 	echo "$wanted" | while IFS='=' read -r name values; do
 		[ -n "$name" ] || continue
 		command='set'
-		[ "${name##*.}" != device ] || command='add_list'
+		case ${name##*.}=$values in device=* | *\ *) command='add_list' ;; esac
 		for value in $values; do
 			value=${value#\'}
 			uci -q "$command" "$name=${value%\'}"
