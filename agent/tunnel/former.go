@@ -12,11 +12,10 @@ import (
 // A VXLAN that is made anew with another id or port is another link to the gateways' batman-adv, and they go on sending
 // by the former one until five of the node's messages have come by the new one and none by the former
 // (BATADV_TQ_GLOBAL_WINDOW_SIZE, BATADV_OGM_MAX_ORIGDIFF). What they send is lost meanwhile, and with it the answer to
-// the node's question for their clients, which the node repeats every three seconds only (BATADV_TT_REQUEST_TIMEOUT).
-// So a device beside goes on listening with the former id and port: it is a hard-interface, has no entry to send by,
-// and a hop penalty by which batman-adv takes no route over it. It has the MAC address of the new one, to which
-// gateways send: with another one batman-adv hears its own messages, but the kernel takes the clients' frames for
-// another host's, and drops them (eth_type_trans).
+// the node's question for their clients. So a device beside goes on listening with the former id and port: it is a
+// hard-interface, has no entry to send by, and a hop penalty by which batman-adv takes no route over it. It has the MAC
+// address of the new one, to which gateways send: with another one batman-adv hears its own messages, but the kernel
+// takes the clients' frames for another host's, and drops them (eth_type_trans).
 
 // formerTime is how long the device beside listens: seven messages at an interval of five seconds, which is Gluon's,
 // and some more.
