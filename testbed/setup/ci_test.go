@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	ossignal "os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -183,6 +184,10 @@ func TestRunEnds(t *testing.T) {
 			t.Parallel()
 			dir := ci(t)
 			say(t, dir, "hang", append(beside, "make test-luci")...)
+			// A shell cannot take back that a signal is ignored, as by nohup; here it is not.
+			taken := make(chan os.Signal, 1)
+			ossignal.Notify(taken, signal)
+			defer ossignal.Stop(taken)
 			cmd, out := command(dir)
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
