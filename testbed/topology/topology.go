@@ -186,7 +186,7 @@ func New(o Options, dir string) (topo *Topology, err error) {
 func (topo *Topology) Close() error {
 	// Long, because it is for a hang only: a process ends when its devices are gone, for which the kernel makes many
 	// topologies queue.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	var errs []error
 	topo.mu.Lock()
