@@ -15,8 +15,8 @@ import (
 	"wguplink/agent/broker"
 	"wguplink/agent/clock"
 	"wguplink/agent/config"
-	"wguplink/agent/destinations"
 	"wguplink/agent/httpc"
+	"wguplink/agent/network"
 )
 
 // config looks at what was loaded, and whether an agent runs.
@@ -43,7 +43,7 @@ func (x *exam) wan(context.Context) Finding {
 	if f, skipped := x.needs(Config); skipped {
 		return f
 	}
-	to := destinations.Of(x.cfg, x.cfg.Gateways, nil)
+	to := network.Destinations(x.cfg, x.cfg.Gateways, nil)
 	if g := x.says.Gateway; g != nil { // the agent has found it
 		if at, err := netip.ParseAddrPort(g.Endpoint); err == nil {
 			to.Gateways = append([]netip.AddrPort{at}, to.Gateways...)

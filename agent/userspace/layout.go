@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.zx2c4.com/wireguard/device"
+
+	"wguplink/agent/mtu"
 )
 
 // All that depends on how the library lays out what it does not export is in this file. TestLayout fails at each change
@@ -47,7 +49,8 @@ func (d *doors) place(pools reflect.Value) error {
 }
 
 // The buffer holds whatever the encryption makes of the largest packet.
-const _ uint = bufferSize - (device.MessageTransportHeaderSize + MaxMTU + device.PaddingMultiple - 1 + poly1305TagSize)
+const _ uint = bufferSize -
+	(device.MessageTransportHeaderSize + mtu.Userspace + device.PaddingMultiple - 1 + poly1305TagSize)
 
 // newBuffer returns a packet buffer with the type that the device wants, [65535]byte, of which only the first
 // bufferSize bytes exist. That is sound as long as nobody reads or writes beyond them, and only three places fill a
