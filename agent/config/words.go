@@ -23,7 +23,7 @@ const (
 	FFAC
 )
 
-// Registers says that the gateways have to be told our key by somebody else: there is a broker to ask.
+// Registers says that the gateways have to be told our key by a broker, which is to be asked.
 func (p Protocol) Registers() bool { return p != Static }
 
 // Backend says who runs the WireGuard device. Its zero value is Auto.

@@ -76,7 +76,7 @@ func (x *exam) tables() string {
 			"says; option fwmark is %d", x.cfg.FwMark, x.cfg.FwMark)
 }
 
-// clock asks who vouches for the time. That nobody does is no failure as long as the clock can be right.
+// clock asks who vouches for the time. That no server does is no failure as long as the clock can be right.
 func (x *exam) clock(ctx context.Context) Finding {
 	if f, skipped := x.needs(Config); skipped {
 		return f
@@ -107,7 +107,7 @@ func (x *exam) clock(ctx context.Context) Finding {
 	}
 	if x.outcome[WAN] != OK {
 		x.blocked = true
-		return skip("needs wan: nobody can be asked for the time")
+		return skip("needs wan: no server can be asked for the time")
 	}
 	return warn(fmt.Sprintf("no time source confirms the clock, which says %s", stamp(now)),
 		"if that is right, nothing; else "+remedy, why)

@@ -119,7 +119,7 @@ func (b *fabricBind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 }
 
 func isData(p []byte) bool {
-	// Longer than a keepalive, which is nobody's packet.
+	// Longer than a keepalive, which carries no packet.
 	return len(p) > device.MessageKeepaliveSize && binary.LittleEndian.Uint32(p) == device.MessageTransportType
 }
 
