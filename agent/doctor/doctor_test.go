@@ -322,6 +322,7 @@ func TestCauses(t *testing.T) {
 		{name: "something received while the doctor looks", change: func(b *bed) {
 			b.withAgent()
 			b.snap.Gateway.HandshakeAge = 200
+			b.pace.rounds[0] = time.Hour // it ends with the first packet
 			b.kernel.agents = func(look int) []wgtypes.Peer {
 				return []wgtypes.Peer{{PublicKey: wgKey(1), LastHandshakeTime: today, ReceiveBytes: int64(look)}}
 			}
@@ -329,6 +330,7 @@ func TestCauses(t *testing.T) {
 		{name: "a handshake while the doctor looks", change: func(b *bed) {
 			b.withAgent()
 			b.snap.Gateway = nil
+			b.pace.rounds[0] = time.Hour // as long as it takes; it ends with the handshake
 			b.kernel.agents = func(look int) []wgtypes.Peer {
 				p := wgtypes.Peer{PublicKey: wgKey(1), LastHandshakeTime: today}
 				if look > 5 {
