@@ -117,7 +117,7 @@ qemutool: setup
 qemu: qemutool
 	build/qemu-lab $(if $(ARCH),-arch $(ARCH)) $(if $(IDLE),-idle $(IDLE)) $(if $(JOBS),-jobs $(JOBS)) $(if $(AGAIN),-again) $(if $(IMAGE),-image $(IMAGE))
 
-# The driver for somebody else's image, with one of ours that boots and behaves like OpenWrt's.
+# The driver for an image that we have not made, with one of ours that boots and behaves like OpenWrt's.
 qemu-image: qemutool
 	build/qemu-lab -stand-in build/stand-in.img
 	gzip -f build/stand-in.img

@@ -52,7 +52,7 @@ func verbs() []verb {
 		{name: "netcheck", args: "[UPLINK]", short: "ask all gateways: handshake, loss, MTU; also ping",
 			flags: []string{"--json"}, most: 1,
 			run: netcheck},
-		{name: "bugreport", short: "one text, without secrets, for whoever helps", run: report},
+		{name: "bugreport", short: "one text, without secrets, for those who help", run: report},
 		{name: "config check", short: "print every problem of the configuration", flags: []string{"--json"},
 			run: func(c call) int { return checkConfig(c.options, c.stdout, c.stderr) }},
 		{name: "key show", args: "[UPLINK]", short: "print the public key",

@@ -29,7 +29,7 @@ func TestHostileServers(t *testing.T) {
 	certificates := func(cert tls.Certificate) func(*testing.T, net.Listener) chan struct{} {
 		return func(t *testing.T, l net.Listener) chan struct{} { return shakeHands(l, cert) }
 	}
-	// Cross-signed by nobody that is trusted: all have one name, and each may have signed each.
+	// Cross-signed by no authority that is trusted: all have one name, and each may have signed each.
 	self := testtls.NewAuthority(t, nil)
 	many := make([]testtls.Authority, 300)
 	for i := range many {

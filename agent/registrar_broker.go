@@ -10,7 +10,7 @@ import (
 
 	"wguplink/agent/broker"
 	"wguplink/agent/config"
-	"wguplink/agent/destinations"
+	"wguplink/agent/network"
 	"wguplink/agent/registration"
 	"wguplink/agent/wan"
 	"wguplink/peerselector"
@@ -45,7 +45,7 @@ func pathOf(s registration.Source) wan.Path {
 	tunnel := config.Uplink{Protocol: s.Protocol, Interface: s.Interface}
 	own := func(name string) bool { return tunnel.Owns(name) || slices.Contains(s.Mesh, name) }
 	to := new(wan.Targets)
-	to.Set(destinations.Brokers(s.Brokers))
+	to.Set(network.BrokerDestinations(s.Brokers))
 	return wan.Path{Mark: s.FwMark, DNS: s.DNS, Own: own, To: to}
 }
 

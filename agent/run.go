@@ -40,7 +40,7 @@ func runAgent(o options, stderr io.Writer) int {
 	if o.endWithParent {
 		// As if killed: the next agent goes on with the tunnel that it finds.
 		err := parent.Watch(func() {
-			time.AfterFunc(time.Second, func() { os.Exit(exitFailed) }) // nobody may read what we say
+			time.AfterFunc(time.Second, func() { os.Exit(exitFailed) }) // what reads our output may hang
 			fmt.Fprintln(stderr,
 				"the process that started wguplink has ended; so does wguplink, and leaves the tunnel to the next")
 			os.Exit(exitFailed)

@@ -209,7 +209,7 @@ func count(s *status.Snapshot) {
 func ownGateway(o options, u config.Uplink) error {
 	own, err := identity.Public(o.tree(), o.keyOptions(u))
 	if err != nil {
-		return nil // identity.Check has said what is wrong, and a key that is still to be made is nobody else's
+		return nil // identity.Check has said what is wrong, and a key that is still to be made is no other program's
 	}
 	for _, g := range u.Gateways {
 		if [32]byte(g.PublicKey) == [32]byte(own) {

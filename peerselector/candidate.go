@@ -96,7 +96,7 @@ func (e *Engine) merge(now time.Time) []Action {
 }
 
 // shuffle brings the candidates into the order of a round: at random, the preferred first, those that failed lately
-// last. Before all comes the one that an earlier agent used, and that somebody wishes for.
+// last. Before all comes the one that an earlier agent used, and that a person wishes for.
 func (e *Engine) shuffle(now time.Time) {
 	for i := len(e.cands) - 1; i > 0; i-- {
 		j := int(e.cfg.Intn(int64(i + 1)))

@@ -79,7 +79,7 @@ func TestFleetLoad(t *testing.T) {
 	}
 }
 
-// One of four gateways dies and comes back: its nodes move, once, and evenly; nobody else does, and nobody flaps.
+// One of four gateways dies and comes back: its nodes move, once, and evenly; no other node does, and none flaps.
 func TestFleetOneDiesAndReturns(t *testing.T) {
 	const gws = 4
 	f := newFleet(t, 1, fleetSize, gws)

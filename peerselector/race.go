@@ -43,7 +43,7 @@ func (e *Engine) raceDeadlines(add func(deadline)) {
 	case !e.asking || e.registered && !e.alone() || e.wish != nil:
 		add(deadline{kind: endRound})
 	case e.alone() && e.current == nil:
-		// There is nobody to try before the broker has answered.
+		// There is no gateway to try before the broker has answered.
 	default:
 		// A silent gateway in use is kept waiting no longer: it may need another address, or another port.
 		add(deadline{kind: endRound, at: e.askedAt.Add(e.t.AskPatience)})
@@ -196,7 +196,7 @@ func (e *Engine) stopRound() []Action {
 	return acts
 }
 
-// endRound is for a round in which nobody has answered.
+// endRound is for a round in which no gateway has answered.
 func (e *Engine) endRound(now time.Time) []Action {
 	var acts []Action
 	e.running = false
@@ -221,7 +221,7 @@ func (e *Engine) endRound(now time.Time) []Action {
 // waitOver begins the next round, where one is needed.
 func (e *Engine) waitOver(now time.Time) {
 	e.wait = time.Time{}
-	// Beside a gateway that is only mute there may be nobody left to try.
+	// Beside a gateway that is only mute there may be no other left to try.
 	if e.current == nil || e.silent(now) {
 		e.startRound(now)
 	}

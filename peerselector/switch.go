@@ -31,7 +31,7 @@ func (e *Engine) wishFor(k Key, now time.Time) []Action {
 		return nil
 	}
 	if k == (Key{}) && len(e.cands) == 1 {
-		return e.renew(now) // there is nobody else to go to: a fresh session is the most that can be had
+		return e.renew(now) // there is no other gateway to go to: a fresh session is the most that can be had
 	}
 	acts := e.stopRound()
 	e.wish = &wish{key: k}

@@ -146,7 +146,7 @@ func TestParseV2Bad(t *testing.T) {
 			`Endpoint.AllowedIPs[0] is "::/0", want a link-local`},
 		{"everything too", endpoint(map[string]string{"AllowedIPs": `["fe80::2","0.0.0.0/0"]`}),
 			`Endpoint.AllowedIPs[1] is "0.0.0.0/0"`},
-		{"somebody else's", endpoint(map[string]string{"AllowedIPs": `["fe80::2","2001:db8::1"]`}),
+		{"those of another gateway", endpoint(map[string]string{"AllowedIPs": `["fe80::2","2001:db8::1"]`}),
 			`Endpoint.AllowedIPs[1] is "2001:db8::1"`},
 		{"broad", endpoint(map[string]string{"AllowedIPs": `["fe80::2/64"]`}),
 			`Endpoint.AllowedIPs[0] is "fe80::2/64"`},

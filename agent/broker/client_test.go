@@ -297,7 +297,7 @@ func TestRetryAfter(t *testing.T) {
 	if e.RetryAfter != 30*time.Second || a.asked() != 1 {
 		t.Errorf("RetryAfter %v, asked %d times", e.RetryAfter, a.asked())
 	}
-	// Too early: nobody is asked, and the reason is still known.
+	// Too early: no broker is asked, and the reason is still known.
 	now = now.Add(10 * time.Second)
 	dials := len(w.dials())
 	e = failure(t, c, Refused, "slow down", "broker http://b.invalid: unreachable")

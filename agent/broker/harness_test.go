@@ -21,6 +21,8 @@ import (
 	"unicode"
 
 	"go.uber.org/goleak"
+
+	"wguplink/agent/testtcp"
 )
 
 // TestMain names a proxy that does not exist: net/http reads these variables once, if it is let.
@@ -75,30 +77,15 @@ func (w *wan) raw(t *testing.T, name string, talk func(conn *net.TCPConn)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var wg sync.WaitGroup
-	t.Cleanup(func() { l.Close(); wg.Wait() })
-	wg.Add(1)
-	go func() {
-		defer wg.Done()
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
-				defer conn.Close()
-				req, err := http.ReadRequest(bufio.NewReader(conn))
-				if err != nil {
-					return
-				}
-				if _, err := io.Copy(io.Discard, req.Body); err == nil {
-					talk(conn.(*net.TCPConn))
-				}
-			}()
+	testtcp.Serve(t, l, func(conn net.Conn) {
+		req, err := http.ReadRequest(bufio.NewReader(conn))
+		if err != nil {
+			return
 		}
-	}()
+		if _, err := io.Copy(io.Discard, req.Body); err == nil {
+			talk(conn.(*net.TCPConn))
+		}
+	})
 	w.add(name+":80", l.Addr().String())
 }
 

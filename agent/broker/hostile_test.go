@@ -56,7 +56,7 @@ func TestBigBody(t *testing.T) {
 	success(t, w.client(t, Options{}, "http://broker.invalid"), "v2", "http://broker.invalid")
 }
 
-// drip sends a byte every few milliseconds, for as long as somebody listens.
+// drip sends a byte every few milliseconds, for as long as the client listens.
 func drip(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	tick := time.NewTicker(2 * time.Millisecond)

@@ -93,7 +93,7 @@ func (g *Gate) ask(ctx context.Context, o Options, l limits, n int) (best *answe
 
 	best, agreed, lost := decide(answers, l.floor)
 	if errors.Is(ctx.Err(), context.Canceled) {
-		// The caller is leaving: nobody wants the clock set any more.
+		// The caller is leaving: the clock need not be set any more.
 		best, agreed = nil, false
 	}
 	for i, s := range all {
@@ -141,7 +141,7 @@ func (g *Gate) askServer(ctx context.Context, o Options, server string, bounds B
 		return refused(server, "its name has no address", "")
 	}
 
-	// Whoever is still waiting when the first has answered is called off.
+	// Questions that still wait when the first has its answer are called off.
 	asking, cancel := context.WithCancel(ctx)
 	defer cancel()
 	results := make(chan said, len(targets))

@@ -28,7 +28,7 @@ func (g *Gate) attempt(ctx context.Context, n int, act bool) (Result, bool, erro
 	case synchronised:
 		res.Source = FromKernel
 		if now.After(l.plausible.To) {
-			// Believed, for somebody set it so; but not kept, for it is not known on whose word.
+			// Believed, for a person or a program set it so; but not kept, for it is not known on whose word.
 			res.refuse("kernel", "not kept as the last known time: "+tooLate(l.plausible.To), stamp(now))
 		} else if act {
 			res.FloorErr = o.keep(now, l, true)

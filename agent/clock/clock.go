@@ -14,7 +14,7 @@ import (
 // System is the clock of the machine.
 type System interface {
 	Now() time.Time
-	// Synchronised tells whether somebody else, such as an NTP daemon, keeps the clock right.
+	// Synchronised tells whether another program, such as an NTP daemon, keeps the clock right.
 	Synchronised() (bool, error)
 	// Step sets the clock at once.
 	Step(time.Time) error
@@ -109,7 +109,7 @@ type Gate struct {
 	unset int
 }
 
-// New makes a Gate. It asks nobody yet.
+// New makes a Gate. It asks no server yet.
 func New(o Options) *Gate {
 	g := &Gate{patience: patience, linger: linger, quiet: map[netip.AddrPort]time.Time{}}
 	g.set(o)
@@ -187,7 +187,7 @@ func (g *Gate) ended(ctx context.Context, good bool) error {
 	return fmt.Errorf("clock: %w", context.Cause(ctx))
 }
 
-// Retry asks again and again, ever more rarely down to once in five minutes, until somebody vouches for the time; if
+// Retry asks again and again, ever more rarely down to once in five minutes, until a server vouches for the time; if
 // the clock turns out to be off it is stepped. After each round in vain, tell gets its result. While the clock cannot
 // be set it is asked for once a minute, and ever more rarely down to once an hour. The error is for a context that
 // ended.
@@ -224,7 +224,7 @@ type trying struct {
 	tell    func(Result) // is told of each round in vain; may be nil
 }
 
-// slow is how often to ask while the clock cannot be set: whoever may set it, or the right to do so, is not there soon.
+// slow is how often to ask while the clock cannot be set: what may set it, or the right to do so, is not there soon.
 var slow = backoff{first: time.Minute, most: time.Hour}
 
 // keepTrying attempts until one is good or the context ends.

@@ -225,7 +225,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// Nobody listens there, and the kernel says so at once.
+// No server listens there, and the kernel says so at once.
 func TestClosedPort(t *testing.T) {
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {

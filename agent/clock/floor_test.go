@@ -164,7 +164,7 @@ func TestKeepFails(t *testing.T) {
 	}
 }
 
-// A power cut while writing leaves a temporary file, which is in nobody's way.
+// A power cut while writing leaves a temporary file, which does no harm.
 func TestFloorLeftovers(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "last-time")

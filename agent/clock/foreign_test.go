@@ -50,7 +50,7 @@ func (h halfway) Step(t time.Time) error {
 	return err
 }
 
-// Whoever looks while we set the clock does not see our step either.
+// A look while we set the clock does not see our step either.
 func TestForeignMeanwhile(t *testing.T) {
 	sys := halfway{clocktest.At(boot), make(chan struct{}), make(chan struct{})}
 	w := Watch(sys)
@@ -71,7 +71,7 @@ func TestForeignMeanwhile(t *testing.T) {
 	}
 }
 
-// A step that fails is nobody's.
+// A step that fails is no step of another program.
 func TestForeignRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sys := clocktest.At(boot)

@@ -36,7 +36,7 @@ func TestOffer(t *testing.T) {
 	}
 }
 
-// The last known time is a floor for whoever tells the time.
+// The last known time is a floor for each that tells the time.
 func TestOfferBehindTheFloor(t *testing.T) {
 	sys := clocktest.At(boot)
 	path := filepath.Join(t.TempDir(), "last-time")

@@ -67,7 +67,7 @@ func span(t uint64) time.Duration {
 func swap(conn net.Conn) (p packet, dropped string, err error) {
 	q := make([]byte, headerSize)
 	q[0] = version4 | modeClient
-	// Not our clock, but a number that an answer must repeat: it tells nobody what time it is here.
+	// Not our clock, but a number that an answer must repeat: it does not tell what time it is here.
 	if _, err := rand.Read(q[transmitAt:]); err != nil {
 		return p, "", err
 	}

@@ -68,7 +68,7 @@ func TestRules(t *testing.T) {
 		{rule: 4, name: "a synchronised kernel in 2063", clock: rtc, synced: true, servers: []time.Time{today},
 			source: FromNTP, after: today, keeps: day(2026, 7, 1),
 			refused: "kernel: its clock is synchronised, yet later than can be, after 2056-06-01T00:00:00Z: 2063"},
-		{rule: 4, name: "a synchronised kernel in 2063, and nobody answers", clock: rtc, synced: true,
+		{rule: 4, name: "a synchronised kernel in 2063, and no server answers", clock: rtc, synced: true,
 			servers: []time.Time{none}, source: Unverified, after: build,
 			refused: "192.0.2.1: no answer"},
 		{rule: 5, name: "servers that agree", clock: boot, servers: []time.Time{today, today, today}, source: FromNTP,
@@ -122,27 +122,27 @@ func TestRules(t *testing.T) {
 		{rule: 12, name: "servers that agree on 2006", clock: today,
 			servers: []time.Time{day(2006, 1, 1), day(2006, 1, 1)}, source: Unverified,
 			refused: "192.0.2.1: earlier than can be, before 2026-01-01T00:00:00Z: 2006"},
-		{rule: 16, name: "nobody answers, a year ahead", clock: today.AddDate(1, 0, 0), servers: []time.Time{none},
+		{rule: 16, name: "no server answers, a year ahead", clock: today.AddDate(1, 0, 0), servers: []time.Time{none},
 			source: Unverified, refused: "192.0.2.1: no answer"},
-		{rule: 16, name: "nobody is configured", clock: today, source: Unverified,
+		{rule: 16, name: "no server is configured", clock: today, source: Unverified,
 			refused: "ntp: no server is configured"},
-		{rule: 16, name: "nobody answers, and a kept time that is not the floor", kept: day(2040, 1, 1), clock: today,
+		{rule: 16, name: "no answer, and a kept time that is not the floor", kept: day(2040, 1, 1), clock: today,
 			servers: []time.Time{none}, source: Unverified,
 			refused: "no answer"},
-		{rule: 16, name: "nobody answers, a program of sixteen years with a kept time", kept: day(2042, 1, 1),
+		{rule: 16, name: "no server answers, a program of sixteen years with a kept time", kept: day(2042, 1, 1),
 			clock: day(2042, 6, 1), servers: []time.Time{none},
 			source: Unverified, refused: "no answer"},
-		{rule: 17, name: "nobody answers in 1970, and a kept time that is not the floor", kept: day(2040, 1, 1),
+		{rule: 17, name: "no server answers in 1970, and a kept time that is not the floor", kept: day(2040, 1, 1),
 			clock: boot, servers: []time.Time{none},
 			source: Unverified, after: build, refused: "no answer"},
-		{rule: 17, name: "nobody answers in 1970", kept: day(2026, 8, 1), clock: boot, servers: []time.Time{none},
+		{rule: 17, name: "no server answers in 1970", kept: day(2026, 8, 1), clock: boot, servers: []time.Time{none},
 			source: Unverified, after: day(2026, 8, 1), refused: "no answer"},
-		{rule: 17, name: "nobody answers in 2063", kept: day(2026, 8, 1), clock: rtc, servers: []time.Time{none},
+		{rule: 17, name: "no server answers in 2063", kept: day(2026, 8, 1), clock: rtc, servers: []time.Time{none},
 			source: Unverified, after: day(2026, 8, 1), refused: "no answer"},
-		{rule: 17, name: "nobody answers a moment after what is plausible", clock: day(2041, 6, 1).Add(time.Second),
+		{rule: 17, name: "no server answers a moment after what is plausible", clock: day(2041, 6, 1).Add(time.Second),
 			servers: []time.Time{none}, source: Unverified, after: build,
 			refused: "no answer"},
-		{rule: 17, name: "nobody is configured in 2063", clock: rtc, source: Unverified, after: build,
+		{rule: 17, name: "no server is configured in 2063", clock: rtc, source: Unverified, after: build,
 			refused: "ntp: no server is configured"},
 		{rule: 18, name: "an hour ahead", kept: today.Add(time.Hour), clock: today, synced: true,
 			source: FromKernel, keeps: today},
@@ -166,7 +166,7 @@ func TestRules(t *testing.T) {
 			keeps: today, refused: ""},
 		{rule: 23, name: "servers that agree", clock: boot, servers: []time.Time{today, today}, noRight: true,
 			source: Unverified},
-		{rule: 23, name: "nobody answers in 2063", clock: rtc, servers: []time.Time{none}, noRight: true,
+		{rule: 23, name: "no server answers in 2063", clock: rtc, servers: []time.Time{none}, noRight: true,
 			source: Unverified, refused: "no answer"},
 		{rule: 23, name: "servers that agree, and the clock is right", clock: today, servers: []time.Time{today, today},
 			noRight: true, source: FromNTP, keeps: today},
@@ -186,7 +186,7 @@ func TestRules(t *testing.T) {
 				servers: []time.Time{at, at}, width: 32, source: FromNTP, keeps: day(2027, 6, 1)},
 			row{rule: 24, name: fmt.Sprint("the floor is of ", year), kept: at, clock: today,
 				servers: []time.Time{today, today}, width: 32, source: FromNTP, keeps: today},
-			row{rule: 24, name: fmt.Sprint("the floor is of ", year, " and nobody answers"), kept: at, clock: boot,
+			row{rule: 24, name: fmt.Sprint("the floor is of ", year, " and no server answers"), kept: at, clock: boot,
 				servers: []time.Time{none}, width: 32, source: Unverified, after: build, refused: "no answer"},
 		)
 	}
@@ -411,7 +411,7 @@ func TestCannotBeSet(t *testing.T) {
 	}
 }
 
-// While the clock cannot be set, somebody else may see to it.
+// While the clock cannot be set, another program may see to it.
 func TestCannotBeSetButIsRight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, truth, sys := newWorld(), from(today), clocktest.At(boot)

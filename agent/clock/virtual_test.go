@@ -55,7 +55,7 @@ func (w *world) virtualGate(sys System, floorFile string, servers ...string) *Ga
 		Dial: w.Dial, Resolve: w.Resolve})
 }
 
-// Nobody answers: the grace period passes, and not more; a clock before the floor is stepped to it, and nothing kept.
+// No server answers: the grace period passes, and not more; a clock before the floor is stepped to it, nothing kept.
 func TestGraceIsOver(t *testing.T) {
 	for name, c := range map[string]struct {
 		now  time.Time
@@ -241,7 +241,7 @@ func TestCancelled(t *testing.T) {
 	})
 }
 
-// A Resolve or Dial that does not return holds up nobody.
+// A Resolve or Dial that does not return holds up no other server.
 func TestStuckResolver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, truth, sys := newWorld(), from(today), clocktest.At(boot)
@@ -262,7 +262,7 @@ func TestStuckResolver(t *testing.T) {
 	})
 }
 
-// Retry goes on until somebody answers, ever more rarely, whatever happens to the wall clock meanwhile.
+// Retry goes on until a server answers, ever more rarely, whatever happens to the wall clock meanwhile.
 func TestRetry(t *testing.T) {
 	for name, jump := range map[string]time.Duration{"steady": 0, "clock jumps ahead": 10 * 24 * time.Hour,
 		"clock jumps back": -10 * 24 * time.Hour} {

@@ -78,7 +78,7 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// A lone liar among three, over real UDP, whoever of them is the slow one.
+// A lone liar among three, over real UDP, whichever of them is the slow one.
 func TestLoneLiar(t *testing.T) {
 	for _, off := range []time.Duration{-30 * 24 * time.Hour, 10 * time.Second, 365 * 24 * time.Hour,
 		10 * 365 * 24 * time.Hour} {
@@ -88,7 +88,7 @@ func TestLoneLiar(t *testing.T) {
 				w.name("a.example.org", "192.0.2.1")
 				w.name("b.example.org", "192.0.2.2")
 				w.name("liar.example.org", "192.0.2.3")
-				// Each answers when the one before it has, so that any order is tried; nobody waits for the liar.
+				// Each answers when the one before it has, so that any order is tried. The liar holds up none.
 				answered := make([]chan struct{}, 4)
 				for i := range answered {
 					answered[i] = make(chan struct{})

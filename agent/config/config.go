@@ -20,7 +20,7 @@ import (
 // Package is the name of the UCI package, and with it of the file in /etc/config.
 const Package = "wguplink"
 
-// Config is the whole configuration. Nobody changes one once Load has returned it; two can be compared with
+// Config is the whole configuration. No code changes one once Load has returned it; two can be compared with
 // reflect.DeepEqual.
 type Config struct {
 	// Uplinks come in the order of the file, disabled ones included. There may be none.

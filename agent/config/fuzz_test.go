@@ -58,7 +58,7 @@ func FuzzLoad(f *testing.F) {
 func checkUsable(t *testing.T, u Uplink) {
 	if u.Protocol == Static && u.Enabled && len(u.Gateways) == 0 || u.Protocol == WGKex &&
 		(len(u.Brokers) == 0 || u.Domain == "" || !BrokerSupport) {
-		t.Errorf("nobody to connect to: %+v", u)
+		t.Errorf("no gateway to connect to: %+v", u)
 	}
 	if u.Mode == ModeVXLAN && (u.VXLAN.ID < 1 || u.VXLAN.ID > 1<<24-1 || u.VXLAN.Port == 0) || u.Mode == ModeLayer3 &&
 		u.VXLAN != (VXLAN{}) {

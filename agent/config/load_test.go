@@ -325,7 +325,7 @@ func TestLogLevels(t *testing.T) {
 	}
 }
 
-// A broker known by the pin of its own key needs no authority; without a pin nobody would vouch for it.
+// A broker known by the pin of its own key needs no authority; without a pin no authority would vouch for it.
 func TestNoCA(t *testing.T) {
 	if !BrokerSupport {
 		return // refused by this build, as TestNoBrokerSupport shows

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"wguplink/agent/derive"
+	"wguplink/peerselector"
 )
 
 const hexPin = "0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"
@@ -245,5 +248,18 @@ func TestWords(t *testing.T) {
 	}
 	if got := Family(Auto).String(); got != "auto" {
 		t.Errorf("%q, want auto", got)
+	}
+}
+
+// A node derives its link address as its gateways do: docs/configuration.md, option link_local.
+func TestLinkLocal(t *testing.T) {
+	key := peerselector.Key{1, 2, 3}
+	for way, newline := range map[LinkLocal]bool{KeyNewline: true, KeyOnly: false} {
+		if got, want := way.Of(key), derive.LinkLocal(key, newline); got != want {
+			t.Errorf("%v: %v, want %v", way, got, want)
+		}
+		if other := way.Other(); other == way || other.Other() != way || other.Of(key) == way.Of(key) {
+			t.Errorf("%v: the other way is %v", way, other)
+		}
 	}
 }

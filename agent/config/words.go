@@ -1,9 +1,12 @@
 package config
 
 import (
+	"net/netip"
 	"time"
 
+	"wguplink/agent/derive"
 	"wguplink/agent/slog"
+	"wguplink/peerselector"
 )
 
 // Protocol says where the gateways come from.
@@ -20,7 +23,7 @@ const (
 	FFAC
 )
 
-// Registers says that the gateways have to be told our key by somebody else: there is a broker to ask.
+// Registers says that the gateways have to be told our key by a broker, which is to be asked.
 func (p Protocol) Registers() bool { return p != Static }
 
 // Backend says who runs the WireGuard device. Its zero value is Auto.
@@ -58,6 +61,17 @@ const (
 	// KeyOnly derives it from the key alone, as Gluon's own WireGuard package does.
 	KeyOnly
 )
+
+// Of gives the address that follows from a key.
+func (l LinkLocal) Of(key peerselector.Key) netip.Addr { return derive.LinkLocal(key, l == KeyNewline) }
+
+// Other is the other way to derive it.
+func (l LinkLocal) Other() LinkLocal {
+	if l == KeyOnly {
+		return KeyNewline
+	}
+	return KeyOnly
+}
 
 // Mode says what runs inside the tunnel.
 type Mode uint8

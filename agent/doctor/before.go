@@ -15,8 +15,8 @@ import (
 	"wguplink/agent/broker"
 	"wguplink/agent/clock"
 	"wguplink/agent/config"
-	"wguplink/agent/destinations"
 	"wguplink/agent/httpc"
+	"wguplink/agent/network"
 )
 
 // config looks at what was loaded, and whether an agent runs.
@@ -43,7 +43,7 @@ func (x *exam) wan(context.Context) Finding {
 	if f, skipped := x.needs(Config); skipped {
 		return f
 	}
-	to := destinations.Of(x.cfg, x.cfg.Gateways, nil)
+	to := network.Destinations(x.cfg, x.cfg.Gateways, nil)
 	if g := x.says.Gateway; g != nil { // the agent has found it
 		if at, err := netip.ParseAddrPort(g.Endpoint); err == nil {
 			to.Gateways = append([]netip.AddrPort{at}, to.Gateways...)
@@ -76,7 +76,7 @@ func (x *exam) tables() string {
 			"says; option fwmark is %d", x.cfg.FwMark, x.cfg.FwMark)
 }
 
-// clock asks who vouches for the time. That nobody does is no failure as long as the clock can be right.
+// clock asks who vouches for the time. That no server does is no failure as long as the clock can be right.
 func (x *exam) clock(ctx context.Context) Finding {
 	if f, skipped := x.needs(Config); skipped {
 		return f
@@ -107,7 +107,7 @@ func (x *exam) clock(ctx context.Context) Finding {
 	}
 	if x.outcome[WAN] != OK {
 		x.blocked = true
-		return skip("needs wan: nobody can be asked for the time")
+		return skip("needs wan: no server can be asked for the time")
 	}
 	return warn(fmt.Sprintf("no time source confirms the clock, which says %s", stamp(now)),
 		"if that is right, nothing; else "+remedy, why)

@@ -23,7 +23,7 @@ import (
 	"wguplink/agent/wan"
 )
 
-// The real client meets a server whose certificate nobody knows, or that has not the pin.
+// The real client meets a server whose certificate no authority has signed, or that has not the pin.
 func TestCertificate(t *testing.T) {
 	lo, err := netlink.LinkByName("lo")
 	ok(t, err)

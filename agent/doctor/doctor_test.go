@@ -94,13 +94,13 @@ func TestCauses(t *testing.T) {
 			detail: "ntp.example.org: no answer", remedy: "ntp_server"},
 		{name: "clock not verified, beside an agent", change: func(b *bed) { unverified(b); b.withAgent() },
 			warned: Clock, cause: "no time source confirms the clock", remedy: "ntp_server"},
-		{name: "clock not verified, and nobody answers",
+		{name: "clock not verified, and no server answers",
 			change: func(b *bed) { unverified(b); b.kernel.shakes, b.cfg.Protocol = nil, config.Static },
 			failed: Handshake, cause: "and if the clock is wrong",
 			remedy: "is it now 2026-05-01 12:00:00 UTC? ask the operators whether the gateways know " +
 				wgtypes.Key{1}.PublicKey().String(),
 			skipped: "broker tunnel mtu"},
-		{name: "clock wrong, and nobody answers", change: func(b *bed) {
+		{name: "clock wrong, and no server answers", change: func(b *bed) {
 			b.time = clock.Result{Source: clock.FromNTP, Server: "ntp.example.org", Offset: -time.Hour}
 			b.kernel.shakes = nil
 		}, failed: Clock, cause: "off by 1h0m0s", skipped: "tunnel mtu"},
@@ -174,7 +174,7 @@ func TestCauses(t *testing.T) {
 		}, failed: Broker, cause: "broker: bad URL", remedy: "config check"},
 		{name: "a build without brokers", change: func(b *bed) { b.o.NewRegistrar = nil }, failed: Broker,
 			cause: "no broker support", remedy: "static"},
-		{name: "nobody to connect to", change: func(b *bed) { b.broker.answer.Peers, b.cfg.Gateways = nil, nil },
+		{name: "no gateway to connect to", change: func(b *bed) { b.broker.answer.Peers, b.cfg.Gateways = nil, nil },
 			failed: Broker, cause: "names no gateway", remedy: "config gateway", skipped: "handshake tunnel mtu"},
 		{name: "no broker and no static gateway", change: func(b *bed) {
 			b.broker, b.cfg.Gateways = registrar{err: errors.New("no"), asked: &b.asked}, nil
@@ -306,12 +306,12 @@ func TestCauses(t *testing.T) {
 		{name: "the agent's last handshake is old",
 			change: func(b *bed) { b.withAgent(); b.snap.Gateway.HandshakeAge = 181 },
 			failed: Handshake, cause: "UDP to gw1 (192.0.2.1:51820) gets no answer", skipped: "tunnel mtu"},
-		{name: "the agent tries nobody", change: func(b *bed) {
+		{name: "the agent tries no gateway", change: func(b *bed) {
 			b.withAgent()
 			b.snap.Gateway, b.snap.Reason = nil, "asking for the time"
 			b.kernel.agents = func(int) []wgtypes.Peer { return nil }
 		}, failed: Handshake, cause: "the agent tries no gateway: asking for the time", skipped: "tunnel mtu"},
-		{name: "a handshake of which nobody knows when", change: func(b *bed) {
+		{name: "a handshake at an unknown time", change: func(b *bed) {
 			b.withAgent()
 			b.snap.Gateway = nil
 			b.kernel.agents = func(int) []wgtypes.Peer {
@@ -322,6 +322,7 @@ func TestCauses(t *testing.T) {
 		{name: "something received while the doctor looks", change: func(b *bed) {
 			b.withAgent()
 			b.snap.Gateway.HandshakeAge = 200
+			b.pace.rounds[0] = time.Hour // it ends with the first packet
 			b.kernel.agents = func(look int) []wgtypes.Peer {
 				return []wgtypes.Peer{{PublicKey: wgKey(1), LastHandshakeTime: today, ReceiveBytes: int64(look)}}
 			}
@@ -329,6 +330,7 @@ func TestCauses(t *testing.T) {
 		{name: "a handshake while the doctor looks", change: func(b *bed) {
 			b.withAgent()
 			b.snap.Gateway = nil
+			b.pace.rounds[0] = time.Hour // as long as it takes; it ends with the handshake
 			b.kernel.agents = func(look int) []wgtypes.Peer {
 				p := wgtypes.Peer{PublicKey: wgKey(1), LastHandshakeTime: today}
 				if look > 5 {
@@ -429,7 +431,7 @@ func TestCauses(t *testing.T) {
 				case Skipped:
 					skipped = append(skipped, string(f.Stage))
 					if f.Cause == "" {
-						t.Errorf("%s is skipped, and nobody knows why", f.Stage)
+						t.Errorf("%s is skipped, and does not say why", f.Stage)
 					}
 				case Failed, Warned:
 					if f.Cause == "" || f.Remedy == "" || strings.Contains(f.Cause+f.Remedy, "\n") {

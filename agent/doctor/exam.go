@@ -12,7 +12,6 @@ import (
 	"wguplink/agent/broker"
 	"wguplink/agent/clock"
 	"wguplink/agent/config"
-	"wguplink/agent/derive"
 	"wguplink/agent/health"
 	"wguplink/agent/identity"
 	"wguplink/agent/status"
@@ -166,7 +165,11 @@ func (x *exam) path() wan.Path {
 
 // linkAddress is our own one, derived as configured, or the other way.
 func (x *exam) linkAddress(other bool) netip.Addr {
-	return derive.LinkLocal(peerselector.Key(x.ident.Public), (x.cfg.LinkLocal == config.KeyNewline) != other)
+	way := x.cfg.LinkLocal
+	if other {
+		way = way.Other()
+	}
+	return way.Of(peerselector.Key(x.ident.Public))
 }
 
 // echoEvery is how often to ask an address that has not answered yet.

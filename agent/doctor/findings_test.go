@@ -209,12 +209,12 @@ func TestPrint(t *testing.T) {
 	var w bytes.Buffer
 	Print(&w, Finding{WAN, OK, "IPv4 by eth0", "", ""})
 	Print(&w, Finding{Clock, Failed, "ntp: no answer", "off by 2h", "look"})
-	Print(&w, Finding{Clock, Warned, "ntp: no answer", "nobody vouches", "look"})
+	Print(&w, Finding{Clock, Warned, "ntp: no answer", "no server vouches", "look"})
 	Print(&w, Finding{Handshake, Skipped, "", "needs wan", ""})
 	want := `wan        pass  IPv4 by eth0
 clock      FAIL  off by 2h (ntp: no answer)
                  -> look
-clock      warn  nobody vouches (ntp: no answer)
+clock      warn  no server vouches (ntp: no answer)
                  -> look
 handshake  skip  needs wan
 `

@@ -24,7 +24,7 @@ func count(n int, what string) string {
 	return strconv.Itoa(n) + " " + what + "s"
 }
 
-// round leaves out what nobody reads of a long span.
+// round leaves out what is of no use in a long span.
 func round(d time.Duration) string {
 	const day = 24 * time.Hour
 	if d >= 2*day {

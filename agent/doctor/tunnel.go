@@ -61,10 +61,7 @@ func (x *exam) tunnel(ctx context.Context) Finding {
 		return fail(cause+": it does not know our addresses, or drops echo requests",
 			"ask the operators for "+x.ident.Public.String())
 	}
-	other := config.KeyOnly
-	if x.cfg.LinkLocal == config.KeyOnly {
-		other = config.KeyNewline
-	}
+	other := x.cfg.LinkLocal.Other()
 	if !x.agent && x.promote(ctx, asked, true) == nil {
 		if x.ask(ctx, asked, x.pace.echo); x.live != nil {
 			x.live = nil

@@ -31,7 +31,7 @@ func TestCounters(t *testing.T) {
 		{t0.Add(-time.Hour), 1600, []peerselector.Event{peerselector.Handshake{Key: id},
 			peerselector.Alive{Key: id, Reply: true}}},
 		{t0.Add(-time.Hour), 1600, nil},
-		// Created anew by somebody: the counter starts from zero.
+		// Created anew by another program: the counter starts from zero.
 		{time.Time{}, 0, nil},
 		{t0.Add(time.Hour), 92, []peerselector.Event{peerselector.Handshake{Key: id}, peerselector.Alive{Key: id}}},
 	} {

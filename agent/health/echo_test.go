@@ -63,7 +63,7 @@ func TestEchoIgnoresOthers(t *testing.T) {
 	}
 	<-got
 	if n := len(got); n != 0 {
-		t.Errorf("%d answers to somebody else's requests", n)
+		t.Errorf("%d answers to another program's requests", n)
 	}
 }
 

@@ -179,7 +179,7 @@ func (s *search) listen(size int) error {
 		if n < minMessage || m[0] != reply || string(m[8:16]) != string(s.cookie[:]) {
 			continue
 		}
-		// The sequence number is the size that was asked for. Whoever cuts an answer short has not answered.
+		// The sequence number is the size that was asked for. A host that cuts an answer short has not answered.
 		a, _ := netip.AddrFromSlice(from.IP)
 		if got := s.header + n; a.Unmap() == s.addr && got == int(binary.BigEndian.Uint16(m[6:8])) {
 			s.best = max(s.best, got)

@@ -117,7 +117,7 @@ func (f *far) serve() {
 			replies = f.answer(n, count[n], p)
 		}
 		for _, reply := range replies {
-			// Whoever is done asking may have taken the device away.
+			// The caller that is done asking may have taken the device away.
 			if _, err := f.file.Write(reply); err != nil && !errors.Is(err, os.ErrClosed) {
 				f.t.Error(err)
 			}

@@ -106,8 +106,8 @@ func (c child) start() (*os.Process, *os.File, error) {
 	return nil, nil, err
 }
 
-// inputFile is a file in memory with the hook's standard input. Unlike a pipe it needs nobody to fill it while the hook
-// reads, or does not read.
+// inputFile is a file in memory with the hook's standard input. It needs no goroutine, as a pipe does, to fill it
+// while the hook reads, or does not read.
 func inputFile(b []byte) (*os.File, error) {
 	fd, err := unix.MemfdCreate("event", unix.MFD_CLOEXEC)
 	if err != nil {

@@ -82,7 +82,7 @@ func TestBackground(t *testing.T) {
 	}
 }
 
-// Neither much output nor an input that nobody reads holds a hook up.
+// Neither much output nor an input that the hook does not read holds a hook up.
 func TestOutput(t *testing.T) {
 	b := newBench(t, Options{})
 	b.hook("noisy", `

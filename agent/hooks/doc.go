@@ -18,6 +18,6 @@
 // # What is run
 //
 // A file is a hook when it is a regular file (or a link to one) with a permission to execute, and its name is neither
-// hidden nor that of a backup or of a package manager's leftover. As the agent runs it as root, a file that somebody
-// else owns, or that group or others may write, is refused with one warning.
+// hidden nor that of a backup or of a package manager's leftover. As the agent runs it as root, a file that another
+// user owns, or that group or others may write, is refused with one warning.
 package hooks

@@ -52,7 +52,7 @@ func hooksIn(dir string) (names []string, refused map[string]string, err error) 
 	return names, refused, nil
 }
 
-// meant says whether the name is one of a file that somebody meant to be run.
+// meant says whether the name is one of a file that is meant to be run.
 func meant(name string) bool {
 	if strings.HasPrefix(name, ".") {
 		return false
@@ -70,7 +70,7 @@ func meant(name string) bool {
 	return true
 }
 
-// unsafe says why a file or folder must not decide what we run: somebody with fewer rights may change it. "" is safe.
+// unsafe says why a file or folder must not decide what we run: a user with fewer rights may change it. "" is safe.
 func unsafe(info fs.FileInfo) string {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
 		return fmt.Sprintf("it belongs to user %d: make it root's (chown root)", st.Uid)

@@ -10,7 +10,7 @@ import (
 
 // quiet is how long after its start an uplink that does not work is not told to the hooks. What they have done before a
 // reboot may still be in force, so that they have to hear of it; but most uplinks work within a second, and to take the
-// network down for that long helps nobody.
+// network down for that long is of no use.
 const quiet = time.Minute
 
 // Teller decides what the hooks of one uplink hear: each change of what an Event tells, once. It is not safe for

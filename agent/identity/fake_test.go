@@ -18,7 +18,7 @@ type fakeTree struct {
 
 	setErr, commitErr error
 	commits           []string
-	// afterCommit runs when a commit is on disk, as somebody else would meddle.
+	// afterCommit runs when a commit is on disk, as another program would meddle.
 	afterCommit func()
 }
 

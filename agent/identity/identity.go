@@ -133,7 +133,7 @@ func load(tree Tree, o Options) (Identity, error) {
 		return Identity{}, lockErr
 	}
 
-	// Somebody may have stored a key while we waited for the lock.
+	// Another program may have stored a key while we waited for the lock.
 	key, err = stored(tree, o, true)
 	if err == nil {
 		return identityOf(&key, o.origin()), nil

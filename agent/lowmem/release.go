@@ -26,7 +26,7 @@ const Brief = time.Second
 
 // Release gives back the memory that the way to a gateway has taken, or a check of the kernel's state: garbage, and the
 // program's pages. Of those the way takes most of what there is (TLS, JSON, names), and the time after it little. They
-// stay in the page cache while nobody needs the room, and come back from there when they are needed.
+// stay in the page cache while no program needs the room, and come back from there when they are needed.
 func Release() error {
 	debug.FreeOSMemory()
 	exe, err := os.Open("/proc/self/exe")

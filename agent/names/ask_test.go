@@ -49,7 +49,7 @@ func serveDNS(t *testing.T, answer func(m []byte, kind uint16) []byte) netip.Add
 	return pc.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
-// Whoever of several name servers knows the answer gives it, at once.
+// The one of several name servers that knows the answer gives it, at once.
 func TestResolveSeveralServers(t *testing.T) {
 	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
 	ok(t, err)

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"wguplink/agent/testtcp"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -174,24 +176,7 @@ func TestCutAnswers(t *testing.T) {
 		return func(t *testing.T, udp netip.AddrPort) {
 			l, err := net.Listen("tcp", udp.String())
 			ok(t, err)
-			var wg sync.WaitGroup
-			t.Cleanup(func() { l.Close(); wg.Wait() })
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
-				for {
-					c, err := l.Accept()
-					if err != nil {
-						return
-					}
-					wg.Add(1)
-					go func() {
-						defer wg.Done()
-						defer c.Close()
-						talk(c)
-					}()
-				}
-			}()
+			testtcp.Serve(t, l, talk)
 		}
 	}
 	closed := func(*testing.T, netip.AddrPort) {}

@@ -77,7 +77,7 @@ func (l *Listener) Receive(take func(b []byte), wait bool) (n int, err error) {
 		}
 	})
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		// Whoever woke us has set its reason before, and the caller looks at it after this.
+		// What woke us has set its reason before, and the caller looks at it after this.
 		if derr := l.file.SetReadDeadline(time.Time{}); derr != nil {
 			return n, derr
 		}

@@ -255,7 +255,7 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
-// Whoever keeps what follows from the addresses asks for them only when they may be others.
+// What follows from the addresses is asked for anew only when they may be others.
 func TestAddresses(t *testing.T) {
 	s := set(both)
 	p, q := gateway(1, v4, v6), gateway(2, "gw.example.org:1")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"wguplink/agent/broker"
@@ -51,11 +52,12 @@ type Query struct {
 }
 
 // Run asks.
-func (q Query) Run(ctx context.Context) (broker.Answer, error) {
+func (q Query) Run(ctx context.Context) (a Answer) {
 	if q.err != nil {
-		return broker.Answer{}, q.err
+		return Answer{Err: q.err}
 	}
-	return q.registrar.Register(ctx, q.source.Key)
+	a.Answer, a.Err = q.registrar.Register(ctx, q.source.Key)
+	return a
 }
 
 // New makes a Registration; Configure must follow. build makes registrars, and is nil in a build without brokers. intn
@@ -119,29 +121,44 @@ func (r *Registration) Query() (q Query, ok bool) { return r.query, r.Asking() }
 type Answer struct {
 	broker.Answer
 	Err error
-	// RetryAfter is how long the servers want to be left alone after an error.
-	RetryAfter time.Duration
+}
+
+// Checked is an answer with a signed configuration that was compared with the WAN, with what is strange about it. unfit
+// is not nil when the configuration cannot be used: the answer counts as one that cannot be read, then.
+func (a Answer) Checked(warnings []string, unfit error) Answer {
+	if unfit != nil {
+		a.Err = &broker.Error{Kind: broker.Malformed, Broker: a.Broker, Err: unfit}
+		return a
+	}
+	n := *a.Network
+	n.Warnings = slices.Concat(n.Warnings, warnings)
+	a.Network = &n
+	return a
+}
+
+// RetryAfter is how long the servers want to be left alone after an error.
+func (a Answer) RetryAfter() time.Duration {
+	if e := (*broker.Error)(nil); errors.As(a.Err, &e) {
+		return e.RetryAfter
+	}
+	return 0
 }
 
 // Take takes the answer of the query under way. others is how many gateways there are beside those of the answer.
-func (r *Registration) Take(a broker.Answer, err error, others int, now time.Time) Answer {
+func (r *Registration) Take(a Answer, others int, now time.Time) {
 	r.query = Query{}
 	before := r.err
-	r.err = err
-	if err != nil {
-		out := Answer{Err: err}
-		if e := (*broker.Error)(nil); errors.As(err, &e) {
-			out.RetryAfter = e.RetryAfter
-		}
-		r.again.later(now, out.RetryAfter, r.intn)
-		r.says = err.Error()
+	r.err = a.Err
+	if a.Err != nil {
+		r.again.later(now, a.RetryAfter(), r.intn)
+		r.says = a.Err.Error()
 		if before == nil {
 			r.told = nil
 		}
-		if r.told.add(gist(err.Error())) {
-			r.log.Warn("registration failed; trying again, ever more seldom", "err", err)
+		if r.told.add(gist(a.Err.Error())) {
+			r.log.Warn("registration failed; trying again, ever more seldom", "err", a.Err)
 		}
-		return out
+		return
 	}
 	r.says, r.known = a.Broker+" ("+a.API+")", a.Known
 	if a.Fallback != nil {
@@ -159,9 +176,8 @@ func (r *Registration) Take(a broker.Answer, err error, others int, now time.Tim
 		r.log.Info("registered", attrs...)
 	}
 	if gateways+others == 0 {
-		r.err = empty(a)
+		r.err = empty(a.Answer)
 	}
-	return Answer{Answer: a}
 }
 
 // later is for a request in vain.

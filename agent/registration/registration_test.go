@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,9 +62,8 @@ func TestQuery(t *testing.T) {
 	if again, ok := r.Query(); !ok || again.Number != first.Number {
 		t.Error("asked twice")
 	}
-	a, err := first.Run(t.Context())
-	if err != nil || a.Broker != "a" {
-		t.Errorf("%+v, %v", a, err)
+	if a := first.Run(t.Context()); a.Err != nil || a.Broker != "a" {
+		t.Errorf("%+v", a)
 	}
 	if r.Configure(Source{Domain: "a"}) {
 		t.Error("the same source is another")
@@ -72,10 +72,10 @@ func TestQuery(t *testing.T) {
 		t.Error("another source is the same")
 	}
 	second, ok := r.Query()
-	if a, _ := second.Run(t.Context()); !ok || second.Number == first.Number || a.Broker != "b" {
+	if a := second.Run(t.Context()); !ok || second.Number == first.Number || a.Broker != "b" {
 		t.Errorf("%+v", a)
 	}
-	r.Take(broker.Answer{Broker: "b", API: "v1"}, nil, 1, now)
+	r.Take(Answer{Answer: broker.Answer{Broker: "b", API: "v1"}}, 1, now)
 	if _, ok := r.Query(); ok || r.Says() != "b (v1)" {
 		t.Errorf("says %q", r.Says())
 	}
@@ -86,7 +86,7 @@ func TestQuery(t *testing.T) {
 	r.Ask()
 	if q, _ := r.Query(); q.err == nil {
 		t.Error("no error")
-	} else if _, err := q.Run(t.Context()); err == nil {
+	} else if a := q.Run(t.Context()); a.Err == nil {
 		t.Error("no error")
 	}
 	none := New(nil, nil, slog.New(slog.DiscardHandler))
@@ -155,19 +155,19 @@ func TestTake(t *testing.T) {
 	} {
 		r, log := registration(t, Source{})
 		r.Ask()
-		got := r.Take(tt.answer, tt.err, tt.others, now)
+		got := Answer{Answer: tt.answer, Err: tt.err}
+		r.Take(got, tt.others, now)
 		cause, err := r.Trouble()
-		if cause != tt.cause || (err != nil) != (tt.cause != status.None) || !errors.Is(got.Err, tt.err) ||
-			r.Says() == "" {
+		if cause != tt.cause || (err != nil) != (tt.cause != status.None) || r.Says() == "" {
 			t.Errorf("%s: %v, %v, says %q", tt.what, cause, err, r.Says())
 		}
 		var e *broker.Error
-		if errors.As(tt.err, &e) != (got.RetryAfter == time.Minute) {
-			t.Errorf("%s: retry after %v", tt.what, got.RetryAfter)
+		if errors.As(tt.err, &e) != (got.RetryAfter() == time.Minute) {
+			t.Errorf("%s: retry after %v", tt.what, got.RetryAfter())
 		}
 		before := log.Len()
 		r.Ask()
-		r.Take(tt.answer, tt.err, tt.others, now)
+		r.Take(got, tt.others, now)
 		if tt.err != nil && log.Len() != before {
 			t.Errorf("%s: told twice", tt.what)
 		}
@@ -178,7 +178,7 @@ func TestTake(t *testing.T) {
 func TestKnown(t *testing.T) {
 	r, log := registration(t, Source{})
 	r.Ask()
-	r.Take(broker.Answer{Broker: "b", Known: "node_ab already exists"}, nil, 1, now)
+	r.Take(Answer{Answer: broker.Answer{Broker: "b", Known: "node_ab already exists"}}, 1, now)
 	if r.Known() != "node_ab already exists" || strings.Count(log.String(), `says="node_ab already exists"`) != 1 {
 		t.Errorf("%q, log %s", r.Known(), log)
 	}
@@ -186,17 +186,17 @@ func TestKnown(t *testing.T) {
 		t.Error(err)
 	}
 	r.Ask()
-	r.Take(broker.Answer{}, errors.New("x"), 1, now)
+	r.Take(Answer{Err: errors.New("x")}, 1, now)
 	if r.Known() == "" {
 		t.Error("an error makes the entry unknown")
 	}
 	r.Ask()
-	r.Take(broker.Answer{Broker: "b"}, nil, 1, now)
+	r.Take(Answer{Answer: broker.Answer{Broker: "b"}}, 1, now)
 	if r.Known() != "" || strings.Count(log.String(), "says=") != 1 {
 		t.Errorf("%q, log %s", r.Known(), log)
 	}
 	r.Ask()
-	r.Take(broker.Answer{Known: "x"}, nil, 1, now)
+	r.Take(Answer{Answer: broker.Answer{Known: "x"}}, 1, now)
 	if r.Configure(Source{NodeName: "n"}); r.Known() != "" {
 		t.Error("known to another server")
 	}
@@ -213,7 +213,7 @@ func TestDue(t *testing.T) {
 		if _, ok := r.Due(); ok {
 			t.Error("due while it is asked")
 		}
-		r.Take(broker.Answer{}, errors.New("x"), 0, now)
+		r.Take(Answer{Err: errors.New("x")}, 0, now)
 		at, _ := r.Due()
 		if wait := at.Sub(now); wait < last || wait > fetchMost {
 			t.Errorf("waits %v after %v", wait, last)
@@ -229,7 +229,7 @@ func TestDue(t *testing.T) {
 		t.Errorf("%v, %v", at, ok)
 	}
 	r.Ask()
-	r.Take(broker.Answer{Network: &broker.Network{Retry: time.Minute}}, nil, 0, now)
+	r.Take(Answer{Answer: broker.Answer{Network: &broker.Network{Retry: time.Minute}}}, 0, now)
 	if at, _ := r.Due(); at.Sub(now) < time.Minute || at.Sub(now) > 66*time.Second {
 		t.Errorf("again after %v", at.Sub(now))
 	}
@@ -241,7 +241,7 @@ func TestFailuresToldOnce(t *testing.T) {
 	fail := func(texts ...string) {
 		for _, text := range texts {
 			r.Ask()
-			r.Take(broker.Answer{}, errors.New(text), 0, now)
+			r.Take(Answer{Err: errors.New(text)}, 0, now)
 		}
 	}
 	want := func(n int) {
@@ -261,7 +261,7 @@ func TestFailuresToldOnce(t *testing.T) {
 	fail("status 500", "status 503")
 	want(5)
 	r.Ask()
-	r.Take(broker.Answer{Peers: make([]peerselector.Peer, 1)}, nil, 0, now)
+	r.Take(Answer{Answer: broker.Answer{Peers: make([]peerselector.Peer, 1)}}, 0, now)
 	fail("status 500")
 	want(6)
 	// A server whose words have the time in them, or the number of the request.
@@ -283,5 +283,21 @@ func TestRestore(t *testing.T) {
 	}
 	if _, ok := r.Query(); ok {
 		t.Error("asked")
+	}
+}
+
+// What the WAN says of a signed configuration comes beside what the server said, and does not touch the answer itself.
+func TestChecked(t *testing.T) {
+	was := Answer{Answer: broker.Answer{Broker: "b", Network: &broker.Network{ID: "7", Warnings: []string{"odd"}}}}
+	got := was.Checked([]string{"narrow"}, nil)
+	if got.Err != nil || got.Network.ID != "7" || !slices.Equal(got.Network.Warnings, []string{"odd", "narrow"}) ||
+		len(was.Network.Warnings) != 1 {
+		t.Errorf("%+v; it was %+v", got.Network, was.Network)
+	}
+	var e *broker.Error
+	unfit := was.Checked(nil, errors.New("it would cut the WAN"))
+	if !errors.As(unfit.Err, &e) || e.Kind != broker.Malformed || e.Broker != "b" ||
+		!strings.Contains(e.Error(), "it would cut the WAN") {
+		t.Errorf("%v", unfit.Err)
 	}
 }

@@ -12,7 +12,6 @@ import (
 
 	"wguplink/agent/broker"
 	"wguplink/agent/config"
-	"wguplink/agent/derive"
 	"wguplink/agent/signify"
 	"wguplink/peerselector"
 )
@@ -51,7 +50,7 @@ func SourceOf(u config.Uplink, key peerselector.Key) Source {
 		LimitIngress: u.LimitIngress, LimitEgress: u.LimitEgress, Interface: u.Interface,
 		Mesh: u.Mesh(), FwMark: u.FwMark,
 		DNS: u.DNSServers,
-		Key: key, OwnLink: derive.LinkLocal(key, u.LinkLocal == config.KeyNewline),
+		Key: key, OwnLink: u.LinkLocal.Of(key),
 	}
 }
 

@@ -58,7 +58,7 @@ func ourRoutes(t *testing.T, link netlink.Link) (dst []string) {
 	return dst
 }
 
-// On a device of somebody else nothing but our peers and their routes changes, whatever befalls the device.
+// On a device of another program nothing but our peers and their routes changes, whatever befalls the device.
 func TestBorrowed(t *testing.T) {
 	private, theirs, leftover := newKey(t), newKey(t).PublicKey(), newKey(t).PublicKey()
 	ours := Peer{PublicKey: newKey(t).PublicKey(), Endpoint: netip.MustParseAddrPort("192.0.2.1:51820"),
@@ -72,7 +72,7 @@ func TestBorrowed(t *testing.T) {
 		t.Fatalf("no device yet: %v", err)
 	}
 	if _, err := netlink.LinkByName("wg_mesh"); err == nil {
-		t.Fatal("made a device that is somebody else's to make")
+		t.Fatal("made a device that is another program's to make")
 	}
 	for range 2 { // as when netifd makes its interface anew
 		link := lend(t, tun, private, theirs, leftover)

@@ -133,7 +133,7 @@ func TestSeveralDevicesAndExit(t *testing.T) {
 	wantRoutes(t)
 }
 
-// An agent that comes after a crash takes away the devices that nobody wants any more, and nothing of others.
+// An agent that comes after a crash takes away the devices that are not wanted any more, and nothing of others.
 func TestSweepAfterCrash(t *testing.T) {
 	make := testns.WireGuard(t)
 	before := open(t, make)
@@ -231,7 +231,7 @@ func TestClaim(t *testing.T) {
 	}
 }
 
-// A family that cannot have its route, here because nobody knows the next hop, does not keep the other from its own.
+// A family that cannot have its route, here because the next hop is not known, does not keep the other from its own.
 func TestExitOfOneFamily(t *testing.T) {
 	tun := open(t, testns.WireGuard(t))
 	d := by(several(t, 1), 1)

@@ -263,7 +263,7 @@ func TestLimitIngressOfEarlierVersions(t *testing.T) {
 	}
 }
 
-// A clsact discipline of somebody else is used, and stays.
+// A clsact discipline of another program is used, and stays.
 func TestLimitIngressOfOthers(t *testing.T) {
 	tun := open(t, nil)
 	link := pair(t)

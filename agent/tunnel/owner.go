@@ -17,7 +17,7 @@ import (
 // configuration says so (Device.Borrowed): then only our peers and their routes are ours. Every other device is
 // another program's, and stays as it is.
 
-// ForeignError says that a device which we need is somebody else's.
+// ForeignError says that a device which we need is another program's.
 type ForeignError struct {
 	Device string
 	Is     string // what it is
@@ -84,7 +84,7 @@ func (t *Tunnel) whose(link netlink.Link, key *wgtypes.Key) string {
 		dev, err := t.wg.Device(link.Attrs().Name)
 		switch {
 		case err != nil && kind != "wireguard":
-			return "a tun device, made by somebody else, without a WireGuard process behind it"
+			return "a tun device, made by another program, without a WireGuard process behind it"
 		case err != nil:
 			return "a WireGuard device that another program has made"
 		case dev.PrivateKey == wgtypes.Key{}:

@@ -32,7 +32,7 @@ type Desired struct {
 	// made, the others are made all the same.
 	Devices []Device
 	VXLAN   *VXLAN // over the first device; nil: layer 3 only
-	Exit    *Exit  // nil: default routes are nobody's business
+	Exit    *Exit  // nil: default routes are left alone
 }
 
 // Device is one WireGuard device.

@@ -385,7 +385,7 @@ func TestForeignDevicesStay(t *testing.T) {
 		t.Error(err)
 	}
 	if err := netlink.LinkDel(bridge); err != nil {
-		t.Fatalf("the bridge of somebody else is gone: %v", err)
+		t.Fatalf("the bridge of another program is gone: %v", err)
 	}
 }
 

@@ -108,7 +108,7 @@ func (c *Conn) call1(ctx context.Context, id uint32, method string, args Table) 
 	return data, err
 }
 
-// Send sends an event to whoever listens for it.
+// Send sends an event to the clients that listen for it.
 func (c *Conn) Send(ctx context.Context, event string, data Table) error {
 	body, err := eventBody(event, data)
 	if err == nil {

@@ -102,7 +102,7 @@ func TestCallsAtOnce(t *testing.T) {
 			Body: Body(nil).Uint32(AttrObjID, 5).Bytes(AttrData, data)})
 	}
 	answer(Message{Seq: mb.Seq, Peer: 6}, "from another object")
-	answer(Message{Seq: 999, Peer: 5}, "for nobody")
+	answer(Message{Seq: 999, Peer: 5}, "for no request")
 	answer(mb, "for b")
 	p.status(mb, StatusOK)
 	answer(ma, "for a")

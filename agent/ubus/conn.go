@@ -112,7 +112,7 @@ func (c *Conn) Err() error {
 	return c.err
 }
 
-// Close ends the connection. Whoever waits for an answer gets an error, and objects and listeners are gone.
+// Close ends the connection. A caller that waits for an answer gets an error, and objects and listeners are gone.
 func (c *Conn) Close() error {
 	c.fail(net.ErrClosed)
 	<-c.done
@@ -146,7 +146,7 @@ func (c *Conn) receive(r io.Reader) {
 	}
 }
 
-// answer gives a message to the request that it belongs to. Those for nobody are late, and dropped.
+// answer gives a message to the request that it belongs to. Those that belong to none are late, and dropped.
 func (c *Conn) answer(m Message) {
 	c.mu.Lock()
 	r := c.pending[m.Seq]

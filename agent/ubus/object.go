@@ -94,7 +94,7 @@ func (c *Conn) add(ctx context.Context, name string, signature []byte, handle in
 func (c *Conn) invoke(m Message) {
 	a, err := m.Attrs()
 	if err != nil {
-		return // nobody can be told: it names no object
+		return // it cannot be answered: it names no object
 	}
 	id, ok := a.Uint32(AttrObjID)
 	if !ok {

@@ -18,7 +18,7 @@ const (
 	// answerTimeout is how long ubusd, which never waits for others, may take to answer.
 	answerTimeout = 5 * time.Second
 	// retryMin and retryMax bound the time to the next attempt where no event tells when it is worth one: ubusd's
-	// socket exists a moment before it can be connected to, and nobody says when an object's name becomes free.
+	// socket exists a moment before it can be connected to, and no event says when an object's name becomes free.
 	retryMin = 50 * time.Millisecond
 	retryMax = time.Minute
 	// retryQuiet is how long the time to the next attempt may grow before a failure that goes by itself is reported.
@@ -281,7 +281,7 @@ func (s *Server) leave(m *Method) {
 	}
 }
 
-// Send sends an event to whoever listens for it. It never blocks: the event is dropped while there is no connection,
+// Send sends an event to its listeners. It never blocks: the event is dropped while there is no connection,
 // and while 16 others wait for ubusd. It may be called at any time, from any goroutine.
 func (s *Server) Send(event string, data Table) {
 	body, err := eventBody(event, data) // now, as the caller may change data later

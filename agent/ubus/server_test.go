@@ -128,7 +128,7 @@ func TestBadCalls(t *testing.T) {
 	p.answer(13, 7, StatusOK)
 }
 
-// A method that takes its time is in nobody's way, until there are too many.
+// A method that takes its time holds up no other, until there are too many.
 func TestSlowMethod(t *testing.T) {
 	_, p, h, _ := serving(t)
 	for i := range maxCalls - 1 {
@@ -313,7 +313,7 @@ func TestNameTaken(t *testing.T) {
 	p.answer(1, 8, StatusOK)
 }
 
-// Whoever is hung up on again and again is told so, once.
+// A client that is hung up on again and again is told so, once.
 func TestHungUp(t *testing.T) {
 	f := newFake(t)
 	s := NewServer(f.path, Object{Name: "x"})

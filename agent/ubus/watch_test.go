@@ -49,7 +49,7 @@ func TestSocketComesAndGoes(t *testing.T) {
 	}
 }
 
-// A socket that nobody listens at is tried now and then: it may be one that is just being made.
+// A socket that no program listens at is tried now and then: it may be one that is just being made.
 func TestStaleSocket(t *testing.T) {
 	f := newFake(t)
 	f.ln.SetUnlinkOnClose(false)

@@ -94,7 +94,7 @@ func commitOnce(path, config string, own []change) error {
 		return err
 	}
 	if bytes.Equal(before, after) {
-		// Whoever wrote this, us included, may have been stopped just before making it last.
+		// The program that wrote this, ours included, may have been stopped just before making it last.
 		return syncDir(filepath.Dir(path))
 	}
 	return replace(path, config, old, after)

@@ -27,7 +27,7 @@ func step(name string) {
 }
 
 // openLocked opens the file at path and locks it (flock). A file that was replaced while we waited for the lock is
-// nobody's any more, so the one now in its place is taken.
+// no process's any more, so the one now in its place is taken.
 func openLocked(path string, flag, how int) (*os.File, error) {
 	for {
 		// Opening a pipe would wait for its other end.
@@ -105,10 +105,10 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// The names of libuci's temporary files differ, for those may belong to somebody who has released the lock already.
+// The names of libuci's temporary files differ, for those may belong to a process that has released the lock already.
 func tempPrefix(config string) string { return "." + config + ".new-" }
 
-// removeStale removes the temporary files of commits that were killed. Whoever is alive has locked his.
+// removeStale removes the temporary files of commits that were killed. A process that is alive has locked its own.
 func removeStale(dir, config string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -156,7 +156,7 @@ func replace(path, config string, old fs.FileInfo, text []byte) error {
 func fillTemp(f *os.File, old fs.FileInfo, text []byte) error {
 	step("created")
 	if err := flock(f, unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
-		return errMoved // somebody who locked a newer file takes ours for stale
+		return errMoved // a process that locked a newer file takes ours for stale
 	} else if err != nil {
 		return err
 	}

@@ -149,7 +149,7 @@ func TestKill(t *testing.T) {
 						t.Errorf("killed at %q: mode %o, owner %d:%d", at, is.Mode, is.Uid, is.Gid)
 					}
 				}
-				// Somebody else's next commit finds no lock, and cleans up.
+				// Another program's next commit finds no lock, and cleans up.
 				must(t, tree.AddSection("t", "n", "t"))
 				must(t, tree.Set("t", "n", "b", "1"))
 				must(t, tree.Commit())
@@ -273,7 +273,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestStale removes what killed commits left of this package, but not what is in use or somebody else's.
+// TestStale removes what killed commits left of this package, but not what is in use or another program's.
 func TestStale(t *testing.T) {
 	tree, dir := tree(t, map[string]string{"t": before, ".t.new-1": "", ".t.new-2": "", ".t.uci-abcdef": "",
 		".tt.new-1": "", "t2": ""}, nil)

@@ -14,7 +14,7 @@ import (
 
 // Tree is the packages of one folder, with the staged changes of another over them and our own uncommitted ones over
 // those. Packages are read when first asked for, and again after a Commit or Revert of them; reading waits while
-// somebody else commits, but not for longer than a commit can take. It is safe for concurrent use.
+// another program commits, but not for longer than a commit can take. It is safe for concurrent use.
 //
 // Where a method takes a section, it takes its name (for one without, the generated name), or "@type[n]" for the n-th
 // of the type, from 0, or if negative from the last one, -1.

@@ -2,14 +2,13 @@ package uplink
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
-	"wguplink/agent/broker"
 	"wguplink/agent/mtu"
 	"wguplink/agent/network"
 	"wguplink/agent/peers"
+	"wguplink/agent/registration"
 	"wguplink/agent/status"
 	"wguplink/agent/wan"
 	"wguplink/peerselector"
@@ -152,16 +151,11 @@ func (l *loop) policy() peers.Policy {
 
 // registered takes an answer of a broker.
 func (l *loop) registered(r registered, now time.Time) {
-	if n := r.answer.Network; r.err == nil && n != nil {
-		var err error
-		if r.answer.Network, err = l.checked(n); err != nil {
-			r.err = &broker.Error{Kind: broker.Malformed, Broker: r.answer.Broker, Err: err}
-		}
-	}
-	a := l.registration.Take(r.answer, r.err, len(l.cfg.Gateways), now)
+	a := l.checked(r.Answer)
+	l.registration.Take(a, len(l.cfg.Gateways), now)
 	l.rekeying.taken = l.rekeying.taken || a.Err == nil && l.key.waiting()
 	if a.Err != nil {
-		l.handle(peerselector.BrokerFailed{RetryAfter: a.RetryAfter})
+		l.handle(peerselector.BrokerFailed{RetryAfter: a.RetryAfter()})
 		return
 	}
 	if len(a.Addresses) > 0 && l.kind.Assign(a.Addresses) { // an older API names none: the last ones stay
@@ -184,18 +178,18 @@ func (l *loop) registered(r registered, now time.Time) {
 	l.handle(peerselector.BrokerAnswered{Peers: a.Peers})
 }
 
-// checked compares a signed configuration with the WAN, and gives it with what is strange about it. What cannot be read
-// of the WAN is no reason to refuse it.
-func (l *loop) checked(n *broker.Network) (*broker.Network, error) {
+// checked compares a signed configuration with the WAN, and gives the answer with what is strange about it. What cannot
+// be read of the WAN is no reason to refuse it.
+func (l *loop) checked(a registration.Answer) registration.Answer {
+	if a.Err != nil || a.Network == nil {
+		return a
+	}
 	local, err := l.path.Local(l.cfg.WANDevice, l.wan.Dev4, l.wan.Dev6)
 	if err != nil {
 		l.log.Debug("the signed configuration is not compared with the WAN", "err", err)
-		return n, nil
+		return a
 	}
-	warnings, err := l.kind.Check(n, local)
-	out := *n
-	out.Warnings = slices.Concat(n.Warnings, warnings)
-	return &out, err
+	return a.Checked(l.kind.Check(a.Network, local))
 }
 
 func (l *loop) reconnect(r reconnect) {

@@ -3,7 +3,6 @@ package uplink
 import (
 	"net/netip"
 
-	"wguplink/agent/destinations"
 	"wguplink/agent/network"
 	"wguplink/agent/wan"
 	"wguplink/peerselector"
@@ -35,5 +34,5 @@ func (l *loop) aim() {
 	if in := l.peers.Get(cur.PublicKey); in != nil && in.Endpoint.IsValid() {
 		found = append([]netip.AddrPort{in.Endpoint}, found...)
 	}
-	l.to.Set(destinations.Of(l.cfg, l.kind.Candidates(), found))
+	l.to.Set(network.Destinations(l.cfg, l.kind.Candidates(), found))
 }

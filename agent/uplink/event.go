@@ -4,10 +4,10 @@ import (
 	"net/netip"
 	"time"
 
-	"wguplink/agent/broker"
 	"wguplink/agent/clock"
 	"wguplink/agent/config"
 	"wguplink/agent/peers"
+	"wguplink/agent/registration"
 	"wguplink/agent/wan"
 )
 
@@ -37,11 +37,8 @@ type (
 	linksChanged struct{}
 	failed       struct{ err error } // what watches cannot go on: the process has to start anew
 	clocked      struct{ clock.Answer }
-	registered   struct {
-		answer broker.Answer
-		err    error
-	}
-	resolved struct {
+	registered   struct{ registration.Answer }
+	resolved     struct {
 		lookup peers.Lookup
 		addrs  []netip.AddrPort
 		err    error

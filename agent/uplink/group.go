@@ -28,7 +28,7 @@ type Group struct {
 	mu      sync.Mutex
 	running map[string]*member // written by Run only
 	failed  chan error
-	over    chan struct{} // closed when nobody reads failed any more
+	over    chan struct{} // closed when failed is not read any more
 	wg      sync.WaitGroup
 }
 

@@ -6,7 +6,6 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
 	"wguplink/agent/config"
-	"wguplink/agent/derive"
 	"wguplink/agent/identity"
 	"wguplink/agent/network"
 	"wguplink/agent/slog"
@@ -99,7 +98,7 @@ func (k *keyring) public() peerselector.Key { return peerselector.Key(k.id.Publi
 
 // forDevices is what goes onto the devices.
 func (k *keyring) forDevices(cfg *config.Uplink) network.Key {
-	out := network.Key{Link: derive.LinkLocal(k.public(), cfg.LinkLocal == config.KeyNewline)}
+	out := network.Key{Link: cfg.LinkLocal.Of(k.public())}
 	if !k.id.Private.IsZero() {
 		out.Private = k.id.Private.Reveal()
 	}

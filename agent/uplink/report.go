@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"wguplink/agent/hooks"
+	"wguplink/agent/mtu"
 	"wguplink/agent/network"
 	"wguplink/agent/status"
 	"wguplink/agent/tunnel"
-	"wguplink/agent/userspace"
 	"wguplink/agent/wan"
 	"wguplink/peerselector"
 )
@@ -137,16 +137,16 @@ func (l *loop) snapshot(now time.Time) status.Snapshot {
 }
 
 func (l *loop) describeDevices(s *status.Snapshot) {
-	r, mtu := l.devices.report, l.devices.mtu(s.Interface)
-	s.Backend, s.MTU = r.Backend.String(), mtu
+	r, size := l.devices.report, l.devices.mtu(s.Interface)
+	s.Backend, s.MTU = r.Backend.String(), size
 	s.Warnings = append(s.Warnings, r.Warnings...)
-	if r.Backend == tunnel.Userspace && mtu > userspace.MaxMTU {
-		s.Warnings = append(s.Warnings, fmt.Sprintf("mtu %d: userspace WireGuard drops packets over %d bytes", mtu,
-			userspace.MaxMTU))
+	if r.Backend == tunnel.Userspace && size > mtu.Userspace {
+		s.Warnings = append(s.Warnings, fmt.Sprintf("mtu %d: userspace WireGuard drops packets over %d bytes", size,
+			mtu.Userspace))
 	}
 	fixed := l.kind.MTU()
 	if fixed != 0 {
-		fixed = mtu // a kind may want less of one device
+		fixed = size // a kind may want less of one device
 	}
 	if w := l.line.Warning(fixed); w != "" {
 		s.Warnings = append(s.Warnings, w)

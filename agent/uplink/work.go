@@ -40,8 +40,7 @@ func (l *loop) work() []job {
 	}
 	if q, ok := l.registration.Query(); ok {
 		all = append(all, job{query(q.Number), func(ctx context.Context, post func(event)) {
-			a, err := q.Run(ctx)
-			post(registered{a, err})
+			post(registered{q.Run(ctx)})
 		}})
 	}
 	path := l.path

@@ -127,7 +127,7 @@ func openPair(port uint16) (v4, v6 *net.UDPConn, err error) {
 		if v4 != nil {
 			v4.Close()
 		}
-		// The kernel chose the port for IPv4; somebody else may have it for IPv6.
+		// The kernel chose the port for IPv4; another program may have it for IPv6.
 		if port != 0 || !errors.Is(err, syscall.EADDRINUSE) || try == maxOpenTries {
 			return nil, nil, err
 		}

@@ -14,6 +14,8 @@ import (
 
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"wguplink/agent/mtu"
 )
 
 func TestOutboundBound(t *testing.T) {
@@ -209,9 +211,9 @@ func TestBufferEnd(t *testing.T) {
 	b.start()
 	a.addPeer(b.key.PublicKey(), b.bind.addr, b.ip)
 	b.addPeer(a.key.PublicKey(), a.bind.addr, a.ip)
-	for size := MaxMTU - 40; size <= MaxMTU+40; size++ {
+	for size := mtu.Userspace - 40; size <= mtu.Userspace+40; size++ {
 		a.send(packet(a.ip, b.ip, size, size))
-		if size <= MaxMTU {
+		if size <= mtu.Userspace {
 			if got := b.receive(); got != size {
 				t.Fatalf("packet of %d bytes came as %d", size, got)
 			}

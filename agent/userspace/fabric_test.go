@@ -17,6 +17,8 @@ import (
 	"golang.zx2c4.com/wireguard/conn"
 	"golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"wguplink/agent/mtu"
 )
 
 // patience ends a test that hangs; no test waits for it.
@@ -32,7 +34,7 @@ type fakeFile struct {
 
 func (f *fakeFile) ReadBatch(bufs [][]byte, sizes []int, offset int) (int, error) {
 	take := func(n int, b []byte) int {
-		sizes[n] = copy(bufs[n][offset:offset+MaxMTU+1], b)
+		sizes[n] = copy(bufs[n][offset:offset+mtu.Userspace+1], b)
 		return n + 1
 	}
 	var n int
@@ -117,7 +119,7 @@ func (b *fabricBind) Open(port uint16) ([]conn.ReceiveFunc, uint16, error) {
 }
 
 func isData(p []byte) bool {
-	// Longer than a keepalive, which is nobody's packet.
+	// Longer than a keepalive, which carries no packet.
 	return len(p) > device.MessageKeepaliveSize && binary.LittleEndian.Uint32(p) == device.MessageTransportType
 }
 

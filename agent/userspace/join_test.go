@@ -14,6 +14,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"wguplink/agent/mtu"
 )
 
 // udpPacket is a UDP packet with a right checksum, or none.
@@ -246,7 +248,7 @@ func TestReadPackets(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return netlink.LinkSetMTU(l, MaxMTU)
+		return netlink.LinkSetMTU(l, mtu.Userspace)
 	})
 	to := netip.MustParseAddrPort("[fd00::2]:9")
 	c := n.listen("[fd00::1]:0")

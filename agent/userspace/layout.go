@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.zx2c4.com/wireguard/device"
+
+	"wguplink/agent/mtu"
 )
 
 // All that depends on how the library lays out what it does not export is in this file. TestLayout fails at each change
@@ -47,10 +49,11 @@ func (d *doors) place(pools reflect.Value) error {
 }
 
 // The buffer holds whatever the encryption makes of the largest packet.
-const _ uint = bufferSize - (device.MessageTransportHeaderSize + MaxMTU + device.PaddingMultiple - 1 + poly1305TagSize)
+const _ uint = bufferSize -
+	(device.MessageTransportHeaderSize + mtu.Userspace + device.PaddingMultiple - 1 + poly1305TagSize)
 
 // newBuffer returns a packet buffer with the type that the device wants, [65535]byte, of which only the first
-// bufferSize bytes exist. That is sound as long as nobody reads or writes beyond them, and only three places fill a
+// bufferSize bytes exist. That is sound as long as no code reads or writes beyond them, and only three places fill a
 // buffer: our Read and our receivers, which cut it to size, and the encryption, which adds up to 47 bytes to what Read
 // gave (the padding is not aligned for a packet above the present MTU). A real one would cost 64 KiB, all of it touched
 // when the garbage collector has turned it over once.
@@ -67,7 +70,7 @@ type pool struct {
 }
 
 // counting lets w count what is taken and not yet given back. A WaitPool counts when its max is not zero; ours is never
-// reached, so that nobody waits.
+// reached, so that no goroutine waits.
 func counting(w *device.WaitPool) (pool, error) {
 	v := reflect.ValueOf(w).Elem()
 	limit, count, lock := v.FieldByName("max"), v.FieldByName("count"), v.FieldByName("lock")

@@ -179,7 +179,7 @@ const (
 	uapiEvery = 10 * time.Millisecond
 )
 
-// openUAPI makes the control socket once nobody else has it.
+// openUAPI makes the control socket once no other process has it.
 func openUAPI(ifname string) (*os.File, error) {
 	end := time.NewTimer(uapiWait)
 	defer end.Stop()

@@ -1,9 +1,5 @@
 package userspace
 
-// MaxMTU is the largest MTU, in bytes, that a userspace device carries; larger packets are dropped. It follows from the
-// size of a packet buffer (2 KiB), less WireGuard's header (16), padding (up to 15) and authenticator (16).
-const MaxMTU = 2000
-
 // DefaultMTU is the MTU, in bytes, of a new device until the agent sets another: WireGuard's own default, which fits
 // an IPv6 path of 1500 bytes.
 const DefaultMTU = 1420

@@ -213,7 +213,7 @@ func TestSpawnErrors(t *testing.T) {
 			want: []string{name("y"), "exists already"},
 		},
 		{
-			name: "a tun of nobody", ifname: name("w"),
+			name: "a tun of no process", ifname: name("w"),
 			before: func(t *testing.T, n *namespace, ifname string) {
 				n.do(func() error {
 					return netlink.LinkAdd(&netlink.Tuntap{

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/tun"
+
+	"wguplink/agent/mtu"
 )
 
 const clonePath = "/dev/net/tun" // Linux, Documentation/networking/tuntap.rst
@@ -120,10 +122,10 @@ func (t *tunDevice) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 			continue
 		}
 		for i, size := range sizes[:n] {
-			if size > MaxMTU {
+			if size > mtu.Userspace {
 				t.errorf(
 					"packet larger than %d bytes dropped: userspace WireGuard carries no more, lower the "+
-						"interface's MTU", MaxMTU)
+						"interface's MTU", mtu.Userspace)
 				sizes[i] = 0 // the device leaves it out
 			}
 		}

@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"wguplink/agent/mtu"
 )
 
 // tunFile reads the packets of a tun, several in a row where there are, and writes those of a run in one call. The tun
@@ -81,7 +83,7 @@ func (t *tunFile) readPackets(fd uintptr) bool {
 	in := &t.in
 	for in.n < len(in.bufs) {
 		// One byte more than is allowed, to see what was too large: the kernel cuts silently.
-		n, err := unix.Read(int(fd), in.bufs[in.n][in.offset-headerSize:in.offset+MaxMTU+1])
+		n, err := unix.Read(int(fd), in.bufs[in.n][in.offset-headerSize:in.offset+mtu.Userspace+1])
 		switch {
 		case err == unix.EINTR:
 			continue

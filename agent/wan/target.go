@@ -34,7 +34,7 @@ type Targets struct {
 	changed chan struct{} // closed with the next change
 }
 
-// Set makes d the present destinations; whoever watches the way out looks again when they differ.
+// Set makes d the present destinations; each watch of the way out looks again when they differ.
 func (t *Targets) Set(d Destinations) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

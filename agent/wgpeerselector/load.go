@@ -49,7 +49,7 @@ func Load(tree config.Reader, a Args) (config.Uplink, config.Problems, error) {
 	l := loader{tree: tree, file: file, ifname: a.Interface}
 	l.readPeers()
 	if len(l.peers) == 0 {
-		return config.Uplink{}, l.problems, l.nobody()
+		return config.Uplink{}, l.problems, l.noPeer()
 	}
 	u := config.Uplink{
 		Name: Name(a.Interface), Enabled: true, Protocol: config.Static,
@@ -179,8 +179,8 @@ func (l *loader) add(p peerselector.Peer, title string) {
 	l.peers, l.titles = append(l.peers, p), append(l.titles, title)
 }
 
-// nobody is the error when no peer is left.
-func (l *loader) nobody() error {
+// noPeer is the error when no peer is left.
+func (l *loader) noPeer() error {
 	var why []string
 	for _, w := range []struct {
 		n    int

@@ -15,7 +15,7 @@ import (
 // maxPIDFile is how much of a PID file is read, in bytes. More than a number is something else.
 const maxPIDFile = 64
 
-// WritePID puts our process id in a file at one stroke; a file that nobody holds any more is replaced. It is held by a
+// WritePID puts our process id in a file at one stroke; a file that is not held any more is replaced. It is held by a
 // lock until remove, which deletes it if it is still ours, or the end of the process. Anything but a regular file is
 // left alone: it is an error, as is a file of a running process.
 func WritePID(path string) (remove func(), err error) {

@@ -47,7 +47,7 @@ func TestWritePID(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			// Somebody else's reading must not see a half-written file, so the old one stays as it was.
+			// Another program that reads it must not see a half-written file, so the old one stays as it was.
 			before, _ := os.Open(path)
 			remove, err := WritePID(path)
 			if err != nil {

@@ -27,7 +27,7 @@ type Flow struct {
 	Rate float64
 }
 
-// Whoever receives the bytes measures them. A client asks in one line: the direction and the bytes. The answer to "up"
+// The receiver of the bytes measures them. A client asks in one line: the direction and the bytes. The answer to "up"
 // is the sink's measurement as JSON, to "down" its name and the bytes.
 
 // Up sends so many bytes to the sink at the other end of a connection.

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Both directions arrive whole, and are measured by whoever receives them.
+// Both directions arrive whole, and are measured by the end that receives them.
 func TestFlow(t *testing.T) {
 	for name, do := range map[string]func(net.Conn, int64) (Flow, error){"up": Up, "down": Down} {
 		here, there := net.Pipe()

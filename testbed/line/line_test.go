@@ -125,7 +125,7 @@ func TestLossShare(t *testing.T) {
 	}
 }
 
-// What is too large is lost without a word; whoever asks for IP packets of the right size gets them through.
+// What is too large is lost without a word; a sender that asks for IP packets of the right size gets them through.
 func TestMTU(t *testing.T) {
 	s := newStreet(t)
 	const mtu = 1400
@@ -264,7 +264,7 @@ func TestNAT(t *testing.T) {
 
 	s.LoseMappings()
 	before := downLost()
-	_, err := server.WriteTo([]byte("for nobody"), first)
+	_, err := server.WriteTo([]byte("for no host"), first)
 	s.must(err)
 	s.await("lost for want of a mapping", func() bool { return downLost() == before+1 })
 	second := reach(c)
@@ -300,7 +300,7 @@ func TestWireDown(t *testing.T) {
 	s := newStreet(t)
 	s.must(s.node.LinkDown("wan"))
 	away := net.UDPAddrFromAddrPort(netip.AddrPortFrom(nodeAddr4.Addr(), 5))
-	_, err := s.servers["udp4"].WriteTo([]byte("nobody is there"), away)
+	_, err := s.servers["udp4"].WriteTo([]byte("no host is there"), away)
 	s.must(err)
 	s.must(errors.Join(s.node.LinkUp("wan"), s.node.Addr("wan", nodeAddr6)))
 	s.greet("udp4")

@@ -58,7 +58,7 @@ func killOnlyGateway(t *Measurement) error {
 	return err
 }
 
-// gatewayReboot has a gateway that is back soon, but has to be told of its nodes again. Whoever answers is good.
+// gatewayReboot has a gateway that is back soon, but has to be told of its nodes again. Any that answers is good.
 func gatewayReboot(t *Measurement) error {
 	first, err := t.connect(topology.Options{}, nil)
 	if err != nil {
@@ -91,7 +91,7 @@ const bootTime = 3 * time.Second
 // hours of silence, or in a restart; the agent takes none for lost within half a minute of its registration.
 const sinceRegistration = 35 * time.Second
 
-// allLoseKey leaves nobody to go to: the broker has to be asked again.
+// allLoseKey leaves no gateway to go to: the broker has to be asked again.
 func allLoseKey(t *Measurement) error {
 	first, err := t.connect(topology.Options{}, nil)
 	if err != nil {

@@ -89,7 +89,7 @@ func (t *Measurement) lossy(m Metric, both bool) error {
 }
 
 // onLine connects on a good access line, and says how many switches there were so far. The other gateways have
-// addresses in the configuration: where names are hard to resolve, nobody is tempted to switch.
+// addresses in the configuration: where names are hard to resolve, no node is tempted to switch.
 func (t *Measurement) onLine() (first topology.Reply, before int, err error) {
 	if err = t.make(topology.Options{Line: true}, nil); err != nil {
 		return first, 0, err

@@ -240,7 +240,7 @@ const outlasting = 5 * time.Minute
 
 // one runs a job, and keeps what it measured.
 func (r *runner) one(ctx context.Context, j job) {
-	if ctx.Err() != nil { // somebody has interrupted us, and knows
+	if ctx.Err() != nil { // the user has interrupted us, and knows
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.failed++

@@ -61,7 +61,7 @@ func Main(run func() int) {
 }
 
 // Whole is for a machine that is nothing but the lab, such as a virtual one:
-// hosts are made without namespaces around them, and nobody clears them away.
+// hosts are made without namespaces around them, and nothing clears them away.
 func Whole() { inside = true }
 
 // Context returns a context that ends with the first SIGINT or SIGTERM. A

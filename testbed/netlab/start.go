@@ -142,7 +142,7 @@ func (h *Host) program(name string) (string, error) {
 	}
 	want, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return name, nil // the host's own, or nobody's: exec will tell
+		return name, nil // the host's own, or no file: exec will tell
 	}
 	if err != nil {
 		return "", err

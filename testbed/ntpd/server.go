@@ -94,7 +94,7 @@ func (s *Server) Serve(ctx context.Context, pc net.PacketConn) error {
 		}
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
-				return fmt.Errorf("ntp server on %v: somebody else closed its socket: %w", pc.LocalAddr(), err)
+				return fmt.Errorf("ntp server on %v: another goroutine closed its socket: %w", pc.LocalAddr(), err)
 			}
 			continue // such as a queued ICMP error of an earlier answer
 		}

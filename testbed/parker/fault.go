@@ -11,7 +11,7 @@ import (
 
 // spoilt is what the server's own faults do.
 type spoilt struct {
-	unregistered bool                                     // the server does not know the node, and registers nobody
+	unregistered bool                                     // the server does not know the node, and registers none
 	edit         func(*Fields)                            // before signing
 	sign         func(k SecretKey, message []byte) string // instead of the server's
 	body         func(s *Server, q query, body []byte) []byte
@@ -50,7 +50,7 @@ func WrongNumber() httpfault.Fault {
 }
 
 // Replayed answers with what the same node got before: rightly signed, with the old nonce. A node that got nothing
-// before gets an answer to somebody else's nonce.
+// before gets an answer to another node's nonce.
 func Replayed() httpfault.Fault {
 	return httpfault.Own("replayed answer", spoilt{body: func(s *Server, q query, body []byte) []byte {
 		s.mu.Lock()

@@ -209,8 +209,8 @@ func nodePrefix(key peerselector.Key) string {
 	return prefixConfig + base64.URLEncoding.EncodeToString(key[:]) + "/"
 }
 
-// register gives a node an id and what follows from it, unless it has one already. Somebody else may register the same
-// node, or another, at the same time: whoever does makes the swap of the others fail, and they look again.
+// register gives a node an id and what follows from it, unless it has one already. Another server may register the same
+// node, or another, at the same time: the one that does makes the swap of the others fail, and they look again.
 func register(ctx context.Context, s Store, d Dialect, key peerselector.Key) error {
 	prefix := nodePrefix(key)
 	for {

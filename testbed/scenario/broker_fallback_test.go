@@ -100,7 +100,7 @@ func TestBrokerSlowDoesNotHoldUp(t *testing.T) {
 	}
 }
 
-// v1 is good for the key only. Without a list there is nobody to connect to, and the status says so.
+// v1 is good for the key only. Without a list there is no gateway to connect to, and the status says so.
 func TestBrokerV1WithoutList(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, topology.Options{}, brokerOnly)

@@ -67,7 +67,7 @@ func TestBrokerFaults(t *testing.T) {
 	}
 }
 
-// The answer is good JSON, and names an endpoint that nobody must follow.
+// The answer is good JSON, and names an endpoint that no node must follow.
 func TestBrokerHostileEndpoint(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

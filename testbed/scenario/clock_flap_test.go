@@ -8,7 +8,7 @@ import (
 	"wguplink/testbed/topology"
 )
 
-// A clock that nobody vouched for is asked about further, over a loss of the WAN.
+// A clock that no server vouched for is asked about further, over a loss of the WAN.
 func TestClockRetryOutlivesWAN(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, topology.Options{}, map[string][]string{"ntp_grace": {"0.5"}})

@@ -109,7 +109,7 @@ func TestPoisonedLastKnownTime(t *testing.T) {
 	}
 }
 
-// The kept time is of 2040, and nobody answers at first. The clock does not go there, so that the gateway takes the
+// The kept time is of 2040, and no server answers at first. The clock does not go there, so that the gateway takes the
 // handshake after NTP has put the clock right.
 func TestPoisonedLastKnownTimeNobodyAnswers(t *testing.T) {
 	t.Parallel()

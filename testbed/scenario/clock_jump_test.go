@@ -8,7 +8,7 @@ import (
 	"wguplink/testbed/topology"
 )
 
-// Somebody sets the clock of a connected node: NTP is asked at once, and puts it right; the tunnel does not notice.
+// A person sets the clock of a connected node: NTP is asked at once, and puts it right; the tunnel does not notice.
 func TestClockJumps(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, topology.Options{}, nil)

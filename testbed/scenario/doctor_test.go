@@ -191,7 +191,7 @@ func TestDoctorKeysLost(t *testing.T) {
 	n.doctored("keys lost", 17, "handshake", "gets no answer", "ask the operators whether the gateways know "+key)
 }
 
-// Time servers that do not answer are no failure while the tunnel works, whoever made it.
+// Time servers that do not answer are no failure while the tunnel works, whichever program made it.
 func TestDoctorNobodyTellsTheTime(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, topology.Options{Gateways: 1}, map[string][]string{"ntp_grace": {"0.3"}})

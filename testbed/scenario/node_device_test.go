@@ -73,7 +73,7 @@ func TestDevicesComeBack(t *testing.T) {
 	}
 }
 
-// A device of somebody else with our name is named as the cause and left alone; when it is gone the agent goes on.
+// A device of another program with our name is named as the cause and left alone; when it is gone the agent goes on.
 func TestForeignDevice(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, topology.Options{Gateways: 1}, nil)

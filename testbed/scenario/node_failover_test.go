@@ -42,7 +42,7 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// When nobody can be reached, the broker neither, it is the line that is gone: the node stays with its gateway until it
+// When no gateway can be reached, the broker neither, the line is gone: the node stays with its gateway until it
 // is back, although its default route says nothing.
 func TestLineGoneAndBack(t *testing.T) {
 	t.Parallel()

@@ -136,7 +136,7 @@ func TestWANLate(t *testing.T) {
 		t.Errorf("the agent did something: %q", more)
 	}
 	if _, asked := s.Timeline().First("ntp asked"); asked || s.Broker.Counts().V2 != 0 {
-		t.Error("the agent asked somebody")
+		t.Error("the agent asked a server")
 	}
 	came := time.Now()
 	s.must(s.RouteUp())

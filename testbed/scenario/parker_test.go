@@ -51,7 +51,7 @@ func (n *parkerNode) online(after time.Time) topology.Reply {
 	n.t.Helper()
 	r6, err := n.v6.Await(n.ctx, after, nil)
 	n.must(err)
-	if n.dialect == parker.Brunswick { // wgkex gives all nodes the same IPv4 addresses: nobody could answer
+	if n.dialect == parker.Brunswick { // wgkex gives all nodes the same IPv4 addresses: no gateway could answer
 		_, err = n.v4.Await(n.ctx, after, nil)
 		n.must(err)
 	}
@@ -221,7 +221,7 @@ func TestParkerRestart(t *testing.T) {
 		}
 	}
 
-	// What has been tampered with is not gone on with, and the tunnels stay until somebody says what is wanted.
+	// What has been tampered with is not gone on with, and the tunnels stay until the owner says what is wanted.
 	text, err := n.Node.ReadFile("/var/run/wguplink/mesh.signed")
 	n.must(err)
 	n.must(n.agent.Kill(n.ctx))
@@ -268,7 +268,7 @@ func TestParkerValuesChange(t *testing.T) {
 	n.online(n.start())
 	st := n.ready()
 	index := nodeIndex(n.scene, "wg_c1")
-	nodeBridge(n.scene, "wg_c77") // somebody else's
+	nodeBridge(n.scene, "wg_c77") // another program's
 	var key string
 	for _, c := range n.Parker.Concentrators {
 		for k := range mustStats(n, c) {
@@ -502,7 +502,7 @@ func TestFFACKeyLost(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, topology.Options{FFAC: true, Glue: true},
 		func(topo *topology.Topology) string { return topology.UCI(topo.FFACOptions(), topo.Sections()) })
-	s.FFAC.SetFault(httpfault.Status(200)) // and tells nobody
+	s.FFAC.SetFault(httpfault.Status(200)) // and tells no gateway
 	l2 := s.frames()
 	began := s.start()
 	s.line("msg=registered")

@@ -35,7 +35,7 @@ const (
 )
 
 // Flood is a saturating flow of Ethernet frames through the mesh, in both directions. The frames are broadcasts, so
-// that they take the VXLAN's all-zero forwarding entries, and nobody takes them for anything.
+// that they take the VXLAN's all-zero forwarding entries, and no program takes them for anything.
 type Flood struct {
 	frame [floodMinSize]byte // the beginning of each; the end of it tells this flood's frames from another's
 	size  int
@@ -47,7 +47,7 @@ type Flood struct {
 	broken   error
 }
 
-// FloodCount is one direction of a Flood, in frames. A frame can arrive more than once, or be sent to nobody.
+// FloodCount is one direction of a Flood, in frames. A frame can arrive more than once, or be sent to no host.
 type FloodCount struct {
 	Sent     int64 // into the device
 	Refused  int64 // by the device; those that were due while there was none are in neither

@@ -129,7 +129,7 @@ func TestFloodTooLarge(t *testing.T) {
 	}
 }
 
-// A flood that nobody closes ends with its topology.
+// A flood that is not closed ends with its topology.
 func TestFloodEndsWithWorld(t *testing.T) {
 	topo, _ := floodTopology(t)
 	mesh(t, topo)

@@ -13,7 +13,7 @@ import (
 	"wguplink/testbed/ubusd"
 )
 
-// UbusUp starts a ubusd on the node, with nobody on it. New does it once.
+// UbusUp starts a ubusd on the node, with no client on it. New does it once.
 func (topo *Topology) UbusUp() error {
 	var ln net.Listener
 	err := topo.Node.Inside(func() (err error) {

@@ -40,7 +40,7 @@ type Daemon struct {
 // systemObjectMax is the first id that is not ubusd's own (UBUS_SYSTEM_OBJECT_MAX in ubusmsg.h).
 const systemObjectMax = 1024
 
-// New returns a daemon that serves nobody yet.
+// New returns a daemon that serves no client yet.
 func New() *Daemon {
 	return &Daemon{
 		clients: map[uint32]*client{}, types: map[uint32]*objectType{}, objects: map[uint32]*object{},
@@ -156,7 +156,7 @@ func (d *Daemon) newID(taken func(uint32) bool) uint32 {
 	}
 }
 
-// handle does what a message asks for. Answers are queued, so that nobody has to wait for anybody.
+// handle does what a message asks for. Answers are queued, so that no client has to wait for another.
 func (d *Daemon) handle(c *client, m ubus.Message) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -93,7 +93,7 @@ func TestRequests(t *testing.T) {
 		other.status(5, 6, want)
 	}
 
-	// Answers are passed on only from the object's own client, and to somebody who exists.
+	// Answers are passed on only from the object's own client, and to a client that exists.
 	for _, from := range []*raw{other, r} {
 		from.send(ubus.MsgStatus, 6, other.id, ubus.Body(nil).Uint32(ubus.AttrStatus, 2).Uint32(ubus.AttrObjID, a1))
 		from.send(ubus.MsgStatus, 6, 1, ubus.Body(nil).Uint32(ubus.AttrStatus, 2).Uint32(ubus.AttrObjID, a1))
@@ -105,7 +105,7 @@ func TestRequests(t *testing.T) {
 	}
 	lookup("a2", ubus.StatusOK, a2) // nothing else was there
 
-	// Whoever goes takes its objects along; nonsense is a way to go.
+	// A client that goes takes its objects along; nonsense is a way to go.
 	_, err := r.nc.Write(bytes.Repeat([]byte{0xff}, 12))
 	ok(t, err)
 	if _, err := r.nc.Read(make([]byte, 1)); err != io.EOF {
@@ -267,7 +267,7 @@ func eventArgs(t *testing.T, args ubus.Table) (a ubus.Attrs) {
 	return a
 }
 
-// A client that does not read loses messages, and holds nobody up.
+// A client that does not read loses messages, and holds up no other.
 func TestSlowClient(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ubus.sock")
 	d := New()

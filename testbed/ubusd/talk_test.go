@@ -36,7 +36,7 @@ func dial(t *testing.T, path string) *ubus.Conn {
 	return c
 }
 
-// Client and server of agent/ubus, through the daemon: a slow method is in nobody's way.
+// Client and server of agent/ubus, through the daemon: a slow method holds up no other.
 func TestTalk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ubus", "ubus.sock")
 	began, finish := make(chan struct{}, 1), make(chan struct{})
@@ -120,7 +120,7 @@ func TestTalk(t *testing.T) {
 	}
 }
 
-// Events reach who listens for them, from a client and from a server, and nobody else.
+// Events reach who listens for them, from a client and from a server, and no other client.
 func TestTalkEvents(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ubus.sock")
 	d := New()

@@ -74,7 +74,7 @@ func filter() []unix.SockFilter {
 // filter, for good, and returns the descriptor (close-on-exec) on which a
 // Clock supervises them. The caller has locked the thread, needs
 // CAP_SYS_ADMIN, and hands the descriptor to the supervising process before it
-// executes the program: until somebody answers, a filtered call blocks.
+// executes the program: until the lab answers, a filtered call blocks.
 //
 // A thread can have one such filter: inside another seccomp supervisor the
 // kernel answers EBUSY.

@@ -67,7 +67,7 @@ func (s *supervisor) next() bool {
 		return err == unix.EINTR
 	}
 	if fds[0].Revents&unix.POLLIN == 0 {
-		return false // POLLHUP: nobody left under the filter
+		return false // POLLHUP: no process is left under the filter
 	}
 	var n notif
 	switch err := ioctl(s.fd, unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(&n)); err {

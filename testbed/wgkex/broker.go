@@ -85,7 +85,7 @@ type Options struct {
 	// Layer3, when it is valid, is a range of addresses that nodes get one of, each its own; the gateways route it.
 	// Beyond wgkex: see layer3.go.
 	Layer3 netip.Prefix
-	// Publish sends a message to the MQTT server; nil: there is none, and keys reach nobody.
+	// Publish sends a message to the MQTT server; nil: there is none, and keys reach no gateway.
 	Publish func(mqtt.Message) error
 	// The callbacks run on the goroutine of the event and must not block for long.
 	OnRequest  func(Request)

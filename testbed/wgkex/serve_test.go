@@ -159,7 +159,7 @@ func TestServeWaits(t *testing.T) {
 	}
 }
 
-// Serve cuts a handler that hangs, and reports a listener that somebody else closed.
+// Serve cuts a handler that hangs, and reports a listener that another goroutine closed.
 func TestServeEnds(t *testing.T) {
 	listen := func() net.Listener {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -133,7 +133,7 @@ func (w *Worker) AddDomain(domain string, d Device) error {
 }
 
 // Run works off keys, reports and flushes until ctx ends. Then it says that it is gone, as the real worker does when it
-// is told to stop; after a Cut of its client that reaches nobody.
+// is told to stop; after a Cut of its client that reaches no worker.
 func (w *Worker) Run(ctx context.Context) {
 	var tasks sync.WaitGroup
 	task := func(every time.Duration, f func()) {

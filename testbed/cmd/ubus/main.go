@@ -7,7 +7,7 @@
 //
 // It prints "ready" once the object can be called, and ends when its standard input does. A snapshot's field
 // "connected_for" (seconds) becomes the moment since which its gateway has been in use. With -mute nothing is answered;
-// with -alone there is only the daemon, and somebody else has to bring the object.
+// with -alone there is only the daemon, and another program has to bring the object.
 package main
 
 import (

@@ -126,7 +126,7 @@ func (f *Server) reply(args []string) (string, error) {
 	}
 	defer cancel()
 	if f.pings == nil {
-		return "", fmt.Errorf("nobody sends requests; say ping before")
+		return "", fmt.Errorf("no gateway sends requests; say ping before")
 	}
 	r, err := f.pings.Await(ctx, after, func(r echo.Reply) bool { return r.Gateway != args[1] })
 	if err != nil {
@@ -151,7 +151,7 @@ func (f *Server) lost(args []string) (string, error) {
 	}
 	defer cancel()
 	if f.pings == nil {
-		return "", fmt.Errorf("nobody sends requests; say ping before")
+		return "", fmt.Errorf("no gateway sends requests; say ping before")
 	}
 	back, err := f.pings.AwaitStreak(ctx, args[0], time.Now(), n)
 	if err != nil {
@@ -170,7 +170,7 @@ func (f *Server) count(args []string) (string, error) {
 		return "", err
 	}
 	if f.pings == nil {
-		return "", fmt.Errorf("nobody sends requests; say ping before")
+		return "", fmt.Errorf("no gateway sends requests; say ping before")
 	}
 	sent, answered := f.pings.Count(args[0], after, before)
 	return encode(Count{sent, answered})

@@ -78,7 +78,7 @@ func (n *Image) configureWAN(ctx context.Context, gluon bool) error {
 	return nil
 }
 
-// network makes what nobody but the scenario needs: the mesh interface and its address; and without UCI, the WAN's.
+// network makes what only the scenario needs: the mesh interface and its address; and without UCI, the WAN's.
 func (n *Image) network(ctx context.Context) error {
 	r, err := n.sh.do(ctx, "[ -e /etc/config/network ]")
 	if err != nil {

@@ -24,7 +24,7 @@ const flowTries = 3
 func (t *Test) limits(ctx context.Context) (string, error) {
 	err := t.Node.TakeFlows(ctx)
 	if errors.Is(err, errors.ErrUnsupported) {
-		return "not measured: the node has nobody to take a flow", nil
+		return "not measured: nothing on the node takes a flow", nil
 	}
 	if err != nil {
 		return "", err

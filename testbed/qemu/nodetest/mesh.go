@@ -42,7 +42,7 @@ func (t *Test) batman(ctx context.Context) (string, error) {
 
 // heard compares the neighbours in the status with the gateway's own address in the mesh.
 func (t *Test) heard(ctx context.Context) (string, error) {
-	s, err := t.Status(ctx, "hears somebody", func(s topology.Status) bool {
+	s, err := t.Status(ctx, "hears a neighbour", func(s topology.Status) bool {
 		return s.Batman != nil &&
 			len(s.Batman.Neighbours) > 0
 	})

@@ -26,7 +26,7 @@ type Test struct {
 	Static   bool // no broker: the gateways' operators are told the key
 	// Short leaves out what does not depend on the backend: reboot, failover, restart and doctor.
 	Short bool
-	// Deaf looks, too, whether the status tells when nobody is heard behind the tunnel. That takes a minute or two.
+	// Deaf looks, too, whether the status tells when no neighbour is heard behind the tunnel. That takes some minutes.
 	Deaf bool
 	// Limits measures the bandwidth limits, which Extra sets to Limit.
 	Limits bool

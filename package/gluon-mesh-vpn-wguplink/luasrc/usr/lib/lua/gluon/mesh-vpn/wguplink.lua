@@ -87,7 +87,7 @@ function M.provider(part)
 		mtu = function()
 			return tonumber(part.mtu())
 		end,
-		-- WireGuard shows its key to nobody but the gateway.
+		-- WireGuard shows its key to the gateway alone.
 		pubkey_privacy = function()
 			return false
 		end,
@@ -188,7 +188,7 @@ local function merge_section(uci, stype, name, wanted, lost)
 	end
 end
 
--- A gateway that the site no longer has goes, unless somebody has changed or marked it.
+-- A gateway that the site no longer has goes, unless the owner has changed or marked it.
 local function drop_gateway(uci, name)
 	local was, is = uci:get_all(M.record, name), uci:get_all('wguplink', name)
 	local mine = false
@@ -308,7 +308,7 @@ function M.write(uplink, gateways)
 		drop_gateway(uci, name)
 	end
 
-	-- The keys of the gateways that are somebody's own: a second one with the same key would be a mistake.
+	-- The keys of the gateways that are the owner's own: a second one with the same key would be a mistake.
 	local taken = {}
 	uci:foreach('wguplink', 'gateway', function(s)
 		if s.public_key and not names[s['.name']] then
@@ -440,7 +440,7 @@ local function keep_copy(uci, package, place, key)
 	local is = uci:get_all(package, place.name)
 	local ours = is and (is['.type'] == COPY or is[COPY] == '1')
 	if is and place.stype ~= is['.type'] then
-		return -- somebody else's
+		return -- the owner's
 	elseif is and key and is[place.option] == key then
 		return
 	elseif not ours and (not key or (is and is[place.option] and not M.valid_key(is[place.option]))) then

@@ -1,5 +1,4 @@
-// Package destinations knows where an uplink has to get to: the addresses that the kernel is asked for.
-package destinations
+package network
 
 import (
 	"net"
@@ -13,9 +12,9 @@ import (
 	"wguplink/peerselector"
 )
 
-// Of gives the destinations of a configuration with these gateways, as far as it says them in addresses, after those
+// Destinations gives where an uplink has to get to: those of a configuration with these gateways, as far as it says them in addresses, after those
 // that gateways have been found at.
-func Of(cfg config.Uplink, gateways []peerselector.Peer, found []netip.AddrPort) (d wan.Destinations) {
+func Destinations(cfg config.Uplink, gateways []peerselector.Peer, found []netip.AddrPort) (d wan.Destinations) {
 	d.Told = cfg.Protocol.Registers()
 	add := func(a netip.AddrPort) {
 		if !slices.Contains(d.Gateways, a) {
@@ -35,7 +34,7 @@ func Of(cfg config.Uplink, gateways []peerselector.Peer, found []netip.AddrPort)
 		}
 	}
 	if d.Told {
-		brokers := Brokers(cfg.Brokers)
+		brokers := BrokerDestinations(cfg.Brokers)
 		d.Brokers, d.Names = brokers.Brokers, d.Names || brokers.Names
 	}
 	d.Servers = slices.Clone(cfg.DNSServers)
@@ -48,8 +47,8 @@ func Of(cfg config.Uplink, gateways []peerselector.Peer, found []netip.AddrPort)
 	return d
 }
 
-// Brokers gives those of brokers alone.
-func Brokers(all []*url.URL) (d wan.Destinations) {
+// BrokerDestinations gives those of brokers alone.
+func BrokerDestinations(all []*url.URL) (d wan.Destinations) {
 	for _, b := range all {
 		if a, ok := literal(hostPort(b), 0); ok {
 			d.Brokers = append(d.Brokers, a)

@@ -1,4 +1,4 @@
-package destinations
+package network
 
 import (
 	"net/netip"
@@ -32,7 +32,9 @@ func TestDestinations(t *testing.T) {
 	gateways := []peerselector.Peer{{PublicKey: peerselector.Key{1},
 		Endpoints: []string{"192.0.2.1:51820", "[2001:db8::1]:51820"}}}
 	names := []peerselector.Peer{{PublicKey: peerselector.Key{2}, Endpoints: []string{"gw.example.org:51820"}}}
-	of := func(cfg config.Uplink, found ...netip.AddrPort) wan.Destinations { return Of(cfg, cfg.Gateways, found) }
+	of := func(cfg config.Uplink, found ...netip.AddrPort) wan.Destinations {
+		return Destinations(cfg, cfg.Gateways, found)
+	}
 	for _, tt := range []struct {
 		what string
 		got  wan.Destinations
