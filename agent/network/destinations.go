@@ -12,8 +12,8 @@ import (
 	"wguplink/peerselector"
 )
 
-// Destinations gives where an uplink has to get to: those of a configuration with these gateways, as far as it says them in addresses, after those
-// that gateways have been found at.
+// Destinations gives where an uplink has to get to: those of a configuration with these gateways, as far as it says
+// them in addresses, after those that gateways have been found at.
 func Destinations(cfg config.Uplink, gateways []peerselector.Peer, found []netip.AddrPort) (d wan.Destinations) {
 	d.Told = cfg.Protocol.Registers()
 	add := func(a netip.AddrPort) {

@@ -12,8 +12,8 @@
 // run out of memory (tailscale#7272, wireguard-go#69). A memory limit for the garbage collector does not help, since
 // the buffers are in use. Here
 //
-//   - one packet is one buffer, of 2 KiB (hence mtu.Userspace), and the readers of the tun and of the two sockets hold 8
-//     to 32 of them each, by the size of the RAM;
+//   - one packet is one buffer, of 2 KiB (hence mtu.Userspace), and the readers of the tun and of the two sockets hold
+//     8 to 32 of them each, by the size of the RAM;
 //   - no more than 384 to 2048 packets, by the size of the RAM, may be inside in each direction, and 192 handshake
 //     messages. While the device is busy, further ones stay in the kernel's queues; when it is stuck, they are dropped
 //     at the two doors, the tun and the sockets. Nothing else waits for a buffer, so that silent peers with full queues

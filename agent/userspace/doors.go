@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	// bufferSize is the memory of one packet buffer in bytes: header, a packet of mtu.Userspace, padding, authenticator.
+	// bufferSize is the memory of one packet buffer in bytes: header, a packet of mtu.Userspace, padding,
+	// authenticator.
 	bufferSize      = 2048
 	poly1305TagSize = 16
 
