@@ -121,6 +121,9 @@ func (s *service) serve() int {
 		}
 	})
 	defer settled.Stop()
+	program := lowmem.Fetcher{Fetch: lowmem.Fetch, Failed: func(err error) {
+		s.log.Debug("program not read ahead", "err", err)
+	}}
 	base := uplink.Options{
 		Log: s.log, Firmware: firmware("/"), RunDir: s.run, FloorFile: filepath.Join(s.state, "last-time"),
 		Build: built(), Clock: clock.Watch(clock.Kernel{}),
@@ -128,6 +131,9 @@ func (s *service) serve() int {
 		Changed: func(st status.Snapshot) {
 			bus.Send(api.EventName, api.Event(st))
 			settled.Reset(lowmem.Quiet)
+			if st.Cause == status.NoWAN { // what the way to a gateway needs is read meanwhile
+				program.Want(time.Now())
+			}
 		},
 		Checked: func() { settled.Reset(lowmem.Brief) },
 	}

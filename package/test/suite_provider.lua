@@ -58,6 +58,42 @@ lua('p.set_limit(nil, nil)')
 local ok, out, err = root.run('uci commit wguplink && wguplink config check')
 lib.check('config check', ok, out .. err)
 
+-- The program is started once for the key, and again when the configuration, or the file with the key, is another.
+do
+	local box = lib.root(NODE)
+	local starts = box.count_starts()
+	local function ask()
+		local good, said, why = box.run('lua -e \'print(require("gluon.mesh-vpn.provider.wireguard").public_key())\'')
+		lib.check('public_key', good, why)
+		return said
+	end
+	for _ = 1, 3 do
+		lib.equal('the same key', ask(), public)
+	end
+	lib.equal('starts for one key', starts(), 1)
+	box.run('uci set wguplink.mesh.private_key=aOBqBSKMYbcPVcLNiJWUGhdXXGPDBHOb4RiCbVmlFHI=')
+	local other = ask()
+	lib.check('a key that is staged', other ~= public and #other == 45, other)
+	lib.equal('starts for another key', starts(), 2)
+	box.run('uci commit wguplink')
+	lib.equal('the key that is committed', ask(), other)
+	local count = starts()
+	box.put('/run/key', KEY .. '\n')
+	box.run('chmod 600 /run/key; uci delete wguplink.mesh.private_key; uci set wguplink.mesh.key_file=/run/key; ' ..
+		'uci commit wguplink')
+	lib.equal('the key of a file', ask(), public)
+	box.put('/run/key', 'aOBqBSKMYbcPVcLNiJWUGhdXXGPDBHOb4RiCbVmlFHI=\n')
+	box.run('chmod 600 /run/key')
+	lib.equal('another key in that file', ask(), other)
+	lib.equal('that key again', ask(), other)
+	lib.equal('starts for the file', starts(), count + 2)
+	-- What lies there and is none of it.
+	for _, text in ipairs { '', 'x', 'abc def\n', ('a'):rep(32) .. ' ' .. KEY .. '\n' } do
+		box.put('/var/run/wguplink.public-key', text)
+		lib.equal('what is known is ' .. text, ask(), other)
+	end
+end
+
 -- No key yet, no agent, no section: no value, no error.
 root = lib.root({ gluon = NODE.gluon, wguplink = '' })
 lib.equal('no key', lua('print(p.public_key())'), 'nil')

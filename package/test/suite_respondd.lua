@@ -180,20 +180,33 @@ lib.equal('no tunnel', routes(WAN4, WAN6), '{}\n')
 lib.equal('not a default route', routes(TUNNEL4, hex6('40', HOP, '00000200', '00000003', 'wg_c1')), '{}\n')
 lib.equal('no such files', routes(), '{}\n')
 
--- Without an agent the program tells the public key.
+-- Without an agent respondd tells the key that the program said at the start of the service, while the configuration is
+-- the same. It never starts the program.
 do
-	local stored = { gluon = CONFIG.gluon,
+	local box = lib.root { gluon = "\nconfig core 'core'\n\toption domain 'ffxx_city'\n" .. CONFIG.gluon,
 		wguplink = "\nconfig uplink 'mesh'\n\toption vxlan_id '5'\n\toption private_key " ..
 		"'QIkMRPAxJhZqMQmyAg8WKASJEVMXsMWaRhpuWZfNYmA='\n\nconfig gateway 'gw1'\n\toption uplink 'mesh'\n" ..
 		"\toption public_key '" .. KEY ..
 			"'\n\toption endpoint 'gw1.example.org:1'\n\toption link_address 'fe80::1'\n" }
-	local _, public = lib.root(stored).run('wguplink key show mesh')
-	local _, info = ask(stored, {})
-	lib.equal('agent stopped: the public key', info, '{"software":{"wireguard":{"enabled":true,"public_key":"' ..
-		public:gsub('\n', '') .. '"}}}')
-	stored.wguplink = "\nconfig uplink 'mesh'\n\toption vxlan_id 'x'\n"
-	_, info = ask(stored, {})
-	lib.equal('agent stopped: no key, no word', info, '{"software":{"wireguard":{"enabled":true}}}')
+	local _, public = box.run('wguplink key show mesh')
+	local starts = box.count_starts()
+	local function nodeinfo_of()
+		local good, said, why = box.run('ask /usr/lib/respondd/gluon-mesh-vpn-wguplink.so nodeinfo')
+		lib.check('ask for nodeinfo', good, why)
+		return (said:gsub('\\/', '/'))
+	end
+	local NONE = '{"software":{"wireguard":{"enabled":true}}}\n'
+	lib.equal('no agent, and no start of the service yet', nodeinfo_of(), NONE)
+	lib.check('start of the service', box.run('/lib/gluon/mesh-vpn/wguplink-keep-key'))
+	local count = starts()
+	lib.equal('agent stopped: the public key', nodeinfo_of(),
+		'{"software":{"wireguard":{"enabled":true,"public_key":"' .. public:gsub('\n', '') .. '"}}}\n')
+	box.run('touch -d 2030-01-01 /etc/config/wguplink')
+	lib.equal('agent stopped: a newer configuration', nodeinfo_of(), NONE)
+	box.put('/var/run/wguplink.public-key', ('x'):rep(200) .. ' ' .. ('y'):rep(200))
+	box.run('touch -d 2031-01-01 /var/run/wguplink.public-key')
+	lib.equal('agent stopped: no key, no word', nodeinfo_of(), NONE)
+	lib.equal('respondd starts the program', starts() - count, 0)
 end
 
 -- Answers that lie about their lengths: nothing is read beyond them.

@@ -68,6 +68,25 @@ for _, text in ipairs({ '', '[', 'null', '[]', '{}', '[1,"a"]', '"x"' }) do
 	shown('record ' .. text, root, 'en', { 'there is no record' })
 end
 
+-- An agent that runs is asked on ubus. The program is not started for the page, but once for the key.
+do
+	local starts = root.count_starts()
+	root.put('/run/agent', [[{"uplinks":{"mesh":{"uplink":"mesh","state":"connected","gateway":{"name":"gw2"}}}}]])
+	local function page(name, part)
+		local good, said, why = root.page('en')
+		lib.check(name .. ': page', good, why)
+		lib.contains(name, said, part)
+	end
+	page('an agent runs', '<b>Gateway:</b> gw2')
+	for _, text in ipairs({ '', '[', 'null', '[]', '{"uplinks":7}', '{"uplinks":{"mesh":"x"}}' }) do
+		root.put('/run/agent', text)
+		page('ubus says ' .. text, 'there is no record')
+	end
+	lib.check('starts of the program for seven pages', starts() <= 1, root.file('/run/starts'))
+	os.remove(root.path .. '/run/agent')
+	assert(root.run('mv /usr/bin/wguplink.real /usr/bin/wguplink'))
+end
+
 -- What the owner chooses is in both places, holds after an update, and is what the agent takes.
 lib.check('send', root.page('en', 'location=Vienna'))
 lib.equal('location', root.get('wguplink.mesh.location'), 'Vienna')

@@ -98,6 +98,7 @@ type router struct {
 	mu      sync.Mutex
 	served  bytes.Buffer // every byte that the web server has sent
 	changed int          // how often procd was told of the configuration
+	configs int          // how often the program was started to say the configuration
 }
 
 // newRouter makes a topology of two gateways, whose agent is not started yet, and a browser whose page is in that
@@ -272,6 +273,11 @@ func (w recorder) Write(b []byte) (int, error) {
 
 // plugin runs the program as rpcd runs the plug-in; /usr/libexec/rpcd/luci.wguplink passes the arguments on.
 func (r *router) plugin(ctx context.Context, args []string, input []byte) ([]byte, error) {
+	if args[len(args)-1] == "config" {
+		r.mu.Lock()
+		r.configs++
+		r.mu.Unlock()
+	}
 	p, err := r.Node.Start(netlab.Command{Path: r.agent.Binary,
 		Args: append([]string{"luci"}, args...), Config: r.agent.Dir,
 		Under: []string{"/bin/sh", "-c", `printf %s "$0" | "$@" 2>/dev/null`, string(input)}})

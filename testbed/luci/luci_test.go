@@ -77,6 +77,14 @@ func TestOverview(t *testing.T) {
 
 	r.must(r.agent.Stop(r.ctx))
 	r.until(`document.querySelector('#wguplink-absent') && ` + state + ` == 'stopped'`)
+
+	// All of that the page has seen by asking the agent. The program was started to say the configuration when the page
+	// was opened, and after the click.
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.configs != 2 {
+		t.Errorf("the program was started %d times to say the configuration, want 2", r.configs)
+	}
 }
 
 // The form writes what was changed, and nothing else; what would be wrong is refused, and said.

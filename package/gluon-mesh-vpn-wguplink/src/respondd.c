@@ -335,30 +335,30 @@ static void nodeinfo_handler(struct ubus_request *req, int type, struct blob_att
 }
 
 #define CONFIG "/etc/config/wguplink"
+/* "SUM KEY": what gluon.mesh-vpn.wguplink has the program say at each start of the service. */
+#define KNOWN "/var/run/wguplink.public-key"
+
+static bool before(const struct timespec *a, const struct timespec *b) {
+	return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
+}
 
 /*
- * Adds the public key as the program knows it without an agent. It is asked for again when the configuration, where the key is,
- * has changed; there is no answer to cache where there is no key yet.
+ * Adds the public key as the program has said it, where no agent does; unless the configuration, where the key is, is newer. The
+ * program is not asked: respondd is, all the time, and each start of a program in flash reads and unpacks all of it.
  */
 static void add_stored_key(struct json_object *to) {
-	static char key[64];
-	static struct timespec known;
-	struct stat st;
+	char key[64] = "";
+	struct stat config, known;
+	FILE *f;
 
-	if (stat(CONFIG, &st))
+	if (stat(CONFIG, &config) || stat(KNOWN, &known) || before(&known.st_mtim, &config.st_mtim))
 		return;
-	if (!key[0] || st.st_mtim.tv_sec != known.tv_sec || st.st_mtim.tv_nsec != known.tv_nsec) {
-		FILE *f = popen("exec wguplink key show mesh 2>/dev/null", "r");
-
-		key[0] = '\0';
-		if (f && fgets(key, sizeof(key), f))
-			key[strcspn(key, "\n")] = '\0';
-		if (f)
-			pclose(f);
-		known = st.st_mtim;
-	}
-	if (strlen(key) == 44)
+	f = fopen(KNOWN, "r");
+	if (!f)
+		return;
+	if (fscanf(f, "%*32s %63s", key) == 1 && strlen(key) == 44)
 		add_text(to, "public_key", key);
+	fclose(f);
 }
 
 static struct json_object *respondd_provider_nodeinfo(void) {

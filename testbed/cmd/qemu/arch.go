@@ -23,13 +23,14 @@ import (
 )
 
 type options struct {
-	root     string
-	idle     time.Duration
-	switches int
-	jobs     int
-	ways     []way
-	rows     string // of the table of recovery: a regular expression; "" for all
-	out      io.Writer
+	root      string
+	idle      time.Duration
+	switches  int
+	jobs      int
+	failovers int // of -cold
+	ways      []way
+	rows      string // of the table of recovery: a regular expression; "" for all
+	out       io.Writer
 }
 
 // way is one run of the scenario.

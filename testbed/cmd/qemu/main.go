@@ -52,6 +52,10 @@ func run() error {
 	table := flag.Bool("recovery", false, "only measure how long the mesh is gone when something of a node changes")
 	flag.StringVar(&o.rows, "rows", "",
 		"with -recovery: only those rows, a regular expression such as 'IV, tunnel only: (id|device deleted)'")
+	flash := flag.Bool("cold", false,
+		"only measure what a program in squashfs costs when nothing of it lies in the page cache, on amd64 and mips")
+	flag.IntVar(&o.failovers, "failovers", 5,
+		"with -cold: how many failovers from a cold page cache, and from a warm one")
 	targets := flag.Bool("targets", false, "only print what scripts/cross calls the architectures")
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -95,6 +99,9 @@ func run() error {
 	}
 	if *table {
 		return o.onlyRecovery(ctx)
+	}
+	if *flash {
+		return o.onlyCold(ctx, boards)
 	}
 	if *picture != "" {
 		r, err := o.image(ctx, *picture)

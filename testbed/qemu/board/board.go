@@ -25,6 +25,8 @@ type Board struct {
 	Disk string // the drive's device in the machine
 	// NoModules says that everything is in the kernel, WireGuard included.
 	NoModules bool
+	// Flash says that the kernel reads squashfs with xz.
+	Flash bool
 }
 
 // All boards, the quickest first.
@@ -32,7 +34,7 @@ var All = []Board{
 	{
 		Arch: "amd64", Target: "amd64", Script: "kernel-debian", ScriptArgs: []string{"amd64"},
 		program: "qemu-system-x86_64", args: []string{"-accel", "tcg", "-cpu", "max", "-m", "256"}, console: "ttyS0",
-		nic: "virtio-net-pci", drive: "if=virtio", Disk: "/dev/vda",
+		nic: "virtio-net-pci", drive: "if=virtio", Disk: "/dev/vda", Flash: true,
 	},
 	{
 		Arch: "arm64", Target: "arm64", Script: "kernel-debian", ScriptArgs: []string{"arm64"},
@@ -53,7 +55,7 @@ var All = []Board{
 		Arch: "mipsel", Target: "mipsle", Script: "kernel-debian", ScriptArgs: []string{"mipsel"},
 		program: "qemu-system-mipsel", args: []string{"-M", "malta", "-accel", "tcg", "-cpu", "24Kf", "-m", "256"},
 		console: "ttyS0",
-		nic:     "pcnet", drive: "if=ide", Disk: "/dev/sda",
+		nic:     "pcnet", drive: "if=ide", Disk: "/dev/sda", Flash: true,
 	},
 	{
 		Arch: "mips", Target: "mips", Script: "kernel-mips", NoModules: true,

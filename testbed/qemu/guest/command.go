@@ -34,7 +34,8 @@ type machine struct {
 func (m *machine) handle(words []string) console.Reply {
 	args := words[1:]
 	if want, ok := map[string]int{"cat": 1, "write": 2, "date": 0, "reboot": 0, "originators": 1, "hard": 1,
-		"service": 1, "test": 1, "flows": 0, "delete": 1, "address": 2}[words[0]]; ok && len(args) != want {
+		"service": 1, "test": 1, "cached": 1, "load": 1, "flows": 0, "delete": 1,
+		"address": 2}[words[0]]; ok && len(args) != want {
 		return console.Reply{Code: 2, Out: fmt.Sprintf("%s takes %d words", words[0], want)}
 	}
 	switch words[0] {
@@ -52,6 +53,10 @@ func (m *machine) handle(words []string) console.Reply {
 			err = os.WriteFile(args[0], []byte(args[1]), 0o600)
 		}
 		return reply("", err)
+	case "cached":
+		return reply(cached(args[0]))
+	case "load":
+		return reply("", loadFile(args[0]))
 	case "date":
 		return reply(strconv.FormatInt(time.Now().Unix(), 10), nil)
 	case "reboot":

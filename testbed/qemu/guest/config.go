@@ -23,6 +23,8 @@ type Config struct {
 	Batman    *Batman        `json:"batman,omitempty"`    // nil: no bat0
 	// Disk is a block device that keeps /etc over a reboot, as a tar archive. "" for none.
 	Disk string `json:"disk,omitempty"`
+	// Flash is a block device with a squashfs, which is mounted at FlashDir. "" for none.
+	Flash string `json:"flash,omitempty"`
 	// Agent is the program whose service the machine runs; "" for none.
 	Agent string `json:"agent,omitempty"`
 	// Exec is a program that takes the commands in our place.

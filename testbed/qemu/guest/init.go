@@ -42,6 +42,11 @@ func Init() error {
 			return err
 		}
 	}
+	if c.Flash != "" {
+		if err := mountFlash(c.Flash); err != nil {
+			return err
+		}
+	}
 	if err := network(c); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"wguplink/testbed/qemu/board"
 	"wguplink/testbed/qemu/console"
+	"wguplink/testbed/qemu/guest"
 	"wguplink/testbed/qemu/vm"
 )
 
@@ -61,11 +62,25 @@ type Own struct {
 	Board board.Board
 	Setup board.Boot
 	Dir   string // for its disk
+	// Flash is the image of a squashfs with the program, which is the machine's disk then; it keeps nothing.
+	Flash string
 	*vm.Guest
+}
+
+// Program is the agent's.
+func (n *Own) Program() string {
+	if n.Flash != "" {
+		return guest.FlashDir + "/wguplink"
+	}
+	return "/usr/bin/wguplink"
 }
 
 // Boot implements Node. The first time the disk is empty.
 func (n *Own) Boot(ctx context.Context) error {
+	if n.Flash != "" {
+		n.Setup.Drive = n.Flash
+		return n.boot(ctx)
+	}
 	n.Setup.Drive = filepath.Join(n.Dir, "node.disk")
 	if _, err := os.Stat(n.Setup.Drive); errors.Is(err, os.ErrNotExist) {
 		if err := errors.Join(os.WriteFile(n.Setup.Drive, nil, 0o600),
@@ -93,7 +108,7 @@ func (n *Own) boot(ctx context.Context) error {
 
 // Agent implements Node.
 func (n *Own) Agent(ctx context.Context, args ...string) (console.Reply, error) {
-	return n.Do(ctx, append([]string{"run", "/usr/bin/wguplink"}, args...)...)
+	return n.Do(ctx, append([]string{"run", n.Program()}, args...)...)
 }
 
 // Read implements Node.

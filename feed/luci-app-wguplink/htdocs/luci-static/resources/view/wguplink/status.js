@@ -159,7 +159,7 @@ return view.extend({
 		this.states = E('div', { 'id': 'wguplink-uplinks' });
 		this.findings = E('div', { 'id': 'wguplink-findings' });
 		this.update(data);
-		poll.add(L.bind(function() { return this.load().then(L.bind(this.update, this)); }, this), 5);
+		poll.add(L.bind(this.follow, this), 5);
 
 		return E('div', {}, [
 			E('h2', {}, [ _('Mesh uplink') ]),
@@ -193,7 +193,7 @@ return view.extend({
 	},
 
 	update: function(data) {
-		const status = data[0], config = data[1];
+		const status = data[0], config = this.config = data[1];
 		const all = this.uplinks(status, config);
 		const nodes = [];
 
@@ -266,6 +266,11 @@ return view.extend({
 				})));
 		}
 		return section;
+	},
+
+	// Only the agent is asked again and again: the configuration is the program's word, and rpcd starts it for that.
+	follow: function() {
+		return asked(callStatus()).then(L.bind(function(status) { this.update([ status, this.config ]); }, this));
 	},
 
 	refresh: function() {

@@ -9,6 +9,8 @@ local M = {
 	uplink = 'mesh',
 	-- What the site wrote last lies in this package. What differs from it in wguplink is the user's, and stays.
 	record = 'wguplink_site',
+	-- "SUM KEY": the public key, and the sum of the configuration that it belongs to. respondd reads it, too.
+	known = '/var/run/wguplink.public-key',
 }
 
 local TRUE = { ['1'] = true, on = true, ['true'] = true, yes = true, enabled = true }
@@ -62,11 +64,33 @@ function M.set_limit(ingress, egress)
 	end
 end
 
+-- What the configuration is, in one word: also where the key lies in a file, and with what is staged.
+local function sum()
+	local file = simple_uci.cursor():get('wguplink', M.uplink, 'key_file') or ''
+	return util.exec("cat /etc/config/wguplink /tmp/.uci/wguplink '" .. file:gsub("'", "'\\''") ..
+		"' 2>/dev/null | md5sum"):match('^%x+') or ''
+end
+
 -- The agent's public key in base64. It is imported or made where there is none yet: the wizard shows it on the first
--- boot, when no agent runs. nil where that cannot be.
+-- boot, when no agent runs. nil where that cannot be. The program says it once; after that it lies in RAM until the
+-- configuration is another: a program in flash is read and unpacked anew by each start, and status pages ask often.
 function M.public_key()
+	local of, known = (util.readfile(M.known) or ''):match('^(%x+) (%S+)\n$')
+	if M.valid_key(known) and of == sum() then
+		return known
+	end
 	local key = util.trim(util.exec('wguplink key show --make ' .. M.uplink .. ' 2>/dev/null'))
-	return M.valid_key(key) and key or nil
+	if not M.valid_key(key) then
+		os.remove(M.known)
+		return nil
+	end
+	local f = io.open(M.known .. '.new', 'w')
+	if f then
+		f:write(sum() .. ' ' .. key .. '\n')
+		f:close()
+		os.rename(M.known .. '.new', M.known)
+	end
+	return key
 end
 
 -- Whether Gluon's core has chosen the provider of that name, as it does it itself: one domain can have several parts.

@@ -24,9 +24,18 @@ local function first(text)
 	end
 end
 
--- The status of this moment, or the last before setup mode; nil when there is none. The second value: is it old?
+-- What the agent says on ubus, where one runs.
+local function present()
+	local answer = json.parse(util.exec('ubus -S call wguplink status 2>/dev/null'))
+	local uplinks = type(answer) == 'table' and answer.uplinks
+	local now = type(uplinks) == 'table' and uplinks[wguplink.uplink]
+	return type(now) == 'table' and now or nil
+end
+
+-- The status of this moment, or the last before setup mode; nil when there is none. The second value: is it old? The
+-- program is not started for that.
 function M.status()
-	local now = first(util.exec('wguplink status --json 2>/dev/null'))
+	local now = present()
 	if now and now.state ~= 'stopped' then
 		return now, false
 	end

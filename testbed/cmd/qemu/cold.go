@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+
+	"wguplink/testbed/qemu/board"
+	"wguplink/testbed/qemu/gatewayvm"
+	"wguplink/testbed/qemu/guest"
+	"wguplink/testbed/qemu/image"
+	"wguplink/testbed/qemu/node"
+	"wguplink/testbed/qemu/nodetest"
+	"wguplink/testbed/topology"
+)
+
+// onlyCold measures nothing but what a program in flash costs: on the boards whose kernels have squashfs, with the
+// variant asked for first.
+func (o options) onlyCold(ctx context.Context, boards []board.Board) error {
+	boards = slices.DeleteFunc(slices.Clone(boards), func(b board.Board) bool { return !b.Flash })
+	if len(boards) == 0 {
+		return errors.New("no kernel of these architectures has squashfs; -cold is for amd64 and mips")
+	}
+	o.ways = o.ways[:1]
+	if err := o.build(ctx, boards); err != nil {
+		return err
+	}
+	var errs []error
+	var all []*nodetest.Cold
+	for _, b := range boards {
+		c, err := o.cold(ctx, b)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", b.Arch, err))
+			continue
+		}
+		all = append(all, c)
+	}
+	for _, c := range all {
+		fmt.Println()
+		errs = append(errs, c.Print(os.Stdout))
+	}
+	text, err := json.MarshalIndent(all, "", "  ")
+	if err == nil {
+		err = os.WriteFile(o.built("qemu-cold.json"), append(text, '\n'), 0o644)
+	}
+	return errors.Join(append(errs, err)...)
+}
+
+// cold measures it on one board.
+func (o options) cold(ctx context.Context, b board.Board) (*nodetest.Cold, error) {
+	w := o.ways[0]
+	dir, err := os.MkdirTemp("", "wguplink-qemu-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	program := o.built(w.variant, "wguplink-"+b.Target)
+	flash, size, err := squashfs(ctx, program, dir)
+	if err != nil {
+		return nil, err
+	}
+	k, err := image.GetKernel(ctx, o.root, b)
+	if err != nil {
+		return nil, err
+	}
+	gateways, err := o.gatewayVM(ctx, dir, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer gateways.VM.Kill()
+	initrd := filepath.Join(dir, "node.cpio")
+	n := &node.Own{Board: b, Dir: dir, Flash: flash, Setup: board.Boot{
+		Kernel: k.Path, Initrd: initrd, Own: wire(dir, "node"), Peer: wire(dir, "gateways"),
+		MAC: "52:54:00:00:00:02", Epoch: true,
+	}}
+	defer n.Off()
+	err = image.Initrd{Kernel: k, Init: o.built("qemu", "vminit-"+b.Target), Config: guest.Config{
+		Hostname: "node", Agent: n.Program(), Flash: b.Disk,
+		Addresses: []netip.Prefix{topology.NodeV4, topology.NodeV6},
+		Gateways:  []netip.Addr{topology.RouterV4.Addr(), topology.RouterV6.Addr()},
+		Batman:    &guest.Batman{Algorithm: w.algorithm, Address: gatewayvm.NodeMesh, MAC: gatewayvm.NodeMAC},
+	}}.Write(initrd)
+	if err != nil {
+		return nil, err
+	}
+	t := &nodetest.Test{
+		Node: n, Gateways: gateways, Out: o.out, Arch: b.Arch, Static: w.static,
+		Run: &nodetest.Run{Variant: w.variant, Backend: w.backend, Algorithm: w.algorithm},
+	}
+	c := &nodetest.Cold{Arch: b.Arch, Variant: w.variant, Program: size}
+	err = t.Cold(ctx, n, b.Disk, o.failovers, c)
+	return c, errors.Join(err,
+		os.WriteFile(o.built("qemu-cold-"+b.Arch+".log"), []byte(n.Tail(allLines)+"\n"), 0o644))
+}
+
+// squashfs packs a program as OpenWrt packs its root, and gives the image and the program's size in KiB.
+func squashfs(ctx context.Context, program, dir string) (name string, size int, err error) {
+	b, err := os.ReadFile(program)
+	if err != nil {
+		return "", 0, fmt.Errorf("%w; run scripts/cross", err)
+	}
+	root := filepath.Join(dir, "rom")
+	err = errors.Join(os.MkdirAll(root, 0o755), os.WriteFile(filepath.Join(root, "wguplink"), b, 0o755))
+	if err != nil {
+		return "", 0, err
+	}
+	name = filepath.Join(dir, "rom.squashfs")
+	out, err := exec.CommandContext(ctx, "mksquashfs", root, name, "-comp", "xz", "-b", "256k", "-all-root",
+		"-noappend", "-no-progress").CombinedOutput()
+	if err != nil {
+		return "", 0, fmt.Errorf("mksquashfs, of squashfs-tools: %w\n%s", err, out)
+	}
+	return name, len(b) / 1024, nil
+}
