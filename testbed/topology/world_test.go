@@ -2,6 +2,7 @@ package topology
 
 import (
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -27,7 +28,15 @@ func TestClose(t *testing.T) {
 			if err := topo.Close(); err != nil {
 				t.Error(err)
 			}
-			goleak.VerifyNone(t, leaks)
+			// An MQTT client whose goodbye the server did not take in time, on a busy machine, sleeps for a second
+			// before it sees that it has ended.
+			err = goleak.Find(leaks)
+			for began := time.Now(); err != nil && time.Since(began) < time.Minute; {
+				err = goleak.Find(leaks)
+			}
+			if err != nil {
+				t.Error(err)
+			}
 		})
 	}
 }
