@@ -151,29 +151,10 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, gateway
 	if err != nil {
 		return fmt.Errorf("%s: %w; run scripts/cross", b.Arch, err)
 	}
-	initrd := filepath.Join(own, "node.cpio")
-	config := guest.Config{
-		Hostname: "node", Agent: "/usr/bin/wguplink", Disk: b.Disk,
-		Addresses: []netip.Prefix{topology.NodeV4, topology.NodeV6},
-		Gateways:  []netip.Addr{topology.RouterV4.Addr(), topology.RouterV6.Addr()},
-		Batman:    &guest.Batman{Algorithm: w.algorithm, Address: gatewayvm.NodeMesh, MAC: gatewayvm.NodeMAC},
-	}
-	words := ""
-	if w.bare {
-		config.Addresses, config.Gateways, words = config.Addresses[:1], config.Gateways[:1], nodetest.NoIPv6
-	}
-	err = image.Initrd{
-		Kernel: k, Without: w.without, Init: o.built("qemu", "vminit-"+b.Target), Config: config,
-		Programs: map[string]string{"wguplink": binary},
-	}.Write(initrd)
-	if err != nil {
+	n := &node.Own{Board: b, Dir: own}
+	if err := o.prepare(n, k, w, guest.Config{Disk: b.Disk}, map[string]string{"wguplink": binary}, dir); err != nil {
 		return err
 	}
-	n := &node.Own{Board: b, Dir: own, Setup: board.Boot{
-		Kernel: k.Path, Initrd: initrd, Own: wire(dir, "node"), Peer: wire(dir, "gateways"),
-		MAC: "52:54:00:00:00:02", Epoch: true,
-		Append: words,
-	}}
 	defer n.Off()
 	extra := map[string][]string{}
 	if b.NoModules && w.without != "" {
@@ -204,6 +185,27 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, gateway
 		name = fmt.Sprintf("qemu-%s-no-ipv6.log", b.Arch)
 	}
 	return errors.Join(err, os.WriteFile(o.built(name), []byte(n.Tail(allLines)+"\n"), 0o644))
+}
+
+// prepare writes the initrd of a node's machine and says how to start it; programs are the initrd's. dir has the wire.
+func (o options) prepare(n *node.Own, k image.Kernel, w way, c guest.Config, programs map[string]string,
+	dir string) error {
+	c.Hostname, c.Agent = "node", n.Program()
+	c.Addresses = []netip.Prefix{topology.NodeV4, topology.NodeV6}
+	c.Gateways = []netip.Addr{topology.RouterV4.Addr(), topology.RouterV6.Addr()}
+	c.Batman = &guest.Batman{Algorithm: w.algorithm, Address: gatewayvm.NodeMesh, MAC: gatewayvm.NodeMAC}
+	words := ""
+	if w.bare {
+		c.Addresses, c.Gateways, words = c.Addresses[:1], c.Gateways[:1], nodetest.NoIPv6
+	}
+	initrd := filepath.Join(n.Dir, "node.cpio")
+	n.Setup = board.Boot{
+		Kernel: k.Path, Initrd: initrd, Own: wire(dir, "node"), Peer: wire(dir, "gateways"),
+		MAC: "52:54:00:00:00:02", Epoch: true, Append: words,
+	}
+	return image.Initrd{
+		Kernel: k, Without: w.without, Init: o.built("qemu", "vminit-"+n.Board.Target), Config: c, Programs: programs,
+	}.Write(initrd)
 }
 
 // allLines is more than a console says.

@@ -5,19 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 
 	"wguplink/testbed/qemu/board"
-	"wguplink/testbed/qemu/gatewayvm"
 	"wguplink/testbed/qemu/guest"
 	"wguplink/testbed/qemu/image"
 	"wguplink/testbed/qemu/node"
 	"wguplink/testbed/qemu/nodetest"
-	"wguplink/testbed/topology"
 )
 
 // onlyCold measures nothing but what a program in flash costs: on the boards whose kernels have squashfs, with the
@@ -25,7 +22,7 @@ import (
 func (o options) onlyCold(ctx context.Context, boards []board.Board) error {
 	boards = slices.DeleteFunc(slices.Clone(boards), func(b board.Board) bool { return !b.Flash })
 	if len(boards) == 0 {
-		return errors.New("no kernel of these architectures has squashfs; -cold is for amd64 and mips")
+		return errors.New("no kernel of these architectures has squashfs; -cold is for amd64 and mipsel")
 	}
 	o.ways = o.ways[:1]
 	if err := o.build(ctx, boards); err != nil {
@@ -74,21 +71,11 @@ func (o options) cold(ctx context.Context, b board.Board) (*nodetest.Cold, error
 		return nil, err
 	}
 	defer gateways.VM.Kill()
-	initrd := filepath.Join(dir, "node.cpio")
-	n := &node.Own{Board: b, Dir: dir, Flash: flash, Setup: board.Boot{
-		Kernel: k.Path, Initrd: initrd, Own: wire(dir, "node"), Peer: wire(dir, "gateways"),
-		MAC: "52:54:00:00:00:02", Epoch: true,
-	}}
-	defer n.Off()
-	err = image.Initrd{Kernel: k, Init: o.built("qemu", "vminit-"+b.Target), Config: guest.Config{
-		Hostname: "node", Agent: n.Program(), Flash: b.Disk,
-		Addresses: []netip.Prefix{topology.NodeV4, topology.NodeV6},
-		Gateways:  []netip.Addr{topology.RouterV4.Addr(), topology.RouterV6.Addr()},
-		Batman:    &guest.Batman{Algorithm: w.algorithm, Address: gatewayvm.NodeMesh, MAC: gatewayvm.NodeMAC},
-	}}.Write(initrd)
-	if err != nil {
+	n := &node.Own{Board: b, Dir: dir, Flash: flash}
+	if err := o.prepare(n, k, w, guest.Config{Flash: b.Disk}, nil, dir); err != nil {
 		return nil, err
 	}
+	defer n.Off()
 	t := &nodetest.Test{
 		Node: n, Gateways: gateways, Out: o.out, Arch: b.Arch, Static: w.static,
 		Run: &nodetest.Run{Variant: w.variant, Backend: w.backend, Algorithm: w.algorithm},
