@@ -329,7 +329,8 @@ func TestReconnect(t *testing.T) {
 		if out.Gateway == "gw2" {
 			next = peer(2)
 		}
-		if s := u.Snapshot(); w.last().VXLAN.Remote != next.LinkAddress || s.Gateway == nil || s.Gateway.Name != next.Name {
+		if s := u.Snapshot(); w.last().VXLAN.Remote != next.LinkAddress || s.Gateway == nil ||
+			s.Gateway.Name != next.Name {
 			t.Errorf("answered before it is done: %+v, %+v", w.last().VXLAN, s.Gateway)
 		}
 		if !w.logged("gateway switched", "from="+first, "to="+out.Gateway, "reason=operator") {

@@ -70,8 +70,8 @@ func New(o Options) *Uplink {
 func (u *Uplink) Reload(ctx context.Context, cfg config.Uplink) { u.post(ctx, reload{cfg}) }
 
 // Reconnect switches to the gateway with that name or public key, with "" to any other one. The present one is left
-// only when the new one has answered. Reconnect returns when that is decided, and done in kernel and status, or when ctx
-// ends; the attempt goes on in that case.
+// only when the new one has answered. Reconnect returns when that is decided, and done in kernel and status, or when
+// ctx ends; the attempt goes on in that case.
 func (u *Uplink) Reconnect(ctx context.Context, gateway string) (Outcome, error) {
 	done := make(chan result, 1)
 	u.post(ctx, reconnect{gateway, done, ctx.Done()})

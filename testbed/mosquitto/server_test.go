@@ -45,7 +45,8 @@ func join(t *testing.T, ctx context.Context, h *netlab.Host, id string,
 	will *mqtt.Message) (*mqtt.Client, <-chan string) {
 	t.Helper()
 	heard, ready := make(chan string, 16), make(chan error, 16)
-	// One with a will is missed soon. The others are not missed on a busy machine: what is said meanwhile would be lost.
+	// One with a will is missed soon. The others are not missed on a busy machine: what is said meanwhile would be
+	// lost.
 	keepAlive := 30 * time.Second
 	if will != nil {
 		keepAlive = time.Second

@@ -65,14 +65,15 @@ func TestGoCannotBeFetched(t *testing.T) {
 	}
 }
 
-// TestKernelLists: where the machine's lists of packages are empty, or name a version that the mirror has no longer, the
-// MIPS kernel's script fetches them; what is not there then is an error that says why.
+// TestKernelLists: where the machine's lists of packages are empty, or name a version that the mirror has no longer,
+// the MIPS kernel's script fetches them; what is not there then is an error that says why.
 func TestKernelLists(t *testing.T) {
 	for _, tt := range []struct{ name, before, after, want string }{
 		{"empty", "", "", "no package linux-source-6.1, even after apt-get update"},
 		{"empty, and the source is gone", "", "6.1.2", "cannot fetch linux-source-6.1 6.1.2: the reason stands above"},
 		{"old", "6.1.1", "6.1.2", "the mirror has 6.1.2 instead"},
-		{"old, and the new one is gone", "6.1.1", "6.1.2", "cannot fetch linux-source-6.1 6.1.2: the reason stands above"},
+		{"old, and the new one is gone", "6.1.1", "6.1.2",
+			"cannot fetch linux-source-6.1 6.1.2: the reason stands above"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := alone(t, "kernel-mips")

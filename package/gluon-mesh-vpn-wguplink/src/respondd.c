@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What respondd tells of the mesh VPN: the state of the agent, asked over ubus, in the shape that Gluon's status page and
- * Yanic read.
+ * What respondd tells of the mesh VPN: the state of the agent, asked over ubus, in the shape that Gluon's status page
+ * and Yanic read.
  *
- *   statistics  mesh_vpn {groups {UPLINK {peers {GATEWAY {established: SECONDS} | null}}}, gateway, backend, state, reason};
- *               gateway, gateway6, gateway_nexthop, where a Parker tunnel has the default route: maps draw a line to it
+ *   statistics  mesh_vpn {groups {UPLINK {peers {GATEWAY {established: SECONDS} | null}}}, gateway, backend, state,
+ *               reason}; gateway, gateway6, gateway_nexthop, where a Parker tunnel has the default route: maps draw a
+ *               line to it
  *   nodeinfo    software.wireguard {version, enabled, public_key}
  *
  * A gateway that is not in use is null, as with fastd: the status page takes an empty object for a connection.
@@ -25,12 +26,12 @@
 #include <sys/stat.h>
 #include <time.h>
 
-/* How long the agent has for its answer; respondd answers nobody meanwhile. */
+/* How long the agent has for its answer; respondd answers no other request meanwhile. */
 #define TIMEOUT_MS 1000
 
 /*
- * Attributes of a table or, unnamed, of an array. blobmsg_for_each_attr looks at lengths alone; what comes over ubus may lie about
- * its name's length, or be a string without an end. It is read up to the first attribute that does.
+ * Attributes of a table or, unnamed, of an array. blobmsg_for_each_attr looks at lengths alone; what comes over ubus
+ * may lie about its name's length, or be a string without an end. It is read up to the first attribute that does.
  */
 #define for_each_sound(attr, table, named, rem) \
 	blobmsg_for_each_attr(attr, table, rem) \
@@ -145,9 +146,9 @@ static void add_tunnels(struct json_object *peers, struct blob_attr *uplink) {
 }
 
 /*
- * Adds why an uplink does not work as the only entry of a group of its own, which is not connected: Gluon's status page has no
- * other place for a sentence (status-page.js prints the names of all entries in all groups, and beside them whether they are
- * connected).
+ * Adds why an uplink does not work as the only entry of a group of its own, which is not connected: Gluon's status page
+ * has no other place for a sentence (status-page.js prints the names of all entries in all groups, and beside them
+ * whether they are connected).
  */
 static void add_reason(struct json_object *group, struct blob_attr *uplink) {
 	const char *cause = text(uplink, "cause"), *reason = text(uplink, "reason");
@@ -343,8 +344,9 @@ static bool before(const struct timespec *a, const struct timespec *b) {
 }
 
 /*
- * Adds the public key as the program has said it, where no agent does; unless the configuration, where the key is, is newer. The
- * program is not asked: respondd is, all the time, and each start of a program in flash reads and unpacks all of it.
+ * Adds the public key as the program has said it, where no agent does; unless the configuration, where the key is, is
+ * newer. The program is not asked: respondd is, all the time, and each start of a program in flash reads and unpacks
+ * all of it.
  */
 static void add_stored_key(struct json_object *to) {
 	char key[64] = "";
