@@ -105,16 +105,7 @@ func (t *Measurement) connect(o topology.Options, change options) (first topolog
 }
 
 // pause lets time pass.
-func (t *Measurement) pause(d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-t.ctx.Done():
-		return context.Cause(t.ctx)
-	}
-}
+func (t *Measurement) pause(d time.Duration) error { return topology.Pause(t.ctx, d) }
 
 // after does damage and waits for the first reply to a frame that was sent when it was done. The time is measured from
 // the beginning of the damage.

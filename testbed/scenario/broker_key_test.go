@@ -106,9 +106,8 @@ func TestBrokerPrivateKeyNeverShown(t *testing.T) {
 	collect()
 
 	s.must(s.Named(first).Kill())
-	if _, err := l2.Await(s.ctx, time.Now(), func(r topology.Reply) bool { return r.Gateway != first }); err != nil {
-		t.Fatal(err)
-	}
+	_, err := l2.Await(s.ctx, time.Now(), topology.NotFrom(first))
+	s.must(err)
 	collect()
 
 	good := brokerConfig(s.Topology, brokerOptions{"keepalive": {"20"}, "private_key": {private},

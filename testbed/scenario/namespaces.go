@@ -65,7 +65,6 @@ func (n Namespaces) Status(ctx context.Context, what string, ok func(topology.St
 // Reply implements Place.
 func (n Namespaces) Reply(ctx context.Context, after time.Time, except string) (topology.Reply, error) {
 	return n.Frames.Await(ctx, after, func(r topology.Reply) bool {
-		return r.Gateway != except &&
-			n.Topology.Named(r.Gateway) != nil
+		return r.Gateway != except && n.Topology.Named(r.Gateway) != nil
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"wguplink/agent/doctor"
 	"wguplink/testbed/topology"
 )
 
@@ -31,13 +32,7 @@ func TestNetcheckAndBugreport(t *testing.T) {
 	out, code, err := s.agent.Run(s.ctx, "netcheck", "--json")
 	s.must(err)
 	var all struct {
-		Uplinks map[string]struct {
-			Gateways []struct {
-				Name, Family, Handshake, Reason string
-				InUse                           bool `json:"in_use"`
-				Sent, Received, MTU             int
-			}
-		}
+		Uplinks map[string]struct{ Gateways []doctor.Reach }
 	}
 	if err := json.Unmarshal([]byte(out), &all); err != nil || code != 0 {
 		t.Fatalf("exit code %d, %v: %s", code, err, out)

@@ -202,7 +202,7 @@ func TestNoPrograms(t *testing.T) {
 	first := s.reply(l2, s.start())
 	killed := time.Now()
 	s.must(s.Named(first.Gateway).Kill())
-	_, err := l2.Await(s.ctx, killed, func(r topology.Reply) bool { return r.Gateway != first.Gateway })
+	_, err := l2.Await(s.ctx, killed, topology.NotFrom(first.Gateway))
 	s.must(err)
 	execs := s.Clock().Execs()
 	if len(execs) != 1 || strings.Join(execs[0].Args, " ") != "wguplink wireguard-go wg_mesh" {

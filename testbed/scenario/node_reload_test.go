@@ -64,9 +64,8 @@ func TestReload(t *testing.T) {
 		func(s string) bool { return strings.Contains(s, "'"+gw+"'") }), "")
 	n.write()
 	n.reload("configuration changed")
-	if _, err := l2.Await(n.ctx, changed, func(r topology.Reply) bool { return r.Gateway != gw }); err != nil {
-		t.Fatal(err)
-	}
+	_, err := l2.Await(n.ctx, changed, topology.NotFrom(gw))
+	n.must(err)
 	if nodeIndex(n.scene, "wg_mesh") != wg || nodeIndex(n.scene, "mesh-vpn") != vx {
 		t.Error("gateway in use removed: the devices are others")
 	}

@@ -87,7 +87,7 @@ func (p *Pings) Outage(ctx context.Context, damage time.Time, filter func(Reply)
 	return Outage{Took: r.At.Sub(damage), Lost: sent - answered, Concentrator: r.Gateway}, nil
 }
 
-// NotFrom is a filter for replies of others than that concentrator.
+// NotFrom is a filter for replies of others than that gateway or concentrator.
 func NotFrom(name string) func(Reply) bool { return func(r Reply) bool { return r.Gateway != name } }
 
 // byTTL names the concentrator whose packets have that TTL.

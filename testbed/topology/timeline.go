@@ -120,3 +120,15 @@ func (t *Timeline) First(what string) (Event, bool) {
 	}
 	return Event{}, false
 }
+
+// Pause lets time pass.
+func Pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

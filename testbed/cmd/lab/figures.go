@@ -126,12 +126,8 @@ func sample(ctx context.Context, binary, dir string, samples map[string][]float6
 	note("start to Ethernet reply", ms(reply.At.Sub(start)))
 
 	connected := len(topo.Clock().Execs())
-	rest := time.NewTimer(settled)
-	defer rest.Stop()
-	select {
-	case <-rest.C:
-	case <-ctx.Done():
-		return conditions, context.Cause(ctx)
+	if err := topology.Pause(ctx, settled); err != nil {
+		return conditions, err
 	}
 	note("execve calls at rest", float64(len(topo.Clock().Execs())-connected))
 	stats, err := a.Stats()

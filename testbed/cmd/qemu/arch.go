@@ -50,12 +50,6 @@ var ways = []way{
 // bare is one more, on one architecture.
 var bare = way{variant: "default", backend: "kernel", algorithm: "BATMAN_IV", static: true, bare: true}
 
-// gatewayArch is the gateway machine's architecture in any case, as gateways are.
-const gatewayArch = "amd64"
-
-// bootTime bounds the gateway machine's boot, on a host that has much else to do. It is for a hang only.
-const bootTime = 6 * time.Minute
-
 // arch takes one architecture through all ways, against one gateway machine.
 func (o options) arch(ctx context.Context, b board.Board) (r *nodetest.Report, err error) {
 	start := time.Now()
@@ -74,7 +68,7 @@ func (o options) arch(ctx context.Context, b board.Board) (r *nodetest.Report, e
 	if err != nil {
 		return r, err
 	}
-	defer gateways.VM.Kill()
+	defer gateways.Kill()
 	fmt.Fprintf(o.out, "%-7s the gateway machine is there after %.1f s\n", b.Arch, time.Since(start).Seconds())
 
 	all := o.ways
@@ -97,45 +91,21 @@ func (o options) arch(ctx context.Context, b board.Board) (r *nodetest.Report, e
 
 // gatewayVM boots the machine with gateways and servers.
 func (o options) gatewayVM(ctx context.Context, dir string, files map[string]string) (*vm.Guest, error) {
-	b, err := board.Of(gatewayArch)
+	b, k, err := o.gatewayKernel(ctx)
 	if err != nil {
 		return nil, err
 	}
-	k, err := image.GetKernel(ctx, o.root, b)
-	if err != nil {
-		return nil, err
-	}
-	initrd := filepath.Join(dir, "gateways.cpio")
-	err = image.Initrd{
-		Kernel: k, Init: o.built("qemu", "vminit-"+b.Target),
-		Config:   guest.Config{Hostname: "gateways", Exec: "/usr/bin/vmgateway"},
-		Programs: map[string]string{"vmgateway": o.built("qemu", "vmgateway")}, Files: files,
-	}.Write(initrd)
-	if err != nil {
-		return nil, err
-	}
-	program, args := b.Command(board.Boot{Kernel: k.Path, Initrd: initrd, Own: wire(dir, "gateways"),
-		Peer: wire(dir, "node"), MAC: "52:54:00:00:00:01"})
-	v, err := vm.Start("gateways", program, args...)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, bootTime, fmt.Errorf("not within %v", bootTime))
-	defer cancel()
-	g, err := vm.Boot(ctx, v)
-	if err != nil {
-		err = fmt.Errorf("%w\n%s", err, v.Tail(40))
-		v.Kill()
-		return nil, err
-	}
-	return g, nil
+	return o.start(ctx, machine{
+		name: "gateways", peer: "node", board: b, boot: board.Boot{MAC: "52:54:00:00:00:01"},
+		initrd: image.Initrd{
+			Kernel: k, Config: guest.Config{Exec: "/usr/bin/vmgateway"},
+			Programs: map[string]string{"vmgateway": o.built("qemu", "vmgateway")}, Files: files,
+		},
+	}, dir)
 }
 
-func (o options) built(names ...string) string {
-	return filepath.Join(append([]string{o.root, "build"}, names...)...)
-}
-
-func wire(dir, end string) string { return filepath.Join(dir, end+".sock") }
+// nodeMAC is the address of the node's network card.
+const nodeMAC = "52:54:00:00:00:02"
 
 // way takes the node through the scenario. dir has the wire.
 func (o options) way(ctx context.Context, b board.Board, k image.Kernel, gateways *vm.Guest, w way, dir string,
@@ -187,10 +157,10 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, gateway
 	return errors.Join(err, os.WriteFile(o.built(name), []byte(n.Tail(allLines)+"\n"), 0o644))
 }
 
-// prepare writes the initrd of a node's machine and says how to start it; programs are the initrd's. dir has the wire.
+// prepare writes the initrd of a node's machine, with some programs, and says what it boots from. dir has the wire.
 func (o options) prepare(n *node.Own, k image.Kernel, w way, c guest.Config, programs map[string]string,
-	dir string) error {
-	c.Hostname, c.Agent = "node", n.Program()
+	dir string) (err error) {
+	c.Agent = n.Program()
 	c.Addresses = []netip.Prefix{topology.NodeV4, topology.NodeV6}
 	c.Gateways = []netip.Addr{topology.RouterV4.Addr(), topology.RouterV6.Addr()}
 	c.Batman = &guest.Batman{Algorithm: w.algorithm, Address: gatewayvm.NodeMesh, MAC: gatewayvm.NodeMAC}
@@ -198,14 +168,12 @@ func (o options) prepare(n *node.Own, k image.Kernel, w way, c guest.Config, pro
 	if w.bare {
 		c.Addresses, c.Gateways, words = c.Addresses[:1], c.Gateways[:1], nodetest.NoIPv6
 	}
-	initrd := filepath.Join(n.Dir, "node.cpio")
-	n.Setup = board.Boot{
-		Kernel: k.Path, Initrd: initrd, Own: wire(dir, "node"), Peer: wire(dir, "gateways"),
-		MAC: "52:54:00:00:00:02", Epoch: true, Append: words,
-	}
-	return image.Initrd{
-		Kernel: k, Without: w.without, Init: o.built("qemu", "vminit-"+n.Board.Target), Config: c, Programs: programs,
-	}.Write(initrd)
+	n.Setup, err = o.write(machine{
+		name: "node", peer: "gateways", board: n.Board,
+		boot:   board.Boot{MAC: nodeMAC, Epoch: true, Append: words},
+		initrd: image.Initrd{Kernel: k, Without: w.without, Config: c, Programs: programs},
+	}, dir)
+	return err
 }
 
 // allLines is more than a console says.

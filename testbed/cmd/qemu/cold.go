@@ -70,7 +70,7 @@ func (o options) cold(ctx context.Context, b board.Board) (*nodetest.Cold, error
 	if err != nil {
 		return nil, err
 	}
-	defer gateways.VM.Kill()
+	defer gateways.Kill()
 	n := &node.Own{Board: b, Dir: dir, Flash: flash}
 	if err := o.prepare(n, k, w, guest.Config{Flash: b.Disk}, nil, dir); err != nil {
 		return nil, err

@@ -12,7 +12,6 @@ import (
 
 	"wguplink/testbed/qemu/board"
 	"wguplink/testbed/qemu/gatewayvm"
-	"wguplink/testbed/qemu/image"
 	"wguplink/testbed/qemu/node"
 	"wguplink/testbed/qemu/nodetest"
 	"wguplink/testbed/qemu/testimage"
@@ -48,12 +47,12 @@ func (o options) image(ctx context.Context, file string) (r *nodetest.Report, er
 	if err != nil {
 		return r, err
 	}
-	defer gateways.VM.Kill()
+	defer gateways.Kill()
 	url, err := gateways.Must(ctx, "serve", installFile)
 	if err != nil {
 		return r, err
 	}
-	setup.Own, setup.Peer, setup.MAC = wire(dir, "node"), wire(dir, "gateways"), "52:54:00:00:00:02"
+	setup.Own, setup.Peer, setup.MAC = wire(dir, "node"), wire(dir, "gateways"), nodeMAC
 	n := &node.Image{Board: b, Setup: setup, URL: url, Mesh: gatewayvm.NodeMesh.String()}
 	defer n.Off()
 	run := &nodetest.Run{Variant: "default", Backend: "kernel", Algorithm: "BATMAN_IV"}
@@ -105,11 +104,7 @@ func addFile(w *tar.Writer, name, file string) error {
 
 // standIn makes the image that the driver for images is tested with.
 func (o options) standIn(ctx context.Context, name string) error {
-	b, err := board.Of("amd64")
-	if err != nil {
-		return err
-	}
-	k, err := image.GetKernel(ctx, o.root, b)
+	_, k, err := o.gatewayKernel(ctx)
 	if err != nil {
 		return err
 	}

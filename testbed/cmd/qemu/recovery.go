@@ -6,14 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"wguplink/testbed/qemu/board"
 	"wguplink/testbed/qemu/guest"
 	"wguplink/testbed/qemu/image"
 	"wguplink/testbed/qemu/recovery"
-	"wguplink/testbed/qemu/vm"
 )
 
 const (
@@ -59,11 +57,7 @@ func (o options) recovery(ctx context.Context) ([]recovery.Row, error) {
 }
 
 func (o options) measureRecovery(ctx context.Context) (rows []recovery.Row, err error) {
-	b, err := board.Of(gatewayArch)
-	if err != nil {
-		return nil, err
-	}
-	k, err := image.GetKernel(ctx, o.root, b)
+	b, k, err := o.gatewayKernel(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -72,37 +66,24 @@ func (o options) measureRecovery(ctx context.Context) (rows []recovery.Row, err 
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	initrd := filepath.Join(dir, "recovery.cpio")
-	err = image.Initrd{
-		Kernel: k, Init: o.built("qemu", "vminit-"+b.Target),
-		Config: guest.Config{Hostname: "recovery", Exec: "/usr/bin/vmrecovery"},
-		Programs: map[string]string{"vmrecovery": o.built("qemu", "vmrecovery"),
-			"wguplink": o.built("default", "wguplink-"+b.Target)},
-	}.Write(initrd)
+	g, err := o.start(ctx, machine{
+		name: "recovery", peer: "nobody", board: b, boot: board.Boot{MAC: "52:54:00:00:00:03", Memory: tableMemory},
+		initrd: image.Initrd{
+			Kernel: k, Config: guest.Config{Exec: "/usr/bin/vmrecovery"},
+			Programs: map[string]string{"vmrecovery": o.built("qemu", "vmrecovery"),
+				"wguplink": o.built("default", "wguplink-"+b.Target)},
+		},
+	}, dir)
 	if err != nil {
 		return nil, err
 	}
-	program, args := b.Command(board.Boot{
-		Kernel: k.Path, Initrd: initrd, Memory: tableMemory, Own: wire(dir, "own"), Peer: wire(dir, "none"),
-		MAC: "52:54:00:00:00:03",
-	})
-	v, err := vm.Start("recovery", program, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer v.Kill()
+	defer g.Kill()
 	defer func() {
 		if err != nil {
-			fmt.Fprintln(o.out, v.Tail(60))
+			fmt.Fprintln(o.out, g.Tail(tailLines))
 		}
 	}()
-	bootCtx, cancel := context.WithTimeoutCause(ctx, bootTime, fmt.Errorf("not within %v", bootTime))
-	defer cancel()
-	g, err := vm.Boot(bootCtx, v)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel = context.WithTimeoutCause(ctx, tableTime, fmt.Errorf("not within %v", tableTime))
+	ctx, cancel := context.WithTimeoutCause(ctx, tableTime, fmt.Errorf("not within %v", tableTime))
 	defer cancel()
 	if _, err := g.Must(ctx, "table", "/usr/bin/wguplink", rowTime.String(), o.rows); err != nil {
 		return nil, err

@@ -11,9 +11,7 @@ import (
 	"time"
 
 	"wguplink/testbed/qemu/board"
-	"wguplink/testbed/qemu/guest"
 	"wguplink/testbed/qemu/image"
-	"wguplink/testbed/qemu/vm"
 )
 
 // testTime bounds one package's tests on the slowest machine.
@@ -75,35 +73,26 @@ const testMemory = 256
 // test boots a machine for one package's tests.
 func (o options) test(ctx context.Context, b board.Board, k image.Kernel, dir, name string,
 	files map[string]string) error {
-	initrd := filepath.Join(dir, "test.cpio")
 	own := map[string]string{}
 	for to, from := range files {
 		if strings.HasPrefix(to, name+"/") {
 			own["/tests/"+to] = from
 		}
 	}
-	err := image.Initrd{Kernel: k, Init: o.built("qemu", "vminit-"+b.Target), Config: guest.Config{Hostname: "test"},
-		Files: own}.Write(initrd)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeoutCause(ctx, testTime, fmt.Errorf("not within %v", testTime))
 	defer cancel()
 	start := time.Now()
-	program, args := b.Command(board.Boot{Kernel: k.Path, Initrd: initrd, Own: wire(dir, "test"),
-		Peer: wire(dir, "nobody"), MAC: "52:54:00:00:00:03", Memory: testMemory})
-	v, err := vm.Start("test", program, args...)
+	g, err := o.start(ctx, machine{
+		name: "test", peer: "nobody", board: b, boot: board.Boot{MAC: "52:54:00:00:00:03", Memory: testMemory},
+		initrd: image.Initrd{Kernel: k, Files: own},
+	}, dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %s: %w", b.Arch, name, err)
 	}
-	defer v.Kill()
-	g, err := vm.Boot(ctx, v)
-	if err != nil {
-		return fmt.Errorf("%s: %s: %w\n%s", b.Arch, name, err, v.Tail(40))
-	}
+	defer g.Kill()
 	r, err := g.Do(ctx, "test", "/tests/"+name)
 	if err != nil {
-		return fmt.Errorf("%s: %s: %w\n%s", b.Arch, name, err, v.Tail(40))
+		return fmt.Errorf("%s: %s: %w\n%s", b.Arch, name, err, g.Tail(tailLines))
 	}
 	if r.Code != 0 {
 		fmt.Fprintf(o.out, "%s: %s: FAILED, in the virtual machine\n%s\n", b.Target, name, r.Out)

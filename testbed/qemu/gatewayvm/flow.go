@@ -8,23 +8,20 @@ import (
 	"wguplink/agent/derive"
 	"wguplink/testbed/flow"
 	"wguplink/testbed/gateway"
+	"wguplink/testbed/topology"
 )
 
-// flow measures a TCP flow between a gateway and the node, over WireGuard alone: between their link addresses, so that
-// every packet is IPv6 and TCP and nothing else. up is from the node.
-func (f *Server) flow(args []string) (string, error) {
-	g := f.topo.Named(args[0])
-	if g == nil {
-		return "", fmt.Errorf("no gateway %q", args[0])
+// measureFlow measures a TCP flow between a gateway and the node, over WireGuard alone: between their link addresses,
+// so that every packet is IPv6 and TCP and nothing else. up is from the node.
+func measureFlow(g *topology.Gateway, args []string) (string, error) {
+	if args[0] != "up" && args[0] != "down" {
+		return "", fmt.Errorf("direction %q: want up or down", args[0])
 	}
-	if args[1] != "up" && args[1] != "down" {
-		return "", fmt.Errorf("direction %q: want up or down", args[1])
-	}
-	bytes, err := strconv.ParseInt(args[2], 10, 64)
+	bytes, err := strconv.ParseInt(args[1], 10, 64)
 	if err != nil || bytes <= 0 {
-		return "", fmt.Errorf("%q is no number of bytes", args[2])
+		return "", fmt.Errorf("%q is no number of bytes", args[1])
 	}
-	ctx, cancel, err := bounded(args[3])
+	ctx, cancel, err := bounded(args[2])
 	if err != nil {
 		return "", err
 	}
@@ -46,12 +43,12 @@ func (f *Server) flow(args []string) (string, error) {
 		}
 	}
 	do := flow.Up
-	if args[1] == "up" { // of the node's
+	if args[0] == "up" { // of the node's
 		do = flow.Down
 	}
 	got, err := do(c, bytes)
 	if err != nil {
-		return "", fmt.Errorf("flow %s: %w", args[1], err)
+		return "", fmt.Errorf("flow %s: %w", args[0], err)
 	}
 	// The packets are as large as the gateway's device allows, with 40 bytes of IPv6 and 32 of TCP with time stamps.
 	const packet, headers = gateway.DefaultMTU, 72

@@ -15,11 +15,9 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/vishvananda/netlink"
-
-	"wguplink/agent/batman"
 	"wguplink/testbed/echo"
 	"wguplink/testbed/gateway"
+	"wguplink/testbed/netlab"
 	"wguplink/testbed/qemu/console"
 	"wguplink/testbed/qemu/guest"
 	"wguplink/testbed/topology"
@@ -34,14 +32,35 @@ var (
 // NodeMAC is the address of the node's bat0.
 const NodeMAC = "52:54:00:88:01:00"
 
-// Addresses in the mesh.
-var (
-	NodeMesh = netip.MustParsePrefix("10.88.0.100/16")
-	mesh     = "bat0"
-)
+// Mesh is the mesh interface of a node and of a gateway.
+const Mesh = "bat0"
 
-// meshAddr is the address of the nth gateway in the mesh, counted from 1.
-func meshAddr(n int) netip.Addr { return netip.AddrFrom4([4]byte{10, 88, 0, byte(n)}) }
+// NodeMesh is the node's address in the mesh.
+var NodeMesh = netip.MustParsePrefix("10.88.0.100/16")
+
+// MeshAddr is the address of the nth gateway in the mesh, counted from 1.
+func MeshAddr(n int) netip.Prefix {
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 88, 0, byte(n)}), NodeMesh.Bits())
+}
+
+// MakeMesh makes a host's mesh interface, over some of its devices, with an address.
+func MakeMesh(h *netlab.Host, algorithm string, addr netip.Prefix, over ...string) error {
+	err := h.Do(func() error {
+		if err := guest.MakeBatman(Mesh, algorithm); err != nil {
+			return err
+		}
+		for _, device := range over {
+			if err := guest.Join(device, Mesh); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return errors.Join(h.Addr(Mesh, addr), h.LinkUp(Mesh))
+}
 
 // Server takes the host's commands.
 type Server struct {
@@ -104,12 +123,11 @@ var commands = map[string]command{
 	"plain": {1, func(f *Server, a []string) (string, error) { return "", f.plain(a[0]) }},
 	// happen INCIDENT NAME: one of the incidents, to a gateway.
 	"happen": {2, func(f *Server, a []string) (string, error) {
-		return "",
-			f.topo.Happen(topology.Incident(a[0]), a[1])
+		return "", f.topo.Happen(topology.Incident(a[0]), a[1])
 	}},
 	// leave NAME: the gateway's VXLAN is no hard-interface any more; join NAME: it is again.
-	"leave": {1, func(f *Server, a []string) (string, error) { return "", f.member(a[0], false) }},
-	"join":  {1, func(f *Server, a []string) (string, error) { return "", f.member(a[0], true) }},
+	"leave": {1, at(leave)},
+	"join":  {1, at(join)},
 	// serve FILE: by HTTP to the node, from now on; the answer is the URL.
 	"serve": {1, (*Server).serve},
 	// now: the present moment.
@@ -117,10 +135,10 @@ var commands = map[string]command{
 	// handshake MS: the first gateway that has shaken hands with a node.
 	"handshake": {1, (*Server).handshake},
 	// ping MS: from now on every gateway sends an echo request to the node every MS milliseconds; 0 ends it.
-	"ping": {1, func(f *Server, a []string) (string, error) { return "", f.ping(a[0], meshAddr, NodeMesh.Addr()) }},
+	"ping": {1, func(f *Server, a []string) (string, error) { return "", f.ping(a[0], MeshAddr, NodeMesh) }},
 	// ping-plain MS: the same between the addresses of plain.
 	"ping-plain": {1, func(f *Server, a []string) (string, error) {
-		return "", f.ping(a[0], func(int) netip.Addr { return GatewayPlain.Addr() }, NodePlain.Addr())
+		return "", f.ping(a[0], func(int) netip.Prefix { return GatewayPlain }, NodePlain)
 	}},
 	// reply AFTER EXCEPT MS: the first answer to a request sent after a moment, and from another than a gateway.
 	"reply": {3, (*Server).reply},
@@ -131,18 +149,22 @@ var commands = map[string]command{
 	"lost": {4, (*Server).lost},
 	// flow NAME DIRECTION BYTES MS: how fast a flow between gateway and node was, in kbit/s of the packets inside the
 	// tunnel.
-	"flow": {4, (*Server).flow},
+	"flow": {4, at(measureFlow)},
 	// originators NAME: of the gateway's mesh.
-	"originators": {1, (*Server).originators},
+	"originators": {1, at(originators)},
 	// mac NAME: of the gateway's VXLAN, by which its neighbours know it.
-	"mac": {1, (*Server).mac},
-	// backend NAME: which WireGuard the gateway runs.
-	"backend": {1, func(f *Server, a []string) (string, error) {
-		if g := f.topo.Named(a[0]); g != nil {
-			return g.Backend().String(), nil
+	"mac": {1, at(mac)},
+}
+
+// at makes a command of one at a gateway, which the first word names.
+func at(do func(g *topology.Gateway, args []string) (string, error)) func(*Server, []string) (string, error) {
+	return func(f *Server, args []string) (string, error) {
+		g := f.topo.Named(args[0])
+		if g == nil {
+			return "", fmt.Errorf("no gateway %q", args[0])
 		}
-		return "", fmt.Errorf("no gateway %q", a[0])
-	}},
+		return do(g, args[1:])
+	}
 }
 
 // Options is what the node's configuration is made of.
@@ -179,80 +201,44 @@ func (f *Server) mesh(algorithm string) error {
 		}
 	}
 	for i, g := range f.topo.Gateways {
-		addr := netip.PrefixFrom(meshAddr(i+1), NodeMesh.Bits())
-		err := g.Host.Do(func() error {
-			if old, err := netlink.LinkByName(mesh); err == nil {
-				if err := netlink.LinkDel(old); err != nil {
-					return fmt.Errorf("delete %s: %w", mesh, err)
-				}
-			}
-			if err := guest.MakeBatman(mesh, algorithm); err != nil {
-				return err
-			}
-			return guest.Join(gateway.DefaultVXLANInterface, mesh)
-		})
+		var err error
+		if old, there := g.Host.Netlink().LinkByName(Mesh); there == nil {
+			err = g.Host.Netlink().LinkDel(old)
+		}
 		if err == nil {
-			err = errors.Join(g.Host.Addr(mesh, addr), g.Host.LinkUp(mesh))
+			err = MakeMesh(g.Host, algorithm, MeshAddr(i+1), gateway.DefaultVXLANInterface)
 		}
 		if err != nil {
-			return fmt.Errorf("gateway %s: %w", g.Name, err)
+			return fmt.Errorf("gateway %s: %s: %w", g.Name, Mesh, err)
 		}
 	}
 	return nil
 }
 
-func (f *Server) member(name string, in bool) error {
-	g := f.topo.Named(name)
-	if g == nil {
-		return fmt.Errorf("no gateway %q", name)
-	}
-	return g.Host.Do(func() error {
-		if in {
-			return guest.Join(gateway.DefaultVXLANInterface, mesh)
-		}
-		hard, err := netlink.LinkByName(gateway.DefaultVXLANInterface)
-		if err != nil {
-			return err
-		}
-		return netlink.LinkSetNoMaster(hard)
-	})
+func join(g *topology.Gateway, _ []string) (string, error) {
+	return "", g.Host.Do(func() error { return guest.Join(gateway.DefaultVXLANInterface, Mesh) })
 }
 
-func (f *Server) originators(args []string) (out string, err error) {
-	g := f.topo.Named(args[0])
-	if g == nil {
-		return "", fmt.Errorf("no gateway %q", args[0])
+func leave(g *topology.Gateway, _ []string) (string, error) {
+	hard, err := g.Host.Netlink().LinkByName(gateway.DefaultVXLANInterface)
+	if err == nil {
+		err = g.Host.Netlink().LinkSetNoMaster(hard)
 	}
-	err = g.Host.Do(func() error {
-		link, err := netlink.LinkByName(mesh)
-		if err != nil {
-			return err
-		}
-		c, err := batman.Open()
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		all, err := c.Originators(link.Attrs().Index)
-		if err == nil {
-			out, err = encode(all)
-		}
+	return "", err
+}
+
+func originators(g *topology.Gateway, _ []string) (out string, err error) {
+	err = g.Host.Do(func() (err error) {
+		out, err = guest.Originators(Mesh)
 		return err
 	})
 	return out, err
 }
 
-func (f *Server) mac(args []string) (mac string, err error) {
-	g := f.topo.Named(args[0])
-	if g == nil {
-		return "", fmt.Errorf("no gateway %q", args[0])
+func mac(g *topology.Gateway, _ []string) (string, error) {
+	link, err := g.Host.Netlink().LinkByName(gateway.DefaultVXLANInterface)
+	if err != nil {
+		return "", err
 	}
-	err = g.Host.Do(func() error {
-		link, err := netlink.LinkByName(gateway.DefaultVXLANInterface)
-		if err == nil {
-			mac = link.Attrs().HardwareAddr.String()
-		}
-		return err
-	})
-	return mac, err
+	return link.Attrs().HardwareAddr.String(), nil
 }

@@ -14,6 +14,7 @@ import (
 	"wguplink/peerselector"
 	"wguplink/testbed/echo"
 	"wguplink/testbed/gateway"
+	"wguplink/testbed/topology"
 )
 
 // Reply is the answer of the node to an echo request.
@@ -94,7 +95,7 @@ func (f *Server) handshake(args []string) (string, error) {
 	return name, err
 }
 
-func (f *Server) ping(interval string, from func(gateway int) netip.Addr, to netip.Addr) error {
+func (f *Server) ping(interval string, from func(gateway int) netip.Prefix, to netip.Prefix) error {
 	every, err := milliseconds(interval)
 	if err != nil {
 		return err
@@ -108,7 +109,7 @@ func (f *Server) ping(interval string, from func(gateway int) netip.Addr, to net
 	}
 	f.pings = echo.New(every)
 	for i, g := range f.topo.Gateways {
-		if err := f.pings.Send(g.Host, g.Name, from(i+1), to, i+1); err != nil {
+		if err := f.pings.Send(g.Host, g.Name, from(i+1).Addr(), to.Addr(), i+1); err != nil {
 			return err
 		}
 	}
@@ -128,7 +129,7 @@ func (f *Server) reply(args []string) (string, error) {
 	if f.pings == nil {
 		return "", fmt.Errorf("no gateway sends requests; say ping before")
 	}
-	r, err := f.pings.Await(ctx, after, func(r echo.Reply) bool { return r.Gateway != args[1] })
+	r, err := f.pings.Await(ctx, after, topology.NotFrom(args[1]))
 	if err != nil {
 		return "", err
 	}

@@ -3,6 +3,7 @@ package guest
 import (
 	"fmt"
 	"os"
+	"sync"
 
 	"github.com/mdlayher/genetlink"
 	"github.com/mdlayher/netlink"
@@ -11,9 +12,14 @@ import (
 
 const algorithmFile = "/sys/module/batman_adv/parameters/routing_algo"
 
+// making is held while a mesh interface is made: the kernel has one algorithm for all that are new.
+var making sync.Mutex
+
 // MakeBatman makes a mesh interface without hard-interfaces in the present network namespace. The algorithm is the
 // kernel's default until the next call.
 func MakeBatman(name, algorithm string) error {
+	making.Lock()
+	defer making.Unlock()
 	if err := os.WriteFile(algorithmFile, []byte(algorithm), 0); err != nil {
 		return fmt.Errorf("batman-adv: algorithm %s: %w", algorithm, err)
 	}

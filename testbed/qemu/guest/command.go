@@ -62,9 +62,9 @@ func (m *machine) handle(words []string) console.Reply {
 	case "reboot":
 		return reply("", m.reboot())
 	case "originators":
-		return originators(args[0])
+		return reply(Originators(args[0]))
 	case "hard":
-		return hard(args[0])
+		return reply(hard(args[0]))
 	case "service":
 		return m.service(args[0])
 	case "delete":
@@ -153,37 +153,36 @@ func (m *machine) reboot() error {
 	return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
 }
 
-// originators lists a mesh interface's originators as JSON.
-func originators(mesh string) console.Reply {
+// Originators lists a mesh interface's originators as JSON.
+func Originators(mesh string) (string, error) {
 	link, err := netlink.LinkByName(mesh)
 	if err != nil {
-		return console.Failed(err)
+		return "", err
 	}
 	return withBatman(func(c *batman.Client) (any, error) { return c.Originators(link.Attrs().Index) })
 }
 
 // hard gives what a hard-interface is set to as JSON.
-func hard(name string) console.Reply {
+func hard(name string) (string, error) {
 	link, err := netlink.LinkByName(name)
 	if err != nil {
-		return console.Failed(err)
+		return "", err
 	}
 	return withBatman(func(c *batman.Client) (any, error) {
-		return c.Hard(link.Attrs().MasterIndex,
-			link.Attrs().Index)
+		return c.Hard(link.Attrs().MasterIndex, link.Attrs().Index)
 	})
 }
 
-func withBatman(f func(*batman.Client) (any, error)) console.Reply {
+func withBatman(f func(*batman.Client) (any, error)) (string, error) {
 	c, err := batman.Open()
 	if err != nil {
-		return console.Failed(err)
+		return "", err
 	}
 	defer c.Close()
 	v, err := f(c)
 	if err != nil {
-		return console.Failed(err)
+		return "", err
 	}
 	b, err := json.Marshal(v)
-	return reply(string(b), err)
+	return string(b), err
 }

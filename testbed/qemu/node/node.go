@@ -93,17 +93,11 @@ func (n *Own) Boot(ctx context.Context) error {
 
 func (n *Own) boot(ctx context.Context) error {
 	program, args := n.Board.Command(n.Setup)
-	v, err := vm.Start("node", program, args...)
-	if err != nil {
-		return err
+	g, err := vm.Boot(ctx, "node", program, args...)
+	if g != nil {
+		n.Guest = g
 	}
-	n.Guest = &vm.Guest{VM: v}
-	g, err := vm.Boot(ctx, v)
-	if err != nil {
-		return err
-	}
-	n.Guest = g
-	return nil
+	return err
 }
 
 // Agent implements Node.

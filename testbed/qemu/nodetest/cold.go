@@ -224,12 +224,8 @@ func (m flashMeter) status(ctx context.Context) (string, error) {
 
 // rest waits until the agent has given back what it does not need; then the page cache is made empty or full.
 func (m flashMeter) rest(ctx context.Context, empty bool) error {
-	timer := time.NewTimer(settle)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if err := topology.Pause(ctx, settle); err != nil {
+		return err
 	}
 	if empty {
 		return m.drop(ctx)

@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"strings"
 
+	"wguplink/agent/doctor"
 	"wguplink/testbed/qemu/gatewayvm"
 	"wguplink/testbed/topology"
 )
 
-// tabled says whether the table of gateways is looked at: once, on the machine that is quick enough for its times, by the
-// kernel's WireGuard. The lab has it with the one in user space.
+// tabled says whether the table of gateways is looked at: once, on the machine that is quick enough for its times, by
+// the kernel's WireGuard. The lab has it with the one in user space.
 func (t *Test) tabled() bool { return t.Arch == "amd64" && t.Run.Backend == "kernel" }
 
 // netcheck has the table of all gateways made beside the tunnel: each answers, what passes is measured, and neither the
@@ -30,13 +31,9 @@ func (t *Test) netcheck(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if !t.Static {
-		out, err := t.ask(ctx, "options")
-		if err != nil {
-			return "", err
-		}
 		var o gatewayvm.Options
-		if err := json.Unmarshal([]byte(out), &o); err != nil {
-			return "", fmt.Errorf("options: %w", err)
+		if err := t.askFor(ctx, &o, "options"); err != nil {
+			return "", err
 		}
 		uci += "\n" + o.Sections
 	}
@@ -75,13 +72,8 @@ func (t *Test) netcheck(ctx context.Context) (string, error) {
 // checkTable says whether a table has each gateway as one that answers, the one in use among them, and more than that
 // one.
 func checkTable(table, inUse string) (string, error) {
-	type row struct {
-		Name, Family, Handshake string
-		InUse                   bool `json:"in_use"`
-		Received, MTU           int
-	}
 	var all struct {
-		Uplinks map[string]struct{ Gateways []row }
+		Uplinks map[string]struct{ Gateways []doctor.Reach }
 	}
 	if err := json.Unmarshal([]byte(table), &all); err != nil {
 		return "", err

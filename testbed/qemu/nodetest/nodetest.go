@@ -4,6 +4,7 @@ package nodetest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -134,11 +135,14 @@ func (t *Test) step(ctx context.Context, name string, do func(context.Context) (
 	defer cancel()
 	start := time.Now()
 	note, err := do(ctx)
-	look, stop := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
-	defer stop()
-	stood, lookErr := t.stood(look)
-	if err == nil {
-		err = lookErr
+	var stood time.Duration
+	if t.Kernel != "" { // it has booted
+		look, stop := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+		defer stop()
+		var lookErr error
+		if stood, lookErr = t.stood(look); err == nil {
+			err = lookErr
+		}
 	}
 	if stood > 0 {
 		t.Run.StoodStillMS += stood.Milliseconds()
@@ -167,6 +171,18 @@ func (t *Test) step(ctx context.Context, name string, do func(context.Context) (
 
 func (t *Test) ask(ctx context.Context, words ...string) (string, error) {
 	return t.Gateways.Must(ctx, words...)
+}
+
+// askFor is ask for an answer in JSON.
+func (t *Test) askFor(ctx context.Context, answer any, words ...string) error {
+	out, err := t.ask(ctx, words...)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal([]byte(out), answer); err != nil {
+		return fmt.Errorf("%s: %w", words[0], err)
+	}
+	return nil
 }
 
 // left is the time that a command to the gateway machine may take, in milliseconds.

@@ -2,12 +2,10 @@ package nodetest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
 	"strings"
-	"time"
 
 	"wguplink/testbed/qemu/gatewayvm"
 	"wguplink/testbed/topology"
@@ -45,19 +43,14 @@ func (t *Test) refused(ctx context.Context) (string, error) {
 		return "", err
 	}
 	s, err := t.Status(ctx, "cause device", func(s topology.Status) bool {
-		return s.Cause == "device" &&
-			strings.Contains(s.Reason, NoIPv6)
+		return s.Cause == "device" && strings.Contains(s.Reason, NoIPv6)
 	})
 	if err != nil {
 		return "", err
 	}
 	// It tries again, ever more seldom; that is not worth a word each time.
-	timer := time.NewTimer(t.Idle)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		return "", context.Cause(ctx)
+	if err := topology.Pause(ctx, t.Idle); err != nil {
+		return "", err
 	}
 	complaints := regexp.MustCompile(`level=(WARN|ERROR)`).FindAllString(t.Node.Tail(1000), -1)
 	if len(complaints) == 0 || len(complaints) > mostComplaints {
@@ -75,13 +68,9 @@ func (t *Test) refused(ctx context.Context) (string, error) {
 
 // plain goes on without a VXLAN.
 func (t *Test) plain(ctx context.Context) (string, error) {
-	out, err := t.ask(ctx, "options")
-	if err != nil {
-		return "", err
-	}
 	var o gatewayvm.Options
-	if err := json.Unmarshal([]byte(out), &o); err != nil {
-		return "", fmt.Errorf("options: %w", err)
+	if err := t.askFor(ctx, &o, "options"); err != nil {
+		return "", err
 	}
 	delete(o.Static, "vxlan_id")
 	o.Static["mode"], o.Static["fwmark"] = []string{"layer3"}, []string{"0"}

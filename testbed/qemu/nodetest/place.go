@@ -2,7 +2,6 @@ package nodetest
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -50,11 +49,9 @@ func (t *Test) Reconnect(ctx context.Context) error {
 
 // Reply implements scenario.Place: the packets are the gateways' pings through bat0.
 func (t *Test) Reply(ctx context.Context, after time.Time, except string) (topology.Reply, error) {
-	out, err := t.ask(ctx, "reply", moment(after), except, left(ctx))
-	if err != nil {
+	var r gatewayvm.Reply
+	if err := t.askFor(ctx, &r, "reply", moment(after), except, left(ctx)); err != nil {
 		return topology.Reply{}, err
 	}
-	var r gatewayvm.Reply
-	err = json.Unmarshal([]byte(out), &r)
-	return topology.Reply{Gateway: r.Gateway, Sent: time.UnixMicro(r.Sent), At: time.UnixMicro(r.At)}, err
+	return topology.Reply{Gateway: r.Gateway, Sent: time.UnixMicro(r.Sent), At: time.UnixMicro(r.At)}, nil
 }

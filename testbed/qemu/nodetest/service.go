@@ -2,13 +2,13 @@ package nodetest
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
 
 	"wguplink/testbed/qemu/gatewayvm"
 	"wguplink/testbed/scenario"
+	"wguplink/testbed/topology"
 )
 
 // restartTries is how often the agent is killed until no ping is lost. What the restart itself cost would be lost each
@@ -43,12 +43,8 @@ func (t *Test) restarted(ctx context.Context) (string, error) {
 
 // deleted deletes the VXLAN. It comes again under its MAC address, so that the mesh knows the node at once.
 func (t *Test) deleted(ctx context.Context) (string, error) {
-	timer := time.NewTimer(time.Until(t.made.Add(jumpGap)))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		return "", context.Cause(ctx)
+	if err := topology.Pause(ctx, time.Until(t.made.Add(jumpGap))); err != nil {
+		return "", err
 	}
 	address := "/sys/class/net/" + vxlan + "/address"
 	was, err := t.Node.Read(ctx, address)
@@ -110,9 +106,6 @@ func (t *Test) killed(ctx context.Context) (c gatewayvm.Count, err error) {
 	if _, err := t.Reply(ctx, to, ""); err != nil {
 		return c, err
 	}
-	out, err := t.ask(ctx, "count", t.gateway, moment(from), moment(to))
-	if err != nil {
-		return c, err
-	}
-	return c, json.Unmarshal([]byte(out), &c)
+	err = t.askFor(ctx, &c, "count", t.gateway, moment(from), moment(to))
+	return c, err
 }

@@ -16,13 +16,9 @@ import (
 
 // uci makes the node's configuration, and gives the certificate of the broker's authority.
 func (t *Test) uci(ctx context.Context) (uci, ca string, err error) {
-	out, err := t.ask(ctx, "options")
-	if err != nil {
-		return "", "", err
-	}
 	var o gatewayvm.Options
-	if err := json.Unmarshal([]byte(out), &o); err != nil {
-		return "", "", fmt.Errorf("options: %w", err)
+	if err := t.askFor(ctx, &o, "options"); err != nil {
+		return "", "", err
 	}
 	options, more := o.Broker, []string(nil)
 	if t.Static {
@@ -131,8 +127,7 @@ func (t *Test) failover(ctx context.Context) (string, error) {
 
 func took(o scenario.Outcome, was string) string {
 	return fmt.Sprintf("tunnel after %d ms, ping over bat0 after %d; from %s to %s", o.Connected.Milliseconds(),
-		o.Took.Milliseconds(),
-		was, o.Reply.Gateway)
+		o.Took.Milliseconds(), was, o.Reply.Gateway)
 }
 
 func (t *Test) reboot(ctx context.Context) (string, error) {
@@ -190,12 +185,8 @@ func (t *Test) rest(ctx context.Context) (string, error) {
 		return "", err
 	}
 	start := time.Now()
-	timer := time.NewTimer(t.Idle)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		return "", context.Cause(ctx)
+	if err := topology.Pause(ctx, t.Idle); err != nil {
+		return "", err
 	}
 	after, err := t.usage(ctx, pid)
 	if err != nil {

@@ -1,9 +1,14 @@
 package nodetest
 
 import (
+	"context"
 	"errors"
+	"io"
 	"testing"
 	"time"
+
+	"wguplink/testbed/qemu/node"
+	"wguplink/testbed/qemu/vm"
 )
 
 func TestMissing(t *testing.T) {
@@ -41,6 +46,28 @@ func TestExcuse(t *testing.T) {
 		if errors.Is(err, errStoodStill) != tt.want || !errors.Is(err, tt.err) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
+	}
+}
+
+// absent is a machine that cannot be started, and can be asked nothing.
+type absent struct{ node.Node }
+
+func (absent) Boot(context.Context) error { return errTest }
+
+func (absent) Tail(int) string { return "" }
+
+func TestNeverBooted(t *testing.T) {
+	g, err := vm.Boot(t.Context(), "gateways", "/bin/sh", "-c", `printf '\n@ready\n'; read end`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(g.Kill)
+	run := &Test{Node: absent{}, Gateways: g, Out: io.Discard, Run: &Run{}}
+	if err := run.step(t.Context(), "boot", run.boot); !errors.Is(err, errTest) {
+		t.Errorf("want the reason: %v", err)
+	}
+	if s := run.Run.Steps; len(s) != 1 || s[0].OK {
+		t.Errorf("want one step that failed: %+v", s)
 	}
 }
 

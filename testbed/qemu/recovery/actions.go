@@ -2,7 +2,6 @@ package recovery
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -39,7 +38,7 @@ const remakeGap = 32 * time.Second
 
 // actions in an order in which those that make a device anew are apart.
 var actions = []action{
-	{"restart", inPlace, (*scene).restart, false},
+	{"restart", inPlace, (*scene).restartAgent, false},
 	{"upgrade", inPlace, (*scene).upgrade, false},
 	{"reload: keepalive", inPlace, func(s *scene, ctx context.Context) error {
 		s.set("keepalive", "15")
@@ -56,15 +55,12 @@ var actions = []action{
 		})
 	}, false},
 	{"reload: gateways", inPlace, func(s *scene, ctx context.Context) error {
-		s.more = []string{s.topo.Sections()}
-		n := len(s.agent.Lines())
+		s.more = []string{s.Topology.Sections()}
+		n := len(s.Agent.Lines())
 		if err := s.configure(); err != nil {
 			return err
 		}
-		if err := s.agent.Signal(unix.SIGHUP); err != nil {
-			return err
-		}
-		_, err := s.agent.WaitLineFrom(ctx, n, "configuration changed")
+		_, err := s.Agent.WaitLineFrom(ctx, n, "configuration changed")
 		return err
 	}, false},
 	{"reload: key", inPlace, (*scene).newKey, false},
@@ -89,38 +85,34 @@ var actions = []action{
 // cost is for how long pings are lost from an action on, until they go through the mesh again, and when it was done.
 func (s *scene) cost(ctx context.Context, a action) (lost, done time.Duration, err error) {
 	if a.remakes {
-		timer := time.NewTimer(remakeGap)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return 0, 0, context.Cause(ctx)
+		if err := topology.Pause(ctx, remakeGap); err != nil {
+			return 0, 0, err
 		}
 	}
 	// From a mesh that is well.
 	if err := s.settled(ctx); err != nil {
 		return 0, 0, fmt.Errorf("before it: %w", err)
 	}
-	gateway, from := s.gateway(), time.Now()
+	gateway, from := s.gateway, time.Now()
 	if err := a.do(s, ctx); err != nil {
 		return 0, 0, err
 	}
 	done = time.Since(from)
-	back, err := s.pings.AwaitStreak(ctx, gateway, time.Now(), streak)
+	if s.gateway != gateway {
+		return 0, done, fmt.Errorf("%w: from %s to %s", errMoved, gateway, s.gateway)
+	}
+	back, err := s.back(ctx)
 	if err != nil {
-		return s.pings.Lost(gateway, from, time.Now()), done, err
+		back = time.Now()
 	}
-	if now := s.gateway(); now != gateway {
-		return 0, done, fmt.Errorf("the node went from %s to %s", gateway, now)
-	}
-	return s.pings.Lost(gateway, from, back), done, nil
+	return s.pings.Lost(gateway, from, back), done, err
 }
 
 func (s *scene) set(option string, values ...string) { s.options[option] = values }
 
-// configure writes the node's configuration, with the key that the agent has stored in it.
+// configure writes the node's configuration, with the key that the agent has stored in it, and has the agent read it.
 func (s *scene) configure() error {
-	text, err := os.ReadFile(filepath.Join(s.agent.Dir, "wguplink"))
+	text, err := os.ReadFile(filepath.Join(s.Agent.Dir, "wguplink"))
 	if err != nil {
 		return err
 	}
@@ -128,49 +120,50 @@ func (s *scene) configure() error {
 	if _, given := s.options["private_key"]; !given && stored != nil {
 		s.set("private_key", string(stored[1]))
 	}
-	return s.agent.Configure(topology.UCI(s.options, s.more...))
-}
-
-// reload has the agent read its configuration again, and waits until that is done.
-func (s *scene) reload(ctx context.Context, what string, done func() bool) error {
-	if err := s.configure(); err != nil {
+	if err := s.Agent.Configure(topology.UCI(s.options, s.more...)); err != nil {
 		return err
 	}
-	if err := s.agent.Signal(unix.SIGHUP); err != nil {
+	return s.Agent.Signal(unix.SIGHUP)
+}
+
+// reload is configure, and waits until something holds of the node's devices.
+func (s *scene) reload(ctx context.Context, what string, done func() bool) error {
+	if err := s.configure(); err != nil {
 		return err
 	}
 	return s.look(ctx, what, done)
 }
 
-// restart ends the agent and starts another, as the start script's restart does.
-func (s *scene) restart(ctx context.Context) error {
-	if err := s.agent.Stop(ctx); err != nil {
+// restartAgent ends the agent and starts another, as the start script's restart does.
+func (s *scene) restartAgent(ctx context.Context) error {
+	if err := s.Restart(ctx); err != nil {
 		return err
 	}
-	if err := s.agent.Start(); err != nil {
-		return err
-	}
-	pid := s.agent.PID()
-	_, err := s.until(ctx, "connected again", func(st status) bool { return st.PID == pid && connected(st) })
+	_, err := s.until(ctx, "connected again",
+		func(st topology.Status) bool { return st.PID == s.Agent.PID() && topology.Connected(st) })
 	return err
 }
 
 // upgrade is a restart with another program in the agent's place, after a while without any: a package is unpacked
 // meanwhile.
 func (s *scene) upgrade(ctx context.Context) error {
-	if err := s.agent.Stop(ctx); err != nil {
+	if err := s.Agent.Stop(ctx); err != nil {
 		return err
 	}
-	program, err := os.ReadFile(s.agent.Binary)
+	program, err := os.ReadFile(s.Agent.Binary)
 	if err != nil {
 		return err
 	}
-	next := s.agent.Binary + "-next"
-	if err := errors.Join(os.WriteFile(next, program, 0o755), s.settled(ctx)); err != nil {
+	// Not beside the old one, which the other topologies have, too: none may write what another runs.
+	next := filepath.Join(filepath.Dir(s.Agent.Dir), "wguplink-next")
+	if err := os.WriteFile(next, program, 0o755); err != nil {
 		return err
 	}
-	s.agent.Binary = next
-	return s.restart(ctx)
+	if _, err := s.back(ctx); err != nil {
+		return err
+	}
+	s.Agent.Binary = next
+	return s.restartAgent(ctx)
 }
 
 // newKey gives the node another private key.
@@ -189,27 +182,22 @@ func (s *scene) newKey(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	_, err = s.until(ctx, "connected with the new key", func(st status) bool {
-		return strings.EqualFold(st.PublicKey, public.String()) && connected(st)
+	_, err = s.until(ctx, "connected with the new key", func(st topology.Status) bool {
+		return strings.EqualFold(st.PublicKey, public.String()) && topology.Connected(st)
 	})
 	return err
 }
 
 // deleted has the VXLAN deleted by another program.
 func (s *scene) deleted(ctx context.Context) error {
-	old := 0
-	err := s.topo.Node.Do(func() error {
-		link, err := netlink.LinkByName(vxDevice)
-		if err != nil {
-			return err
-		}
-		old = link.Attrs().Index
-		return netlink.LinkDel(link)
-	})
-	if err != nil {
+	old := s.Topology.NodeLink(vxDevice)
+	if old == nil {
+		return fmt.Errorf("no %s", vxDevice)
+	}
+	if err := s.Delete(ctx, vxDevice); err != nil {
 		return err
 	}
 	return s.look(ctx, "made anew", func() bool {
-		return s.vxlan(func(v *netlink.Vxlan) bool { return v.Index != old && v.MasterIndex != 0 })
+		return s.vxlan(func(v *netlink.Vxlan) bool { return v.Index != old.Attrs().Index && v.MasterIndex != 0 })
 	})
 }

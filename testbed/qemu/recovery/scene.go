@@ -2,12 +2,10 @@ package recovery
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -20,23 +18,19 @@ import (
 	"wguplink/peerselector"
 	"wguplink/testbed/echo"
 	"wguplink/testbed/gateway"
+	"wguplink/testbed/netlab"
+	"wguplink/testbed/qemu/gatewayvm"
 	"wguplink/testbed/qemu/guest"
+	"wguplink/testbed/scenario"
 	"wguplink/testbed/topology"
 )
 
-// Names and addresses in the mesh.
+// Names of devices.
 const (
-	mesh     = "bat0"
 	primary  = "primary0"
 	wgDevice = "wg_mesh" // the agent's, by default
 	vxDevice = "mesh-vpn"
 )
-
-var nodeMesh = netip.MustParsePrefix("10.88.0.100/16")
-
-func meshAddr(i int) netip.Prefix {
-	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 88, 0, byte(i + 1)}), nodeMesh.Bits())
-}
 
 // The gateways' other VXLANs, which a node may move to.
 const (
@@ -53,24 +47,12 @@ const (
 
 // scene is a topology with a node in a mesh with its gateways.
 type scene struct {
-	topo    *topology.Topology
-	agent   *topology.Agent
+	scenario.Namespaces
 	options map[string][]string
 	more    []string // sections beside the uplink
 	pings   *echo.Requests
-	last    string           // the gateway last in use
+	gateway string           // the short name of the one that was last seen in use
 	others  map[string][]int // indexes of the gateways' other VXLANs, by gateway
-}
-
-// status is what is read of the agent's status file.
-type status struct {
-	State     string `json:"state"`
-	Cause     string `json:"cause"`
-	PID       int    `json:"pid"`
-	PublicKey string `json:"public_key"`
-	Gateway   *struct {
-		Name string `json:"name"`
-	} `json:"gateway"`
 }
 
 // newScene makes the topology, and returns when pings go through the mesh. What it gives has to be closed also after an
@@ -80,66 +62,20 @@ func newScene(ctx context.Context, c Combination, program, dir string) (s *scene
 	if err != nil {
 		return nil, err
 	}
-	s = &scene{topo: topo, options: topo.BrokerOptions(), pings: echo.New(pingEvery), others: map[string][]int{}}
-	macs := map[netip.Addr]net.HardwareAddr{}
-	for i, g := range topo.Gateways {
-		err := g.Host.Do(func() error {
-			if err := guest.MakeBatman(mesh, c.Algorithm); err != nil {
-				return err
-			}
-			if err := guest.Join(gateway.DefaultVXLANInterface, mesh); err != nil {
-				return err
-			}
-			return s.addOthers(g)
-		})
-		if err == nil {
-			macs[meshAddr(i).Addr()], err = bring(g.Host.Do, meshAddr(i))
-		}
-		if err != nil {
-			return s, fmt.Errorf("gateway %s: %w", g.Name, err)
-		}
+	s = &scene{Namespaces: scenario.Namespaces{Topology: topo}, options: topo.BrokerOptions(),
+		pings: echo.New(pingEvery), others: map[string][]int{}}
+	if err := s.mesh(c); err != nil {
+		return s, err
 	}
-	err = topo.Node.Do(func() error {
-		if err := guest.MakeBatman(mesh, c.Algorithm); err != nil || !c.Primary {
-			return err
-		}
-		dummy := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: primary, MTU: 1532}}
-		if err := errors.Join(netlink.LinkAdd(dummy), netlink.LinkSetUp(dummy)); err != nil {
-			return fmt.Errorf("%s: %w", primary, err)
-		}
-		return guest.Join(primary, mesh)
-	})
-	var own net.HardwareAddr
-	if err == nil {
-		own, err = bring(topo.Node.Do, nodeMesh)
-	}
-	// By neighbour entries that are there: what is measured is batman-adv, not ARP.
-	if err == nil {
-		err = topo.Node.Do(func() error { return neighbours(macs) })
-	}
-	if err != nil {
-		return s, fmt.Errorf("node: %w", err)
-	}
-	for i, g := range topo.Gateways {
-		if err := g.Host.Do(func() error {
-			return neighbours(
-				map[netip.Addr]net.HardwareAddr{nodeMesh.Addr(): own})
-		}); err != nil {
-			return s, fmt.Errorf("gateway %s: %w", g.Name, err)
-		}
-		if err := s.pings.Send(g.Host, g.Name, meshAddr(i).Addr(), nodeMesh.Addr(), i+1); err != nil {
-			return s, err
-		}
-	}
-	s.options["batman"], s.options["fwmark"], s.options["broker_timeout"] = []string{mesh},
+	s.options["batman"], s.options["fwmark"], s.options["broker_timeout"] = []string{gatewayvm.Mesh},
 		[]string{"0"}, []string{"60"}
-	if s.agent, err = topo.NewAgent(program, dir, topology.UCI(s.options)); err != nil {
+	if s.Agent, err = topo.NewAgent(program, dir, topology.UCI(s.options)); err != nil {
 		return s, err
 	}
-	if err := s.agent.Start(); err != nil {
+	if err := s.Agent.Start(); err != nil {
 		return s, err
 	}
-	st, err := s.until(ctx, "connected", connected)
+	st, err := s.until(ctx, "connected", topology.Connected)
 	if err != nil {
 		return s, err
 	}
@@ -150,65 +86,95 @@ func newScene(ctx context.Context, c Combination, program, dir string) (s *scene
 	return s, errors.Join(s.reachable(key), s.settled(ctx))
 }
 
-func (s *scene) close() error {
-	s.pings.Close()
-	return s.topo.Close()
+// mesh makes the mesh interfaces of all, and has the gateways send pings to the node.
+func (s *scene) mesh(c Combination) error {
+	node := s.Topology.Node
+	var over []string
+	if c.Primary {
+		dummy := &netlink.Dummy{LinkAttrs: netlink.LinkAttrs{Name: primary, MTU: 1532}}
+		if err := errors.Join(node.Netlink().LinkAdd(dummy), node.Netlink().LinkSetUp(dummy)); err != nil {
+			return fmt.Errorf("%s: %w", primary, err)
+		}
+		over = []string{primary}
+	}
+	if err := gatewayvm.MakeMesh(node, c.Algorithm, gatewayvm.NodeMesh, over...); err != nil {
+		return fmt.Errorf("node: %w", err)
+	}
+	for i, g := range s.Topology.Gateways {
+		addr := gatewayvm.MeshAddr(i + 1)
+		err := gatewayvm.MakeMesh(g.Host, c.Algorithm, addr, gateway.DefaultVXLANInterface)
+		if err == nil {
+			err = g.Host.Do(func() error { return s.addOthers(g) })
+		}
+		if err == nil {
+			err = errors.Join(introduce(node, g.Host, addr.Addr()), introduce(g.Host, node, gatewayvm.NodeMesh.Addr()))
+		}
+		if err == nil {
+			err = s.pings.Send(g.Host, g.Name, addr.Addr(), gatewayvm.NodeMesh.Addr(), i+1)
+		}
+		if err != nil {
+			return fmt.Errorf("gateway %s: %w", g.Name, err)
+		}
+	}
+	return nil
 }
 
-// settled waits until pings by the gateway in use come back again.
+func (s *scene) close() error {
+	s.pings.Close()
+	return s.Topology.Close()
+}
+
+// settled waits until the node is connected, and pings by its gateway come back.
 func (s *scene) settled(ctx context.Context) error {
-	_, err := s.pings.AwaitStreak(ctx, s.gateway(), time.Now(), streak)
-	return err
+	for {
+		if _, err := s.until(ctx, "connected", topology.Connected); err != nil {
+			return err
+		}
+		if _, err := s.back(ctx); !errors.Is(err, errMoved) {
+			return err
+		}
+	}
+}
+
+// errMoved ends a wait for pings that will not come: a gateway that is not in use gets no answer.
+var errMoved = errors.New("the node has gone to another gateway")
+
+// back waits until pings by the gateway in use come back, and gives the moment at which they did.
+func (s *scene) back(ctx context.Context) (time.Time, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		_, err := s.Agent.Await(ctx, "with another gateway", func(st topology.Status) bool {
+			return st.Gateway != nil && topology.ShortName(st.Gateway.Name) != s.gateway
+		})
+		if err == nil {
+			cancel(errMoved)
+		}
+	}()
+	defer func() { cancel(nil); <-watched }()
+	return s.pings.AwaitStreak(ctx, s.gateway, time.Now(), streak)
 }
 
 // tail is what the agent said last.
 func (s *scene) tail() string {
-	lines := s.agent.Lines()
+	lines := s.Agent.Lines()
 	return strings.Join(lines[max(0, len(lines)-12):], "\n")
 }
 
-func connected(st status) bool { return st.State == "connected" && st.Cause == "" }
-
-func (s *scene) status() (st status, err error) {
-	text, err := s.topo.Node.ReadFile("/var/run/wguplink/mesh.json")
+// until waits until the status is as wanted; that has to have a gateway.
+func (s *scene) until(ctx context.Context, what string, ok func(topology.Status) bool) (topology.Status, error) {
+	st, err := s.Agent.Await(ctx, what, ok)
 	if err == nil {
-		err = json.Unmarshal(text, &st)
+		s.gateway = topology.ShortName(st.Gateway.Name)
 	}
 	return st, err
 }
 
-// gateway is the name of the one in use, or last in use while there is no status.
-func (s *scene) gateway() string {
-	st, err := s.status()
-	if err != nil || st.Gateway == nil {
-		return s.last
-	}
-	for _, g := range s.topo.Gateways {
-		if g.Name == st.Gateway.Name || g.DNS == st.Gateway.Name {
-			s.last = g.Name
-		}
-	}
-	return s.last
-}
-
-// lookEvery is between two looks at what has no event for us: the status, and devices.
+// lookEvery is between two looks at the node's devices.
 const lookEvery = 100 * time.Millisecond
 
-// until waits until the status is as wanted.
-func (s *scene) until(ctx context.Context, what string, ok func(status) bool) (st status, err error) {
-	err = s.look(ctx, what, func() bool {
-		now, err := s.status()
-		if err == nil {
-			st = now
-		}
-		return err == nil && ok(st)
-	})
-	if err != nil {
-		err = fmt.Errorf("%w; the last status is %+v", err, st)
-	}
-	return st, err
-}
-
+// look waits until something holds of them.
 func (s *scene) look(ctx context.Context, what string, ok func() bool) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -224,20 +190,14 @@ func (s *scene) look(ctx context.Context, what string, ok func() bool) error {
 
 // vxlan says whether the node's VXLAN is there and as wanted.
 func (s *scene) vxlan(ok func(*netlink.Vxlan) bool) bool {
-	good := false
-	_ = s.topo.Node.Do(func() error {
-		link, err := netlink.LinkByName(vxDevice)
-		v, is := link.(*netlink.Vxlan)
-		good = err == nil && is && ok(v)
-		return nil
-	})
-	return good
+	v, is := s.Topology.NodeLink(vxDevice).(*netlink.Vxlan)
+	return is && ok(v)
 }
 
 // wireguard is the same for its WireGuard device.
 func (s *scene) wireguard(ok func(*wgtypes.Device) bool) bool {
 	good := false
-	_ = s.topo.Node.Do(func() error {
+	_ = s.Topology.Node.Do(func() error {
 		c, err := wgctrl.New()
 		if err != nil {
 			return err
@@ -265,7 +225,7 @@ func (s *scene) addOthers(g *topology.Gateway) error {
 		if err := errors.Join(netlink.LinkAdd(v), netlink.LinkSetUp(v)); err != nil {
 			return fmt.Errorf("%s: %w", v.Name, err)
 		}
-		if err := guest.Join(v.Name, mesh); err != nil {
+		if err := guest.Join(v.Name, gatewayvm.Mesh); err != nil {
 			return err
 		}
 		s.others[g.Name] = append(s.others[g.Name], v.Index)
@@ -275,53 +235,36 @@ func (s *scene) addOthers(g *topology.Gateway) error {
 
 // reachable points the gateways' other VXLANs at a node, as the worker does with the first one.
 func (s *scene) reachable(key peerselector.Key) error {
-	for _, g := range s.topo.Gateways {
-		err := g.Host.Do(func() error {
-			for _, index := range s.others[g.Name] {
-				err := netlink.NeighAppend(&netlink.Neigh{
-					LinkIndex: index, Family: unix.AF_BRIDGE, State: netlink.NUD_PERMANENT | netlink.NUD_NOARP,
-					Flags: netlink.NTF_SELF,
-					IP:    derive.LinkLocal(key, true).AsSlice(), HardwareAddr: make(net.HardwareAddr, 6),
-				})
-				if err != nil && !errors.Is(err, unix.EEXIST) {
-					return err
-				}
+	for _, g := range s.Topology.Gateways {
+		for _, index := range s.others[g.Name] {
+			err := g.Host.Netlink().NeighAppend(&netlink.Neigh{
+				LinkIndex: index, Family: unix.AF_BRIDGE, State: netlink.NUD_PERMANENT | netlink.NUD_NOARP,
+				Flags: netlink.NTF_SELF, IP: derive.LinkLocal(key, true).AsSlice(),
+				HardwareAddr: make(net.HardwareAddr, 6),
+			})
+			if err != nil && !errors.Is(err, unix.EEXIST) {
+				return fmt.Errorf("gateway %s: entry for the node: %w", g.Name, err)
 			}
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("gateway %s: entry for the node: %w", g.Name, err)
 		}
 	}
 	return nil
 }
 
-// bring gives the mesh interface its address and brings it up, and gives its MAC address.
-func bring(do func(func() error) error, addr netip.Prefix) (mac net.HardwareAddr, err error) {
-	err = do(func() error {
-		link, err := netlink.LinkByName(mesh)
-		if err != nil {
-			return err
-		}
-		mac = slices.Clone(link.Attrs().HardwareAddr)
-		ip := &net.IPNet{IP: addr.Addr().AsSlice(), Mask: net.CIDRMask(addr.Bits(), addr.Addr().BitLen())}
-		return errors.Join(netlink.AddrAdd(link, &netlink.Addr{IPNet: ip}), netlink.LinkSetUp(link))
-	})
-	return mac, err
-}
-
-// neighbours makes permanent entries on the mesh interface.
-func neighbours(all map[netip.Addr]net.HardwareAddr) error {
-	link, err := netlink.LinkByName(mesh)
+// introduce gives a host a permanent neighbour entry for another's address in the mesh: what is measured is batman-adv,
+// not ARP.
+func introduce(to, other *netlab.Host, addr netip.Addr) error {
+	theirs, err := other.Netlink().LinkByName(gatewayvm.Mesh)
 	if err != nil {
 		return err
 	}
-	for addr, mac := range all {
-		n := &netlink.Neigh{LinkIndex: link.Attrs().Index, State: netlink.NUD_PERMANENT, IP: addr.AsSlice(),
-			HardwareAddr: mac}
-		if err := netlink.NeighSet(n); err != nil {
-			return fmt.Errorf("neighbour %v: %w", addr, err)
-		}
+	own, err := to.Netlink().LinkByName(gatewayvm.Mesh)
+	if err != nil {
+		return err
+	}
+	err = to.Netlink().NeighSet(&netlink.Neigh{LinkIndex: own.Attrs().Index, State: netlink.NUD_PERMANENT,
+		IP: addr.AsSlice(), HardwareAddr: theirs.Attrs().HardwareAddr})
+	if err != nil {
+		return fmt.Errorf("neighbour %v: %w", addr, err)
 	}
 	return nil
 }

@@ -15,12 +15,15 @@ type Guest struct {
 	id int
 }
 
-// Boot waits until a machine takes commands.
-func Boot(ctx context.Context, v *VM) (*Guest, error) {
-	if _, _, _, err := v.Expect(ctx, 0, "\n"+console.Ready); err != nil {
+// Boot starts a machine as Start does, and waits until it takes commands. One that never does is given with the error:
+// for its console, and to be switched off.
+func Boot(ctx context.Context, name, program string, args ...string) (*Guest, error) {
+	v, err := Start(name, program, args...)
+	if err != nil {
 		return nil, err
 	}
-	return &Guest{VM: v}, nil
+	_, _, _, err = v.Expect(ctx, 0, "\n"+console.Ready)
+	return &Guest{VM: v}, err
 }
 
 // Do carries out a command and gives its answer, whatever its code.

@@ -68,20 +68,41 @@ func TestExited(t *testing.T) {
 }
 
 func TestNoProgram(t *testing.T) {
-	if _, err := vm.Start("box", "/no/qemu"); err == nil || !strings.Contains(err.Error(), "setup-qemu") {
-		t.Errorf("without QEMU: %v", err)
+	g, err := vm.Boot(bounded(t, 10*time.Second), "box", "/no/qemu")
+	if g != nil || err == nil || !strings.Contains(err.Error(), "setup-qemu") {
+		t.Errorf("without QEMU: %v, %v", g, err)
+	}
+}
+
+// What a machine has said that never takes commands can still be shown.
+func TestNeverReady(t *testing.T) {
+	for _, tt := range []struct {
+		script, why string
+		limit       time.Duration
+	}{
+		{"echo oops; exit 1", "has ended", time.Minute},
+		{"echo oops; read end", "too long", 100 * time.Millisecond},
+	} {
+		g, err := vm.Boot(bounded(t, tt.limit), "box", "/bin/sh", "-c", tt.script)
+		if g == nil || err == nil || !strings.Contains(err.Error(), tt.why) {
+			t.Fatalf("want an error that says %q, and a machine: %v, %v", tt.why, g, err)
+		}
+		if _, _, _, err := g.Expect(bounded(t, time.Minute), 0, "oops"); err != nil {
+			t.Errorf("%s: %v", tt.why, err)
+		}
+		g.Kill()
 	}
 }
 
 func TestGuest(t *testing.T) {
-	// Noise before an answer, within the line and without its end.
-	v := shell(t,
-		`printf 'boot\n@ready\n'; read line; printf 'kernel: oops'; printf '\n@1 {"code":3,"out":"a\\nb"}\nmore\n'; read line; printf '\n@2 {"code":0,"out":"fine"}\n'; read end`)
 	ctx := bounded(t, 10*time.Second)
-	g, err := vm.Boot(ctx, v)
+	// Noise before an answer, within the line and without its end.
+	g, err := vm.Boot(ctx, "box", "/bin/sh", "-c",
+		`printf 'boot\n@ready\n'; read line; printf 'kernel: oops'; printf '\n@1 {"code":3,"out":"a\\nb"}\nmore\n'; read line; printf '\n@2 {"code":0,"out":"fine"}\n'; read end`)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(g.Kill)
 	if r, err := g.Do(ctx, "cat", "x"); err != nil || r.Code != 3 || r.Out != "a\nb" {
 		t.Errorf("got %+v, %v", r, err)
 	}
