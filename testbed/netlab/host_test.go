@@ -276,7 +276,7 @@ func ping(ctx context.Context, h *netlab.Host, address string, mark int) error {
 	}
 }
 
-// TestDoThread: threads that were inside a host never serve anybody else.
+// TestDoThread: a thread that was inside a host never runs code outside of it.
 func TestDoThread(t *testing.T) {
 	_, hosts := newLab(t, "a")
 	own, err := os.Readlink("/proc/self/ns/net")

@@ -399,8 +399,8 @@ func TestParkerMigration(t *testing.T) {
 	}
 }
 
-// Where the WAN's IPv6 is too narrow for packets of the network's size, concentrators are reached by IPv4, whatever the
-// server says: at wgkex it names no addresses.
+// Where the WAN's IPv6 is too narrow for packets of the network's size, concentrators are reached by IPv4. The server
+// cannot know that: at wgkex it names no addresses.
 func TestParkerNarrowIPv6(t *testing.T) {
 	t.Parallel()
 	// The server believes in a wide line: it is told the MTU of another device.
@@ -481,7 +481,7 @@ func TestFFACExists(t *testing.T) {
 	}
 }
 
-// An error of the server is shown, whatever its status.
+// An error of the server is shown, with any status.
 func TestFFACRefuses(t *testing.T) {
 	t.Parallel()
 	for _, form := range []ffac.Form{ffac.Messages, ffac.Texts} {
