@@ -23,6 +23,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"wguplink/agent/testtcp"
 	"wguplink/agent/testtls"
 )
 
@@ -201,19 +202,7 @@ func listen(t *testing.T, talk func(net.Conn)) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
-	t.Cleanup(func() { l.Close(); <-done })
-	go func() {
-		defer close(done)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			talk(conn)
-			conn.Close()
-		}
-	}()
+	testtcp.Serve(t, l, talk)
 	return l.Addr().String()
 }
 

@@ -17,6 +17,13 @@ func link(t *testing.T, name string, mtu int, addrs ...string) netlink.Link {
 	l := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name, MTU: mtu}}
 	ok(t, netlink.LinkAdd(l))
 	t.Cleanup(func() { netlink.LinkDel(l) })
+	raise(t, l, addrs)
+	return l
+}
+
+// raise brings a device up, and gives it addresses.
+func raise(t *testing.T, l netlink.Link, addrs []string) {
+	t.Helper()
 	ok(t, netlink.LinkSetUp(l))
 	for _, a := range addrs {
 		addr, err := netlink.ParseAddr(a)
@@ -24,7 +31,6 @@ func link(t *testing.T, name string, mtu int, addrs ...string) netlink.Link {
 		addr.Flags = unix.IFA_F_NODAD
 		ok(t, netlink.AddrAdd(l, addr))
 	}
-	return l
 }
 
 func ok(t *testing.T, err error) {

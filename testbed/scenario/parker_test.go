@@ -36,14 +36,20 @@ func newParker(t *testing.T, o topology.ParkerOptions, change map[string][]strin
 			}
 			return topology.UCI(options)
 		})}
+	n.ping()
+	return n
+}
+
+// ping sends pings of both families until the end of the test.
+func (n *parkerNode) ping() {
+	n.t.Helper()
 	var err error
 	n.v4, err = n.Pings(topology.InternetV4, 20*time.Millisecond)
 	n.must(err)
-	t.Cleanup(n.v4.Close)
+	n.t.Cleanup(n.v4.Close)
 	n.v6, err = n.Pings(topology.InternetV6, 20*time.Millisecond)
 	n.must(err)
-	t.Cleanup(n.v6.Close)
-	return n
+	n.t.Cleanup(n.v6.Close)
 }
 
 // online waits for replies of both families to pings sent after a moment.
