@@ -118,8 +118,9 @@ func TestResolveLocal(t *testing.T) {
 	lo, err := netlink.LinkByName("lo")
 	ok(t, err)
 	ok(t, netlink.LinkSetUp(lo))
-	ok(t, netlink.AddrAdd(lo, &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(198, 51, 100, 1),
-		Mask: net.CIDRMask(32, 32)}}))
+	addr := &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(198, 51, 100, 1), Mask: net.CIDRMask(32, 32)}}
+	ok(t, netlink.AddrAdd(lo, addr))
+	t.Cleanup(func() { netlink.AddrDel(lo, addr) })
 	p := Path{}
 	for a, want := range map[string]bool{"198.51.100.1": true, "127.0.0.1": true, "192.0.2.7": false,
 		"2001:db8::7": false} {
