@@ -109,7 +109,7 @@ firewall.wguplink.forward='REJECT'$rules"
 	[ "$wanted" != "$present" ] || return 0
 	if [ -n "$(uci -q changes firewall)" ]; then
 		logger -t wguplink -p daemon.warn \
-			'the firewall has uncommitted changes (see: uci changes firewall): VXLAN is let in at the next start'
+			'uncommitted firewall changes (uci changes firewall): VXLAN is let in at the next start'
 		return 0
 	fi
 
