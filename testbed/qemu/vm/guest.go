@@ -23,7 +23,7 @@ func Boot(ctx context.Context, v *VM) (*Guest, error) {
 	return &Guest{VM: v}, nil
 }
 
-// Do carries out a command and gives its answer, whatever its code.
+// Do carries out a command and gives its answer, with any exit code.
 func (g *Guest) Do(ctx context.Context, words ...string) (console.Reply, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
