@@ -100,7 +100,7 @@ config gateway 'gw1'
 	list endpoint '192.0.2.1:51820'
 	option link_address 'fe80::1'
 	option preshared_key '%s'
-`, p.key("wguplink, committed"), p.key("a misspelt option"), p.word("a misspelt password", "ganz geheim 1"), p.word("any misspelt option", "nobodyknows"),
+`, p.key("wguplink, committed"), p.key("a misspelt option"), p.word("a misspelt password", "ganz geheim 1"), p.word("any misspelt option", "unknown-word"),
 		p.word("password of the broker", "br0ker-pw"), p.word("token on the broker's path", "t0k3n-on-the-path"),
 		p.word("token in the broker's query", "querytoken77"),
 		keyFile, p.key("preshared, of a gateway"))
@@ -165,7 +165,7 @@ func (p *planted) stubs() {
 	p.t.Setenv("PATH", filepath.Join(p.dir, "bin")+":"+os.Getenv("PATH"))
 }
 
-// A report has all its parts, and none of the secrets of the machine, whatever prints them.
+// A report has all its parts. It has none of the machine's secrets, although several programs print them.
 func TestBugreport(t *testing.T) {
 	p, flags := plant(t)
 	p.stubs()

@@ -134,7 +134,7 @@ func TestLastGood(t *testing.T) {
 			t.Errorf("status: %d %s%s", code, stdout, stderr)
 		}
 	}
-	// A file that can be read counts, whatever it takes away.
+	// A file that can be read counts, also when it takes an uplink away.
 	for _, gone := range []string{withOption("option enabled '0'"), "# nothing\n"} {
 		write(gone)
 		if u := r.mustRead(t); u.Enabled {

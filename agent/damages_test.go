@@ -32,8 +32,7 @@ func damages(text string, random *rand.Rand) []string {
 	return all
 }
 
-// Whatever becomes of a file with two uplinks: no panic, the file is left alone, and each uplink has its own key, or
-// none.
+// Any damage to a file with two uplinks: no panic, the file is left alone, and each uplink has its own key, or none.
 func TestDamagesKeepTheKeys(t *testing.T) {
 	keys := map[string]string{}
 	text := ""

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"wguplink/agent/testtcp"
 	"wguplink/agent/testtls"
 )
 
@@ -55,19 +56,9 @@ func TestHostileCertificates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
-	t.Cleanup(func() { l.Close(); <-done })
-	go func() {
-		defer close(done)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = io.Copy(io.Discard, conn) // the handshake, up to the client's end
-			conn.Close()
-		}
-	}()
+	testtcp.Serve(t, l, func(c net.Conn) {
+		_, _ = io.Copy(io.Discard, c) // the handshake, up to the client's end
+	})
 
 	code, says := execute(t, buildOld(t, "./testdata/tlsdial"), l.Addr().String())
 	if code != 2 || !strings.Contains(says, "panic: interface conversion") {

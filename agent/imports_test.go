@@ -39,8 +39,8 @@ func TestDocImports(t *testing.T) {
 	}
 }
 
-// imports gives a line "folder: what it imports of ours" for each of the router's packages that imports any, whatever
-// the build tags.
+// imports gives a line "folder: what it imports of ours" for each of the router's packages that imports any, under any
+// build tags.
 func imports(t *testing.T) (lines []string) {
 	all := map[string]map[string]bool{}
 	for _, tags := range []string{"", "userspace", "nobroker"} {

@@ -16,7 +16,7 @@ import (
 	"wguplink/peerselector"
 )
 
-// newRegistrar makes the client of whatever server the protocol has; nil in a build without brokers.
+// newRegistrar makes the client of the protocol's server; nil in a build without brokers.
 var newRegistrar = func(s registration.Source) (registration.Registrar, error) {
 	header := broker.Identify("/", broker.Board{})
 	p := pathOf(s)

@@ -72,7 +72,7 @@ func runAgent(o options, stderr io.Writer) int {
 	return s.serve()
 }
 
-// service is a process that keeps uplinks up, whatever file they stand in.
+// service is a process that keeps uplinks up: those of wguplink's own file, or the one of the drop-in.
 type service struct {
 	log        *slog.Logger
 	level      slog.LevelVar

@@ -20,7 +20,7 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 )
 
-// TestTracebackHidesKey: whatever ends the agent, nothing that it prints has bytes of its private key, even where the
+// TestTracebackHidesKey: nothing that the agent prints when it ends has bytes of its private key, even where the
 // environment asks for the stacks of all goroutines. A SIGSEGV from outside makes Go print them as a panic does.
 func TestTracebackHidesKey(t *testing.T) {
 	for _, tags := range []string{"", "userspace"} {

@@ -44,7 +44,7 @@ func following(t *testing.T, flags []string, more ...string) (next func() string
 	}
 }
 
-// What changes is told once, by whatever program it is written, and also that the agent is gone.
+// Each change is told once, also one that another program writes. So is the end of the agent.
 func TestWatch(t *testing.T) {
 	dir, flags := folders(t, goodConfig)
 	s := status.Snapshot{Uplink: "mesh", PID: 1, State: status.Connecting,

@@ -317,15 +317,6 @@ function kinds.mark(v)
 	return decimal(v, 0, 4294967295)
 end
 
-function kinds.bool(v)
-	for _, word in ipairs({ '1', 'true', 'on', 'yes', 'enabled', '0', 'false', 'off', 'no', 'disabled' }) do
-		if v == word then
-			return true
-		end
-	end
-	return false
-end
-
 function kinds.words(v, rule)
 	for _, word in ipairs(rule.among) do
 		if v == word then
@@ -333,6 +324,12 @@ function kinds.words(v, rule)
 		end
 	end
 	return false
+end
+
+function kinds.bool(v)
+	return kinds.words(v, {
+		among = { '1', 'true', 'on', 'yes', 'enabled', '0', 'false', 'off', 'no', 'disabled' }
+	})
 end
 
 function kinds.numbers(v, rule)

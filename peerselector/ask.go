@@ -2,7 +2,7 @@ package peerselector
 
 import "time"
 
-// askDeadlines say when the broker is asked: before the first race, when nobody answers, and to spread the load.
+// askDeadlines say when the broker is asked: before the first race, when no gateway answers, and to spread the load.
 func (e *Engine) askDeadlines(add func(deadline)) {
 	if e.askAgain || !e.registered && e.current == nil {
 		add(deadline{kind: askBroker, at: latest(e.notAsk, e.budget())})
@@ -57,7 +57,7 @@ func (e *Engine) ask(now time.Time) []Action {
 	return []Action{AskBroker{}}
 }
 
-// budget is when another question is within what a node may ask in a minute, whatever happens.
+// budget is when the node may ask again: it asks at most len(askTimes) times in a minute.
 func (e *Engine) budget() time.Time {
 	if e.askTimes[0].IsZero() {
 		return time.Time{}
@@ -66,7 +66,7 @@ func (e *Engine) budget() time.Time {
 }
 
 // told notes that the broker has spoken; it is left alone for a while: shorter at first when it has failed, longer when
-// it has failed for minutes, or was slow, for then it has much to do.
+// it has failed for minutes, or was slow, because then it has much to do.
 func (e *Engine) told(retryAfter time.Duration, failed bool, now time.Time) {
 	load := time.Duration(0)
 	if e.asking {
@@ -121,11 +121,11 @@ func (e *Engine) brokerAnswered(peers []Peer, now time.Time) []Action {
 	if e.current != nil && e.lost(now) {
 		acts = append(acts, e.renew(now)...)
 		if e.wan && !e.running && e.wish == nil && !e.alone() {
-			e.startRound(now) // whoever was named just now need not wait until the backoff is over
+			e.startRound(now) // a peer that was named just now need not wait until the backoff is over
 		}
 	}
 	if e.running && e.wish == nil && (e.current == nil || !e.current.mute) {
-		// Whatever was tried before was tried with a key that nobody knew.
+		// The handshakes before this answer were tried with a key that no gateway knew.
 		for _, c := range e.cands {
 			c.tried = c.active
 			if c != e.rival {

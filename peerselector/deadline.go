@@ -26,12 +26,12 @@ const (
 	waitOver               // the backoff after an empty round is over
 	countLost              // a handshake without an answer counts as a sign that our key is lost
 	suspectKey             // the broker is asked, because gateways may have lost our key
-	askOutage              // the broker is asked, because nobody answers
+	askOutage              // the broker is asked, because no gateway answers
 	askBroker              // the question goes out
 	dropPeer               // the patience with a peer is over
 	repeatPeer             // a peer is created anew
 	startPeer              // the next peer is tried
-	endRound               // nobody is left to try
+	endRound               // no peer is left to try
 	kinds                  // how many there are
 )
 

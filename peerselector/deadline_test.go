@@ -142,8 +142,8 @@ func sides(a, b []string, at int) string {
 	return one(a) + " by Next alone, " + one(b) + " with more calls"
 }
 
-// While a gateway is in use the counters are looked at each two seconds at the latest, whatever the distance of the
-// probes, and whether the gateway can be probed or not.
+// While a gateway is in use the counters are looked at every two seconds at the latest. Neither the distance of the
+// probes nor a gateway that cannot be probed changes that.
 func TestLooks(t *testing.T) {
 	for _, blind := range []bool{false, true} {
 		s := newSim(t, 1, false, 1)

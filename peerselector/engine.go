@@ -28,7 +28,7 @@ const (
 	Waiting                // every peer was tried in vain; the backoff runs
 	Connected              // a gateway is in use and alive
 	Suspect                // the gateway in use is silent, or mute; others are raced beside it
-	Switching              // the gateway in use is alive; another is tried because somebody wants so
+	Switching              // the gateway in use is alive; another is tried at an operator's wish or to spread load
 )
 
 func (s State) String() string {
@@ -54,7 +54,7 @@ type Config struct {
 	Timing Timing
 	// Broker says that there is a broker to register with; the first race waits for its answer.
 	Broker bool
-	// Standby says that a peer keeps trying for a session after its Remove, for it has a device of its own: when no
+	// Standby says that a peer keeps trying for a session after its Remove, because it has a device of its own: when no
 	// gateway is in use, the first to shake hands is taken, whether it has its turn or not.
 	Standby bool
 	// Intn gives a uniform number in [0, n); n > 0. It should draw on crypto/rand: nodes that boot together must

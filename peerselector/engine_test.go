@@ -147,8 +147,8 @@ func TestOtherBrokerIsAskedAtOnce(t *testing.T) {
 	s.run(time.Hour, nil)
 }
 
-// A broker that names one gateway at a time, as wgkex's v2 does, is asked as soon as that one is silent, and whom it
-// names then is tried as soon as it has answered, however long it took.
+// A broker that names one gateway at a time, as wgkex's v2 does, is asked as soon as that one is silent. The gateway
+// that it names then is tried at once, however late the answer is.
 func TestOneGatewayAtATime(t *testing.T) {
 	for _, latency := range []time.Duration{30 * time.Millisecond, time.Second, 6 * time.Second, 25 * time.Second} {
 		for seed := range int64(20) {
@@ -292,7 +292,8 @@ func TestGiveUpAfterSessionIsVoid(t *testing.T) {
 	}
 }
 
-// A gateway that shakes hands but is dead inside is left for one that works; when all are like that, nobody flaps.
+// A gateway that shakes hands but is dead inside is left for one that works; when all are like that, the node does not
+// flap.
 func TestMuteGateway(t *testing.T) {
 	for seed := int64(0); seed < 20; seed++ {
 		s := newSim(t, seed, false, 3)
@@ -500,7 +501,7 @@ func TestRandomWorlds(t *testing.T) {
 	}
 }
 
-// Peers that stand by need not wait for their turn when nobody is in use, and are no rivals of a gateway that is.
+// Peers that stand by need not wait for their turn when no gateway is in use, and are no rivals of a gateway that is.
 func TestStandby(t *testing.T) {
 	for _, standby := range []bool{true, false} {
 		e := New(Config{Timing: Default(), Standby: standby, Intn: func(int64) int64 { return 0 }})

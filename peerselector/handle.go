@@ -8,7 +8,7 @@ func (e *Engine) wanUp(now time.Time) []Action {
 	}
 	e.wan = true
 	if e.current != nil {
-		// Whatever was silent while there was no way out says nothing about the gateway.
+		// Silence while there was no way out says nothing about the gateway.
 		e.lastAlive, e.unanswered = now, time.Time{}
 		if !e.probed() {
 			return nil

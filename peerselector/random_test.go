@@ -104,8 +104,8 @@ func (d *device) do(a Action, now time.Time) {
 	}
 }
 
-// Whatever happens, in whatever order: never two peers with allowed IPs, never more than four beside the one in use, a
-// bounded number of actions in each minute, and bounded memory.
+// Any events, in any order: never two peers with allowed IPs, never more than four beside the one in use, a bounded
+// number of actions in each minute, and bounded memory.
 func TestRandomEvents(t *testing.T) {
 	const known, minutes = 8, 20
 	for seed := uint64(0); seed < 200; seed++ {

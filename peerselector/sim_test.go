@@ -119,7 +119,7 @@ func (s *sim) send(ev Event) {
 		s.last = s.now
 	}
 	if _, ok := ev.(BrokerAnswered); ok {
-		clear(s.tried) // the key is known only now: whatever was tried before does not count
+		clear(s.tried) // the key is known only now: what was tried before does not count
 	}
 	acts := s.e.Handle(ev, s.now)
 	if s.e.began != began {

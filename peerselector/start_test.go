@@ -47,7 +47,7 @@ func TestFirstStart(t *testing.T) {
 	}
 }
 
-// When nobody answers, a first start makes no more handshakes than that, and goes on as ever then.
+// When no gateway answers, a first start makes no more handshakes than that, and goes on as ever then.
 func TestFirstStartInVain(t *testing.T) {
 	s := newSim(t, 1, true, 4)
 	for _, g := range s.gws {

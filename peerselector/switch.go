@@ -2,9 +2,9 @@ package peerselector
 
 import "time"
 
-// wish is a switch that nothing is wrong to cause: an operator wants it, or the load shall be spread.
+// wish is a switch away from a gateway that works: an operator wants it, or the load shall be spread.
 type wish struct {
-	key Key // zero: anybody but the present one
+	key Key // zero: any but the present one
 }
 
 // reconnect begins a switch away from a gateway that works; where none is in use it begins a fresh race.
@@ -60,8 +60,8 @@ func (e *Engine) balance(now time.Time) []Action {
 	return e.draw(now)
 }
 
-// draw picks uniformly among the best, the present one included: so after it each carries its share, whatever was
-// before.
+// draw picks uniformly among the best, the present one included: afterwards each carries its share, however the nodes
+// were spread before.
 func (e *Engine) draw(now time.Time) []Action {
 	var best []*candidate
 	for _, c := range e.cands {

@@ -99,8 +99,8 @@ func TestReconnectWithoutGateway(t *testing.T) {
 	}
 }
 
-// After an agent's restart the gateway used before comes first, whatever the broker likes best; when it is dead another
-// is taken, and it has no privilege any more.
+// After an agent's restart the gateway used before comes first, also when the broker prefers another; when it is dead
+// another is taken, and it has no privilege any more.
 func TestRemembered(t *testing.T) {
 	for seed := int64(0); seed < 50; seed++ {
 		for _, dead := range []bool{false, true} {
@@ -214,7 +214,7 @@ func TestNoRebalanceInTrouble(t *testing.T) {
 	for range 60 {
 		s.rest(time.Second)
 		if s.e.State() == Switching {
-			t.Fatal("rebalances while nobody answers")
+			t.Fatal("rebalances while no gateway answers")
 		}
 	}
 }
@@ -457,7 +457,7 @@ func TestKeyLostEverywhere(t *testing.T) {
 	}
 }
 
-// Nobody answers for hours: the broker is asked ever more seldom.
+// While no gateway answers for hours, the broker is asked ever more seldom.
 func TestRegistrationBacksOff(t *testing.T) {
 	s := newSim(t, 1, true, 4)
 	for _, g := range s.gws {

@@ -5,7 +5,7 @@ import "time"
 // Timing holds the engine's constants. Default says why each is what it is.
 type Timing struct {
 	Stagger        time.Duration   // between the starts of two handshakes
-	HeadStart      time.Duration   // before anybody else may start after a preferred peer did
+	HeadStart      time.Duration   // before another may start after a preferred peer did
 	Parallel       int             // handshakes under way at once
 	Retries        []time.Duration // when a peer is created anew, after its first start
 	LateRetries    int             // how many of them there are after an empty round

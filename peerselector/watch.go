@@ -68,7 +68,7 @@ func (e *Engine) probe(now time.Time) []Action {
 }
 
 // suspectAt is when the gateway in use has been silent for so long that others are tried beside it; ok is false while
-// nothing is missing. Where nobody else is known it is when the broker has to be asked.
+// nothing is missing. Where no other gateway is known it is when the broker has to be asked.
 func (e *Engine) suspectAt() (at time.Time, ok bool) {
 	switch {
 	case e.alone():
@@ -115,7 +115,7 @@ func (e *Engine) rivalAt() time.Time {
 	return latest(latest(at, void.Add(tries)), e.heard.Add(lived+lived/4))
 }
 
-// lostAt is when the gateway in use counts as lost, although nobody else may answer: the broker is asked, and the
+// lostAt is when the gateway in use counts as lost, although no other gateway may answer: the broker is asked, and the
 // gateway is pointed at another of its addresses.
 func (e *Engine) lostAt() (at time.Time, ok bool) {
 	switch {

@@ -207,7 +207,7 @@ func (c *Client) each(what string, cmd uint8, flags, mesh, hard int, attr func(k
 			end()
 		}
 	})
-	// A list that changed while the kernel wrote it may lack what came or went: so does one of a moment ago.
+	// A list that changed while the kernel wrote it may lack an entry that came or went. The next one has it.
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return fmt.Errorf("batman-adv: %s: %w", what, err)
 	}

@@ -124,6 +124,56 @@ func TestNeighbours(t *testing.T) {
 	}
 }
 
+func TestAlgorithm(t *testing.T) {
+	failed := errors.New("no such device")
+	for name, tt := range map[string]struct {
+		says []string
+		err  error
+		want string // of the error, or of the algorithm
+	}{
+		"BATMAN_IV": {[]string{"BATMAN_IV\x00"}, nil, "BATMAN_IV"},
+		"BATMAN_V":  {[]string{"BATMAN_V\x00"}, nil, V},
+		"not told":  {nil, nil, "batman-adv: read algorithm: the kernel does not tell it"},
+		"refused":   {nil, failed, "batman-adv: read algorithm: no such device"},
+	} {
+		c := dial(t, func(r request) (all [][]byte, err error) {
+			if r.command != cmdGetMesh || r.flags&unix.NLM_F_DUMP != 0 {
+				t.Errorf("%s: request %d with flags %v", name, r.command, r.flags)
+			}
+			if diff := cmp.Diff(map[uint16]uint32{attrMeshIfindex: 5}, asked(t, r)); diff != "" {
+				t.Errorf("%s: request (-want +got):\n%s", name, diff)
+			}
+			for _, s := range tt.says {
+				all = append(all, attrs(t, func(e *library.AttributeEncoder) { e.Bytes(attrAlgoName, []byte(s)) }))
+			}
+			return all, tt.err
+		})
+		got, err := c.Algorithm(5)
+		if err != nil {
+			got = err.Error()
+		}
+		if got != tt.want || tt.err != nil && !errors.Is(err, tt.err) {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+		c.Close()
+	}
+}
+
+// A family that cannot be asked for is not one that is missing.
+func TestFamilyFails(t *testing.T) {
+	failed := errors.New("no buffer space")
+	if _, err := newClient(deaf{failed}); !errors.Is(err, failed) || errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%v", err)
+	}
+}
+
+// deaf is a kernel that answers no question for a family.
+type deaf struct{ err error }
+
+func (d deaf) Family(string) (netlink.Family, error)             { return netlink.Family{}, d.err }
+func (d deaf) Each(*netlink.Request, uint16, func([]byte)) error { return d.err }
+func (d deaf) Close()                                            {}
+
 func TestOriginators(t *testing.T) {
 	c := dial(t, func(r request) ([][]byte, error) {
 		if r.command != cmdGetOriginators {

@@ -46,8 +46,8 @@ const (
 	shortest6 = 7
 )
 
-// parseRouted gives the gateway's address in the tunnel for mode layer3, which is the first entry and a single one, and
-// all that it may send and gets: that address, and what it routes.
+// parseRouted gives the gateway's address in the tunnel for mode layer3: the first entry, which must be a single
+// address. It also gives all allowed IPs: that address, and what the gateway routes.
 func parseRouted(raw json.RawMessage) (netip.Addr, []netip.Prefix, error) {
 	const want = "the gateway's address in the tunnel, and the prefixes that it routes"
 	list, ok := array(raw)
@@ -80,9 +80,9 @@ func parseRouted(raw json.RawMessage) (netip.Addr, []netip.Prefix, error) {
 // maxOwn is how many addresses a broker may hand out to one node.
 const maxOwn = 8
 
-// parseOwn reads the addresses that a broker hands out to us, from an answer that parseV2 has taken:
-// {"Endpoint": …, "Node": {"Addresses": ["10.99.1.7"]}}. wgkex has none, and its clients skip the name. Each has to lie
-// in what the gateway routes, and is none of the gateway's.
+// parseOwn reads the addresses that a broker hands out to us, from an answer that parseV2 has taken: {"Endpoint": …,
+// "Node": {"Addresses": ["10.99.1.7"]}}. wgkex has none, and its clients skip the name. Each has to lie in what the
+// gateway routes, and must not be the gateway's own.
 func parseOwn(body []byte, gateway peerselector.Peer) ([]netip.Prefix, error) {
 	top, err := fields("", withoutBOM(body), "Node")
 	if err != nil || top[0] == nil {

@@ -79,10 +79,10 @@ func New(o Options) (*Client, error) {
 }
 
 // Register makes our key known and gives the gateways that the broker named. The brokers are asked in the configured
-// order, from a random one on, so that the load spreads: v2 first, v1 when that fails, then the next broker. A broker
-// that cannot be connected to is not tried with v1; nor is one that sent a Retry-After, and it is left alone until that
-// is over; nor is one that has no gateway online, since it has made the key known before it found that out. The error
-// is an *Error.
+// order, from a random one on, so that the load spreads: v2 first, v1 when that fails, then the next broker. Three
+// kinds of broker are not tried with v1: one that cannot be connected to; one that sent a Retry-After, which is left
+// alone until that is over; and one that has no gateway online, because it has made the key known already. The error is
+// an *Error.
 func (c *Client) Register(ctx context.Context, key peerselector.Key) (Answer, error) {
 	var a, taken Answer
 	good, failed := c.inTurn(ctx, func(base *url.URL) (bool, *Error) {

@@ -146,8 +146,8 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-// TestDial shows that each connection is made by Dial, whatever the environment says about proxies (TestMain), and ends
-// with the call.
+// TestDial shows that each connection is made by Dial, although the environment names proxies (TestMain), and ends with
+// the call.
 func TestDial(t *testing.T) {
 	w := newWAN()
 	states := make(chan http.ConnState, 100)

@@ -129,7 +129,7 @@ func (e *shownError) Unwrap() error { return e.err }
 
 // redirect gives where to go. Only the same server counts, since it is the one that was configured and verified, and
 // only the statuses that keep the method (RFC 9110 sections 15.4.8 and 15.4.9): with the others a POST becomes a GET. A
-// redirect to another scheme, host or port is one that the configuration should follow, whatever its status.
+// redirect to another scheme, host or port has Moved set, with any status: the configuration should name that server.
 func redirect(from *url.URL, status int, location string) (*url.URL, error) {
 	shown := printable.Text(location, 100)
 	to, err := from.Parse(location)

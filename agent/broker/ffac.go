@@ -117,8 +117,8 @@ func (r reply) markup() bool {
 	return strings.HasPrefix(strings.TrimSpace(string(withoutBOM(r.body))), "<")
 }
 
-// message gives the text of an answer, short and printable, and whether it tells of an error: a Message other than OK
-// does, and so do an error member and any other text that begins with that word.
+// message gives the text of an answer, short and printable, and whether it tells of an error. These are errors: a
+// Message other than OK, a member "error", and any other text that begins with that word.
 func (r reply) message() (says string, isError bool) {
 	body := withoutBOM(r.body)
 	if msg, ok := parseError(body); ok {

@@ -18,7 +18,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-	"unicode"
 
 	"go.uber.org/goleak"
 
@@ -225,11 +224,7 @@ func checkError(t *testing.T, err error, kind Kind, texts ...string) {
 			t.Errorf("%q is not in: %s", s, err)
 		}
 	}
-	for _, r := range err.Error() {
-		if !unicode.IsPrint(r) {
-			t.Errorf("%q in: %q", r, err)
-		}
-	}
+	checkLine(t, err)
 }
 
 // success registers and wants this API's answer of this broker.

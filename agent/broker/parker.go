@@ -84,9 +84,9 @@ func newNonce() string {
 
 // Register asks for our configuration, which makes our key known where it was not; Answer.Network is never nil then.
 // The servers are asked in the configured order, from a random one on, until one answers as it should: an answer that
-// is not signed by the network, or not made for this request, is as good as none. One that says that our key is not
-// known yet ends the search with an Error of the kind NotRegistered, whose RetryAfter is when the server wants to be
-// asked again. The error is an *Error.
+// is not signed by the network, or not made for this request, does not count. One that says that our key is not known
+// yet ends the search with an Error of the kind NotRegistered, whose RetryAfter is when the server wants to be asked
+// again. The error is an *Error.
 func (p *Parker) Register(ctx context.Context, key peerselector.Key) (Answer, error) {
 	var a Answer
 	var unknown *Error
@@ -98,7 +98,7 @@ func (p *Parker) Register(ctx context.Context, key peerselector.Key) (Answer, er
 		return e == nil || unknown != nil, e
 	})
 	if unknown != nil {
-		failed.RetryAfter = unknown.RetryAfter // whatever the servers before it wanted
+		failed.RetryAfter = unknown.RetryAfter // what the servers before it wanted does not count
 		return Answer{}, failed
 	}
 	return result(a, good, failed)

@@ -215,7 +215,7 @@ func TestParkerNonce(t *testing.T) {
 	}
 }
 
-// TestParkerNextServer: whatever is wrong with the first server, the second one takes over, and the reason is known.
+// TestParkerNextServer: the second server takes over from a first one with any fault, and the reason is known.
 func TestParkerNextServer(t *testing.T) {
 	s := newSigner(1)
 	var old string // an answer to an earlier request

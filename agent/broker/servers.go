@@ -16,7 +16,7 @@ import (
 	"wguplink/agent/printable"
 )
 
-// servers are asked in turn, whatever the protocol. It holds no connection between calls.
+// servers are asked in turn, in each protocol. It holds no connection between calls.
 type servers struct {
 	o      Options // of these Domain, Location and OwnLink are for wgkex alone
 	bases  []*url.URL

@@ -135,7 +135,7 @@ func (g *Gate) askServer(ctx context.Context, o Options, server string, bounds B
 	targets, quiet := g.choose(addrs, port, n)
 	switch {
 	case len(targets) == 0 && quiet > 0:
-		return refused(server, "not asked, for it asked to be left alone",
+		return refused(server, "not asked, because it asked to be left alone",
 			"for "+quiet.Round(time.Second).String()+" more")
 	case len(targets) == 0:
 		return refused(server, "its name has no address", "")

@@ -28,7 +28,7 @@ func (g *Gate) attempt(ctx context.Context, n int, act bool) (Result, bool, erro
 	case synchronised:
 		res.Source = FromKernel
 		if now.After(l.plausible.To) {
-			// Believed, for a person or a program set it so; but not kept, for it is not known on whose word.
+			// It is believed, because a person or a program set it so. It is not kept, because its source is not known.
 			res.refuse("kernel", "not kept as the last known time: "+tooLate(l.plausible.To), stamp(now))
 		} else if act {
 			res.FloorErr = o.keep(now, l, true)
@@ -51,7 +51,7 @@ func (g *Gate) attempt(ctx context.Context, n int, act bool) (Result, bool, erro
 			if right.Before(l.floor) {
 				reason = beforeFloor(l.floor)
 			}
-			res.refuse(from, reason, stamp(right)) // first, for it tells more than that others are silent
+			res.refuse(from, reason, stamp(right)) // first: it tells more than that others are silent
 			res.Refused = append(res.Refused, refusals...)
 			return res, false, nil
 		}

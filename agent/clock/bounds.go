@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Earliest is before anything this program can have lived through, whatever date its build has.
+// Earliest is a time before this program existed. It does not depend on the date of the build.
 var Earliest = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 const (

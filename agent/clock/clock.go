@@ -65,7 +65,7 @@ type Result struct {
 	Stepped bool
 	// Floor is the time that it surely is later than.
 	Floor time.Time
-	// Refused names everybody who was asked and not believed, and why.
+	// Refused names each source that was asked and not believed, and why.
 	Refused []Refusal
 	// FloorErr tells why a good time could not be kept for the next start. The clock is right nevertheless.
 	FloorErr error
@@ -200,8 +200,8 @@ func (g *Gate) Retry(ctx context.Context, tell func(Result)) (Result, error) {
 	return res, g.ended(ctx, good)
 }
 
-// Check asks everybody once and changes nothing, neither the clock nor a file: Result says what Ensure would do at
-// first. The error is for a context that ended.
+// Check asks each source once and changes neither the clock nor a file: Result says what Ensure would do at first. The
+// error is for a context that ended.
 func (g *Gate) Check(ctx context.Context) (Result, error) {
 	res, _, _ := g.attempt(ctx, 0, false)
 	if ctx.Err() != nil && res.Source == Unverified {

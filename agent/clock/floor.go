@@ -118,7 +118,7 @@ func writeFloor(path string, t time.Time) (err error) {
 	if err != nil {
 		return err
 	}
-	defer f.Close() // the last step, for it ends the lock
+	defer f.Close() // the last step, because it ends the lock
 	defer func() {
 		if err != nil {
 			os.Remove(tmp)
@@ -148,7 +148,8 @@ func writeFloor(path string, t time.Time) (err error) {
 }
 
 // openLocked makes the temporary file, or takes that of a write that was cut short, and locks it. Two processes may
-// write at the same time. The lock is on a file of root's alone: who may open a file, or a folder, may lock it.
+// write at the same time. The lock is on a file that only root can open: each user who can open a file, or a folder,
+// can lock it.
 func openLocked(tmp string) (*os.File, error) {
 	for {
 		f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)

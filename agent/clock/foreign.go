@@ -15,7 +15,7 @@ type Watched struct {
 	own  time.Duration // the sum of our steps
 }
 
-// Watch makes a Watched. Everybody in the program who steps the clock must do so through the same one.
+// Watch makes a Watched. All code in the program that steps the clock must do so through the same one.
 func Watch(s System) *Watched { return &Watched{System: s, born: time.Now()} }
 
 // Step sets the clock.

@@ -12,7 +12,7 @@ import (
 	"wguplink/agent/clock/clocktest"
 )
 
-// What others set is seen, whatever we step it by meanwhile; and what we step it by never is.
+// A step by another program is seen, also beside steps of our own. A step of our own is never taken for one.
 func TestForeign(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sys := clocktest.At(boot)

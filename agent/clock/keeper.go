@@ -189,7 +189,8 @@ func (k *Keeper) tell(all []Refusal, verified bool) {
 	}
 }
 
-// Signed takes the time of a signed configuration of that server, for want of a better one. The zero Time is none.
+// Signed takes the time of a signed configuration of that server, which counts while there is no better one. The zero
+// Time is none.
 func (k *Keeper) Signed(t time.Time, server string) {
 	if t.IsZero() || k.good {
 		return

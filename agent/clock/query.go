@@ -52,7 +52,7 @@ func (g *Gate) query(ctx context.Context, o Options, target netip.AddrPort, wait
 	var timeout net.Error
 	switch {
 	case p.header != nil && p.stratum() == 0:
-		// Looked at before err, for a kiss need not have a time.
+		// Looked at before err, because a kiss need not have a time.
 		return nil, g.kissed(target, p.kissCode())
 	case err != nil && ctx.Err() != nil:
 		return nil, &Refusal{Reason: "no answer yet"}

@@ -262,7 +262,7 @@ func TestStuckResolver(t *testing.T) {
 	})
 }
 
-// Retry goes on until a server answers, ever more rarely, whatever happens to the wall clock meanwhile.
+// Retry goes on until a server answers, ever more rarely, also when the wall clock jumps meanwhile.
 func TestRetry(t *testing.T) {
 	for name, jump := range map[string]time.Duration{"steady": 0, "clock jumps ahead": 10 * 24 * time.Hour,
 		"clock jumps back": -10 * 24 * time.Hour} {
@@ -383,7 +383,7 @@ func TestKissIsHeeded(t *testing.T) {
 				g := w.virtualGate(sys, "", "192.0.2.1")
 				res, err := g.Ensure(t.Context())
 				if err != nil || res.Source != Unverified ||
-					!strings.HasPrefix(lines(res), "192.0.2.1: not asked, for it asked to be left alone: for ") {
+					!strings.HasPrefix(lines(res), "192.0.2.1: not asked, because it asked to be left alone: for ") {
 					t.Errorf("%+v, %v", res, err)
 				}
 				res, err = g.Retry(t.Context(), ignore)

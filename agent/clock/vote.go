@@ -51,7 +51,7 @@ func (e election) majority() bool { return len(e.group) > 1 && !e.tied }
 // majority tells whether the answers so far are enough to decide.
 func majority(answers []*answer) bool { return elect(distinct(answers)).majority() }
 
-// distinct leaves out who is there twice: two names may mean one server, which has one voice.
+// distinct leaves out a server that is there twice: two names may mean one server, which has one vote.
 func distinct(answers []*answer) (voices []*answer) {
 	for _, a := range answers {
 		if !slices.ContainsFunc(voices, func(v *answer) bool { return v.addr == a.addr }) {

@@ -24,7 +24,7 @@ func TestDecide(t *testing.T) {
 		best    int // -1: none
 		lost    []int
 	}{
-		"nobody":                {nil, -1, nil},
+		"no answer":             {nil, -1, nil},
 		"one":                   {[]s{{off: 99}}, 0, nil},
 		"two agree":             {[]s{{off: 0, distance: 0.2}, {off: 0.9, distance: 0.1}}, 1, nil},
 		"two within distances":  {[]s{{off: 0, distance: 2}, {off: 4.5, distance: 1.6}}, 1, nil},

@@ -248,7 +248,7 @@ func (l *loader) checkNames(uplinks []*draft) {
 		}
 		ports[port] = d.shown
 	}
-	// Several uplinks may share one batman-adv interface, as long as it is none of theirs.
+	// Several uplinks may share one batman-adv interface, but it must not be a device of an uplink.
 	for _, d := range uplinks {
 		if other, ok := links[d.uplink.Batman]; ok && d.uplink.Batman != "" {
 			l.complain(d.shown, "batman", d.uplink.Batman, "already "+other, "the name of a batman-adv interface")

@@ -39,7 +39,7 @@ func splitHost(v string) (host string, port uint16, ok bool) {
 }
 
 // isHostname checks the syntax of RFC 1123 §2.1, with underscores as they are found in the field. A name whose last
-// label is a number would be a misspelt address, so it is none.
+// label is a number would be a misspelt address, so it is refused.
 func isHostname(v string) bool {
 	v = strings.TrimSuffix(v, ".")
 	if v == "" || len(v) > 253 {

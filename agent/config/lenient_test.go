@@ -176,15 +176,15 @@ func TestToRunDoubtsKeys(t *testing.T) {
 	if u := run.Uplinks[0]; !u.Enabled || u.KeyDoubt != "" || len(u.Gateways) != 1 {
 		t.Errorf("%+v", u)
 	}
-	// Parker's own place of the key counts, whatever else is wrong.
+	// Parker's own place of the key counts, also beside other mistakes.
 	run = toRun(t, "config uplink 'mesh'\n\toption protocol 'parker'\n\toption fwmark 'x'\n")
 	if u := run.Uplinks[0]; u.KeyFile != parkerKeyFile || u.Enabled {
 		t.Errorf("%+v", u)
 	}
 }
 
-// A restriction that stands in no uplink's section is meant for all; the key of a signed configuration guards its
-// uplink whatever becomes of the protocol.
+// A restriction outside all uplinks' sections applies to each uplink. The key of a signed configuration guards its
+// uplink also when the protocol has a mistake.
 func TestToRunFailsClosedElsewhere(t *testing.T) {
 	for _, line := range []string{"option enabled '0'", "option fwmark '2'", "option disabled '1'"} {
 		run := toRun(t, "config global\n\t"+line+"\n"+minimal)

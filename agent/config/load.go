@@ -23,7 +23,7 @@ type Reader interface {
 const File = "/etc/config/" + Package
 
 // Load reads and checks the configuration. The error is of type Problems, and complete, when the content is wrong; it
-// wraps os.ErrNotExist when there is no file, and whatever the tree says when there is no reading it.
+// wraps os.ErrNotExist when there is no file, and the tree's error when it cannot be read.
 //
 // The packages wguplink and system are read anew, so the tree loses changes of its own that are not committed.
 func Load(tree Reader) (*Config, error) { return LoadFile(tree, File) }

@@ -225,7 +225,7 @@ func compareMistake(t *testing.T, what, section, option string, good *Config, ru
 	}
 }
 
-// FuzzToRun: whatever the file says, what is to run can be, and what cannot says why.
+// FuzzToRun: from any file, each uplink can run, or says why it cannot.
 func FuzzToRun(f *testing.F) {
 	f.Add(minimal)
 	f.Add(twoUplinks())

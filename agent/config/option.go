@@ -24,7 +24,7 @@ type option struct {
 	set func(d *draft, v string) bool
 }
 
-// draft is what one section has said so far, whatever its type.
+// draft is what one section, of any type, has said so far.
 type draft struct {
 	name  string // as UCI has it
 	shown string // as people are told

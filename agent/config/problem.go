@@ -60,7 +60,7 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// quote keeps a value on one line and the line readable, whatever is in it.
+// quote keeps any value on one line and the line readable.
 func quote(s string) string {
 	if len(s) <= maxShown {
 		return strconv.Quote(s)

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Public gives the package as a UCI file without anything that may be a private key: neither the option, nor the value
-// of an option that is unknown, nor one that looks like a key in the wrong place. Errors are those of LoadFile for a
+// Public gives the package as a UCI file without anything that may be a private key. It leaves out the option itself,
+// values of unknown options, and values that look like a key in the wrong place. Errors are those of LoadFile for a
 // file that cannot be read.
 func Public(tree Reader, file string) ([]byte, error) {
 	if _, err := open(tree, file); err != nil {

@@ -194,7 +194,7 @@ func (x *exam) names(ctx context.Context) Finding {
 	return pass(count(found, "name") + " found")
 }
 
-// asked says whom names are asked of.
+// asked says which name servers are asked.
 func (x *exam) asked() string {
 	if len(x.cfg.DNSServers) == 0 {
 		return "those of /etc/resolv.conf were asked; `list dns` names others, as '127.0.0.1:54' on Gluon"

@@ -1,5 +1,5 @@
-// Package doctor runs the stages of an uplink one by one in the foreground, and says of each whether it is through, and
-// if not, the cause and what to do about it.
+// Package doctor runs the stages of an uplink one by one in the foreground, and says of each whether it works, and if
+// not, the cause and what to do about it.
 //
 // Beside a running agent it changes nothing on the node: it looks at the agent's WireGuard device and status, sends
 // echo requests through its tunnel, and registers the key in use once more. Without one it makes a device of its own,

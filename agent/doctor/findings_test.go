@@ -21,7 +21,8 @@ import (
 	"wguplink/agent/wan"
 )
 
-// Whatever is seen here: a cause that the agent knows fails its stage, is repeated, and no stage before it fails.
+// A cause that the agent knows fails its stage and is repeated, although the doctor's own look finds nothing. No stage
+// before it fails.
 func TestAgentsWord(t *testing.T) {
 	for cause, want := range map[status.Cause]Stage{
 		status.BadKey: Key, status.NoWAN: WAN, status.Clock: Clock, status.Device: Device,
@@ -91,8 +92,7 @@ func TestCodes(t *testing.T) {
 	}
 }
 
-// Whatever the gateways may send in the agent's hands, here it is their link addresses only: no default route is
-// touched.
+// On the doctor's own device gateways may send from their link addresses only, and no default route is touched.
 func TestOwnDevice(t *testing.T) {
 	b := newBed(t)
 	b.examine(context.Background(), nil)

@@ -50,10 +50,10 @@ const (
 )
 
 // Netcheck looks how all gateways of the uplink can be reached. It does not disturb the tunnel: WireGuard answers only
-// a key that it knows, so handshakes are made with the node's own, but never with a gateway that the agent has a
-// session with, as that would move the session. Such a gateway is asked through the agent's device. For the others a
-// device of our own is made, without an address and without a route; what comes by it goes nowhere but to the test.
-// Where the agent looks for a gateway itself, it is left to do so, and its word is taken.
+// a key that it knows, so handshakes are made with the node's own key. They are never made with a gateway that the
+// agent has a session with: that would move the session. Such a gateway is asked through the agent's device. For the
+// others a device of our own is made, without an address and without a route; what comes by it goes nowhere but to the
+// test. Where the agent looks for a gateway itself, it is left to do so, and its word is taken.
 func Netcheck(ctx context.Context, o Options) ([]Reach, error) {
 	n := netcheck{exam: newExam(o), quality: beside}
 	n.pace.look = 20 * time.Millisecond

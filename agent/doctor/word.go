@@ -15,8 +15,8 @@ var stageOf = map[status.Cause]Stage{
 	status.NoHandshake: Handshake, status.NoAnswer: Tunnel, status.NoNeighbour: Tunnel,
 }
 
-// word fails the stage that the agent says is not through, whatever was seen here: it is the agent that has to get
-// through.
+// word fails the stage that the agent says is not through, also when the doctor's own look finds nothing: the agent has
+// to get through.
 func (x *exam) word(s Stage, f Finding) Finding {
 	if !x.agent {
 		return f

@@ -1,5 +1,5 @@
 // Package health tells whether the link to a gateway is alive: by what WireGuard counts, and by an echo request to the
-// gateway's link address inside the tunnel. Whatever is received is a sign of life, however late: a busy line is not a
+// gateway's link address inside the tunnel. Each received byte is a sign of life, however late: a busy line is not a
 // dead one.
 package health
 
@@ -33,8 +33,8 @@ type reading struct {
 // Forget drops what is known of a peer, because it was created anew or has a new role: its counters start from here.
 func (c *Counters) Forget(k wgtypes.Key) { delete(c.peers, k) }
 
-// Answered notes that an answer to an echo request has come from the peer's address since the last reading: its bytes
-// are no sign of life of their own at the next one, which would be later than the answer was.
+// Answered notes that an answer to an echo request has come from the peer's address since the last reading. At the next
+// reading its bytes are no sign of life of their own: that one would be later than the answer was.
 func (c *Counters) Answered(k wgtypes.Key, from netip.Addr) {
 	if r, ok := c.peers[k]; ok {
 		r.told += answerSize(from)

@@ -27,7 +27,7 @@ func TestCounters(t *testing.T) {
 		{t0, 92, nil},
 		{t0, 200, []peerselector.Event{peerselector.Alive{Key: id}}},
 		{t0, 1500, []peerselector.Event{peerselector.Alive{Key: id, Reply: true}}},
-		// The wall clock stepped back: a handshake is new when it changed, whatever its date.
+		// The wall clock stepped back: a handshake is new when its time changed, also to an earlier one.
 		{t0.Add(-time.Hour), 1600, []peerselector.Event{peerselector.Handshake{Key: id},
 			peerselector.Alive{Key: id, Reply: true}}},
 		{t0.Add(-time.Hour), 1600, nil},

@@ -50,7 +50,7 @@ func Largest(ctx context.Context, device string, addr netip.Addr, lo, hi int, wa
 	}
 	rand.Read(s.cookie[:])
 	s.dst.IP = s.addr.AsSlice() // without a zone, as in Echo.Send
-	s.buf = make([]byte, hi+1)  // a longer answer is none of ours
+	s.buf = make([]byte, hi+1)  // a longer answer is not for us
 	c, err := listen(s.addr.Is6(), func(fd int) error {
 		if err := restrict(fd, device, s.addr.Is6()); err != nil {
 			return err

@@ -101,7 +101,7 @@ func (p *PathMTU) Forget() { *p = PathMTU{count: p.count} }
 // Promoted has the path to a new gateway measured with its first answer. A measurement of the one before ends.
 func (p *PathMTU) Promoted() { p.done, p.wanted, p.measure = false, false, Measurement{} }
 
-// Renew has the path measured again, for it is another one.
+// Renew has the path measured again, because it is another one.
 func (p *PathMTU) Renew() { p.done, p.spoiled = false, true }
 
 // Spoil says that packets may be lost for another reason than their size.

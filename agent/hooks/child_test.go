@@ -38,7 +38,7 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// With a hook dies what it started, whatever they do about signals.
+// What a hook has started dies with it, also when both ignore signals.
 func TestKillGroup(t *testing.T) {
 	b := newBench(t, Options{})
 	b.farewell = 1 // as good as over

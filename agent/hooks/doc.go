@@ -9,8 +9,8 @@
 //
 // A hook is told the latest state, not the history: while events of one uplink wait, only the last of them stays. So a
 // hook may see up twice in a row, or down without an up before it, and must do the same again without harm. It never
-// sees a change before the up that was waiting: that change arrives as up. The last event posted always runs, equal to
-// the one before or not.
+// sees a change before the up that was waiting: that change arrives as up. The last event posted always runs, also when
+// it equals the one before.
 //
 // One event is beside these: stranded, once, when an uplink has not worked since a firmware update. A hook that does
 // not know it must leave it alone.

@@ -91,7 +91,7 @@ func TestRefusedOnce(t *testing.T) {
 	b.stop()
 	all := b.log()
 	if last := all[len(all)-1]; last.Path != b.dir || last.Reason == "" {
-		t.Errorf("a folder that anybody may write: %+v", last)
+		t.Errorf("a folder that all users may write: %+v", last)
 	}
 }
 

@@ -49,7 +49,7 @@ func newBench(t *testing.T, o Options) *bench {
 		o.Dir = b.dir
 	}
 	t.Setenv("SCRATCH", b.scratch)
-	if err := os.Chmod(b.dir, 0o755); err != nil { // whatever the umask
+	if err := os.Chmod(b.dir, 0o755); err != nil { // the umask does not count
 		t.Fatal(err)
 	}
 	o.Log = slog.New(jsonHandler{b: b})

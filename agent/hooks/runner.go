@@ -103,9 +103,9 @@ func (r *Runner) Post(e Event) {
 	}
 }
 
-// Run runs hooks until ctx ends. Then what waits still runs, and also what is posted meanwhile, so that the last down
-// reaches the hooks; for that, and for the hook that is at work, there is Farewell. So end ctx only when the last event
-// is posted.
+// Run runs hooks until ctx ends. Events that wait, or are posted meanwhile, still run then, so that the last down
+// reaches the hooks. They and the hook that is at work have the time Farewell. So end ctx only when the last event is
+// posted.
 func (r *Runner) Run(ctx context.Context) {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()

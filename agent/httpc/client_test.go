@@ -23,6 +23,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"wguplink/agent/testtcp"
 	"wguplink/agent/testtls"
 )
 
@@ -37,7 +38,7 @@ func parse(t testing.TB, s string) *url.URL {
 	return u
 }
 
-// client dials one address, whatever the URL says.
+// client dials one address, and not that of the URL.
 func client(addr string, trust Trust) Client {
 	return Client{MaxBody: 1000, Trust: trust, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, addr)
@@ -201,23 +202,11 @@ func listen(t *testing.T, talk func(net.Conn)) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
-	t.Cleanup(func() { l.Close(); <-done })
-	go func() {
-		defer close(done)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			talk(conn)
-			conn.Close()
-		}
-	}()
+	testtcp.Serve(t, l, talk)
 	return l.Addr().String()
 }
 
-// TestEnds: a request ends with its context, whatever it waits for.
+// TestEnds: a request ends with its context, in each of its waits.
 func TestEnds(t *testing.T) {
 	waits := make(chan struct{}) // a value when the client waits for what never comes
 	// A server reads the beginning of the request, so that the client has dialled, and answers with the beginning of

@@ -53,7 +53,7 @@ func readKeyFile(path string) (string, error) {
 // The caller holds the folder's lock.
 func writeKeyFile(path string, key *wgtypes.Key) (err error) {
 	tmp := tmpName(path)
-	// Whatever has this name was left by a write that was cut short.
+	// A file of this name was left by a write that was cut short.
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -78,7 +78,7 @@ func writeKeyFile(path string, key *wgtypes.Key) (err error) {
 	}
 	err = unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
-		// A file system without NOREPLACE: the lock alone has to do.
+		// The file system has no NOREPLACE: only the lock protects the file.
 		err = os.Rename(tmp, path)
 	}
 	if err != nil {
@@ -123,7 +123,7 @@ func tmpName(path string) string {
 	return filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp")
 }
 
-// folderLock is the name of the file that is locked in the place of a folder: who may open a folder may lock it.
+// folderLock is the name of the file that is locked instead of the folder: each user who can open a folder can lock it.
 const folderLock = ".wguplink.lock"
 
 // lockFolder makes the folder of a key file, private to us, and locks it by a file in it.

@@ -1,8 +1,8 @@
 // Package identity owns the WireGuard private key of an uplink: it loads the stored one, else takes over one that an
 // earlier VPN left behind, else makes a new one. It is the only package that reads or writes a private key.
 //
-// A key is on stable storage before anybody gets to see it, so that a gateway never learns a key that a power cut then
-// takes away. The one exception is a disk that is full or read-only: the node runs with a key in memory, and says so. A
+// A key is on stable storage before Load returns it, so that a gateway never learns a key that a power cut then takes
+// away. The one exception is a disk that is full or read-only: the node runs with a key in memory, and says so. A
 // stored key that cannot be read is an error and is left as it is: it may be the only copy.
 package identity
 

@@ -141,7 +141,7 @@ func TestKeyFileWithoutRoom(t *testing.T) {
 	if err != nil || stored.NotStored != nil || !stored.Private.Equal(id.Private) {
 		t.Errorf("room again: %+v, %v", stored, err)
 	}
-	// A stored key is loaded whatever the disk does.
+	// A stored key is loaded from a full disk, too.
 	fill()
 	if id, err := Load(nil, o); err != nil || !id.Private.Equal(stored.Private) {
 		t.Errorf("full, with a key: %v", err)

@@ -118,7 +118,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// The key is not told under whatever name it stands, nor in a mistake.
+// The key is never told: not under another option's name, and not in a mistake.
 func TestKeyIsNotTold(t *testing.T) {
 	for _, text := range []string{
 		strings.Replace(good, "private_key", "privatekey", 1),

@@ -1,8 +1,8 @@
 // Package mask blots secrets out of text that is handed to others, such as a report.
 //
 // It works by what is known and by what things look like: secrets that it is told, in each spelling that programs
-// print; passwords and queries in URLs; whatever has the shape of a key and is not known to be public; and values that
-// stand behind the name of a secret. What is masked by mistake costs a question; what is shown cannot be taken back.
+// print; passwords and queries in URLs; text of a key's shape that is not known to be public; and values that stand
+// behind the name of a secret. What is masked by mistake costs a question; what is shown cannot be taken back.
 package mask
 
 import (

@@ -73,7 +73,7 @@ func TestShapes(t *testing.T) {
 			t.Errorf("%s\ngot  %s\nwant %s", in, got, want)
 		}
 	}
-	m.Secret(public) // whatever else was said
+	m.Secret(public) // after it was called public
 	if got := m.Text(public); got != Blot {
 		t.Errorf("a secret that was called public: %s", got)
 	}

@@ -4,7 +4,7 @@ package mtu
 const (
 	// Least is the smallest MTU that IPv6 works over (RFC 8200, section 5).
 	Least = 1280
-	// Default is that of a WireGuard device over Ethernet, whatever the address family.
+	// Default is that of a WireGuard device over Ethernet, for both address families.
 	Default = 1500 - WireGuard6
 	// WireGuard6 is what WireGuard costs over IPv6: IPv6 40, UDP 8, message header 16, authenticator 16.
 	WireGuard6 = 80

@@ -14,8 +14,7 @@ import (
 const repeatAfter = time.Second
 
 // askAll opens a socket that puts each question to all the name servers at once. Package net would wait five seconds
-// for one that is dead before it asks the next, which is longer than we have; and a server on a dead address family is
-// common.
+// for a dead server before it asks the next, which is longer than we have. A server on a dead address family is common.
 func askAll(ctx context.Context, d net.Dialer, servers []string, codes *codes) (net.Conn, error) {
 	a := allServers{codes: codes, heard: make(chan heard), closed: make(chan struct{})}
 	var last error

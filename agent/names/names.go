@@ -3,7 +3,7 @@
 // It asks by package net's own resolver, over connections of its own: each question goes to all name servers at once,
 // is repeated when it may have been lost, and has no EDNS0 record. Some name servers and home routers answer FORMERR or
 // NOTIMP to that record, or drop the question (RFC 6891 section 6.2.2 and 7); without it an answer has at most 512
-// bytes, and a longer one comes over TCP. Where there is no TCP, the part of it that came by UDP has to do.
+// bytes, and a longer one comes over TCP. Where there is no TCP, the part of it that came by UDP is used.
 package names
 
 import (

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Whatever a message holds, reading it ends, and panics nowhere.
+// Reading any message ends, and does not panic.
 func FuzzMessages(f *testing.F) {
 	link := NewLinkRequest(unix.RTM_NEWLINK, 0, 7)
 	link.String(unix.IFLA_IFNAME, "vx")

@@ -1,6 +1,6 @@
-// Package network knows the kinds of network that an uplink can belong to: which gateways there are without asking
-// a server, which device each is on, where the uplink has to get to, and what state of the kernel follows from all of
-// that. It is the one place that tells the kinds apart.
+// Package network knows the kinds of network that an uplink can belong to. For each kind it tells the gateways that are
+// known without asking a server, the device of each, the destinations of the uplink, and the kernel state that follows
+// from all of that. It is the one place that tells the kinds apart.
 package network
 
 import (

@@ -109,7 +109,7 @@ func TestBorrowed(t *testing.T) {
 	}
 }
 
-// The words of the configuration and of the tunnel are matched one by one, whatever their order.
+// The words of the configuration and of the tunnel are matched by name, not by their order.
 func TestBackends(t *testing.T) {
 	for b, want := range map[config.Backend]tunnel.Backend{config.Auto: tunnel.Auto, config.Kernel: tunnel.Kernel,
 		config.Userspace: tunnel.Userspace} {

@@ -87,8 +87,8 @@ func (s *single) Desired(v View) (tunnel.Desired, bool) {
 	return d, true
 }
 
-// reach are the link addresses of the gateways that may be in use: what is probed has to be routed, whoever else sees
-// to the routes.
+// reach are the link addresses of the gateways that may be in use: what is probed has to be routed, also where a
+// routing daemon sees to the routes.
 func reach(v View) (all []netip.Prefix) {
 	for _, p := range v.Peers.Racing() {
 		if a := p.LinkAddress; p.Promoted && a.IsValid() {

@@ -13,7 +13,8 @@ import (
 var ErrOrphan = errors.New("the process that started us has ended already")
 
 // Watch calls ended once when the parent process has ended, from another goroutine. procd's ujail is such a parent:
-// when it is killed, for want of memory say, its child lives on and holds the lock that the next agent needs.
+// when it is killed, for example because memory is short, its child lives on and holds the lock that the next agent
+// needs.
 //
 // A pidfd is about the process. PR_SET_PDEATHSIG is about the thread that forked, is one thread's of ours, and is
 // cleared by a change of the group. Neither is inherited by the process of userspace WireGuard, which outlives us.

@@ -14,7 +14,7 @@ import (
 // parentEnv makes the test binary a child that watches its parent, or that parent.
 const parentEnv = "WGUPLINK_TEST_PARENT"
 
-func init() {
+func TestMain(m *testing.M) {
 	if os.Getenv(parentEnv) == "child" {
 		err := Watch(func() { io.WriteString(os.Stdout, "ended\n"); os.Exit(0) })
 		if err != nil {
@@ -24,6 +24,7 @@ func init() {
 		io.WriteString(os.Stdout, "watching\n")
 		select {}
 	}
+	os.Exit(m.Run())
 }
 
 // TestWatch kills the parent of a process that watches it, and starts one whose parent is gone.

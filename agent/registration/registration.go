@@ -180,7 +180,7 @@ func (r *Registration) Take(a Answer, others int, now time.Time) {
 	}
 }
 
-// later is for a request in vain.
+// later sets the next try after a failed request.
 func (s *schedule) later(now time.Time, after time.Duration, intn func(int64) int64) {
 	wait := min(fetchFirst<<min(s.fails, 10), fetchMost)
 	s.fails++

@@ -99,7 +99,7 @@ func TestQuery(t *testing.T) {
 	}
 }
 
-// Each option that a registrar is built from makes it another: whatever stands in Source is compared.
+// Each option that a registrar is built from makes it another: all fields of Source are compared.
 func TestSourceCounts(t *testing.T) {
 	key := peerselector.Key{1}
 	u := config.Uplink{
@@ -235,7 +235,7 @@ func TestDue(t *testing.T) {
 	}
 }
 
-// A fault is told once, whatever of its text differs at each try, and again after a success.
+// A fault is told once, although parts of its text differ at each try, and again after a success.
 func TestFailuresToldOnce(t *testing.T) {
 	r, log := registration(t, Source{})
 	fail := func(texts ...string) {

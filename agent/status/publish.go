@@ -19,7 +19,7 @@ type Publisher struct {
 	Changed func(Snapshot) // is called with each new state, cause or gateway; nil: that is not wanted
 
 	last    Snapshot
-	changes []Change                 // the latest; is never changed in place, for it is published
+	changes []Change                 // the latest; is never changed in place: it is published
 	gateway string                   // the public key of the last one that a change was with
 	started bool                     // the uplink has been connected
 	failed  bool                     // the file could not be written, and the log knows

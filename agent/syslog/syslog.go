@@ -2,7 +2,8 @@
 // time, name and process.
 //
 // No line waits for the log. Where nothing listens, it goes to standard error instead. Where the log has no room at the
-// moment, lines are kept and follow in order; of those that are too many their number is told.
+// moment, lines are kept and follow in order. When they are too many, the rest are dropped, and a line tells their
+// number.
 //
 // The form is that of RFC 3164, section 4.1: <priority>Mmm dd hh:mm:ss name[process]: text. The time may not be left
 // out: OpenWrt's logd (ubox 6f78fa4, log/syslog.c) takes 16 bytes away wherever the 16th is a space.

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// An Authority signs whatever a test asks for.
+// An Authority signs any certificate that a test asks for.
 type Authority struct {
 	cert *x509.Certificate
 	der  []byte

@@ -1,4 +1,4 @@
-// Package testtls makes certificates for tests, good ones and such as no authority would sign.
+// Package testtls makes certificates for tests: good ones, and ones that no authority would sign.
 package testtls
 
 import (

@@ -58,7 +58,7 @@ func ourRoutes(t *testing.T, link netlink.Link) (dst []string) {
 	return dst
 }
 
-// On a device of another program nothing but our peers and their routes changes, whatever befalls the device.
+// On a device of another program only our peers and their routes change, also after it was made anew.
 func TestBorrowed(t *testing.T) {
 	private, theirs, leftover := newKey(t), newKey(t).PublicKey(), newKey(t).PublicKey()
 	ours := Peer{PublicKey: newKey(t).PublicKey(), Endpoint: netip.MustParseAddrPort("192.0.2.1:51820"),

@@ -289,8 +289,8 @@ func (t *Tunnel) source(e netip.Addr, base *netlink.Route, w *ways) (src net.IP,
 	}
 	return nil,
 		fmt.Sprintf(
-			"packets to the gateway at %s leave by %s with an address of the tunnel as source, and nobody can "+
-				"answer them: "+
+			"packets to the gateway at %s leave by %s with an address of the tunnel as source, and no answer can "+
+				"come back: "+
 				"the node has no global address of its own there; give %s one, or leave that family out with "+
 				"address_family",
 			e, line, line), nil

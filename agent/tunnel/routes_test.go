@@ -150,7 +150,7 @@ func TestLinkLocalRouteTwice(t *testing.T) {
 	}
 }
 
-// An endpoint inside the allowed IPs keeps its way outside, whatever happens to the line.
+// An endpoint inside the allowed IPs keeps its way outside, also when the line changes.
 func TestEndpointInsideAllowedIPs(t *testing.T) {
 	tun := open(t, testns.WireGuard(t))
 	d := layer3(t, "10.77.1.1:51820", "10.0.0.0/8")

@@ -143,7 +143,7 @@ type Tunnel struct {
 	count   int
 	swept   []string         // the links that were wanted when those of ours that are not were last looked for
 	rest    []string         // those that sweep has left for sweepRest
-	mac     net.HardwareAddr // of the VXLAN as it was last seen: it is made anew with this one, whoever has deleted it
+	mac     net.HardwareAddr // of the VXLAN as it was last seen: one that was deleted is made anew with it
 	remade  time.Time        // when a VXLAN was last made anew
 	former  former           // what it was before
 	now     func() time.Time

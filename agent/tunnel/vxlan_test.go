@@ -140,8 +140,8 @@ func TestVXLANKeepsItsMAC(t *testing.T) {
 	if mac := vxlanOf(t, "mesh-vpn").HardwareAddr; !bytes.Equal(mac, stable) {
 		t.Errorf("after a deletion: %s, was %s", mac, stable)
 	}
-	// The address is the mesh's name of the node, and the key that it came from is not: a new key leaves it, whatever
-	// happens then.
+	// The mesh knows the node by this address, not by the key that it came from: it stays when the key is another, also
+	// when the device is made anew after that.
 	d.Devices[0].PrivateKey = pointer(newKey(t))
 	apply(t, tun, d)
 	if err := netlink.LinkDel(vxlanOf(t, "mesh-vpn")); err != nil {

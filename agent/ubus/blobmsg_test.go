@@ -174,7 +174,7 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// Whatever is decoded goes out again, and means the same then.
+// Each decoded message can be encoded again, and means the same then.
 func FuzzDecode(f *testing.F) {
 	for _, name := range []string{"client.txt", "server.txt"} {
 		for _, s := range sessions(f, name) {

@@ -64,8 +64,8 @@ func objectInfo(a Attrs) (o ObjectInfo, ok bool) {
 }
 
 // Call calls a method and waits for its answer. An error that wraps a Status is the object's own verdict, or ubusd's;
-// the table may be there beside it. When several messages with data come, the last one counts. Nobody says so when the
-// object goes away without an answer: let ctx end.
+// the table may be there beside it. When several messages with data come, the last one counts. ubusd does not say when
+// the object goes away without an answer: let ctx end.
 func (c *Conn) Call(ctx context.Context, object, method string, args Table) (Table, error) {
 	data, err := c.call(ctx, object, method, args)
 	if err != nil {

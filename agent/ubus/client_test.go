@@ -85,7 +85,7 @@ func TestDialFails(t *testing.T) {
 	}
 }
 
-// Answers find their requests, in whatever order they come.
+// Answers find their requests, in any order.
 func TestCallsAtOnce(t *testing.T) {
 	c, p := connect(t)
 	call := func(method string) <-chan result {

@@ -17,7 +17,7 @@ import (
 // others.
 const writeTimeout = 5 * time.Second
 
-// errBusy is the answer to more requests at once than anybody can mean.
+// errBusy is the answer to more requests at once than any caller needs.
 var errBusy = errors.New("too many requests at once")
 
 // errHungUp is a connection that ends before it has begun.

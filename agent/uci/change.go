@@ -77,8 +77,8 @@ func (c change) apply(p *pkg, unnamed map[string]string) error {
 }
 
 // Set gives an option its value. With several values it becomes a list; with one that is empty, or none, it is deleted,
-// since UCI has no empty options. Whatever it was before is replaced, in its place. The section must be there. Values
-// may have line ends and tabs, but no other control characters.
+// since UCI has no empty options. What stood there before, an option or a list, is replaced in its place. The section
+// must be there. Values may have line ends and tabs, but no other control characters.
 func (t *Tree) Set(config, section, option string, values ...string) error {
 	typ := TypeOption
 	if len(values) > 1 {

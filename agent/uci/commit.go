@@ -111,7 +111,7 @@ func edit(config string, text []byte, own []change) (before, after []byte, err e
 	for _, c := range own {
 		if err := c.apply(p, unnamed); errors.Is(err, ErrNoSection) {
 			return nil, nil, fmt.Errorf(
-				"%w in the file: somebody deleted it, or staged but did not commit it; read the package again", err)
+				"%w in the file: another program deleted it, or has not committed it yet; read the package again", err)
 		} else if err != nil {
 			return nil, nil, err
 		}

@@ -1,7 +1,7 @@
 // Package uci reads and writes OpenWrt's configuration files as libuci and the uci command do, without either.
 //
-// A Tree is a folder of files, one per package (/etc/config), over which reading lays the changes that somebody staged
-// with "uci set" but has not committed yet (/tmp/.uci). What libuci accepts is accepted, with the same result; what it
+// A Tree is a folder of files, one per package (/etc/config), over which reading lays the changes that were staged with
+// "uci set" and are not committed yet (/tmp/.uci). What libuci accepts is accepted, with the same result; what it
 // refuses is refused with the same text, line and byte. Export and Show print what "uci export" and "uci show" print.
 // The rules are those of openwrt/uci (file.c, delta.c, list.c, util.c, cli.c), checked against what it really does:
 // testdata was recorded from it.
@@ -22,7 +22,7 @@
 // # Changes
 //
 // Set, Del, AddSection and DelSection are kept in memory, visible through this Tree only, until Commit or Revert.
-// Commit locks the file as "uci commit" does (flock; it waits for as long as somebody else holds the lock), reads it
+// Commit locks the file as "uci commit" does (flock; it waits for as long as another program holds the lock), reads it
 // anew, applies our changes and no others, and replaces the file at one stroke: at every moment, power cuts included,
 // there is either the old file or the new one, whole, with the same mode and owner. Where a process may not set the
 // owner or group, the new file has its own, and then a group gets no more rights than all others have. Changes that

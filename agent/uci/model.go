@@ -118,7 +118,7 @@ func (s *section) place(name string) *option {
 	return o
 }
 
-// set gives an option or list its values, whatever it was before, in the place where it was.
+// set gives an option or list its values, in the place where it was. It may have been either.
 func (s *section) set(name string, list bool, values ...string) {
 	o := s.place(name)
 	o.list, o.values = list, values

@@ -23,9 +23,9 @@ func Exposed(path string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode()&others != 0
 }
 
-// Protect takes the rights of all users to the file at path away, for who may open a file may read the private key in
-// it, and hold the lock that each reading and each commit waits for. changed says that there were any. A file whose
-// lock is held for longer than a commit takes is replaced by a copy.
+// Protect takes the rights of other users to the file at path away: a user who can open the file can read the private
+// key in it, and hold the lock that each reading and each commit waits for. changed says that there were such rights. A
+// file whose lock is held for longer than a commit takes is replaced by a copy.
 func Protect(path string) (changed bool, err error) {
 	if !Exposed(path) {
 		return false, nil

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nobody is a user who is not root.
-const nobody = 65534
+// unprivileged is the number of a user who is not root.
+const unprivileged = 65534
 
 // holderEnv has a copy of the test program hold the lock of a file, as any user.
 const holderEnv = "WGUPLINK_UCI_TEST_HOLD"
@@ -47,7 +47,7 @@ func foreigner(t *testing.T, path string) string {
 	}
 	cmd := exec.Command(program)
 	cmd.Dir, cmd.Env = "/", append(os.Environ(), holderEnv+"="+path)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: unprivileged, Gid: unprivileged}}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -132,9 +132,8 @@ func TestProtectHeld(t *testing.T) {
 	wantMode(t, path, 0o640)
 }
 
-// A user who has the lock of a file that is not ours to protect, as /etc/config/system, does not hold up those who read
-// it for long, and for the time of a commit once only. When the lock is free again, a reader waits for commits as
-// before.
+// A user who has the lock of a file that is not ours to protect, as /etc/config/system, holds up its readers for the
+// time of a commit once, and not longer. When the lock is free again, a reader waits for commits as before.
 func TestReadHeld(t *testing.T) {
 	before := readWait
 	t.Cleanup(func() { readWait = before })

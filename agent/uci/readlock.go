@@ -11,8 +11,8 @@ import (
 )
 
 // readWait is how long a reader waits for a lock. A commit takes far less. All users may open most files of
-// /etc/config, and who may open a file may lock it for ever: a reader goes on then, for a file is replaced in one
-// stroke.
+// /etc/config, and a user who can open a file can lock it for ever. A reader then goes on without the lock: a file is
+// replaced as a whole, so that no reader sees half of it.
 var readWait = 5 * time.Second
 
 // givenUp has the waits for locks that no reader waits for any more, by file: a channel that is closed at the end of

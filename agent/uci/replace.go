@@ -229,8 +229,8 @@ func chown(f *os.File, is, was *syscall.Stat_t) (kept owners, err error) {
 	return kept, nil
 }
 
-// narrow takes from a mode what would give a right to those who did not have it: another group gets no more than all
-// others have, and nothing runs in the name of another owner or group.
+// narrow takes rights from a mode that would be new to a user: another group gets no more than all others have, and no
+// program runs in the name of another owner or group.
 func narrow(mode fs.FileMode, kept owners) fs.FileMode {
 	if !kept.user {
 		mode &^= fs.ModeSetuid

@@ -38,8 +38,8 @@ func NewTree(configDir, saveDir string) *Tree {
 }
 
 // LoadConfig reads a package, unless it has been read before. With force it is read in any case, and our own
-// uncommitted changes of it are dropped, as with Revert. The error wraps os.ErrNotExist if there is no file, whatever
-// may be staged, and a *ParseError if libuci would not read it either.
+// uncommitted changes of it are dropped, as with Revert. The error wraps os.ErrNotExist if there is no file, even when
+// changes are staged, and a *ParseError if libuci would not read it either.
 func (t *Tree) LoadConfig(config string, force bool) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()

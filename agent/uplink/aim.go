@@ -21,8 +21,8 @@ type targetsFrom struct {
 	current peerselector.Key
 }
 
-// aim has the way out asked for where the uplink has to get to now: first where the gateway in use is, because the way
-// there is the one that counts.
+// aim sets the destinations that the kernel is asked for now. The address of the gateway in use comes first, because
+// the way there is the one that counts.
 func (l *loop) aim() {
 	cur, _ := l.engine.Current()
 	from := targetsFrom{l.kind, l.peers.Changes(), cur.PublicKey}

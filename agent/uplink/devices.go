@@ -102,8 +102,8 @@ func (d *devices) by(at time.Time) {
 // failed says that a device of several could not be made what it should be, while others could.
 func (d *devices) failed(device string) bool { return slices.Contains(d.report.Failed, device) }
 
-// mtu is that of a WireGuard device as it was set, in bytes; that of the first when there is none of that name, 0 when
-// there is none at all.
+// mtu is the MTU of a WireGuard device as it was set, in bytes. Without a device of that name it is that of the first
+// one; without any, 0.
 func (d *devices) mtu(name string) int {
 	for _, dev := range d.applied.Devices {
 		if dev.Interface == name {

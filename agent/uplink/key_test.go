@@ -13,8 +13,8 @@ import (
 	"wguplink/agent/slog"
 )
 
-// A key that could not be stored is used, and looked after until it is stored. A running uplink keeps its key whatever
-// becomes of the stored one.
+// A key that could not be stored is used, and looked after until it is stored. A running uplink keeps its key when the
+// stored one is changed or lost.
 func TestKeyInMemory(t *testing.T) {
 	made, err := identity.Load(nil, identity.Options{KeyFile: filepath.Join(t.TempDir(), "key")})
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 // no others, so that it stays small.
 type ledger struct {
 	rows  map[peerselector.Key]*row
-	table []status.Candidate // as last made; is never changed in place, for it is published
+	table []status.Candidate // as last made; is never changed in place: it is published
 	of    tableOf
 	stale bool // the table has to be made anew
 }

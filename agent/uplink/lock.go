@@ -19,7 +19,7 @@ func lock(runDir, name string) (unlock func(), err error) {
 		return nil, fmt.Errorf("uplink %s: make the run directory: %w", name, err)
 	}
 	path := filepath.Join(runDir, name+".lock")
-	// Who may open it may lock it, and keep us from running: that is root alone.
+	// Only root may open the file: a user who can open it can lock it, and keep us from running.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	switch {
 	case err == nil:

@@ -2,9 +2,9 @@
 // nothing else: what has state is a part of its own, see docs/architecture.md.
 //
 // An uplink is one goroutine, its loop. Each turn of the loop takes one event, hands it to the part that it concerns,
-// carries out what the selector wants, applies the kernel state that follows from all parts once, and sees to it that
-// the jobs run which the parts want. What takes time (names, brokers, NTP, measurements) is a job beside the loop, and
-// its result is an event.
+// carries out what the selector wants, applies the kernel state that follows from all parts once, and runs the jobs
+// that the parts want. What takes time (names, brokers, NTP, measurements) is a job beside the loop, and its result is
+// an event.
 package uplink
 
 import (

@@ -33,7 +33,7 @@ const (
 
 const (
 	// outboundPatience is how long the tun waits, while nothing is sent, before it takes the packets inside for stuck.
-	// A line that is slow is none of it: what it has no room for waits in a call that sends.
+	// A slow line is not such a case: a packet that it has no room for waits in a call that sends.
 	outboundPatience = 50 * time.Millisecond
 
 	// inboundPatience is how long a socket waits for a place. It is short: what comes in never waits for another node.

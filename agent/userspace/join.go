@@ -21,7 +21,7 @@ const (
 )
 
 // joinable returns how many of packets, from the first on, are one run. Each begins at offset of its buffer. A packet
-// with a wrong checksum is none of them: the kernel would not look at it again.
+// with a wrong checksum is left out: the kernel would not check it again.
 func joinable(packets [][]byte, offset int) int {
 	if len(packets) < 2 {
 		return 1

@@ -48,7 +48,7 @@ func (d *doors) place(pools reflect.Value) error {
 	return nil
 }
 
-// The buffer holds whatever the encryption makes of the largest packet.
+// The buffer has room for the largest packet after its encryption.
 const _ uint = bufferSize -
 	(device.MessageTransportHeaderSize + mtu.Userspace + device.PaddingMultiple - 1 + poly1305TagSize)
 

@@ -12,8 +12,8 @@ import (
 // most.
 const trimAfter = 10 * time.Second
 
-// trimmer gives the memory of a load back. By itself Go would do so after minutes, for the collector does not run while
-// nothing is allocated. At rest it does nothing, and there is no timer.
+// trimmer gives the memory of a load back. By itself Go would do so after minutes, because the collector does not run
+// while nothing is allocated. At rest it does nothing, and there is no timer.
 type trimmer struct {
 	armed  atomic.Bool // a timer runs
 	active atomic.Bool // there was load since the timer was set

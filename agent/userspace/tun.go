@@ -110,7 +110,7 @@ func (t *tunDevice) BatchSize() int {
 }
 
 // Read implements tun.Device: the packets that are there. While the device is busy they stay in the tun's queue, where
-// the kernel drops what is too much; what it has no room for although it waits is read and dropped.
+// the kernel drops what is too much. Packets that the device has no room for after its wait are read and dropped.
 func (t *tunDevice) Read(bufs [][]byte, sizes []int, offset int) (int, error) {
 	for {
 		room := t.doors.waitOutbound()

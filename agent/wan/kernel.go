@@ -102,7 +102,7 @@ func (k *kernel) relink() (err error) {
 	return fmt.Errorf("list devices: %w", err)
 }
 
-// way is that of a target. What the kernel says of it counts, be it that packets go into our own mesh while a worse
+// way is that of a target. What the kernel says of it counts, also when packets go into our own mesh while a worse
 // route would lead out of the WAN: they go into the mesh.
 func (k *kernel) way(t target) (Way, error) {
 	a, err := k.ask(t, netip.Addr{})

@@ -133,13 +133,7 @@ func tunDevice(t *testing.T, name string, addrs ...string) *os.File {
 	t.Cleanup(func() { f.Close() })
 	l, err := netlink.LinkByName(name)
 	ok(t, err)
-	ok(t, netlink.LinkSetUp(l))
-	for _, a := range addrs {
-		addr, err := netlink.ParseAddr(a)
-		ok(t, err)
-		addr.Flags = unix.IFA_F_NODAD
-		ok(t, netlink.AddrAdd(l, addr))
-	}
+	raise(t, l, addrs)
 	return f
 }
 

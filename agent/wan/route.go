@@ -63,8 +63,8 @@ func (p Path) State() (State, error) {
 	return k.state(d)
 }
 
-// state asks for the destinations. An answer of the kernel that says no is a state; only an answer that is none is an
-// error.
+// state asks for the destinations. When the kernel says that there is no route, that is a state; only a failed question
+// is an error.
 func (k *kernel) state(d Destinations) (s State, err error) {
 	if s.Dev4, s.MTU4, s.Why4, err = k.family(d.targets(false), &s.Mesh); err != nil {
 		return State{}, err

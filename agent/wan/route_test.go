@@ -289,7 +289,7 @@ func TestState(t *testing.T) {
 	}
 }
 
-// Whatever stands on our own devices is our own mesh.
+// All addresses on our own devices are our own mesh.
 func TestOwnMesh(t *testing.T) {
 	for name, set := range map[string]string{
 		"the device itself":          "link set wg-mesh up",

@@ -17,6 +17,13 @@ func link(t *testing.T, name string, mtu int, addrs ...string) netlink.Link {
 	l := &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: name, MTU: mtu}}
 	ok(t, netlink.LinkAdd(l))
 	t.Cleanup(func() { netlink.LinkDel(l) })
+	raise(t, l, addrs)
+	return l
+}
+
+// raise brings a device up, and gives it addresses.
+func raise(t *testing.T, l netlink.Link, addrs []string) {
+	t.Helper()
 	ok(t, netlink.LinkSetUp(l))
 	for _, a := range addrs {
 		addr, err := netlink.ParseAddr(a)
@@ -24,7 +31,6 @@ func link(t *testing.T, name string, mtu int, addrs ...string) netlink.Link {
 		addr.Flags = unix.IFA_F_NODAD
 		ok(t, netlink.AddrAdd(l, addr))
 	}
-	return l
 }
 
 func ok(t *testing.T, err error) {
@@ -112,8 +118,9 @@ func TestResolveLocal(t *testing.T) {
 	lo, err := netlink.LinkByName("lo")
 	ok(t, err)
 	ok(t, netlink.LinkSetUp(lo))
-	ok(t, netlink.AddrAdd(lo, &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(198, 51, 100, 1),
-		Mask: net.CIDRMask(32, 32)}}))
+	addr := &netlink.Addr{IPNet: &net.IPNet{IP: net.IPv4(198, 51, 100, 1), Mask: net.CIDRMask(32, 32)}}
+	ok(t, netlink.AddrAdd(lo, addr))
+	t.Cleanup(func() { netlink.AddrDel(lo, addr) })
 	p := Path{}
 	for a, want := range map[string]bool{"198.51.100.1": true, "127.0.0.1": true, "192.0.2.7": false,
 		"2001:db8::7": false} {

@@ -19,9 +19,9 @@ const (
 )
 
 // SwitchGroup makes a group, by name or else by number, the real, effective and saved one of all threads, and reads
-// back whether it is. Gluon's firewall knows by the group which packets and which DNS queries are for the WAN, and a
-// socket has the group of the thread that made it: so this comes before the first socket. Supplementary groups stay as
-// they are.
+// back whether it is. Gluon's firewall knows by the group which packets and which DNS queries are for the WAN. A socket
+// has the group of the thread that made it, so this comes before the first socket. Supplementary groups stay as they
+// are.
 func SwitchGroup(name string) error { return switchGroup(groupFile, name, setGroup) }
 
 func switchGroup(file, name string, set func(gid uint32) error) error {

@@ -145,7 +145,8 @@ func (l *loader) set(p *peerselector.Peer, title, option string, values ...strin
 	}
 }
 
-// readKeepalive takes what wg(8) takes. Off is 0, the uplink's: our engine tells by keepalives who is alive.
+// readKeepalive takes what wg(8) takes. Off is 0, the uplink's: our engine needs keepalives to tell which peers are
+// alive.
 func (l *loader) readKeepalive(name, title string) time.Duration {
 	v, _ := l.one(name, title, "persistent_keepalive")
 	if v == "" || v == "0" || v == "off" {

@@ -100,7 +100,7 @@ config peer 'foreign'
 	option public_key 'nonsense'
 	option ifname 'wg_other'
 
-config peer 'nobodys'
+config peer 'stranger'
 	option enabled '1'
 
 config other 'thing'
@@ -243,7 +243,7 @@ func TestLoadOneKeyTwice(t *testing.T) {
 	}
 }
 
-func TestLoadNobody(t *testing.T) {
+func TestLoadNoPeer(t *testing.T) {
 	for name, tt := range map[string]struct {
 		text, want string
 		warnings   int
@@ -344,7 +344,7 @@ func TestLoadLinkAddress(t *testing.T) {
 	}
 }
 
-// FuzzLoad holds whatever is left of a file to what the engine needs.
+// FuzzLoad holds what any file gives to what the engine needs.
 func FuzzLoad(f *testing.F) {
 	f.Add(peer("a", keyA)+peer("b", keyB, "option persistent_keepalive 7"),
 		"config interface wg_mesh\n\toption fwmark 1\n")

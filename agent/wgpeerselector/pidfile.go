@@ -15,9 +15,9 @@ import (
 // maxPIDFile is how much of a PID file is read, in bytes. More than a number is something else.
 const maxPIDFile = 64
 
-// WritePID puts our process id in a file at one stroke; a file that is not held any more is replaced. It is held by a
-// lock until remove, which deletes it if it is still ours, or the end of the process. Anything but a regular file is
-// left alone: it is an error, as is a file of a running process.
+// WritePID writes our process id to a file, which is there as a whole or not at all. A file that no process holds any
+// more is replaced. A lock holds ours until remove, which deletes it if it is still ours, or until the end of the
+// process. Anything but a regular file is left alone: it is an error, as is a file of a running process.
 func WritePID(path string) (remove func(), err error) {
 	if err := checkFree(path); err != nil {
 		return nil, fmt.Errorf("PID file %s: %w", path, err)
@@ -58,9 +58,9 @@ func checkFree(path string) error {
 	return nil
 }
 
-// hold locks the file for as long as it is open. All users may read a PID file, and who may read a file may have the
-// lock of flock(2) on it, or this one for reading; this one for writing takes the right to write (fcntl(2), open file
-// description locks).
+// hold locks the file for as long as it is open. All users may read a PID file, and each user who can read a file can
+// take the lock of flock(2) on it, or this one for reading. This one for writing needs the right to write (fcntl(2),
+// open file description locks).
 func hold(f *os.File) error {
 	return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
 }
@@ -74,7 +74,7 @@ func held(f *os.File) bool {
 // replace writes a file beside and renames it. The file is returned open and locked.
 func replace(path, text string) (f *os.File, err error) {
 	tmp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".tmp")
-	// Whatever has this name was left by a write that was cut short.
+	// A file of this name was left by a write that was cut short.
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

@@ -335,7 +335,7 @@ func TestFakeKernel(t *testing.T) {
 	}
 }
 
-// Whatever is set, in as many messages as it takes, the device is as if all had been set at once.
+// Settings may take several messages. After them, the device is as if all had been set at once.
 func TestBatches(t *testing.T) {
 	r := rand.New(rand.NewSource(1))
 	pool := make([]wgtypes.Key, 100)
@@ -451,7 +451,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// Whatever the kernel writes, reading it ends, and panics nowhere.
+// Reading any answer of the kernel ends, and does not panic.
 func FuzzParse(f *testing.F) {
 	k := &fake{name: "wg", page: 2, device: wgtypes.Device{PrivateKey: wgtypes.Key{1}, Peers: []wgtypes.Peer{
 		{PublicKey: wgtypes.Key{2}, AllowedIPs: many(3), Endpoint: &net.UDPAddr{IP: net.IPv6loopback, Port: 1},

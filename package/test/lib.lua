@@ -71,7 +71,7 @@ function M.root(config, site, domain)
 	roots = roots + 1
 	local root = {}
 	root.path = M.tmp .. '/root' .. roots
-	-- Links to the files of the first one; nobody writes to those.
+	-- Links to the files of the first one; no test writes to those.
 	assert(M.sh('cp -al ' .. M.tmp .. '/base ' .. root.path))
 
 	function root.file(path)

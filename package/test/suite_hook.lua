@@ -226,7 +226,7 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 		'gluon-radvd start\n')
 	lib.check(shell .. ': another domain: nothing for radvd', not root.file('/tmp/range6'))
 
-	-- Somebody else's staged changes: nothing is touched, theirs stay, it says so.
+	-- Staged changes of another program: nothing is touched, they stay, the hook says so.
 	for _, package in ipairs({ 'network', 'dhcp' }) do
 		root = node()
 		assert(root.run(package == 'network' and 'uci set network.wan.proto=static' or 'uci set dhcp.mine=dhcp'))
@@ -238,7 +238,7 @@ for _, shell in ipairs({ 'dash', 'busybox' }) do
 		lib.equal(shell .. ': staged ' .. package .. ': files', files(root), before)
 		lib.equal(shell .. ': staged ' .. package .. ': still staged', select(2, root.run('uci changes')), staged)
 	end
-	-- In other packages they are nobody's business here.
+	-- Staged changes of other packages do not matter to the hook.
 	root = node()
 	root.put('/etc/config/system', "\nconfig system 'x'\n")
 	assert(root.run('uci set system.x.hostname=y'))

@@ -34,7 +34,7 @@ for _, path in ipairs(lines('find package/gluon-* -type f -path "*/files/*" -o -
 	lib.equal('mode of ' .. path, lib.sh('test -x ' .. path), script)
 end
 
--- Nobody may wait by the clock.
+-- No script may wait by the clock.
 for _, path in ipairs(sh) do
 	lib.check(path .. ' does not sleep', not lib.read(path):find('%f[%w]sleep %d'))
 end

@@ -262,7 +262,7 @@ for name, more in pairs({ static = '', ffac = "broker = 'broker.example.org/api/
 	local made = get(root, 'wguplink.mesh.private_key')
 	lib.check(name .. ': a deleted key does not come back', #made == 44 and made ~= B and made ~= key, made)
 	lib.equal(name .. ': the copy is the new one', get(root, 'network.wg_mesh.private_key'), made)
-	-- Uncommitted changes are somebody else's.
+	-- Uncommitted changes of another program stay uncommitted.
 	assert(root.run('uci set network.loopback.mtu=1; uci set wguplink.mesh.private_key=' .. A ..
 		'; uci commit wguplink'))
 	root.run('/lib/gluon/mesh-vpn/wguplink-keep-key')
@@ -271,7 +271,7 @@ for name, more in pairs({ static = '', ffac = "broker = 'broker.example.org/api/
 	lib.equal(name .. ': an older image finds the key', back(root), A)
 end
 
--- A section of that name that is somebody else's.
+-- A section of that name that another program has made.
 root = lib.root(base({ network = BASE.network .. "\nconfig interface 'wg_mesh'\n\toption proto 'none'\n" }), native())
 assert(root.upgrade())
 lib.equal('an interface of that name is left alone', get(root, 'network.wg_mesh.private_key') .. copy_type(root),

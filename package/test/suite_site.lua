@@ -153,7 +153,7 @@ for key, values in pairs({
 	end
 end
 
--- Keys that nobody knows, and what they may have meant.
+-- Unknown keys, and what they may have meant.
 for key, nearest in pairs({
 	brokr = 'broker', adress_family = 'address_family', Keepalive = 'keepalive', vxlan_prot = 'vxlan_port',
 		peer = 'peers',

@@ -111,8 +111,8 @@ func (c *Concentrator) Start() error {
 	return c.start()
 }
 
-// Kill is abrupt death: the WireGuard device and its sockets vanish at once, with no word to anybody. The host itself
-// stays: its kernel still answers on the WAN. Killing a concentrator that is down does nothing.
+// Kill is abrupt death: the WireGuard device and its sockets vanish at once, without a packet to any peer. The host
+// itself stays: its kernel still answers on the WAN. Killing a concentrator that is down does nothing.
 func (c *Concentrator) Kill() error {
 	c.mu.Lock()
 	wg, stop := c.wg, c.stop

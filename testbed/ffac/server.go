@@ -118,7 +118,7 @@ func (s *Server) Registrations() []Registration {
 	return slices.Clone(s.all)
 }
 
-// Asked is how many requests came, whatever the answer.
+// Asked is how many requests came, with any answer.
 func (s *Server) Asked() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -188,8 +188,8 @@ func (g *Gateway) Start() error {
 	return err
 }
 
-// Kill is abrupt death: the WireGuard device, its sockets and the VXLAN device vanish at once, with no word to anybody.
-// The host itself stays: its kernel still answers on the WAN. Killing a gateway that is down does nothing.
+// Kill is abrupt death: the WireGuard device, its sockets and the VXLAN device vanish at once, without a packet to any
+// peer. The host itself stays: its kernel still answers on the WAN. Killing a gateway that is down does nothing.
 func (g *Gateway) Kill() error {
 	g.mu.Lock()
 	was := g.wg != nil

@@ -200,9 +200,9 @@ func (g *Gateway) route(dst netip.Prefix) *netlink.Route {
 	return &netlink.Route{LinkIndex: g.wgIdx, Dst: wgdevice.IPNet(dst), Protocol: unix.RTPROT_STATIC}
 }
 
-// flood appends (or deletes) the all-zero-MAC entry that makes a VXLAN device send frames for everybody to dst through
-// the device via; like "bridge fdb append 00:00:00:00:00:00 dev VX dst DST via VIA". An entry that is there already is
-// not doubled: the kernel compares dst and via.
+// flood appends (or deletes) the all-zero-MAC entry that makes a VXLAN device send broadcasts and frames to unknown
+// addresses to dst through the device via; like "bridge fdb append 00:00:00:00:00:00 dev VX dst DST via VIA". An entry
+// that is there already is not doubled: the kernel compares dst and via.
 func flood(vxlan int, dst netip.Addr, via int, add bool) error {
 	kind, flags, verb := unix.RTM_DELNEIGH, 0, "delete"
 	if add {

@@ -88,7 +88,7 @@ func HTML(code int) Fault {
 	return Fault{name: fmt.Sprintf("HTML %d", code), instead: func(x *exchange) { x.write(code, "text/html", page) }}
 }
 
-// Body answers 200 with a content type and a body, whatever they are.
+// Body answers 200 with any content type and body.
 func Body(contentType, body string) Fault {
 	return Fault{name: "a body of the test's choice",
 		instead: func(x *exchange) { x.write(http.StatusOK, contentType, body) }}

@@ -53,7 +53,7 @@ func TestRate(t *testing.T) {
 	if got := d.stats(); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	// An idle line takes a frame at once, whatever the queue.
+	// An idle line takes a frame at once, also with the shortest queue.
 	now = now.Add(time.Minute)
 	d.set(Shape{Rate: 8000, Queue: 1})
 	d.take(frame4(1000-etherSize), now)
@@ -73,7 +73,7 @@ func TestLostTakesTime(t *testing.T) {
 	}
 }
 
-// Whatever the shape changes to, nothing overtakes, and nothing is early.
+// After any change of the shape, no frame overtakes another, and none is early.
 func TestOrder(t *testing.T) {
 	d, now := newDirection(), time.Unix(1000, 0)
 	random := rand.New(rand.NewPCG(1, 2))

@@ -184,7 +184,7 @@ func (l *Line) Stats() (up, down Count) { return l.up.stats(), l.down.stats() }
 
 // NAT turns the translation of UDP over IPv4 towards NATPort on or off: the node's packets leave the line with another
 // source port, the answers are mapped back. The address stays. A mapping belongs to the node's port and takes answers
-// from anybody's NATPort (RFC 4787, REQ-1 and REQ-8); it is made by what goes out and does not age. What comes in
+// from any host's NATPort (RFC 4787, REQ-1 and REQ-8); it is made by what goes out and does not age. What comes in
 // without one is lost. Off forgets all mappings and blocks.
 func (l *Line) NAT(on bool) { l.nat.set(on) }
 

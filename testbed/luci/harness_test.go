@@ -76,9 +76,9 @@ func build(dir string) error {
 
 // Sessions of the web server.
 const (
-	admin  = "00000000000000000000000000000001"
-	reader = "00000000000000000000000000000002"
-	nobody = "00000000000000000000000000000003"
+	admin    = "00000000000000000000000000000001"
+	reader   = "00000000000000000000000000000002"
+	stranger = "00000000000000000000000000000003"
 )
 
 // limit bounds one test.
@@ -232,9 +232,9 @@ func (r *router) serve() {
 	server := &rpcd.Server{
 		Access: acl,
 		Sessions: map[string]rpcd.Session{
-			admin:  {"luci-app-wguplink": true, "luci-proto-wguplink": true},
-			reader: {"luci-app-wguplink": false, "luci-proto-wguplink": false},
-			nobody: {},
+			admin:    {"luci-app-wguplink": true, "luci-proto-wguplink": true},
+			reader:   {"luci-app-wguplink": false, "luci-proto-wguplink": false},
+			stranger: {},
 		},
 		Plugins: map[string]func(context.Context, []string, []byte) ([]byte, error){"luci.wguplink": r.plugin},
 		Call:    r.UbusCall,

@@ -207,8 +207,8 @@ func TestRights(t *testing.T) {
 	r.gateway("")
 	const denied = -32002
 	for _, tt := range []struct {
-		object, method, args  string
-		admin, reader, nobody bool
+		object, method, args    string
+		admin, reader, stranger bool
 	}{
 		{"wguplink", "status", "{}", true, true, false},
 		{"wguplink", "reload", "{}", true, false, false},
@@ -223,7 +223,7 @@ func TestRights(t *testing.T) {
 		{"file", "read", `{"path":"/etc/config/wguplink"}`, false, false, false},
 		{"file", "exec", `{"command":"/usr/bin/wguplink","params":["key","show"]}`, false, false, false},
 	} {
-		for session, want := range map[string]bool{admin: tt.admin, reader: tt.reader, nobody: tt.nobody} {
+		for session, want := range map[string]bool{admin: tt.admin, reader: tt.reader, stranger: tt.stranger} {
 			refused, code, data := r.call(session, tt.object, tt.method, tt.args)
 			if (refused == 0) != want || refused != 0 && refused != denied {
 				t.Errorf("session %s: %s %s: JSON-RPC error %d, ubus status %d", session, tt.object, tt.method,
@@ -340,7 +340,7 @@ func TestAccess(t *testing.T) {
 	}
 }
 
-// All that a status can have is shown, as text whatever is in it, and each gateway can be chosen.
+// All that a status can have is shown, always as text, and each gateway can be chosen.
 func TestFields(t *testing.T) {
 	r := newRouter(t, "en")
 	const hostile = `<img src=x onerror=alert(1)>`

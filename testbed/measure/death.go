@@ -37,8 +37,8 @@ func gatewayLosesKey(t *Measurement) error { return t.step(keyLost, scenario.Los
 // router with a slow processor needs for TLS under load.
 const drip = 15 * time.Millisecond
 
-// killOnlyGateway has no gateway in its configuration, and a broker that names one at a time: whom to go to only the
-// broker knows.
+// killOnlyGateway has no gateway in its configuration, and a broker that names one at a time: only the broker knows the
+// next one.
 func killOnlyGateway(t *Measurement) error {
 	if err := t.make(topology.Options{}, nil); err != nil {
 		return err

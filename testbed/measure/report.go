@@ -44,7 +44,7 @@ type Row struct {
 	Conditions string `json:"conditions"`
 }
 
-// row judges the values of a metric. Fewer than there were runs are a failure, whatever they say.
+// row judges the values of a metric. Fewer values than runs are a failure.
 func row(scenario string, m Metric, runs int, values []float64) Row {
 	values = slices.Sorted(slices.Values(values))
 	r := Row{Scenario: scenario, Runs: len(values), Metric: m.Name, Unit: m.Unit, Target: m.Target}

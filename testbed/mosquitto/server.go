@@ -28,7 +28,7 @@ type Server struct {
 func New(host *netlab.Host) (*Server, error) {
 	program, err := exec.LookPath("mosquitto")
 	if err != nil {
-		program, err = exec.LookPath("/usr/sbin/mosquitto") // not everybody's PATH has it
+		program, err = exec.LookPath("/usr/sbin/mosquitto") // not every user's PATH has it
 	}
 	if err != nil {
 		return nil, fmt.Errorf("mosquitto: %w; install the package mosquitto, or run scripts/setup", err)

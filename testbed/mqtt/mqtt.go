@@ -16,7 +16,7 @@ type Message struct {
 
 // Bus is a connection to a server of messages. Both methods may be called from any goroutine.
 type Bus interface {
-	// Publish sends a message. It does not wait until the message has reached anybody.
+	// Publish sends a message. It does not wait until the message has reached a subscriber.
 	Publish(Message) error
 	// Subscribe calls f for each message whose topic matches the filter, one after the other, those that the server has
 	// kept first. f must not call the bus's Subscribe.

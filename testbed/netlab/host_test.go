@@ -168,17 +168,27 @@ func dialMarked(ctx context.Context, h *netlab.Host, network, address string, ma
 	return c, err
 }
 
-func asks(ctx context.Context, h *netlab.Host, address string) error {
+// says sends a datagram with mark 1. The connection has the context's deadline.
+func says(ctx context.Context, h *netlab.Host, address, text string) (net.Conn, error) {
 	c, err := dialMarked(ctx, h, "udp", address, 1)
+	if err != nil {
+		return nil, err
+	}
+	deadline, _ := ctx.Deadline()
+	_ = c.SetDeadline(deadline)
+	if _, err := c.Write([]byte(text)); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func asks(ctx context.Context, h *netlab.Host, address string) error {
+	c, err := says(ctx, h, address, "hello")
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	deadline, _ := ctx.Deadline()
-	_ = c.SetDeadline(deadline)
-	if _, err := c.Write([]byte("hello")); err != nil {
-		return err
-	}
 	_, err = c.Read(make([]byte, 16))
 	return err
 }
@@ -187,16 +197,11 @@ func asks(ctx context.Context, h *netlab.Host, address string) error {
 // one after it is not. A packet to fence, on the router that drops, proves that
 // the router has seen the first.
 func loses(ctx context.Context, h *netlab.Host, address, fence string, undo func() error) error {
-	c, err := dialMarked(ctx, h, "udp", address, 1)
+	c, err := says(ctx, h, address, "lost")
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	deadline, _ := ctx.Deadline()
-	_ = c.SetDeadline(deadline)
-	if _, err := c.Write([]byte("lost")); err != nil {
-		return err
-	}
 	if err := errors.Join(asks(ctx, h, fence), undo()); err != nil {
 		return err
 	}
@@ -276,7 +281,7 @@ func ping(ctx context.Context, h *netlab.Host, address string, mark int) error {
 	}
 }
 
-// TestDoThread: threads that were inside a host never serve anybody else.
+// TestDoThread: a thread that was inside a host never runs code outside of it.
 func TestDoThread(t *testing.T) {
 	_, hosts := newLab(t, "a")
 	own, err := os.Readlink("/proc/self/ns/net")

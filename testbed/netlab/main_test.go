@@ -242,7 +242,7 @@ func TestNotRoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// In a folder that anybody may enter, which a test's own is not.
+	// In a folder that all users may enter, which a test's own is not.
 	dir, err := os.MkdirTemp("/run", "netlab")
 	if err != nil {
 		t.Fatal(err)

@@ -66,7 +66,7 @@ func (p *Process) Signal(sig os.Signal) error {
 // live on; Host.Kill ends them too.
 func (p *Process) Kill(ctx context.Context) error { return p.end(ctx, unix.SIGKILL) }
 
-// Stop sends SIGTERM and waits for the end, whatever its result.
+// Stop sends SIGTERM and waits for the end. The exit code does not count.
 func (p *Process) Stop(ctx context.Context) error { return p.end(ctx, unix.SIGTERM) }
 
 func (p *Process) end(ctx context.Context, sig os.Signal) error {

@@ -57,7 +57,7 @@ func tree(t *testing.T) string {
 		if err := os.WriteFile(path, []byte("content\n"), mode); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chmod(path, mode); err != nil { // whatever the umask
+		if err := os.Chmod(path, mode); err != nil { // the umask does not count
 			t.Fatal(err)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // babel starts a real babeld, Debian's package, on a device of a host. What the host has on lo inside fd88::/16 is
-// announced. The device is one on which not everybody hears everybody.
+// announced. The device is one on which not every node hears each other node.
 func babel(s *scene, h *netlab.Host, dev string) *netlab.Process {
 	s.t.Helper()
 	program, err := exec.LookPath("babeld")

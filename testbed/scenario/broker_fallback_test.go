@@ -113,7 +113,7 @@ func TestBrokerV1WithoutList(t *testing.T) {
 	brokerConnected(s, l2, mended)
 }
 
-// Of several brokers any one that works is enough, whatever is wrong with the others.
+// Of several brokers one that works is enough, with any fault of the others.
 func TestBrokerSeveral(t *testing.T) {
 	t.Parallel()
 	const good = "https://second.example.org"

@@ -179,7 +179,7 @@ func brokerFiles(say func(where, what string), dirs ...string) error {
 	return nil
 }
 
-// brokerProcesses reads what every process of the lab shows to everybody.
+// brokerProcesses reads what every process of the lab shows to all users.
 func brokerProcesses(say func(where, what string)) {
 	for _, pattern := range []string{"/proc/[0-9]*/cmdline", "/proc/[0-9]*/environ"} {
 		names, _ := filepath.Glob(pattern)

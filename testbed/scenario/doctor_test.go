@@ -192,7 +192,7 @@ func TestDoctorKeysLost(t *testing.T) {
 }
 
 // Time servers that do not answer are no failure while the tunnel works, whichever program made it.
-func TestDoctorNobodyTellsTheTime(t *testing.T) {
+func TestDoctorNoTimeServerAnswers(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, topology.Options{Gateways: 1}, map[string][]string{"ntp_grace": {"0.3"}})
 	nodeLie(n.scene, ntpd.Dead())

@@ -181,10 +181,10 @@ func TestDropInNothingToDo(t *testing.T) {
 		}
 	}
 	d.configure(dropInPeers(d.Topology))
-	d.run("-i", "wg_mesh", "--group", "nobody-of-that-name")
+	d.run("-i", "wg_mesh", "--group", "no-such-group")
 	d.agent.Wait(d.ctx)
 	if code, lines := d.agent.State().ExitCode(), d.agent.Lines(); code != 1 || len(lines) != 1 ||
-		!strings.Contains(lines[0], "nobody-of-that-name") {
+		!strings.Contains(lines[0], "no-such-group") {
 		t.Errorf("unknown group: exit code %d: %q", code, lines)
 	}
 	if diff := cmp.Diff(len(before), len(d.peers())); diff != "" {

@@ -104,7 +104,7 @@ func TestNTPDeadClockLongAgo(t *testing.T) {
 	}
 }
 
-// One liar among three is refused, whatever the lie, and named.
+// One liar among three is refused and named, with any lie.
 func TestLoneLiar(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, topology.Options{Gateways: 1}, nil)

@@ -142,8 +142,8 @@ func TestSecondInstance(t *testing.T) {
 // feed/wguplink/files/wguplink.init).
 const termTime = 15 * time.Second
 
-// A real stop, SIGTERM and then the command down, takes everything away before procd loses patience, whatever the agent
-// is doing.
+// A real stop, SIGTERM and then the command down, takes everything away before procd loses patience, in any state of
+// the agent.
 func TestSIGTERM(t *testing.T) {
 	t.Parallel()
 	n := newNode(t, topology.Options{Gateways: 1}, map[string][]string{"backend": {"userspace"}})
@@ -281,7 +281,7 @@ func TestConfigCheck(t *testing.T) {
 	}
 	n.options["mtu"] = []string{"big"}
 	n.options["keepalive"] = []string{"0"}
-	n.more = "config gateway 'gwx'\n\toption uplink 'nobody'\n\toption public_key 'short'\n\tlist endpoint " +
+	n.more = "config gateway 'gwx'\n\toption uplink 'missing'\n\toption public_key 'short'\n\tlist endpoint " +
 		"'x'\n\toption link_address 'fe80::1'\n"
 	n.write()
 	out := check(1)
@@ -290,7 +290,7 @@ func TestConfigCheck(t *testing.T) {
 		{`section "mesh", option "keepalive", value "0"`, "allowed: whole seconds from 1 to 65535"},
 		{`section "gwx", option "public_key", value "short"`, "allowed: a WireGuard key"},
 		{`section "gwx", option "endpoint", value "x"`, "allowed: host:port"},
-		{`section "gwx", option "uplink", value "nobody"`, "allowed: "},
+		{`section "gwx", option "uplink", value "missing"`, "allowed: "},
 	} {
 		found := false
 		for _, l := range strings.Split(out, "\n") {

@@ -36,14 +36,20 @@ func newParker(t *testing.T, o topology.ParkerOptions, change map[string][]strin
 			}
 			return topology.UCI(options)
 		})}
+	n.ping()
+	return n
+}
+
+// ping sends pings of both families until the end of the test.
+func (n *parkerNode) ping() {
+	n.t.Helper()
 	var err error
 	n.v4, err = n.Pings(topology.InternetV4, 20*time.Millisecond)
 	n.must(err)
-	t.Cleanup(n.v4.Close)
+	n.t.Cleanup(n.v4.Close)
 	n.v6, err = n.Pings(topology.InternetV6, 20*time.Millisecond)
 	n.must(err)
-	t.Cleanup(n.v6.Close)
-	return n
+	n.t.Cleanup(n.v6.Close)
 }
 
 // online waits for replies of both families to pings sent after a moment.
@@ -399,8 +405,8 @@ func TestParkerMigration(t *testing.T) {
 	}
 }
 
-// Where the WAN's IPv6 is too narrow for packets of the network's size, concentrators are reached by IPv4, whatever the
-// server says: at wgkex it names no addresses.
+// Where the WAN's IPv6 is too narrow for packets of the network's size, concentrators are reached by IPv4. The server
+// cannot know that: at wgkex it names no addresses.
 func TestParkerNarrowIPv6(t *testing.T) {
 	t.Parallel()
 	// The server believes in a wide line: it is told the MTU of another device.
@@ -481,7 +487,7 @@ func TestFFACExists(t *testing.T) {
 	}
 }
 
-// An error of the server is shown, whatever its status.
+// An error of the server is shown, with any status.
 func TestFFACRefuses(t *testing.T) {
 	t.Parallel()
 	for _, form := range []ffac.Form{ffac.Messages, ffac.Texts} {

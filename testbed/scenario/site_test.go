@@ -237,13 +237,7 @@ func TestSiteParker(t *testing.T) {
 		})
 	// The topology's own rule for the mark: netifd's is there now.
 	n.must(n.Node.DelRule(1, 1))
-	var err error
-	n.v4, err = n.Pings(topology.InternetV4, 20*time.Millisecond)
-	n.must(err)
-	t.Cleanup(n.v4.Close)
-	n.v6, err = n.Pings(topology.InternetV6, 20*time.Millisecond)
-	n.must(err)
-	t.Cleanup(n.v6.Close)
+	n.ping()
 	n.online(n.start())
 	st := n.ready()
 	if st.Network.Exit == "" || len(st.Warnings) > 0 {

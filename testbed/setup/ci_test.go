@@ -109,8 +109,8 @@ func gone(t *testing.T, dir string) {
 	}
 }
 
-// TestRunFails: whatever part of .ci/run fails, a step or what runs beside the steps, the run fails, names it last,
-// says why, and ends what hangs beside it.
+// TestRunFails: when any part of .ci/run fails, a step or what runs beside the steps, the run fails. It names that part
+// last, says why, and ends what hangs beside it.
 func TestRunFails(t *testing.T) {
 	whole := ci(t)
 	cmd, out := command(whole)

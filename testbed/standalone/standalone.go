@@ -84,8 +84,8 @@ func (s *server) close() error {
 	return errors.Join(errs...)
 }
 
-// device makes WireGuard and VXLAN in the present network namespace. Devices of those names that are there are somebody
-// else's.
+// device makes WireGuard and VXLAN in the present network namespace. Devices of those names that are there belong to
+// another program, and stay.
 func (s *server) device(context.Context) error {
 	for _, name := range []string{wireguard, vxlan, mesh} {
 		if _, err := netlink.LinkByName(name); err == nil {

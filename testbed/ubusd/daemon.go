@@ -48,7 +48,7 @@ func New() *Daemon {
 	}
 }
 
-// Listen makes the socket as ubusd does: over a stale one, and for everybody. The folder must exist. Closing the
+// Listen makes the socket as ubusd does: over a stale one, and open to all users. The folder must exist. Closing the
 // listener removes the socket.
 func Listen(path string) (*net.UnixListener, error) {
 	if err := unix.Unlink(path); err != nil && err != unix.ENOENT {

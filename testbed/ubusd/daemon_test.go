@@ -219,7 +219,7 @@ func TestOnlyRoot(t *testing.T) {
 	r.receive(ubus.MsgData)
 	r.status(1, 0, ubus.StatusOK)
 
-	c := &client{id: 5000, who: identity{1000, "nobody", "nogroup"}, more: make(chan struct{}, 1)}
+	c := &client{id: 5000, who: identity{1000, "user", "users"}, more: make(chan struct{}, 1)}
 	for _, tt := range []struct {
 		name string
 		kind ubus.MessageType
@@ -249,8 +249,8 @@ func TestOnlyRoot(t *testing.T) {
 	d.handle(c, ubus.Message{Type: ubus.MsgInvoke, Body: body})
 	a, err := r.receive(ubus.MsgInvoke).Attrs()
 	ok(t, err)
-	if user, _ := a.Text(ubus.AttrUser); user != "nobody" || len(c.queue) != 0 {
-		t.Errorf("an object without a name is for everybody: %q, %q", user, c.queue)
+	if user, _ := a.Text(ubus.AttrUser); user != "user" || len(c.queue) != 0 {
+		t.Errorf("an object without a name is for all users: %q, %q", user, c.queue)
 	}
 }
 

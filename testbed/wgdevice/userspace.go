@@ -26,7 +26,7 @@ type userspaceDevice struct {
 
 // openUserspace makes a tun device and a wireguard-go on it. It opens the tun itself because wireguard-go's CreateTUN
 // watches the link: when that goes up or down the device follows, on a goroutine of its own, and would open its sockets
-// in whatever namespace that happens to run in.
+// in the namespace in which that goroutine happens to run.
 func openUserspace(name string, mtu int, key wgtypes.Key, port uint16) (Device, error) {
 	fail := func(err error) (Device, error) {
 		return nil, fmt.Errorf("device %s: wireguard-go: %w", name, err)

@@ -23,7 +23,7 @@ const (
 	V1        API = iota // POST /api/v1/wg/key/exchange
 	V2                   // POST /api/v2/wg/key/exchange
 	Locations            // GET /api/v1/locations
-	Other                // whatever else was asked for
+	Other                // any other request
 )
 
 // String names the API, for timelines and test names.
@@ -92,7 +92,7 @@ type Options struct {
 	OnRegister func(Registration)
 }
 
-// Counts are requests per API, whatever the answer, and v2 answers per gateway.
+// Counts are requests per API, with any answer, and v2 answers per gateway.
 type Counts struct {
 	V1, V2, Locations, Other int
 	Chosen                   map[string]int // by gateway name

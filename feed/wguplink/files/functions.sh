@@ -108,7 +108,8 @@ firewall.wguplink.forward='REJECT'$rules"
 	[ -z "$own" ] || present=$(uci -q show firewall | grep -E "^firewall\.($own)[.=]")
 	[ "$wanted" != "$present" ] || return 0
 	if [ -n "$(uci -q changes firewall)" ]; then
-		logger -t wguplink -p daemon.warn 'somebody has uncommitted changes of the firewall: VXLAN is let in at the next start'
+		logger -t wguplink -p daemon.warn \
+			'uncommitted firewall changes (uci changes firewall): VXLAN is let in at the next start'
 		return 0
 	fi
 

@@ -18,8 +18,8 @@ proto_wgpeerselector_setup() {
 	local config="$1" device="$2" unix_group
 	json_get_vars unix_group
 
-	# The dependency below is on an interface, not on a device. netifd would wait for one that is not there, for ever
-	# and without a word, and takes its device for its own: it goes down, and loses its addresses.
+	# The dependency below is on an interface, not on a device. Without such an interface netifd would wait for ever and
+	# say nothing. It also takes the device for its own: the device goes down, and loses its addresses.
 	if ! ubus list "network.interface.$device" >/dev/null 2>&1; then
 		proto_notify_error "$config" NO_INTERFACE_OF_THAT_NAME
 		proto_block_restart "$config"

@@ -20,7 +20,7 @@ on() { # on HOST COMMAND...
 host() { # host NAME
 	ip netns add "$1"
 	on "$1" ip link set lo up
-	# Addresses and routes come from here, and not from whoever is first.
+	# Addresses and routes come from here, and not from router advertisements.
 	on "$1" sysctl -qw net.ipv6.conf.all.accept_ra=0 net.ipv6.conf.default.accept_ra=0 net.ipv6.conf.default.dad_transmits=0
 }
 

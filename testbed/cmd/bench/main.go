@@ -19,7 +19,7 @@ const (
 	leastRatio      = 0.95
 	mostCPU         = 1.05
 	mostRetransmits = 2        // times theirs
-	fewRetransmits  = 100      // are few whatever the others have
+	fewRetransmits  = 100      // are few, however few the others have
 	mostMemory      = 24 << 20 // bytes under load
 	mostLeft        = 3 << 20  // bytes above those at rest, afterwards
 )

@@ -20,7 +20,7 @@ import (
 // installFile is where the gateway machine has what is installed on an image.
 const installFile = "/srv/install.tar"
 
-// image takes somebody else's image through the scenario, with the kernel's WireGuard.
+// image takes an image of OpenWrt or Gluon through the scenario, with the kernel's WireGuard.
 func (o options) image(ctx context.Context, file string) (r *nodetest.Report, err error) {
 	start := time.Now()
 	r = &nodetest.Report{Arch: "image", Machine: file}

@@ -105,13 +105,18 @@ func split(ref string) (p, s, o string, err error) {
 	return parts[0], parts[1], o, nil
 }
 
-func (t tool) get(ref string) error {
-	p, s, o, err := split(ref)
-	if err != nil {
-		return err
+// load takes P.S or P.S.O apart, and reads the package.
+func (t tool) load(ref string) (tree *uci.Tree, p, s, o string, err error) {
+	if p, s, o, err = split(ref); err != nil {
+		return nil, "", "", "", err
 	}
-	tree := uci.NewTree(t.config, t.save)
-	if err := tree.LoadConfig(p, false); err != nil {
+	tree = uci.NewTree(t.config, t.save)
+	return tree, p, s, o, tree.LoadConfig(p, false)
+}
+
+func (t tool) get(ref string) error {
+	tree, p, s, o, err := t.load(ref)
+	if err != nil {
 		return err
 	}
 	typ, ok := tree.SectionType(p, s)
@@ -133,12 +138,8 @@ func (t tool) set(assignment, mark string) error {
 	if !ok {
 		return fmt.Errorf("%q: want %s=value", assignment, assignment)
 	}
-	p, s, o, err := split(ref)
+	tree, p, s, o, err := t.load(ref)
 	if err != nil {
-		return err
-	}
-	tree := uci.NewTree(t.config, t.save)
-	if err := tree.LoadConfig(p, false); err != nil {
 		return err
 	}
 	if _, ok := tree.SectionType(p, s); !ok && o != "" {
@@ -148,12 +149,8 @@ func (t tool) set(assignment, mark string) error {
 }
 
 func (t tool) delete(ref string) error {
-	p, s, o, err := split(ref)
+	tree, p, s, o, err := t.load(ref)
 	if err != nil {
-		return err
-	}
-	tree := uci.NewTree(t.config, t.save)
-	if err := tree.LoadConfig(p, false); err != nil {
 		return err
 	}
 	_, ok := tree.SectionType(p, s)

@@ -91,8 +91,8 @@ type Boot struct {
 	Epoch bool
 }
 
-// ImageCommand is the QEMU that boots somebody else's image: a disk, or a kernel that needs nothing else. It goes off
-// where it would reboot.
+// ImageCommand is the QEMU that boots an image of OpenWrt or Gluon: a disk, or a kernel that needs nothing else. It
+// goes off where it would reboot.
 func (b Board) ImageCommand(o Boot) (program string, args []string) {
 	args = append(args, b.args...)
 	args = append(args, "-nodefaults", "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot", "-rtc",

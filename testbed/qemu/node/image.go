@@ -19,7 +19,7 @@ import (
 	"wguplink/testbed/qemu/vm"
 )
 
-// Image is a machine that boots an image of somebody else: OpenWrt's or Gluon's.
+// Image is a machine that boots an image of OpenWrt or Gluon.
 type Image struct {
 	Board board.Board
 	Setup board.Boot

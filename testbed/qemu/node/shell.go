@@ -57,7 +57,7 @@ func open(ctx context.Context, v *vm.VM) (*shell, error) {
 	}
 }
 
-// quote makes one word of a text, whatever is in it.
+// quote makes one word of any text.
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 // do runs a command line, and gives its output, standard error in between, and its exit code. A line of the kernel's

@@ -26,7 +26,7 @@ func Boot(ctx context.Context, name, program string, args ...string) (*Guest, er
 	return &Guest{VM: v}, err
 }
 
-// Do carries out a command and gives its answer, whatever its code.
+// Do carries out a command and gives its answer, with any exit code.
 func (g *Guest) Do(ctx context.Context, words ...string) (console.Reply, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

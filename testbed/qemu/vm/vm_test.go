@@ -63,7 +63,7 @@ func TestExited(t *testing.T) {
 		t.Errorf("what it said last is lost: %v", err)
 	}
 	if _, _, _, err := bad.Expect(ctx, 0, "well"); err == nil || !strings.Contains(err.Error(), "has ended") {
-		t.Errorf("waiting for somebody who has ended gives %v", err)
+		t.Errorf("waiting for a machine that has ended gives %v", err)
 	}
 }
 

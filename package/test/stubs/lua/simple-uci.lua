@@ -222,7 +222,7 @@ function Cursor:section(config, stype, name, values)
 	for option in pairs(values or {}) do
 		table.insert(options, option)
 	end
-	-- Lua has no order here, so that nobody may depend on one; sorted, the recorded files are the same each time.
+	-- Lua has no order here, and no caller may depend on one; sorted, the recorded files are the same each time.
 	table.sort(options)
 	for _, option in ipairs(options) do
 		self:set(config, name, option, values[option])

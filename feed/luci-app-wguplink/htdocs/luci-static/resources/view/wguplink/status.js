@@ -31,7 +31,7 @@ const CAUSES = {
 	not_registered: _('the key is not registered yet'),
 	no_handshake: _('no gateway answers'),
 	no_answer: _('nothing comes back through the tunnel'),
-	no_neighbour: _('nobody is heard in the mesh')
+	no_neighbour: _('no neighbour is heard in the mesh')
 };
 
 const RESULTS = {

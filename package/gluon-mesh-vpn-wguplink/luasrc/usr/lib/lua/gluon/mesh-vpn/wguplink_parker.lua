@@ -5,8 +5,8 @@
 local M = {
 	-- IPv6 forwarding on the client bridge, read by the kernel's setting service at boot and when the bridge is made.
 	sysctl = '/etc/sysctl.d/40-wguplink-parker.conf',
-	-- dhcp.local_client tells dnsmasq to serve nobody on the client bridge. It names this instead of the bridge while
-	-- the node serves its clients; Gluon writes the bridge's name back with each upgrade.
+	-- dhcp.local_client tells dnsmasq to serve no client on the client bridge. It names this instead of the bridge
+	-- while the node serves its clients; Gluon writes the bridge's name back with each upgrade.
 	aside = 'wguplink_none',
 	-- dnsmasq must not serve the tunnels.
 	notinterface = 'wg_c*',
@@ -165,8 +165,8 @@ local function leave_address(uci)
 end
 
 -- Takes from UCI what a Parker node had there. Without a trace of Parker it changes nothing. /etc/config/network is
--- made anew by Gluon with each upgrade, but for one option that is taken over from the old one: a router for its
--- clients announces itself as batman-adv's gateway, which this node no longer is.
+-- made anew by Gluon with each upgrade, but one option is taken over from the old file: a router for its clients
+-- announces itself as batman-adv's gateway, which this node no longer is.
 function M.leave(uci)
 	local old = uci:get('network_gluon-old', 'wan_skip') ~= nil
 	local was = leave_firewall(uci) or old

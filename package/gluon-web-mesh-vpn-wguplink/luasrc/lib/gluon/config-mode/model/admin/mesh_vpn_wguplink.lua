@@ -20,7 +20,7 @@ local CAUSES = {
 	not_registered = translate('The key of this node is not registered yet.'),
 	no_handshake = translate('No gateway answers.'),
 	no_answer = translate('The gateway is reached, but nothing comes back through the tunnel.'),
-	no_neighbour = translate('The tunnel works, but nobody is heard in the mesh behind it.'),
+	no_neighbour = translate('The tunnel works, but no neighbour is heard in the mesh behind it.'),
 }
 
 -- Texts of others, such as a broker's, come from far away.

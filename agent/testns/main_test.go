@@ -1,0 +1,5 @@
+package testns
+
+import "testing"
+
+func TestMain(m *testing.M) { Main(m) }
