@@ -7,12 +7,13 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"wguplink/agent/netlink"
 )
 
 // Beside exchanges echo requests with one address through a WireGuard device, beside the IP stack: by a packet socket
@@ -30,7 +31,7 @@ type Beside struct {
 // OpenBeside opens the socket. own is the address that requests come from, of the family of to. The error is for a
 // device that does not exist, or a missing CAP_NET_RAW.
 func OpenBeside(device string, own, to netip.Addr) (*Beside, error) {
-	ifc, err := net.InterfaceByName(device)
+	index, err := netlink.Index(device)
 	if err != nil {
 		return nil, fmt.Errorf("device %s: %w", device, err)
 	}
@@ -46,7 +47,7 @@ func OpenBeside(device string, own, to netip.Addr) (*Beside, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a packet socket (needs CAP_NET_RAW): %w", err)
 	}
-	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: number, Ifindex: ifc.Index}); err != nil {
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: number, Ifindex: index}); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("bind a packet socket to %s: %w", device, err)
 	}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"wguplink/agent/netlink"
 )
 
 // ICMP types (RFC 792, RFC 4443).
@@ -64,11 +66,11 @@ func (e *Echo) Close() {
 
 // Send sends one echo request to addr by the device. Link-local addresses are taken as those of that device.
 func (e *Echo) Send(device string, addr netip.Addr) error {
-	ifc, err := net.InterfaceByName(device)
+	index, err := netlink.Index(device)
 	if err != nil {
 		return fmt.Errorf("probe %s by %s: %w", addr, device, err)
 	}
-	c, seq, err := e.socket(sockKey{ifc.Index, addr.Is6()}, device)
+	c, seq, err := e.socket(sockKey{index, addr.Is6()}, device)
 	if err != nil {
 		return fmt.Errorf("open a socket to probe %s by %s (needs CAP_NET_RAW): %w", addr, device, err)
 	}

@@ -312,3 +312,22 @@ func LinkSetAlias(l Link, alias string) error {
 		return err
 	})
 }
+
+// Index gives the number of a device; the error is ENODEV when there is none of that name. It is for what is asked every
+// other second: a request would wait for a lock of the whole kernel, which others hold while they make or delete
+// devices.
+func Index(name string) (int, error) {
+	ask, err := unix.NewIfreq(name)
+	if err != nil {
+		return 0, err
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
+	if err := unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, ask); err != nil {
+		return 0, err
+	}
+	return int(ask.Uint32()), nil
+}

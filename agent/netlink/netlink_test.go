@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -392,5 +393,21 @@ func TestClosed(t *testing.T) {
 	h.Close()
 	if _, err := h.LinkList(); !errors.Is(err, unix.EBADF) {
 		t.Error(err)
+	}
+}
+
+func TestIndex(t *testing.T) {
+	lo, err := net.InterfaceByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := netlink.Index("lo"); err != nil || n != lo.Index {
+		t.Errorf("lo has the index %d, %v; want %d", n, err, lo.Index)
+	}
+	if n, err := netlink.Index("nonesuch"); !errors.Is(err, unix.ENODEV) {
+		t.Errorf("no such device: %d, %v", n, err)
+	}
+	if n, err := netlink.Index(strings.Repeat("x", unix.IFNAMSIZ)); err == nil {
+		t.Errorf("a name too long: %d", n)
 	}
 }

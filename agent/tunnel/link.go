@@ -13,21 +13,6 @@ import (
 	"wguplink/agent/netlink"
 )
 
-// present gives an error, ENODEV, when there is no such device. It is asked every other second: a request by netlink
-// would wait for a lock of the whole kernel, which others hold while they make or delete devices.
-func present(ifname string) error {
-	name, err := unix.NewIfreq(ifname)
-	if err != nil {
-		return err
-	}
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	return unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, name)
-}
-
 // addresses brings a WireGuard device of ours up with its MTU and its addresses. Every other link-local or
 // point-to-point address goes: it is the kernel's own, or of another key or configuration. What else there is may be a
 // layer-3 mesh's. A device that does not need IPv6 goes without where there is none: that is a warning, if it was to

@@ -310,7 +310,7 @@ func (t *Tunnel) allRoutes(d Desired, links []netlink.Link, r *Report) (stale []
 // Status reads the WireGuard device. The error is os.ErrNotExist when there is no such device.
 func (t *Tunnel) Status(ifname string) (*wgtypes.Device, error) {
 	// A userspace process answers for a moment longer than its device exists.
-	if err := present(ifname); isNotFound(err) {
+	if _, err := netlink.Index(ifname); isNotFound(err) {
 		return nil, fmt.Errorf("read WireGuard device %s: %w", ifname, os.ErrNotExist)
 	} else if err != nil {
 		return nil, fmt.Errorf("look up %s: %w", ifname, err)
