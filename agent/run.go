@@ -115,27 +115,17 @@ func (s *service) serve() int {
 	a := &agent{load: s.load, changes: make(chan []config.Uplink), done: make(chan struct{})}
 	bus := ubus.NewServer(s.ubus, s.objects(a)...)
 	bus.OnError = func(err error) { s.log.Warn("ubus", "err", err) }
-	settled := time.AfterFunc(lowmem.Quiet, func() {
-		if err := lowmem.Release(); err != nil {
-			s.log.Debug("memory not given back", "err", err)
-		}
-	})
-	defer settled.Stop()
-	program := lowmem.Fetcher{Fetch: lowmem.Fetch, Failed: func(err error) {
-		s.log.Debug("program not read ahead", "err", err)
-	}}
+	mem := newMemory(&lowmem.Program{}, lowmem.Fetch, s.log)
+	defer mem.stop()
 	base := uplink.Options{
 		Log: s.log, Firmware: firmware("/"), RunDir: s.run, FloorFile: filepath.Join(s.state, "last-time"),
 		Build: built(), Clock: clock.Watch(clock.Kernel{}),
 		Machine: uplink.Linux(spawner()), LoadKey: s.loadKey, NewRegistrar: newRegistrar,
 		Changed: func(st status.Snapshot) {
 			bus.Send(api.EventName, api.Event(st))
-			settled.Reset(lowmem.Quiet)
-			if st.Cause == status.NoWAN { // what the way to a gateway needs is read meanwhile
-				program.Want(time.Now())
-			}
+			mem.changed(st)
 		},
-		Checked: func() { settled.Reset(lowmem.Brief) },
+		Checked: mem.checked, Tries: mem.tries,
 	}
 	stopHooks := func() {}
 	if s.hooks {

@@ -8,13 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Quiet is how long nothing has changed when memory is to be given back: a registration or a measurement of the MTU may
@@ -27,33 +24,14 @@ const Brief = time.Second
 // Release gives back the memory that the way to a gateway has taken, or a check of the kernel's state: garbage, and the
 // program's pages. Of those the way takes most of what there is (TLS, JSON, names), and the time after it little. They
 // stay in the page cache while no program needs the room, and come back from there when they are needed.
-func Release() error {
+func (p *Program) Release() error {
 	debug.FreeOSMemory()
-	exe, err := os.Open("/proc/self/exe")
-	if err != nil {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.open(); err != nil {
 		return err
 	}
-	defer exe.Close()
-	name, err := os.Readlink("/proc/self/exe")
-	if err != nil {
-		return err
-	}
-	if fixed, err := fixedAddress(exe); err != nil || !fixed {
-		return err // the loader may have changed pages of its constants: they would be lost
-	}
-	maps, err := os.Open("/proc/self/maps")
-	if err != nil {
-		return err
-	}
-	defer maps.Close()
-	ranges, err := constant(maps, name)
-	var errs []error
-	for _, r := range ranges {
-		if _, _, e := unix.Syscall(unix.SYS_MADVISE, r[0], r[1]-r[0], unix.MADV_DONTNEED); e != 0 {
-			errs = append(errs, fmt.Errorf("madvise %x-%x: %w", r[0], r[1], e))
-		}
-	}
-	return errors.Join(append(errs, err)...)
+	return p.giveBack(func(s part) bool { return !s.kept })
 }
 
 // fixedAddress says that a program's addresses are those of its file: its type is ET_EXEC (elf(5)).

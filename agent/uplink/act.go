@@ -48,6 +48,9 @@ func (l *loop) handle(events ...peerselector.Event) {
 func (l *loop) carry(a peerselector.Action, before inUse, ev peerselector.Event) []peerselector.Event {
 	switch a := a.(type) {
 	case peerselector.Install:
+		if before.name == "" && l.o.Tries != nil {
+			l.o.Tries()
+		}
 		failed := l.peers.Install(a.Peer, a.Attempt)
 		l.ledger.began(a.Peer.PublicKey, l.endpoint(a.Peer.PublicKey), time.Now())
 		return failed

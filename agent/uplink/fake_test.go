@@ -70,6 +70,7 @@ type world struct {
 	hooked    []hooks.Event
 	states    []status.Snapshot
 	checked   int
+	tries     int
 	registrar registrar
 	asked     []registration.Source
 }
@@ -114,6 +115,7 @@ func newWorld(t *testing.T) *world {
 		},
 		Changed: func(s status.Snapshot) { w.with(func() { w.states = append(w.states, s) }) },
 		Checked: func() { w.with(func() { w.checked++ }) },
+		Tries:   func() { w.with(func() { w.tries++ }) },
 		Hook:    func(e hooks.Event) { w.with(func() { w.hooked = append(w.hooked, e) }) },
 		NewRegistrar: func(s registration.Source) (registration.Registrar, error) {
 			if w.registrar == nil {
