@@ -22,7 +22,7 @@ import (
 func (o options) onlyCold(ctx context.Context, boards []board.Board) error {
 	boards = slices.DeleteFunc(slices.Clone(boards), func(b board.Board) bool { return !b.Flash })
 	if len(boards) == 0 {
-		return errors.New("no kernel of these architectures has squashfs; -cold is for amd64 and mipsel")
+		return errors.New("no kernel of these architectures has squashfs; -cold is for amd64, mipsel and mips")
 	}
 	o.ways = o.ways[:1]
 	if err := o.build(ctx, boards); err != nil {

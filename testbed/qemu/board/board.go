@@ -61,7 +61,7 @@ var All = []Board{
 		Arch: "mips", Target: "mips", Script: "kernel-mips", NoModules: true,
 		program: "qemu-system-mips", args: []string{"-M", "malta", "-accel", "tcg", "-cpu", "24Kf", "-m", "128"},
 		console: "ttyS0",
-		nic:     "pcnet", drive: "if=ide", Disk: "/dev/sda",
+		nic:     "pcnet", drive: "if=ide", Disk: "/dev/sda", Flash: true,
 	},
 }
 
