@@ -16,15 +16,11 @@ type memory struct {
 	fetcher lowmem.Fetcher
 	settled *time.Timer
 
-	mu       sync.Mutex
-	dropped  time.Time      // when the program was given back last, to learn what a way to a gateway uses
-	switches map[string]int // by uplink
-	due      bool           // a gateway was taken: what that has used is to be kept
-	lessons  int            // how often that was done
+	mu      sync.Mutex
+	dropped time.Time // when the program was given back last, to learn what a way to a gateway uses
+	moved   bool      // a gateway was taken
+	known   bool      // what that has used is kept
 }
-
-// enough lessons are two: the way to the first gateway, and that from one to another.
-const enough = 2
 
 // pages are those of the program; see lowmem.Program.
 type pages interface {
@@ -34,7 +30,7 @@ type pages interface {
 }
 
 func newMemory(program pages, fetch func() error, log *slog.Logger) *memory {
-	m := &memory{program: program, log: log, switches: map[string]int{}}
+	m := &memory{program: program, log: log}
 	m.fetcher = lowmem.Fetcher{Fetch: fetch, Failed: func(err error) { m.say("program not read ahead", err) }}
 	m.settled = time.AfterFunc(lowmem.Quiet, m.release)
 	return m
@@ -45,16 +41,16 @@ func (m *memory) stop() { m.settled.Stop() }
 // changed is told of each change of an uplink.
 func (m *memory) changed(st status.Snapshot) {
 	m.settled.Reset(lowmem.Quiet)
-	if st.Cause == status.NoWAN { // what the way to a gateway needs is read meanwhile
+	switch {
+	case st.Cause == status.NoWAN: // what the way to a gateway needs is read meanwhile
 		m.fetcher.Want(time.Now())
+	case st.Switches > 0:
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.moved = true; !m.known {
+			m.settled.Reset(lowmem.Brief) // what comes after that is measuring, which no failover waits for
+		}
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if st.Switches > m.switches[st.Uplink] && m.lessons < enough {
-		m.due = true
-		m.settled.Reset(lowmem.Brief) // what comes after that is measuring, which no failover waits for
-	}
-	m.switches[st.Uplink] = st.Switches
 }
 
 // dropPause is how long the program is not dropped again: some gateways are tried at a time.
@@ -66,7 +62,7 @@ const dropPause = time.Second
 func (m *memory) tries() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if now := time.Now(); m.lessons == 0 && now.Sub(m.dropped) >= dropPause {
+	if now := time.Now(); !m.known && now.Sub(m.dropped) >= dropPause {
 		m.dropped = now
 		m.say("the program's pages are not given back", m.program.Drop())
 	}
@@ -79,9 +75,8 @@ func (m *memory) checked() { m.settled.Reset(lowmem.Brief) }
 func (m *memory) release() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.due {
-		m.due = false
-		m.lessons++
+	if m.moved && !m.known {
+		m.known = true
 		m.say("what a failover needs may have to be read again", m.program.Keep())
 		m.settled.Reset(lowmem.Quiet)
 	}
