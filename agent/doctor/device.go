@@ -59,13 +59,16 @@ func (x *exam) device(ctx context.Context) Finding {
 	return pass(detail)
 }
 
+// fetches says that the network's servers give addresses and tunnels.
+func (x *exam) fetches() bool { return network.New(x.cfg).Traits().Fetches }
+
 func (x *exam) agentDevice() Finding {
 	x.dev = x.cfg.Interface
-	if n := x.says.Network; x.cfg.Protocol == config.Parker && n != nil && len(n.Tunnels) > 0 {
+	if n := x.says.Network; x.fetches() && n != nil && len(n.Tunnels) > 0 {
 		if x.dev = n.Exit; x.dev == "" {
 			x.dev = n.Tunnels[0].Interface
 		}
-	} else if x.cfg.Protocol == config.Parker {
+	} else if x.fetches() {
 		return skip("the agent has no configuration yet, and so no device")
 	}
 	if x.says.Cause == status.Device {

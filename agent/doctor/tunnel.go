@@ -10,7 +10,6 @@ import (
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
-	"wguplink/agent/config"
 	"wguplink/agent/health"
 	"wguplink/agent/mtu"
 	"wguplink/agent/status"
@@ -54,10 +53,10 @@ func (x *exam) tunnel(ctx context.Context) Finding {
 	}
 	cause := fmt.Sprintf("the handshake with %s is fine, but %s does not answer inside the tunnel", asked[0],
 		asked[0].peer.LinkAddress)
-	if to := asked[0].peer.LinkAddress; !to.IsLinkLocalUnicast() && x.cfg.Protocol != config.Parker {
+	if to := asked[0].peer.LinkAddress; !to.IsLinkLocalUnicast() && !x.fetches() {
 		return x.routed(to, cause)
 	}
-	if x.cfg.Protocol == config.Parker {
+	if x.fetches() {
 		return fail(cause+": it does not know our addresses, or drops echo requests",
 			"ask the operators for "+x.ident.Public.String())
 	}

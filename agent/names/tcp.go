@@ -18,7 +18,7 @@ var errOddTCP = errors.New("an odd message by TCP")
 // stream is one question over TCP, which is put to all the name servers at once, for package net. Where none answers,
 // the answer is the part that has come by UDP: servers that speak no TCP are common in home routers.
 type stream struct {
-	ctx     context.Context
+	ctx     context.Context // of the dialling: a Write has none of its own
 	dial    net.Dialer
 	servers []string
 	codes   *codes
