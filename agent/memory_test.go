@@ -44,7 +44,7 @@ func (n *noted) Drop() error    { return n.do("drop") }
 func (n *noted) Keep() error    { return n.do("keep") }
 func (n *noted) Release() error { return n.do("release") }
 
-// What a way to a gateway needs is learned once, on the first of them, and all else is given back whenever all is quiet.
+// What a way to a gateway needs is learned once, on the first of them. All else is given back whenever all is quiet.
 func TestMemory(t *testing.T) {
 	noWAN := status.Snapshot{State: status.Connecting, Cause: status.NoWAN}
 	asking := status.Snapshot{State: status.Connecting, Cause: status.Clock}

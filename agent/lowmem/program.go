@@ -11,7 +11,8 @@ import (
 )
 
 // piece is how much of the program comes into the address space at most where one page is needed, in bytes. Otherwise
-// the kernel brings in 64 KiB around that page, most of which is not needed. It is a multiple of the pages that we know.
+// the kernel brings in 64 KiB around that page, most of which is not needed. It is a multiple of the pages' sizes that we
+// know.
 const piece = 16 << 10
 
 // Program is what the agent has of its own code and constants in its address space. The kernel brings in what is used,

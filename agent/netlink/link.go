@@ -313,7 +313,7 @@ func LinkSetAlias(l Link, alias string) error {
 	})
 }
 
-// Index gives the number of a device; the error is ENODEV when there is none of that name. It is for what is asked every
+// Index gives the number of a device; the error is ENODEV when there is none of that name. It is for what is asked each
 // other second: a request would wait for a lock of the whole kernel, which others hold while they make or delete
 // devices.
 func Index(name string) (int, error) {

@@ -67,7 +67,7 @@ func (o options) measureRecovery(ctx context.Context) (rows []recovery.Row, err 
 	}
 	defer os.RemoveAll(dir)
 	g, err := o.start(ctx, machine{
-		name: "recovery", peer: "nobody", board: b, boot: board.Boot{MAC: "52:54:00:00:00:03", Memory: tableMemory},
+		name: "recovery", peer: "none", board: b, boot: board.Boot{MAC: "52:54:00:00:00:03", Memory: tableMemory},
 		initrd: image.Initrd{
 			Kernel: k, Config: guest.Config{Exec: "/usr/bin/vmrecovery"},
 			Programs: map[string]string{"vmrecovery": o.built("qemu", "vmrecovery"),

@@ -83,7 +83,7 @@ func (o options) test(ctx context.Context, b board.Board, k image.Kernel, dir, n
 	defer cancel()
 	start := time.Now()
 	g, err := o.start(ctx, machine{
-		name: "test", peer: "nobody", board: b, boot: board.Boot{MAC: "52:54:00:00:00:03", Memory: testMemory},
+		name: "test", peer: "none", board: b, boot: board.Boot{MAC: "52:54:00:00:00:03", Memory: testMemory},
 		initrd: image.Initrd{Kernel: k, Files: own},
 	}, dir)
 	if err != nil {
