@@ -11,8 +11,7 @@ import (
 )
 
 // piece is how much of the program comes into the address space at most where one page is needed, in bytes. Otherwise
-// the kernel brings in 64 KiB around that page, most of which is not needed. It is a multiple of the pages' sizes that we
-// know.
+// the kernel brings in 64 KiB around that page, most of which is not needed.
 const piece = 16 << 10
 
 // Program is what the agent has of its own code and constants in its address space. The kernel brings in what is used,
@@ -85,15 +84,15 @@ func (p *Program) open() error {
 	if err != nil {
 		return err
 	}
-	p.pieces, p.opened = cut(ranges), true
+	p.pieces, p.opened = cut(ranges, uintptr(max(piece, os.Getpagesize()))), true
 	return p.divide()
 }
 
-// cut gives the pieces of some ranges.
-func cut(ranges [][2]uintptr) (pieces []part) {
+// cut gives the pieces of some ranges. size is in bytes, and one page or some.
+func cut(ranges [][2]uintptr, size uintptr) (pieces []part) {
 	for _, r := range ranges {
-		for at := r[0]; at < r[1]; at += piece {
-			pieces = append(pieces, part{from: at, to: min(at+piece, r[1])})
+		for at := r[0]; at < r[1]; at += size {
+			pieces = append(pieces, part{from: at, to: min(at+size, r[1])})
 		}
 	}
 	return pieces

@@ -10,7 +10,7 @@ import (
 
 func TestCut(t *testing.T) {
 	const k = 1 << 10
-	got := cut([][2]uintptr{{64 * k, 64*k + 2*piece}, {640 * k, 640*k + piece + 4*k}, {8 * k, 12 * k}})
+	got := cut([][2]uintptr{{64 * k, 64*k + 2*piece}, {640 * k, 640*k + piece + 4*k}, {8 * k, 12 * k}}, piece)
 	want := []part{
 		{from: 64 * k, to: 80 * k}, {from: 80 * k, to: 96 * k},
 		{from: 640 * k, to: 656 * k}, {from: 656 * k, to: 660 * k},
@@ -34,7 +34,7 @@ func TestNote(t *testing.T) {
 		}
 		return all
 	}
-	p := Program{pieces: cut([][2]uintptr{{0, 8 * piece}})}
+	p := Program{pieces: cut([][2]uintptr{{0, 8 * piece}}, piece)}
 	if err := p.note(at(cached, mapped, unloaded, unloaded, mapped, unloaded, cached, cached)); err != nil {
 		t.Fatal(err)
 	}
