@@ -87,11 +87,8 @@ func TestStartAndStop(t *testing.T) {
 		said := w.log.String()
 		time.Sleep(5 * time.Minute)
 		w.with(func() {
-			if w.tries != 1 {
-				t.Errorf("told %d times that a gateway is tried, want 1", w.tries)
-			}
-			if n := len(w.applied); n < 4 || n > 6 || w.checked != n {
-				t.Errorf("applied %d times, checked %d times", n, w.checked)
+			if n := len(w.applied); n < 4 || n > 6 || w.checked != n || w.tries != 1 {
+				t.Errorf("applied %d times, checked %d times; %d tries, want 1", n, w.checked, w.tries)
 			}
 		})
 		if w.log.String() != said {
