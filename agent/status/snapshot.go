@@ -9,11 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"wguplink/agent/json"
+	"wguplink/agent/nowait"
 )
 
 // Cause is the one stage that keeps an uplink from working; "" when it works.
@@ -177,11 +175,11 @@ type Uptime int64
 
 // Now is the present moment.
 func Now() Uptime {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+	up, err := nowait.SinceBoot()
+	if err != nil {
 		return 0
 	}
-	return Uptime(time.Duration(ts.Nano()).Milliseconds())
+	return Uptime(up.Milliseconds())
 }
 
 // Age is how long ago the moment was, in whole seconds.
