@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wguplink/agent/netlink"
+	"wguplink/agent/nowait"
 )
 
 // ICMP types (RFC 792, RFC 4443).
@@ -29,7 +29,7 @@ type Echo struct {
 	replied func(from netip.Addr, rtt time.Duration)
 	cookie  [8]byte // tells our requests from those of a ping command beside us
 	mu      sync.Mutex
-	socks   map[sockKey]*net.IPConn
+	socks   map[sockKey]*sock
 	seq     uint16
 	sent    [outstanding]time.Time // of the latest requests, by sequence number
 	wg      sync.WaitGroup
@@ -37,8 +37,21 @@ type Echo struct {
 }
 
 type sockKey struct {
-	index int // of the device: a new device of the same name needs a new socket
-	v6    bool
+	device string
+	v6     bool
+}
+
+// sock has a socket for each direction. The runtime is told when a socket may be written to again, and wakes up for it:
+// so it does not know of the one that sends.
+type sock struct {
+	index int // of the device: a new device of the same name needs new sockets
+	send  int
+	conn  *net.IPConn // receives
+}
+
+func (s *sock) close() {
+	unix.Close(s.send)
+	s.conn.Close()
 }
 
 // outstanding is how many requests can be waiting for an answer at a time, more than are sent within a minute's
@@ -47,7 +60,7 @@ const outstanding = 64
 
 // NewEcho makes an Echo. replied is called from another goroutine for each answer, with the time that it took.
 func NewEcho(replied func(from netip.Addr, rtt time.Duration)) *Echo {
-	e := &Echo{replied: replied, socks: map[sockKey]*net.IPConn{}}
+	e := &Echo{replied: replied, socks: map[sockKey]*sock{}}
 	rand.Read(e.cookie[:])
 	return e
 }
@@ -56,58 +69,113 @@ func NewEcho(replied func(from netip.Addr, rtt time.Duration)) *Echo {
 func (e *Echo) Close() {
 	e.mu.Lock()
 	e.closed = true
-	for k, c := range e.socks {
-		c.Close()
-		delete(e.socks, k)
-	}
+	e.drop(func(*sock) bool { return true })
 	e.mu.Unlock()
 	e.wg.Wait()
 }
 
+// drop closes the sockets that which says. e.mu is held.
+func (e *Echo) drop(which func(*sock) bool) {
+	for k, s := range e.socks {
+		if which(s) {
+			s.close()
+			delete(e.socks, k)
+		}
+	}
+}
+
 // Send sends one echo request to addr by the device. Link-local addresses are taken as those of that device.
 func (e *Echo) Send(device string, addr netip.Addr) error {
-	index, err := netlink.Index(device)
-	if err != nil {
-		return fmt.Errorf("probe %s by %s: %w", addr, device, err)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return net.ErrClosed
 	}
-	c, seq, err := e.socket(sockKey{index, addr.Is6()}, device)
-	if err != nil {
-		return fmt.Errorf("open a socket to probe %s by %s (needs CAP_NET_RAW): %w", addr, device, err)
+	k := sockKey{device, addr.Is6()}
+	e.seq++
+	e.sent[e.seq%outstanding] = time.Now()
+	s, fresh := e.socks[k], false
+	if s == nil {
+		fresh = true
+		var err error
+		if s, err = e.open(k); err != nil {
+			return fmt.Errorf("probe %s: %w", addr, err)
+		}
 	}
-	// The socket is bound to the device, so a link-local address needs no zone. Package net remembers the zones of
-	// names for a minute, and would take a new device for the old one.
-	dst := &net.IPAddr{IP: addr.AsSlice()}
-	if _, err := c.WriteToIP(request(e.cookie, addr.Is6(), seq, minMessage), dst); err != nil {
+	m := request(e.cookie, addr.Is6(), e.seq, minMessage)
+	err := nowait.Send(s.send, m, addr)
+	if err != nil && !fresh {
+		// A socket goes on with a device that is gone, also when there is another of that name.
+		if index, gone := netlink.Index(device); gone == nil && index != s.index {
+			if s, err = e.open(k); err == nil {
+				err = nowait.Send(s.send, m, addr)
+			}
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("probe %s by %s: %w", addr, device, err)
 	}
 	return nil
 }
 
-func (e *Echo) socket(k sockKey, device string) (*net.IPConn, uint16, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed {
-		return nil, 0, net.ErrClosed
+// open makes the sockets for a device, in place of those for others. e.mu is held.
+func (e *Echo) open(k sockKey) (*sock, error) {
+	index, err := netlink.Index(k.device)
+	if err != nil {
+		return nil, fmt.Errorf("device %s: %w", k.device, err)
 	}
-	e.seq++
-	e.sent[e.seq%outstanding] = time.Now()
-	if c := e.socks[k]; c != nil {
-		return c, e.seq, nil
-	}
-	for old, c := range e.socks {
-		if old.index != k.index {
-			c.Close()
-			delete(e.socks, old)
+	e.drop(func(s *sock) bool { return s.index != index })
+	s := &sock{index: index}
+	if s.conn, err = listen(k.v6, func(fd int) error { return restrict(fd, k.device, k.v6) }); err == nil {
+		if s.send, err = sender(k.device, k.v6); err != nil {
+			s.conn.Close()
 		}
 	}
-	c, err := listen(k.v6, func(fd int) error { return restrict(fd, device, k.v6) })
 	if err != nil {
-		return nil, 0, err
+		return nil, fmt.Errorf("open a socket on %s (needs CAP_NET_RAW): %w", k.device, err)
 	}
-	e.socks[k] = c
+	e.socks[k] = s
 	e.wg.Add(1)
-	go e.receive(c, k.v6)
-	return c, e.seq, nil
+	go e.receive(s.conn, k.v6)
+	return s, nil
+}
+
+// sender opens an ICMP socket that hears nothing.
+func sender(device string, v6 bool) (fd int, err error) {
+	family, protocol := unix.AF_INET, unix.IPPROTO_ICMP
+	if v6 {
+		family, protocol = unix.AF_INET6, unix.IPPROTO_ICMPV6
+	}
+	if fd, err = unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol); err != nil {
+		return 0, err
+	}
+	if err = unix.BindToDevice(fd, device); err == nil {
+		err = deafen(fd, v6)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return 0, err
+	}
+	return fd, nil
+}
+
+// icmpFilter is ICMP_FILTER (linux/icmp.h): a bit for each type below 32 that is not to be heard.
+const icmpFilter = 1
+
+func deafen(fd int, v6 bool) error {
+	if v6 {
+		return unix.SetsockoptICMPv6Filter(fd, unix.IPPROTO_ICMPV6, unix.ICMPV6_FILTER, nothing())
+	}
+	return unix.SetsockoptInt(fd, unix.SOL_RAW, icmpFilter, -1)
+}
+
+// nothing is a filter that lets no message through (RFC 3542, section 3.2; Linux has a bit for each that is blocked).
+func nothing() *unix.ICMPv6Filter {
+	var f unix.ICMPv6Filter
+	for i := range f.Data {
+		f.Data[i] = 0xffffffff
+	}
+	return &f
 }
 
 // listen opens an ICMP socket, with options set before it hears anything.
@@ -130,20 +198,17 @@ func listen(v6 bool, options func(fd int) error) (*net.IPConn, error) {
 	return pc.(*net.IPConn), nil
 }
 
-// restrict binds the socket to the device and, for IPv6, lets only echo replies wake us.
+// restrict binds the socket to the device, and lets only echo replies wake us.
 func restrict(fd int, device string, v6 bool) error {
 	if err := unix.BindToDevice(fd, device); err != nil {
 		return err
 	}
 	if !v6 {
-		return nil
+		return unix.SetsockoptInt(fd, unix.SOL_RAW, icmpFilter, ^(1 << echoReply4))
 	}
-	var f unix.ICMPv6Filter
-	for i := range f.Data {
-		f.Data[i] = 0xffffffff
-	}
+	f := nothing()
 	f.Data[echoReply6/32] &^= 1 << (echoReply6 % 32)
-	return unix.SetsockoptICMPv6Filter(fd, unix.IPPROTO_ICMPV6, unix.ICMPV6_FILTER, &f)
+	return unix.SetsockoptICMPv6Filter(fd, unix.IPPROTO_ICMPV6, unix.ICMPV6_FILTER, f)
 }
 
 // minMessage is the shortest request in bytes: the ICMP header and the cookie.
@@ -181,31 +246,53 @@ func checksum(m []byte) uint16 {
 	return ^uint16(sum)
 }
 
+// receive tells of the answers until the socket is closed.
 func (e *Echo) receive(c *net.IPConn, v6 bool) {
 	defer e.wg.Done()
-	want := byte(echoReply6)
-	if !v6 {
-		want = echoReply4
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return
 	}
 	buf := make([]byte, 128)
 	for {
-		n, from, err := c.ReadFromIP(buf)
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
+		var n int
+		var from netip.Addr
+		var failed error
+		err := raw.Read(func(fd uintptr) bool {
+			n, from, failed = nowait.Receive(int(fd), buf)
+			return !nowait.Again(failed)
+		})
 		if err != nil {
-			// The device went away. The next Send opens a socket on the new one.
-			e.drop(c)
 			return
 		}
-		m := buf[:n]
-		if n < minMessage || m[0] != want || string(m[8:16]) != string(e.cookie[:]) {
-			continue
+		if failed != nil {
+			// The device went away. The next Send opens a socket on the new one.
+			e.mu.Lock()
+			e.drop(func(s *sock) bool { return s.conn == c })
+			e.mu.Unlock()
+			return
 		}
-		if a, ok := netip.AddrFromSlice(from.IP); ok {
-			e.replied(a.Unmap(), e.since(binary.BigEndian.Uint16(m[6:8])))
+		if seq, ok := e.answer(buf[:n], v6); ok {
+			e.replied(from.Unmap(), e.since(seq))
 		}
 	}
+}
+
+// answer reads the number of the request that a message answers; ok is false when it is none of ours.
+func (e *Echo) answer(m []byte, v6 bool) (seq uint16, ok bool) {
+	want := byte(echoReply6)
+	if !v6 {
+		// A raw socket gives the IPv4 header, too (raw(7)). Its length is in words of four bytes (RFC 791).
+		want = echoReply4
+		if len(m) == 0 || len(m) < int(m[0]&0xf)*4 {
+			return 0, false
+		}
+		m = m[int(m[0]&0xf)*4:]
+	}
+	if len(m) < minMessage || m[0] != want || string(m[8:16]) != string(e.cookie[:]) {
+		return 0, false
+	}
+	return binary.BigEndian.Uint16(m[6:8]), true
 }
 
 // since is how long ago a request was sent.
@@ -213,15 +300,4 @@ func (e *Echo) since(seq uint16) time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return time.Since(e.sent[seq%outstanding])
-}
-
-func (e *Echo) drop(c *net.IPConn) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for k, have := range e.socks {
-		if have == c {
-			delete(e.socks, k)
-		}
-	}
-	c.Close()
 }
