@@ -98,6 +98,9 @@ func (k *Keeper) Says() string { return k.says }
 // jump is by how much the wall clock must leave the monotonic one to count as set by another program.
 const jump = 2 * time.Second
 
+// Jumped says that another program has set the clock, and Update has not heard of it.
+func (k *Keeper) Jumped() bool { return (k.system.Foreign() - k.foreign).Abs() >= jump }
+
 // Update begins and ends questions as is due. open says that there is a way to the servers, and a use for the time.
 //
 // WireGuard puts the wall clock into its handshakes, and a gateway ignores what is older than the last one: a step back

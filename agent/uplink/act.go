@@ -46,6 +46,11 @@ func (l *loop) handle(events ...peerselector.Event) {
 
 // carry carries one action out.
 func (l *loop) carry(a peerselector.Action, before inUse, ev peerselector.Event) []peerselector.Event {
+	if p, ok := a.(peerselector.Probe); ok {
+		l.probes = append(l.probes, p.Peer)
+		return nil
+	}
+	l.rest.ended = true
 	switch a := a.(type) {
 	case peerselector.Install:
 		if before.name == "" && l.o.Tries != nil {
@@ -67,8 +72,6 @@ func (l *loop) carry(a peerselector.Action, before inUse, ev peerselector.Event)
 		}
 		l.ledger.removed(a.Peer.PublicKey, l.endpoint(a.Peer.PublicKey), left)
 		l.peers.Remove(a.Peer.PublicKey, l.kind.Keeps(a.Peer.PublicKey))
-	case peerselector.Probe:
-		l.probes = append(l.probes, a.Peer)
 	case peerselector.AskBroker:
 		l.registration.Ask()
 	case peerselector.RotatePort:
@@ -103,6 +106,7 @@ func (l *loop) promote(p peerselector.Peer, before inUse, ev peerselector.Event)
 		return
 	}
 	l.counters.Forget([32]byte(p.PublicKey))
+	l.glance.promoted()
 	l.line.Promoted()
 	l.use.switches++
 	l.use.established, l.use.since = status.Now(), time.Now()
@@ -117,12 +121,14 @@ func (l *loop) replied(r Reply) {
 		return
 	}
 	l.counters.Answered([32]byte(cur.PublicKey), r.From)
+	l.glance.answered()
 	l.handle(peerselector.Alive{Key: cur.PublicKey, Reply: true, RTT: r.RTT})
 	l.ledger.replied(cur.PublicKey, r.RTT)
 	in := l.peers.Get(cur.PublicKey)
 	if in == nil || !l.line.Due() || l.kind.Traits().Borrowed || l.devices.err != nil || !l.wan.Up() {
 		return
 	}
+	l.rest.ended = true
 	known, err := l.path.MTU(in.Endpoint)
 	if err != nil {
 		l.log.Debug("path MTU not known", "err", err)

@@ -38,6 +38,7 @@ type devices struct {
 	reached bool           // any was
 	err     error          // of the last try
 	at      time.Time      // of the last try
+	changed time.Time      // of the last one that wanted something else than the one before, or failed
 	due     time.Time      // when to compare again though nothing else is wanted
 	wait    time.Duration  // after an error, ever longer
 	absent  bool           // a device that another program makes does not exist
@@ -47,13 +48,17 @@ type devices struct {
 // compared because it was due.
 func (d *devices) settle(ctx context.Context, want tunnel.Desired, now time.Time) (checked bool) {
 	checked = !now.Before(d.due)
-	if !checked && reflect.DeepEqual(want, d.tried) {
+	same := reflect.DeepEqual(want, d.tried)
+	if !checked && same {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
 	r, err := d.kernel.Apply(ctx, want)
 	d.tried, d.at = want, time.Now()
+	if !same || err != nil {
+		d.changed = d.at
+	}
 	if err == nil {
 		for _, w := range r.Warnings {
 			if !slices.Contains(d.report.Warnings, w) {

@@ -21,6 +21,7 @@ import (
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
+	"wguplink/agent/alarm"
 	"wguplink/agent/clock"
 	"wguplink/agent/clock/clocktest"
 	"wguplink/agent/config"
@@ -70,6 +71,9 @@ type world struct {
 	hooked    []hooks.Event
 	states    []status.Snapshot
 	checked   int
+	reads     int  // of WireGuard's counters
+	probed    int  // probes sent
+	uncounted bool // the kernel does not say what devices have received
 	tries     int
 	registrar registrar
 	asked     []registration.Source
@@ -91,6 +95,7 @@ type device struct {
 	wgtypes.Device
 	generation map[wgtypes.Key]int
 	move       map[wgtypes.Key]int
+	packets    uint64 // received
 }
 
 // registrar answers as a test says.
@@ -217,8 +222,10 @@ func simulate(t *testing.T, prepare func(*world) config.Uplink, f func(*world, *
 
 func (w *world) machine() Machine {
 	return Machine{
-		Open:    func() (Kernel, error) { return w, nil },
-		NewEcho: func(replied func(Reply)) Echo { w.replied = replied; return echo{w} },
+		Open:       func() (Kernel, error) { return w, nil },
+		NewEcho:    func(replied func(Reply)) Echo { w.replied = replied; return echo{w} },
+		NewAlarm:   alarm.Plain,
+		NewTraffic: func() Traffic { return traffic{w} },
 		Path: func(u config.Uplink, to *wan.Targets) Path {
 			w.with(func() { w.paths, w.to = append(w.paths, u), to })
 			return fakePath{w}
@@ -338,6 +345,7 @@ func (w *world) Remove(d tunnel.Desired) error {
 func (w *world) Status(name string) (*wgtypes.Device, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.reads++
 	d := w.devices[name]
 	if d == nil {
 		return nil, fmt.Errorf("device %s: %w", name, os.ErrNotExist)
@@ -359,6 +367,7 @@ func (e echo) Send(name string, to netip.Addr) error {
 	w := e.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.probed++
 	d := w.devices[name]
 	if d == nil {
 		return os.ErrNotExist
@@ -380,11 +389,30 @@ func (e echo) Send(name string, to netip.Addr) error {
 				for i := range d.Peers {
 					d.Peers[i].ReceiveBytes += 100
 				}
+				d.packets++
 			})
 			w.replied(Reply{to, rtt})
 		})
 	}
 	return nil
+}
+
+type traffic struct{ w *world }
+
+func (traffic) Close() {}
+
+// Received counts as a process's device does.
+func (f traffic) Received(devices []string) (packets uint64, ok bool) {
+	f.w.mu.Lock()
+	defer f.w.mu.Unlock()
+	for _, name := range devices {
+		d := f.w.devices[name]
+		if d == nil {
+			return 0, false
+		}
+		packets += d.packets
+	}
+	return packets, !f.w.uncounted
 }
 
 type fakePath struct{ w *world }

@@ -19,13 +19,29 @@ func pollEvery(age time.Duration) time.Duration {
 
 // next is when the loop has to wake up though nothing happens.
 func (l *loop) next(now time.Time) time.Time {
+	at := l.rest.until
+	if !l.rest.begun {
+		at = l.due(now)
+	}
+	if t, ok := l.engine.Next(); ok && t.Before(at) {
+		at = t
+	}
+	if since, ok := l.engine.Racing(); ok {
+		if t := now.Add(pollEvery(now.Sub(since))); t.Before(at) {
+			at = t
+		}
+	}
+	return at
+}
+
+// due is when a part has something to do though nothing happens. The engine is left out.
+func (l *loop) due(now time.Time) time.Time {
 	at := now.Add(time.Hour)
 	by := func(t time.Time, ok bool) {
 		if ok && t.Before(at) {
 			at = t
 		}
 	}
-	by(l.engine.Next())
 	by(l.key.at, l.key.missing())
 	by(l.devices.due, l.key.err == nil)
 	by(l.fetchDue())
@@ -33,9 +49,6 @@ func (l *loop) next(now time.Time) time.Time {
 	by(l.watchdog.next(l.cfg.UpdateWatchdog))
 	if l.o.Hook != nil {
 		by(l.teller.Next())
-	}
-	if since, ok := l.engine.Racing(); ok {
-		by(now.Add(pollEvery(now.Sub(since))), true)
 	}
 	_, inUse := l.engine.Current()
 	if void := l.kind.Traits().VoidAfter; inUse && void != 0 {
@@ -45,11 +58,16 @@ func (l *loop) next(now time.Time) time.Time {
 	return at
 }
 
-// look reads WireGuard's counters and tells the engine what they mean.
+// look reads the counters and tells the engine what they mean.
 func (l *loop) look(now time.Time) {
 	if l.devices.err != nil || l.peers.Len() == 0 {
 		return
 	}
+	done, stale := l.glanced(now)
+	if done {
+		return
+	}
+	l.rest.ended = true
 	readings, ok := l.read()
 	if !ok || l.lacks(readings) {
 		l.devices.check(now) // netifd, for one, sets its devices up anew without taking them down
@@ -72,13 +90,17 @@ func (l *loop) look(now time.Time) {
 				continue // taken off since
 			}
 			l.shook(h.Key, readings)
+			l.glance.shook(wgtypes.Key(h.Key), now)
 			if inUse && h.Key == cur.PublicKey {
 				l.twin.shook(now)
 				l.rekeying.renew = time.Time{}
 			}
 		}
-		l.handle(ev)
+		if _, ok := ev.(peerselector.Alive); !ok || !stale {
+			l.handle(ev)
+		}
 	}
+	l.glance.took(readings, now)
 }
 
 // read reads the peers on all devices that could be made; ok is false when one of these is not there.

@@ -33,6 +33,7 @@ type loop struct {
 	open   bool                // the engine has been told that it may go on
 	probes []peerselector.Peer // to be sent when the kernel's state is as desired
 	use    use
+	rest   rest
 }
 
 // parts are what has state of its own.
@@ -43,6 +44,7 @@ type parts struct {
 	peers        *peers.Set
 	line         health.PathMTU
 	counters     health.Counters
+	glance       glance
 	devices      devices
 	store        store
 	teller       *hooks.Teller
@@ -54,7 +56,7 @@ type parts struct {
 	rekeying     rekeying
 }
 
-func newLoop(u *Uplink, kernel Kernel, echo Echo, jobs *jobs) *loop {
+func newLoop(u *Uplink, kernel Kernel, echo Echo, traffic Traffic, jobs *jobs) *loop {
 	o, now := &u.o, time.Now()
 	l := &loop{Uplink: u, cfg: o.Config, kind: network.New(o.Config), echo: echo, jobs: jobs}
 	l.path = o.Machine.Path(o.Config, &l.to.Targets)
@@ -63,6 +65,7 @@ func newLoop(u *Uplink, kernel Kernel, echo Echo, jobs *jobs) *loop {
 		clock:        clock.NewKeeper(o.Clock, clock.Options{Build: o.Build, FloorFile: o.FloorFile}, u.log),
 		registration: registration.New(o.NewRegistrar, intn, u.log),
 		peers:        peers.New(u.log),
+		glance:       newGlance(traffic),
 		devices:      devices{kernel: kernel, log: u.log},
 		store:        store{dir: o.RunDir, uplink: o.Config.Name, log: u.log},
 		teller:       hooks.NewTeller(now),
@@ -76,14 +79,14 @@ func newLoop(u *Uplink, kernel Kernel, echo Echo, jobs *jobs) *loop {
 // run is the loop itself. The error is nil when ctx ended.
 func (l *loop) run(ctx context.Context) error {
 	l.begin(time.Now())
-	timer := time.NewTimer(0)
+	timer := l.o.Machine.NewAlarm()
 	defer timer.Stop()
 	for {
 		again := l.turn(ctx)
 		if !again {
-			timer.Reset(time.Until(l.next(time.Now())))
+			timer.Set(time.Until(l.next(time.Now())))
 		} else {
-			timer.Reset(0)
+			timer.Set(0)
 		}
 		select {
 		case <-ctx.Done():
@@ -98,7 +101,7 @@ func (l *loop) run(ctx context.Context) error {
 				return f.err
 			}
 			l.take(ev, time.Now())
-		case <-timer.C:
+		case <-timer.C():
 			l.tick(time.Now())
 		}
 	}
@@ -146,13 +149,16 @@ func intn(n int64) int64 {
 
 // take hands an event to the part that it concerns.
 func (l *loop) take(ev event, now time.Time) {
+	if r, ok := ev.(Reply); ok {
+		l.replied(r)
+		return
+	}
+	l.rest.ended = true
 	switch ev := ev.(type) {
 	case wanState:
 		l.wanChanged(ev.State)
 	case linksChanged:
 		l.devices.check(now)
-	case Reply:
-		l.replied(ev)
 	case clocked:
 		l.clock.Take(ev.Answer)
 	case registered:
@@ -189,6 +195,10 @@ func (l *loop) tick(now time.Time) {
 // has to be, without waiting for an event.
 func (l *loop) turn(ctx context.Context) (again bool) {
 	now := time.Now()
+	if l.resting(now) {
+		l.probe()
+		return false
+	}
 	l.admit()
 	if at, ok := l.fetchDue(); ok && !now.Before(at) {
 		l.registration.Ask()
@@ -206,6 +216,7 @@ func (l *loop) turn(ctx context.Context) (again bool) {
 	l.publish(now)
 	l.tell(now)
 	l.wishes.answer(l.engine) // after the kernel and the status know
+	l.rest = l.settled(now)
 	return l.devices.absent != absent
 }
 
@@ -258,6 +269,7 @@ func (l *loop) apply(ctx context.Context, now time.Time) {
 // come last.
 func (l *loop) probe() {
 	for _, p := range l.probes {
+		l.glance.asked = true
 		if err := l.echo.Send(l.kind.Device(p.PublicKey), p.LinkAddress); err != nil {
 			l.log.Debug("probe failed", "err", err)
 		}

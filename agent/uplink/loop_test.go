@@ -443,7 +443,7 @@ func TestTakenAway(t *testing.T) {
 	simulate(t, func(w *world) config.Uplink { return w.uplink(peer(1)) }, func(w *world, u *Uplink) {
 		connected(t, u, time.Second)
 		w.with(func() { w.devices["wg_mesh"].Peers = nil })
-		time.Sleep(2 * time.Second)
+		time.Sleep(4 * time.Second) // a probe has no answer
 		w.with(func() {
 			if len(w.devices["wg_mesh"].Peers) != 1 {
 				t.Error("the peer is not back")
@@ -480,7 +480,7 @@ func TestPathMTU(t *testing.T) {
 			p.Endpoint = &e
 			w.gateways[e.AddrPort()] = &gateway{}
 		})
-		wait(t, 30*time.Second, "the new endpoint",
+		wait(t, 2*readEvery, "the new endpoint",
 			func() bool { return u.Snapshot().Gateway.Endpoint == "192.0.2.1:51821" })
 		wait(t, 30*time.Second, "another measurement", func() bool { return w.measures.Load() > measures })
 	})

@@ -8,6 +8,7 @@ import (
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 
+	"wguplink/agent/alarm"
 	"wguplink/agent/config"
 	"wguplink/agent/health"
 	"wguplink/agent/tunnel"
@@ -16,8 +17,10 @@ import (
 
 // Machine is the machine that an uplink runs on.
 type Machine struct {
-	Open    func() (Kernel, error)
-	NewEcho func(replied func(Reply)) Echo // replied is called from another goroutine
+	Open       func() (Kernel, error)
+	NewEcho    func(replied func(Reply)) Echo // replied is called from another goroutine
+	NewAlarm   func() *alarm.Alarm
+	NewTraffic func() Traffic
 	// Path asks the kernel for the way to the targets.
 	Path func(config.Uplink, *wan.Targets) Path
 	// WatchLinks calls changed when one of the devices that mine tells, or with exits a default route, has changed,
@@ -37,6 +40,12 @@ type Kernel interface {
 // Echo sends probes; see health.Echo.
 type Echo interface {
 	Send(device string, to netip.Addr) error
+	Close()
+}
+
+// Traffic is what devices have received; see health.Traffic.
+type Traffic interface {
+	Received(devices []string) (packets uint64, ok bool)
 	Close()
 }
 
@@ -61,6 +70,8 @@ func Linux(spawn tunnel.Spawner) Machine {
 		NewEcho: func(replied func(Reply)) Echo {
 			return health.NewEcho(func(from netip.Addr, rtt time.Duration) { replied(Reply{from, rtt}) })
 		},
+		NewAlarm:   alarm.New,
+		NewTraffic: func() Traffic { return health.NewTraffic() },
 		Path: func(u config.Uplink, to *wan.Targets) Path {
 			return path{wan.Path{Mark: u.FwMark, DNS: u.DNSServers, Own: u.Carries, To: to}}
 		},

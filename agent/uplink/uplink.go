@@ -129,8 +129,10 @@ func (u *Uplink) Run(ctx context.Context) error {
 	defer cancel()
 	echo := u.o.Machine.NewEcho(func(r Reply) { u.post(inner, r) })
 	defer echo.Close()
+	traffic := u.o.Machine.NewTraffic()
+	defer traffic.Close()
 
-	l := newLoop(u, kernel, echo, jobs)
+	l := newLoop(u, kernel, echo, traffic, jobs)
 	if err := l.run(inner); err != nil {
 		return fmt.Errorf("uplink %s: %w", l.cfg.Name, err)
 	}

@@ -1,0 +1,106 @@
+package uplink
+
+import (
+	"time"
+
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
+	"wguplink/peerselector"
+)
+
+const (
+	// readEvery is how often WireGuard is asked though the devices' counts say all there is to know: no earlier than
+	// the kernel's state is compared with the desired one, which asks it as well.
+	readEvery = applyEvery
+	// renewing is the age of a session from which on a new handshake may come at any moment: WireGuard begins one at
+	// 120 s (REKEY_AFTER_TIME in its paper, section 6.1).
+	renewing = 115 * time.Second
+)
+
+// glance is what the devices' counts of packets have shown. To ask WireGuard takes many times as long, and that of a
+// process even more. A process's device counts neither handshakes nor keepalives.
+type glance struct {
+	traffic Traffic
+	packets uint64
+	known   bool      // packets are of the last look
+	answers uint64    // to probes, since then
+	asked   bool      // the last probe has no answer
+	proven  bool      // the gateway in use has answered one
+	skipped bool      // WireGuard was not asked at the last look
+	read    time.Time // when it was
+	// shaken is when a handshake of each peer was seen last, and oldest the longest ago of these; the zero Time when a
+	// peer has none.
+	shaken map[wgtypes.Key]time.Time
+	oldest time.Time
+}
+
+func newGlance(t Traffic) glance { return glance{traffic: t, shaken: map[wgtypes.Key]time.Time{}} }
+
+// promoted is for a new gateway in use.
+func (g *glance) promoted() { g.proven, g.asked = false, false }
+
+func (g *glance) answered() { g.answers, g.asked, g.proven = g.answers+1, false, true }
+
+// count reads what has come. news says that it was more than answers to probes, or that this is not known.
+func (g *glance) count(devices []string) (news bool) {
+	packets, ok := g.traffic.Received(devices)
+	news = !ok || !g.known || packets != g.packets+g.answers
+	g.packets, g.known, g.answers = packets, ok, 0
+	return news
+}
+
+// shook notes a handshake.
+func (g *glance) shook(k wgtypes.Key, now time.Time) { g.shaken[k] = now }
+
+// took notes which peers WireGuard has.
+func (g *glance) took(readings []wgtypes.Peer, now time.Time) {
+	have := make(map[wgtypes.Key]time.Time, len(readings))
+	g.oldest = now
+	for _, p := range readings {
+		at := g.shaken[p.PublicKey]
+		have[p.PublicKey] = at
+		if at.Before(g.oldest) {
+			g.oldest = at
+		}
+	}
+	g.shaken = have
+}
+
+// glanced tells the engine of what has come, if that can be known without asking WireGuard. Otherwise WireGuard is to
+// be asked; its bytes are a sign of life unless stale is true: they may have come long ago.
+func (l *loop) glanced(now time.Time) (done, stale bool) {
+	g := &l.glance
+	news := g.count(l.kind.Devices())
+	cur, calm := l.calm(now)
+	sure := !news && !g.asked
+	if calm && news && g.known && l.onlyPeer(cur.PublicKey) {
+		l.handle(peerselector.Alive{Key: cur.PublicKey, Reply: true})
+		sure = true
+	}
+	if calm && sure {
+		g.skipped = true
+		return true, false
+	}
+	stale = g.skipped && !news
+	g.skipped, g.read = false, now
+	return false, stale
+}
+
+// calm says that nothing is to be expected of WireGuard but packets of the gateway in use.
+func (l *loop) calm(now time.Time) (cur peerselector.Peer, ok bool) {
+	cur, ok = l.engine.Current()
+	_, racing := l.engine.Racing()
+	if !ok || racing || !l.glance.proven || l.engine.State() != peerselector.Connected || l.engine.Mute() ||
+		l.key.waiting() || !l.rekeying.renew.IsZero() || now.Sub(l.glance.read) >= readEvery {
+		return cur, false
+	}
+	// Peers may have been made since WireGuard was asked.
+	return cur, l.devices.changed.Before(l.glance.read) && now.Before(l.devices.due) &&
+		now.Sub(l.glance.oldest) < renewing
+}
+
+// onlyPeer says that all that comes is of that gateway.
+func (l *loop) onlyPeer(k peerselector.Key) bool {
+	devices := l.devices.applied.Devices
+	return len(devices) == 1 && len(devices[0].Peers) == 1 && peerselector.Key(devices[0].Peers[0].PublicKey) == k
+}
