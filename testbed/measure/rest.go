@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"wguplink/testbed/cputime"
 	"wguplink/testbed/gateway"
 	"wguplink/testbed/topology"
 )
@@ -44,7 +45,7 @@ func restIdle(t *Measurement) error {
 	if err != nil {
 		return err
 	}
-	spent, err := cpuTime(t.Agent.PID())
+	spent, err := cputime.Of(t.Agent.PID())
 	if err != nil {
 		return err
 	}
@@ -52,7 +53,7 @@ func restIdle(t *Measurement) error {
 	if err != nil {
 		return err
 	}
-	now, err := cpuTime(t.Agent.PID())
+	now, err := cputime.Of(t.Agent.PID())
 	if err != nil {
 		return err
 	}
@@ -132,18 +133,6 @@ func (t *Measurement) rest(g *topology.Gateway) (packets, probes, wakeups int, e
 		wakeups += n - slept[thread]
 	}
 	return int(sentNow - sent), int(echoes.n.Load()), wakeups, nil
-}
-
-// cpuTime is what a process has used of the processors so far, without its children.
-func cpuTime(pid int) (time.Duration, error) {
-	// clock_getcpuclockid(3): the clock of a process is its number, inverted, and CPUCLOCK_SCHED
-	// (linux/posix-timers.h).
-	const sched = 2
-	var ts unix.Timespec
-	if err := unix.ClockGettime(int32(^pid)<<3|sched, &ts); err != nil {
-		return 0, fmt.Errorf("CPU time of process %d: %w", pid, err)
-	}
-	return time.Duration(ts.Nano()), nil
 }
 
 // wanPackets is how many packets the node has sent on its WAN.

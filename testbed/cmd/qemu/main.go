@@ -56,6 +56,8 @@ func run() error {
 		"only measure what a program in squashfs costs when nothing of it lies in the page cache, on amd64 and mips")
 	flag.IntVar(&o.failovers, "failovers", 5,
 		"with -cold: how many failovers from a cold page cache, and from a warm one")
+	hour := flag.Bool("hour", false,
+		"only measure the agent's CPU time of an idle hour, on amd64, in a machine that counts instructions")
 	targets := flag.Bool("targets", false, "only print what scripts/cross calls the architectures")
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -99,6 +101,9 @@ func run() error {
 	}
 	if *table {
 		return o.onlyRecovery(ctx)
+	}
+	if *hour {
+		return o.onlyHour(ctx)
 	}
 	if *flash {
 		return o.onlyCold(ctx, boards)

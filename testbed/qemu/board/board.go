@@ -89,6 +89,9 @@ type Boot struct {
 	Append string
 	// Epoch starts the machine's clock in 1970, as that of a router without a clock chip.
 	Epoch bool
+	// Count has the machine's clock count instructions, a nanosecond for each (-icount). It stands still with the
+	// processor, and waits with the host's for a timer.
+	Count bool
 }
 
 // ImageCommand is the QEMU that boots an image of OpenWrt or Gluon: a disk, or a kernel that needs nothing else. It
@@ -122,6 +125,9 @@ func (b Board) Command(o Boot) (program string, args []string) {
 	}
 	if o.Epoch {
 		args = append(args, "-rtc", "base=1970-01-01T00:01:00")
+	}
+	if o.Count {
+		args = append(args, "-icount", "shift=0,sleep=on")
 	}
 	return b.program, args
 }

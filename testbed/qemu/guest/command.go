@@ -18,6 +18,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"wguplink/agent/batman"
+	"wguplink/testbed/cputime"
 	"wguplink/testbed/flow"
 	"wguplink/testbed/qemu/console"
 )
@@ -34,7 +35,7 @@ type machine struct {
 func (m *machine) handle(words []string) console.Reply {
 	args := words[1:]
 	if want, ok := map[string]int{"cat": 1, "write": 2, "date": 0, "reboot": 0, "originators": 1, "hard": 1,
-		"service": 1, "test": 1, "cached": 1, "load": 1, "flows": 0, "delete": 1,
+		"service": 1, "test": 1, "cached": 1, "load": 1, "cpu": 1, "flows": 0, "delete": 1,
 		"address": 2}[words[0]]; ok && len(args) != want {
 		return console.Reply{Code: 2, Out: fmt.Sprintf("%s takes %d words", words[0], want)}
 	}
@@ -57,6 +58,13 @@ func (m *machine) handle(words []string) console.Reply {
 		return reply(cached(args[0]))
 	case "load":
 		return reply("", loadFile(args[0]))
+	case "cpu":
+		pid, err := strconv.Atoi(args[0])
+		if err != nil {
+			return console.Failed(err)
+		}
+		spent, err := cputime.Of(pid)
+		return reply(spent.String(), err)
 	case "date":
 		return reply(strconv.FormatInt(time.Now().Unix(), 10), nil)
 	case "reboot":

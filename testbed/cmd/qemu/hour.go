@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"wguplink/testbed/qemu/board"
+	"wguplink/testbed/qemu/guest"
+	"wguplink/testbed/qemu/image"
+	"wguplink/testbed/qemu/node"
+	"wguplink/testbed/qemu/nodetest"
+)
+
+// onlyHour measures nothing but the CPU time of an idle hour, with the kernel's WireGuard and the variant asked for
+// first: on amd64, in a machine that counts instructions.
+func (o options) onlyHour(ctx context.Context) error {
+	b, err := board.Of(gatewayArch)
+	if err != nil {
+		return err
+	}
+	o.ways = o.ways[:1]
+	if err := o.build(ctx, []board.Board{b}); err != nil {
+		return err
+	}
+	h, err := o.hour(ctx, b)
+	if err != nil {
+		return fmt.Errorf("%s: %w", b.Arch, err)
+	}
+	fmt.Println()
+	return h.Print(os.Stdout)
+}
+
+func (o options) hour(ctx context.Context, b board.Board) (*nodetest.Hour, error) {
+	w := o.ways[0]
+	dir, err := os.MkdirTemp("", "wguplink-qemu-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	k, err := image.GetKernel(ctx, o.root, b)
+	if err != nil {
+		return nil, err
+	}
+	gateways, err := o.gatewayVM(ctx, dir, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer gateways.Kill()
+	n := &node.Own{Board: b, Dir: dir}
+	programs := map[string]string{"wguplink": o.built(w.variant, "wguplink-"+b.Target)}
+	if err := o.prepare(n, k, w, guest.Config{Disk: b.Disk}, programs, dir); err != nil {
+		return nil, err
+	}
+	n.Setup.Count = true
+	defer n.Off()
+	t := &nodetest.Test{
+		Node: n, Gateways: gateways, Out: o.out, Arch: b.Arch, Static: w.static, Idle: o.idle,
+		Run: &nodetest.Run{Variant: w.variant, Backend: w.backend, Algorithm: w.algorithm},
+	}
+	h := &nodetest.Hour{Arch: b.Arch, Variant: w.variant}
+	err = t.Hour(ctx, n, h)
+	return h, errors.Join(err,
+		os.WriteFile(o.built("qemu-hour-"+b.Arch+".log"), []byte(n.Tail(allLines)+"\n"), 0o644))
+}
