@@ -2,6 +2,7 @@ package nodetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -51,7 +52,7 @@ func (t *Test) Hour(ctx context.Context, p Processor, h *Hour) error {
 		{"handshake", t.connect},
 		{"ping over bat0", t.ping},
 		{"at rest, in a mesh", watch(&h.Mesh)},
-		{"nothing but probes", t.leave},
+		{"without a mesh", t.alone},
 		{"at rest, alone", watch(&h.Alone)},
 	} {
 		if err := t.step(ctx, s.name, s.do); err != nil {
@@ -61,8 +62,26 @@ func (t *Test) Hour(ctx context.Context, p Processor, h *Hour) error {
 	return nil
 }
 
-// leave takes the gateway in use out of the mesh.
-func (t *Test) leave(ctx context.Context) (string, error) { return t.ask(ctx, "leave", t.gateway) }
+// alone starts the agent anew without a mesh: no message comes by the tunnel but answers.
+func (t *Test) alone(ctx context.Context) (string, error) {
+	if err := t.Node.Stop(ctx); err != nil {
+		return "", err
+	}
+	t.Extra = map[string][]string{"batman": nil, "batman_throughput": nil, "batman_hop_penalty": nil}
+	uci, _, err := t.uci(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := errors.Join(t.Node.Write(ctx, "/etc/config/wguplink", uci), t.Node.Start(ctx)); err != nil {
+		return "", err
+	}
+	s, err := t.Status(ctx, "connected", topology.Connected)
+	if err != nil {
+		return "", err
+	}
+	_, err = t.ask(ctx, "leave", topology.ShortName(s.Gateway.Name))
+	return s.Gateway.Name, err
+}
 
 // watch gives what the agent takes in an hour, in seconds, and for how long it was watched by the machine's clock.
 func (t *Test) watch(ctx context.Context, p Processor) (hour, watched float64, err error) {
