@@ -2,7 +2,11 @@ package lowmem
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
 	"testing"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -10,7 +14,7 @@ import (
 
 func TestCut(t *testing.T) {
 	const k = 1 << 10
-	got := cut([][2]uintptr{{64 * k, 64*k + 2*piece}, {640 * k, 640*k + piece + 4*k}, {8 * k, 12 * k}}, piece)
+	got := cut([][2]uintptr{{64 * k, 96 * k}, {640 * k, 660 * k}, {8 * k, 12 * k}}, 16*k)
 	want := []part{
 		{from: 64 * k, to: 80 * k}, {from: 80 * k, to: 96 * k},
 		{from: 640 * k, to: 656 * k}, {from: 656 * k, to: 660 * k},
@@ -18,6 +22,44 @@ func TestCut(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(part{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// To look where a page is does not load it.
+func TestTouchPage(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "program"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	page := os.Getpagesize()
+	if err := f.Truncate(int64(page)); err != nil {
+		t.Fatal(err)
+	}
+	b, err := unix.Mmap(int(f.Fd()), 0, page, unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(b)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	look, err := newToucher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer look.close()
+	for _, what := range []string{"never read", "looked at"} {
+		if where, err := look.touch(uintptr(unsafe.Pointer(&b[0]))); where != unloaded || err != nil {
+			t.Errorf("%s: %v, %v; want %v", what, where, err, unloaded)
+		}
+	}
+	if _, err := f.WriteAt([]byte{1}, 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []presence{cached, mapped} {
+		if where, err := look.touch(uintptr(unsafe.Pointer(&b[0]))); where != want || err != nil {
+			t.Errorf("in the page cache: %v, %v; want %v", where, err, want)
+		}
 	}
 }
 
@@ -35,7 +77,7 @@ func TestNote(t *testing.T) {
 		return all
 	}
 	p := Program{pieces: cut([][2]uintptr{{0, 8 * piece}}, piece)}
-	if err := p.note(at(cached, mapped, unloaded, unloaded, mapped, unloaded, cached, cached)); err != nil {
+	if err := p.note(at(cached, mapped, loaded, loaded, mapped, loaded, unloaded, unloaded)); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]int{1, 4}, kept(&p)); diff != "" {
@@ -47,9 +89,9 @@ func TestNote(t *testing.T) {
 	if diff := cmp.Diff([]int{0, 1, 4}, kept(&p)); diff != "" {
 		t.Errorf("a second time (-want +got):\n%s", diff)
 	}
-	err := p.note(at(mapped, mapped, mapped, unloaded, unloaded, unloaded, unloaded, mapped))
-	if !errors.Is(err, errUnloaded) {
-		t.Errorf("not in the page cache: %v", err)
+	err := p.note(at(mapped, mapped, mapped, loaded, loaded, loaded, loaded, mapped))
+	if !errors.Is(err, errLoaded) {
+		t.Errorf("read from the disk: %v", err)
 	}
 	err = p.note(func(uintptr) (presence, error) { return 0, unix.EFAULT })
 	if !errors.Is(err, unix.EFAULT) {
