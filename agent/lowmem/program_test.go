@@ -2,11 +2,7 @@ package lowmem
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
-	"runtime"
 	"testing"
-	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -22,44 +18,6 @@ func TestCut(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(part{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-// To look where a page is does not load it.
-func TestTouchPage(t *testing.T) {
-	f, err := os.Create(filepath.Join(t.TempDir(), "program"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	page := os.Getpagesize()
-	if err := f.Truncate(int64(page)); err != nil {
-		t.Fatal(err)
-	}
-	b, err := unix.Mmap(int(f.Fd()), 0, page, unix.PROT_READ, unix.MAP_SHARED)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Munmap(b)
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	look, err := newToucher()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer look.close()
-	for _, what := range []string{"never read", "looked at"} {
-		if where, err := look.touch(uintptr(unsafe.Pointer(&b[0]))); where != unloaded || err != nil {
-			t.Errorf("%s: %v, %v; want %v", what, where, err, unloaded)
-		}
-	}
-	if _, err := f.WriteAt([]byte{1}, 0); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []presence{cached, mapped} {
-		if where, err := look.touch(uintptr(unsafe.Pointer(&b[0]))); where != want || err != nil {
-			t.Errorf("in the page cache: %v, %v; want %v", where, err, want)
-		}
 	}
 }
 
