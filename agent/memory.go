@@ -33,7 +33,7 @@ type pages interface {
 // little that the first does not.
 const lessons = 2
 
-// toLearn says that a gateway was taken, and what the way to it has used is not kept yet. It is for who holds mu.
+// toLearn says that a gateway was taken, and what the way to it has used is not kept yet. The caller holds mu.
 func (m *memory) toLearn() bool { return m.learned < min(m.taken, lessons) }
 
 func newMemory(program pages, fetch func() error, log *slog.Logger) *memory {
