@@ -17,17 +17,24 @@ type memory struct {
 	settled *time.Timer
 
 	mu      sync.Mutex
-	dropped time.Time // when the program was given back last, to learn what a way to a gateway uses
-	moved   bool      // a gateway was taken
-	known   bool      // what that has used is kept
+	shed    time.Time // when the program was given back last, to learn what a way to a gateway uses
+	taken   int       // gateways, so far
+	learned int       // from so many ways to a gateway; what they use is kept
 }
 
 // pages are those of the program; see lowmem.Program.
 type pages interface {
-	Drop() error
+	Shed() error
 	Keep() error
 	Release() error
 }
+
+// lessons is how many ways to a gateway are learned from: the first, and the first change to another, which does a
+// little that the first does not.
+const lessons = 2
+
+// toLearn says that a gateway was taken, and what the way to it has used is not kept yet. The caller holds mu.
+func (m *memory) toLearn() bool { return m.learned < min(m.taken, lessons) }
 
 func newMemory(program pages, fetch func() error, log *slog.Logger) *memory {
 	m := &memory{program: program, log: log}
@@ -47,24 +54,25 @@ func (m *memory) changed(st status.Snapshot) {
 	case st.Switches > 0:
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if m.moved = true; !m.known {
+		m.taken = max(m.taken, st.Switches)
+		if m.toLearn() {
 			m.settled.Reset(lowmem.Brief) // what comes after that is measuring, which no failover waits for
 		}
 	}
 }
 
-// dropPause is how long the program is not dropped again: some gateways are tried at a time.
-const dropPause = time.Second
+// shedPause is how long the program is not given back again: some gateways are tried at a time.
+const shedPause = time.Second
 
-// tries is told when a gateway is to be tried while none is in use. From here on it is as when a gateway dies: what is
-// used now is to stay in the address space, where nothing takes it away, for to read it from flash would take too long
-// then. What a registration needed goes.
+// tries is told when a gateway is to be tried. From here on it is as when a gateway dies: what is used now is to stay
+// in the address space, where nothing takes it away, for to read it from flash would take too long then. What a
+// registration needed goes.
 func (m *memory) tries() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if now := time.Now(); !m.known && now.Sub(m.dropped) >= dropPause {
-		m.dropped = now
-		m.say("the program's pages are not given back", m.program.Drop())
+	if now := time.Now(); m.learned < lessons && now.Sub(m.shed) >= shedPause {
+		m.shed = now
+		m.say("the program's pages are not given back", m.program.Shed())
 	}
 }
 
@@ -74,9 +82,12 @@ func (m *memory) checked() { m.settled.Reset(lowmem.Brief) }
 // release is for when all is quiet.
 func (m *memory) release() {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.moved && !m.known {
-		m.known = true
+	learn := m.toLearn()
+	if learn {
+		m.learned++
+	}
+	m.mu.Unlock()
+	if learn {
 		m.say("what a failover needs may have to be read again", m.program.Keep())
 		m.settled.Reset(lowmem.Quiet)
 	}

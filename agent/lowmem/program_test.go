@@ -10,7 +10,7 @@ import (
 
 func TestCut(t *testing.T) {
 	const k = 1 << 10
-	got := cut([][2]uintptr{{64 * k, 64*k + 2*piece}, {640 * k, 640*k + piece + 4*k}, {8 * k, 12 * k}}, piece)
+	got := cut([][2]uintptr{{64 * k, 96 * k}, {640 * k, 660 * k}, {8 * k, 12 * k}}, 16*k)
 	want := []part{
 		{from: 64 * k, to: 80 * k}, {from: 80 * k, to: 96 * k},
 		{from: 640 * k, to: 656 * k}, {from: 656 * k, to: 660 * k},
@@ -35,7 +35,7 @@ func TestNote(t *testing.T) {
 		return all
 	}
 	p := Program{pieces: cut([][2]uintptr{{0, 8 * piece}}, piece)}
-	if err := p.note(at(cached, mapped, unloaded, unloaded, mapped, unloaded, cached, cached)); err != nil {
+	if err := p.note(at(cached, mapped, loaded, loaded, mapped, loaded, unloaded, unloaded)); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]int{1, 4}, kept(&p)); diff != "" {
@@ -47,9 +47,9 @@ func TestNote(t *testing.T) {
 	if diff := cmp.Diff([]int{0, 1, 4}, kept(&p)); diff != "" {
 		t.Errorf("a second time (-want +got):\n%s", diff)
 	}
-	err := p.note(at(mapped, mapped, mapped, unloaded, unloaded, unloaded, unloaded, mapped))
-	if !errors.Is(err, errUnloaded) {
-		t.Errorf("not in the page cache: %v", err)
+	err := p.note(at(mapped, mapped, mapped, loaded, loaded, loaded, loaded, mapped))
+	if !errors.Is(err, errLoaded) {
+		t.Errorf("read from the disk: %v", err)
 	}
 	err = p.note(func(uintptr) (presence, error) { return 0, unix.EFAULT })
 	if !errors.Is(err, unix.EFAULT) {

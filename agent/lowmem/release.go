@@ -26,12 +26,7 @@ const Brief = time.Second
 // stay in the page cache while no program needs the room, and come back from there when they are needed.
 func (p *Program) Release() error {
 	debug.FreeOSMemory()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.open(); err != nil {
-		return err
-	}
-	return p.giveBack(func(s part) bool { return !s.kept })
+	return p.Shed()
 }
 
 // fixedAddress says that a program's addresses are those of its file: its type is ET_EXEC (elf(5)).

@@ -53,7 +53,7 @@ func (l *loop) carry(a peerselector.Action, before inUse, ev peerselector.Event)
 	l.rest.ended = true
 	switch a := a.(type) {
 	case peerselector.Install:
-		if before.name == "" && l.o.Tries != nil {
+		if l.o.Tries != nil {
 			l.o.Tries()
 		}
 		failed := l.peers.Install(a.Peer, a.Attempt)

@@ -3,7 +3,7 @@ package uplink
 import (
 	"context"
 	"crypto/rand"
-	"math/big"
+	"encoding/binary"
 	"time"
 
 	"wguplink/agent/clock"
@@ -139,12 +139,13 @@ func (l *loop) newEngine() {
 	l.handle(peerselector.Static{Peers: l.kind.Candidates()})
 }
 
+// intn gives a random number below n. For a day in nanoseconds some are more likely than others by 0.001 %.
 func intn(n int64) int64 {
-	v, err := rand.Int(rand.Reader, big.NewInt(n))
-	if err != nil {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
 		return 0 // no randomness is no reason to stay offline
 	}
-	return v.Int64()
+	return int64(binary.NativeEndian.Uint64(b[:])>>1) % n
 }
 
 // take hands an event to the part that it concerns.

@@ -42,8 +42,7 @@ type Options struct {
 	// Checked is called by the loop when the kernel's state has been compared with the desired one, about once a
 	// minute; it must not block. nil: that is not wanted.
 	Checked func()
-	// Tries is called by the loop when a gateway is to be tried while none is in use; it must not block. nil: that is
-	// not wanted.
+	// Tries is called by the loop when a gateway is to be tried; it must not block. nil: that is not wanted.
 	Tries func()
 	// Hook is called by the loop with what the hooks are to hear; it must not block. nil: there are none.
 	Hook func(hooks.Event)

@@ -53,7 +53,8 @@ func run() error {
 	flag.StringVar(&o.rows, "rows", "",
 		"with -recovery: only those rows, a regular expression such as 'IV, tunnel only: (id|device deleted)'")
 	flash := flag.Bool("cold", false,
-		"only measure what a program in squashfs costs when nothing of it lies in the page cache, on amd64 and mips")
+		"only measure what a program in squashfs costs when nothing of it lies in the page cache, on amd64, mipsel "+
+			"and mips")
 	flag.IntVar(&o.failovers, "failovers", 5,
 		"with -cold: how many failovers from a cold page cache, and from a warm one")
 	hour := flag.Bool("hour", false,
@@ -106,7 +107,7 @@ func run() error {
 		return o.onlyHour(ctx)
 	}
 	if *flash {
-		return o.onlyCold(ctx, boards)
+		return o.onlyCold(ctx, boards, *again)
 	}
 	if *picture != "" {
 		r, err := o.image(ctx, *picture)
