@@ -20,6 +20,8 @@ type memory struct {
 	shed    time.Time // when the program was given back last, to learn what a way to a gateway uses
 	taken   int       // gateways, so far
 	learned int       // from so many ways to a gateway; what they use is kept
+	dirty   bool      // something has changed since garbage was collected
+	checks  int       // of the kernel's state since then
 }
 
 // pages are those of the program; see lowmem.Program.
@@ -37,7 +39,7 @@ const lessons = 2
 func (m *memory) toLearn() bool { return m.learned < min(m.taken, lessons) }
 
 func newMemory(program pages, fetch func() error, log *slog.Logger) *memory {
-	m := &memory{program: program, log: log}
+	m := &memory{program: program, log: log, dirty: true}
 	m.fetcher = lowmem.Fetcher{Fetch: fetch, Failed: func(err error) { m.say("program not read ahead", err) }}
 	m.settled = time.AfterFunc(lowmem.Quiet, m.release)
 	return m
@@ -48,12 +50,13 @@ func (m *memory) stop() { m.settled.Stop() }
 // changed is told of each change of an uplink.
 func (m *memory) changed(st status.Snapshot) {
 	m.settled.Reset(lowmem.Quiet)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.dirty = true
 	switch {
 	case st.Cause == status.NoWAN: // what the way to a gateway needs is read meanwhile
 		m.fetcher.Want(time.Now())
 	case st.Switches > 0:
-		m.mu.Lock()
-		defer m.mu.Unlock()
 		m.taken = max(m.taken, st.Switches)
 		if m.toLearn() {
 			m.settled.Reset(lowmem.Brief) // what comes after that is measuring, which no failover waits for
@@ -77,16 +80,32 @@ func (m *memory) tries() {
 }
 
 // checked is told when the kernel's state was found as it should be.
-func (m *memory) checked() { m.settled.Reset(lowmem.Brief) }
+func (m *memory) checked() {
+	m.mu.Lock()
+	m.checks++
+	m.mu.Unlock()
+	m.settled.Reset(lowmem.Brief)
+}
+
+// collectEvery is after how many checks garbage is collected: to collect takes longer than a check, and Go does so by
+// itself each two minutes. What it has collected goes back to the kernel only then.
+const collectEvery = 5
 
 // release is for when all is quiet.
 func (m *memory) release() {
 	m.mu.Lock()
-	learn := m.toLearn()
+	learn, collect := m.toLearn(), m.dirty || m.checks >= collectEvery
 	if learn {
 		m.learned++
 	}
+	if m.dirty = learn; collect {
+		m.checks = 0
+	}
 	m.mu.Unlock()
+	if !collect {
+		m.say("the program's pages are not given back", m.program.Shed())
+		return
+	}
 	if learn {
 		m.say("what a failover needs may have to be read again", m.program.Keep())
 		m.settled.Reset(lowmem.Quiet)

@@ -82,8 +82,14 @@ func TestMemory(t *testing.T) {
 			step("what a failover needs is known", 1, "keep", "release")
 			step("nearly settled", lowmem.Quiet-1)
 			step("settled", 1, "release")
+			for range collectEvery - 1 {
+				m.checked()
+				step("checked", lowmem.Brief, "shed")
+			}
 			m.checked()
-			step("checked", lowmem.Brief, "release")
+			step("checked often", lowmem.Brief, "release")
+			m.checked()
+			step("checked again", lowmem.Brief, "shed")
 			m.tries()
 			m.changed(status.Snapshot{State: status.Suspect, Switches: 1})
 			step("trying another", shedPause, "shed")
