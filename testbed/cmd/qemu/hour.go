@@ -14,8 +14,8 @@ import (
 )
 
 // onlyHour measures nothing but the CPU time of an idle hour, with the kernel's WireGuard and the variant asked for
-// first: on amd64, in a machine that counts instructions.
-func (o options) onlyHour(ctx context.Context) error {
+// first: on amd64, in a machine that counts instructions. again: what fails, once more.
+func (o options) onlyHour(ctx context.Context, again bool) error {
 	b, err := board.Of(gatewayArch)
 	if err != nil {
 		return err
@@ -25,14 +25,27 @@ func (o options) onlyHour(ctx context.Context) error {
 		return err
 	}
 	h, err := o.hour(ctx, b)
-	if err != nil {
-		return fmt.Errorf("%s: %w", b.Arch, err)
+	if err != nil && again && ctx.Err() == nil {
+		fmt.Fprintf(o.out, "once more, for it failed: %v\n", err)
+		h, err = o.hour(ctx, b)
 	}
-	fmt.Println()
-	return h.Print(os.Stdout)
+	if h != nil {
+		fmt.Println()
+		h.Print(os.Stdout)
+	}
+	return err
 }
 
+// hour measures it. With an error for what is over the goal there are figures, too.
 func (o options) hour(ctx context.Context, b board.Board) (*nodetest.Hour, error) {
+	h, err := o.measureHour(ctx, b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", b.Arch, err)
+	}
+	return h, h.Fault()
+}
+
+func (o options) measureHour(ctx context.Context, b board.Board) (*nodetest.Hour, error) {
 	w := o.ways[0]
 	dir, err := os.MkdirTemp("", "wguplink-qemu-")
 	if err != nil {

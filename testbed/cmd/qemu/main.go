@@ -104,7 +104,7 @@ func run() error {
 		return o.onlyRecovery(ctx)
 	}
 	if *hour {
-		return o.onlyHour(ctx)
+		return o.onlyHour(ctx, *again)
 	}
 	if *flash {
 		return o.onlyCold(ctx, boards, *again)
