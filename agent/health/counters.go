@@ -25,6 +25,7 @@ type Counters struct {
 
 type reading struct {
 	handshake time.Time
+	shaken    time.Time // when that was seen first; the zero Time for none
 	rx        int64
 	payload   int64 // rx when the peer was last created or promoted
 	told      int64 // bytes since the reading that are known from elsewhere
@@ -54,16 +55,17 @@ func answerSize(from netip.Addr) int64 {
 
 // Observe compares a reading with the one before and gives what has happened since. A handshake that stands in the
 // first reading of a peer is an event too, unless the peer was adopted with it.
-func (c *Counters) Observe(peers []wgtypes.Peer) []peerselector.Event {
+func (c *Counters) Observe(peers []wgtypes.Peer, at time.Time) []peerselector.Event {
 	var events []peerselector.Event
 	now := make(map[wgtypes.Key]reading, len(peers))
 	for _, p := range peers {
 		was, known := c.peers[p.PublicKey]
-		is := reading{handshake: p.LastHandshakeTime, rx: p.ReceiveBytes, payload: was.payload}
+		is := reading{handshake: p.LastHandshakeTime, shaken: was.shaken, rx: p.ReceiveBytes, payload: was.payload}
 		if is.rx < was.rx {
-			was, is.payload = reading{}, 0 // created anew behind our back
+			was, is.payload, is.shaken = reading{}, 0, time.Time{} // created anew behind our back
 		}
 		if !is.handshake.IsZero() && !is.handshake.Equal(was.handshake) {
+			is.shaken = at
 			events = append(events, peerselector.Handshake{Key: peerselector.Key(p.PublicKey)})
 		}
 		if !known {
@@ -76,4 +78,15 @@ func (c *Counters) Observe(peers []wgtypes.Peer) []peerselector.Event {
 	}
 	c.peers = now
 	return events
+}
+
+// Oldest is when a handshake was seen of the peer whose latest is the longest ago; the zero Time when one has none.
+func (c *Counters) Oldest() (at time.Time) {
+	first := true
+	for _, r := range c.peers {
+		if first || r.shaken.Before(at) {
+			at, first = r.shaken, false
+		}
+	}
+	return at
 }

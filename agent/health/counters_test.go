@@ -35,12 +35,12 @@ func TestCounters(t *testing.T) {
 		{time.Time{}, 0, nil},
 		{t0.Add(time.Hour), 92, []peerselector.Event{peerselector.Handshake{Key: id}, peerselector.Alive{Key: id}}},
 	} {
-		got := c.Observe([]wgtypes.Peer{{PublicKey: k, LastHandshakeTime: step.handshake, ReceiveBytes: step.rx}})
+		got := c.Observe([]wgtypes.Peer{{PublicKey: k, LastHandshakeTime: step.handshake, ReceiveBytes: step.rx}}, time.Time{})
 		if diff := cmp.Diff(step.want, got); diff != "" {
 			t.Errorf("step %d (-want +got):\n%s", i, diff)
 		}
 	}
-	if got := c.Observe(nil); got != nil {
+	if got := c.Observe(nil, time.Time{}); got != nil {
 		t.Errorf("no peers: %v", got)
 	}
 }
@@ -52,16 +52,16 @@ func TestCountersAnswered(t *testing.T) {
 	for addr, size := range map[string]int64{"fe80::1": 96, "10.0.0.1": 80} {
 		var c Counters
 		from := netip.MustParseAddr(addr)
-		c.Observe(at(500))
+		c.Observe(at(500), time.Time{})
 		c.Answered(k, from)
-		if ev := c.Observe(at(500 + size)); len(ev) != 0 {
+		if ev := c.Observe(at(500+size), time.Time{}); len(ev) != 0 {
 			t.Errorf("%s: the answer counts twice: %+v", addr, ev)
 		}
-		if ev := c.Observe(at(500 + 2*size)); len(ev) != 1 {
+		if ev := c.Observe(at(500+2*size), time.Time{}); len(ev) != 1 {
 			t.Errorf("%s: later bytes count as the answer: %+v", addr, ev)
 		}
 		c.Answered(k, from)
-		if ev := c.Observe(at(500 + 3*size + 32)); len(ev) != 1 {
+		if ev := c.Observe(at(500+3*size+32), time.Time{}); len(ev) != 1 {
 			t.Errorf("%s: a keepalive beside the answer is no sign of life: %+v", addr, ev)
 		}
 		c.Answered(wgtypes.Key{2}, from) // of a stranger

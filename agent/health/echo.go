@@ -1,12 +1,12 @@
 package health
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -44,14 +44,14 @@ type sockKey struct {
 // sock has a socket for each direction. The runtime is told when a socket may be written to again, and wakes up for it:
 // so it does not know of the one that sends.
 type sock struct {
-	index int // of the device: a new device of the same name needs new sockets
-	send  int
-	conn  *net.IPConn // receives
+	index   int // of the device: a new device of the same name needs new sockets
+	send    int
+	receive *os.File
 }
 
 func (s *sock) close() {
 	unix.Close(s.send)
-	s.conn.Close()
+	s.receive.Close()
 }
 
 // outstanding is how many requests can be waiting for an answer at a time, more than are sent within a minute's
@@ -126,9 +126,9 @@ func (e *Echo) open(k sockKey) (*sock, error) {
 	}
 	e.drop(func(s *sock) bool { return s.index != index })
 	s := &sock{index: index}
-	if s.conn, err = listen(k.v6, func(fd int) error { return restrict(fd, k.device, k.v6) }); err == nil {
-		if s.send, err = sender(k.device, k.v6); err != nil {
-			s.conn.Close()
+	if s.receive, err = listen(k.device, k.v6); err == nil {
+		if s.send, err = open(k.device, k.v6, false); err != nil {
+			s.receive.Close()
 		}
 	}
 	if err != nil {
@@ -136,21 +136,33 @@ func (e *Echo) open(k sockKey) (*sock, error) {
 	}
 	e.socks[k] = s
 	e.wg.Add(1)
-	go e.receive(s.conn, k.v6)
+	go e.receive(s.receive, k.v6)
 	return s, nil
 }
 
-// sender opens an ICMP socket that hears nothing.
-func sender(device string, v6 bool) (fd int, err error) {
+// listen opens an ICMP socket that can be waited for.
+func listen(device string, v6 bool) (*os.File, error) {
+	fd, err := open(device, v6, true)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), device), nil
+}
+
+// icmpFilter is ICMP_FILTER (linux/icmp.h): a bit for each type below 32 that is not to be heard.
+const icmpFilter = 1
+
+// open opens an ICMP socket that is bound to a device, and hears echo replies or nothing.
+func open(device string, v6, replies bool) (fd int, err error) {
 	family, protocol := unix.AF_INET, unix.IPPROTO_ICMP
 	if v6 {
 		family, protocol = unix.AF_INET6, unix.IPPROTO_ICMPV6
 	}
-	if fd, err = unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol); err != nil {
+	if fd, err = unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol); err != nil {
 		return 0, err
 	}
 	if err = unix.BindToDevice(fd, device); err == nil {
-		err = deafen(fd, v6)
+		err = filter(fd, v6, replies)
 	}
 	if err != nil {
 		unix.Close(fd)
@@ -159,56 +171,23 @@ func sender(device string, v6 bool) (fd int, err error) {
 	return fd, nil
 }
 
-// icmpFilter is ICMP_FILTER (linux/icmp.h): a bit for each type below 32 that is not to be heard.
-const icmpFilter = 1
-
-func deafen(fd int, v6 bool) error {
-	if v6 {
-		return unix.SetsockoptICMPv6Filter(fd, unix.IPPROTO_ICMPV6, unix.ICMPV6_FILTER, nothing())
+func filter(fd int, v6, replies bool) error {
+	if !v6 {
+		block := -1
+		if replies {
+			block &^= 1 << echoReply4
+		}
+		return unix.SetsockoptInt(fd, unix.SOL_RAW, icmpFilter, block)
 	}
-	return unix.SetsockoptInt(fd, unix.SOL_RAW, icmpFilter, -1)
-}
-
-// nothing is a filter that lets no message through (RFC 3542, section 3.2; Linux has a bit for each that is blocked).
-func nothing() *unix.ICMPv6Filter {
+	// RFC 3542, section 3.2; Linux has a bit for each type that is blocked.
 	var f unix.ICMPv6Filter
 	for i := range f.Data {
 		f.Data[i] = 0xffffffff
 	}
-	return &f
-}
-
-// listen opens an ICMP socket, with options set before it hears anything.
-func listen(v6 bool, options func(fd int) error) (*net.IPConn, error) {
-	network := "ip4:1"
-	if v6 {
-		network = "ip6:58"
+	if replies {
+		f.Data[echoReply6/32] &^= 1 << (echoReply6 % 32)
 	}
-	lc := net.ListenConfig{Control: func(_, _ string, rc syscall.RawConn) error {
-		var serr error
-		if err := rc.Control(func(fd uintptr) { serr = options(int(fd)) }); err != nil {
-			return err
-		}
-		return serr
-	}}
-	pc, err := lc.ListenPacket(context.Background(), network, "")
-	if err != nil {
-		return nil, err
-	}
-	return pc.(*net.IPConn), nil
-}
-
-// restrict binds the socket to the device, and lets only echo replies wake us.
-func restrict(fd int, device string, v6 bool) error {
-	if err := unix.BindToDevice(fd, device); err != nil {
-		return err
-	}
-	if !v6 {
-		return unix.SetsockoptInt(fd, unix.SOL_RAW, icmpFilter, ^(1 << echoReply4))
-	}
-	f := nothing()
-	f.Data[echoReply6/32] &^= 1 << (echoReply6 % 32)
-	return unix.SetsockoptICMPv6Filter(fd, unix.IPPROTO_ICMPV6, unix.ICMPV6_FILTER, f)
+	return unix.SetsockoptICMPv6Filter(fd, unix.IPPROTO_ICMPV6, unix.ICMPV6_FILTER, &f)
 }
 
 // minMessage is the shortest request in bytes: the ICMP header and the cookie.
@@ -247,52 +226,52 @@ func checksum(m []byte) uint16 {
 }
 
 // receive tells of the answers until the socket is closed.
-func (e *Echo) receive(c *net.IPConn, v6 bool) {
+func (e *Echo) receive(f *os.File, v6 bool) {
 	defer e.wg.Done()
-	raw, err := c.SyscallConn()
+	raw, err := f.SyscallConn()
 	if err != nil {
 		return
 	}
 	buf := make([]byte, 128)
 	for {
-		var n int
-		var from netip.Addr
-		var failed error
-		err := raw.Read(func(fd uintptr) bool {
-			n, from, failed = nowait.Receive(int(fd), buf)
-			return !nowait.Again(failed)
-		})
+		n, from, err := receive(raw, buf)
 		if err != nil {
-			return
-		}
-		if failed != nil {
-			// The device went away. The next Send opens a socket on the new one.
+			// It was closed, or the device went away. The next Send opens a socket on the new one.
 			e.mu.Lock()
-			e.drop(func(s *sock) bool { return s.conn == c })
+			e.drop(func(s *sock) bool { return s.receive == f })
 			e.mu.Unlock()
 			return
 		}
-		if seq, ok := e.answer(buf[:n], v6); ok {
-			e.replied(from.Unmap(), e.since(seq))
+		if m, ok := reply(buf[:n], v6, e.cookie); ok {
+			e.replied(from, e.since(binary.BigEndian.Uint16(m[6:8])))
 		}
 	}
 }
 
-// answer reads the number of the request that a message answers; ok is false when it is none of ours.
-func (e *Echo) answer(m []byte, v6 bool) (seq uint16, ok bool) {
-	want := byte(echoReply6)
+// receive waits for a packet. The error is os.ErrDeadlineExceeded, that of a closed socket, or the kernel's.
+func receive(raw syscall.RawConn, b []byte) (n int, from netip.Addr, err error) {
+	end := raw.Read(func(fd uintptr) bool {
+		n, from, err = nowait.Receive(int(fd), b)
+		return !nowait.Again(err)
+	})
+	if end != nil {
+		err = end
+	}
+	return n, from.Unmap(), err
+}
+
+// reply gives the message of a packet; ok is false when it is no answer to a request with this cookie.
+func reply(p []byte, v6 bool, cookie [8]byte) (m []byte, ok bool) {
+	m, want := p, byte(echoReply6)
 	if !v6 {
 		// A raw socket gives the IPv4 header, too (raw(7)). Its length is in words of four bytes (RFC 791).
 		want = echoReply4
-		if len(m) == 0 || len(m) < int(m[0]&0xf)*4 {
-			return 0, false
+		if len(p) == 0 || len(p) < int(p[0]&0xf)*4 {
+			return nil, false
 		}
-		m = m[int(m[0]&0xf)*4:]
+		m = p[int(p[0]&0xf)*4:]
 	}
-	if len(m) < minMessage || m[0] != want || string(m[8:16]) != string(e.cookie[:]) {
-		return 0, false
-	}
-	return binary.BigEndian.Uint16(m[6:8]), true
+	return m, len(m) >= minMessage && m[0] == want && string(m[8:16]) == string(cookie[:])
 }
 
 // since is how long ago a request was sent.

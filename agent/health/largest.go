@@ -1,18 +1,21 @@
 package health
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"wguplink/agent/nowait"
 )
 
 // ErrSilent says that not even the smallest request was answered.
@@ -49,20 +52,16 @@ func Largest(ctx context.Context, device string, addr netip.Addr, lo, hi int, wa
 				lo, hi, addr, wait, least)
 	}
 	rand.Read(s.cookie[:])
-	s.dst.IP = s.addr.AsSlice() // without a zone, as in Echo.Send
-	s.buf = make([]byte, hi+1)  // a longer answer is not for us
-	c, err := listen(s.addr.Is6(), func(fd int) error {
-		if err := restrict(fd, device, s.addr.Is6()); err != nil {
-			return err
-		}
-		return whole(fd, s.addr.Is6())
-	})
+	s.buf = make([]byte, hi+1) // a longer answer is not for us
+	f, err := listen(device, s.addr.Is6())
+	if err == nil {
+		defer f.Close()
+		err = s.open(f)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("open a socket to measure packets to %s by %s (needs CAP_NET_RAW): %w", addr, device, err)
 	}
-	s.conn = c
-	defer c.Close()
-	stop := context.AfterFunc(ctx, func() { c.Close() })
+	stop := context.AfterFunc(ctx, func() { f.Close() })
 	defer stop()
 
 	if ctx.Err() == nil {
@@ -88,15 +87,29 @@ func whole(fd int, v6 bool) error {
 
 // search is one call of Largest.
 type search struct {
-	conn   *net.IPConn
+	file   *os.File
+	raw    syscall.RawConn // of file
 	addr   netip.Addr
-	dst    net.IPAddr
 	cookie [8]byte
 	header int
 	wait   time.Duration
 	buf    []byte
 	best   int // largest size answered
 	failed []int
+}
+
+func (s *search) open(f *os.File) (err error) {
+	s.file = f
+	if s.raw, err = f.SyscallConn(); err != nil {
+		return err
+	}
+	return s.control(func(fd int) error { return whole(fd, s.addr.Is6()) })
+}
+
+// control calls f with the socket.
+func (s *search) control(f func(fd int) error) (err error) {
+	closed := s.raw.Control(func(fd uintptr) { err = f(int(fd)) })
+	return cmp.Or(closed, err)
 }
 
 // run asks for hi, then lo, then halves what is between the largest that passed and the smallest above it that did not.
@@ -142,15 +155,15 @@ func (s *search) ask(size int) error {
 	m := request(s.cookie, s.addr.Is6(), uint16(size), size-s.header)
 	for range tries {
 		until := time.Now().Add(3 * s.wait / tries)
-		if err := s.conn.SetDeadline(until); err != nil {
+		if err := s.file.SetReadDeadline(until); err != nil {
 			return err
 		}
-		_, err := s.conn.WriteToIP(m, &s.dst)
+		err := s.control(func(fd int) error { return nowait.Send(fd, m, s.addr) })
 		if errors.Is(err, unix.EMSGSIZE) {
 			break
 		}
 		// A full queue loses a packet as any line may.
-		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, unix.ENOBUFS) {
+		if err != nil && !nowait.Again(err) && !errors.Is(err, unix.ENOBUFS) {
 			return err
 		}
 		if err := s.listen(size); err != nil || s.best >= size {
@@ -163,25 +176,20 @@ func (s *search) ask(size int) error {
 
 // listen takes answers in until one is as large as wanted, or the deadline.
 func (s *search) listen(size int) error {
-	reply := byte(echoReply6)
-	if !s.addr.Is6() {
-		reply = echoReply4
-	}
 	for s.best < size {
-		n, from, err := s.conn.ReadFromIP(s.buf)
+		n, from, err := receive(s.raw, s.buf)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		m := s.buf[:n]
-		if n < minMessage || m[0] != reply || string(m[8:16]) != string(s.cookie[:]) {
+		m, ok := reply(s.buf[:n], s.addr.Is6(), s.cookie)
+		if !ok {
 			continue
 		}
 		// The sequence number is the size that was asked for. A host that cuts an answer short has not answered.
-		a, _ := netip.AddrFromSlice(from.IP)
-		if got := s.header + n; a.Unmap() == s.addr && got == int(binary.BigEndian.Uint16(m[6:8])) {
+		if got := s.header + len(m); from == s.addr && got == int(binary.BigEndian.Uint16(m[6:8])) {
 			s.best = max(s.best, got)
 		}
 	}

@@ -3,7 +3,6 @@ package health
 import (
 	"bytes"
 	"slices"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -71,16 +70,27 @@ func (t *Traffic) Received(devices []string) (packets uint64, ok bool) {
 // receivedBy reads a line of /proc/net/dev: a name, a colon, the bytes and the packets received, and more
 // (dev_seq_printf_stats in the kernel's net/core/net-procfs.c).
 func receivedBy(line []byte) (name []byte, packets uint64, ok bool) {
-	name, numbers, ok := bytes.Cut(line, []byte{':'})
-	if !ok {
+	end := bytes.IndexByte(line, ':')
+	if end < 0 {
 		return nil, 0, false
 	}
-	field := func() (f []byte) {
-		numbers = bytes.TrimLeft(numbers, " ")
-		f, numbers, _ = bytes.Cut(numbers, []byte{' '})
-		return f
+	fields, within := 0, false
+	for _, c := range line[end+1:] {
+		switch {
+		case c >= '0' && c <= '9':
+			if !within {
+				fields, within = fields+1, true
+			}
+			if fields == 2 {
+				packets = packets*10 + uint64(c-'0')
+			}
+		case c != ' ':
+			return nil, 0, false
+		case within && fields == 2:
+			return bytes.TrimSpace(line[:end]), packets, true
+		default:
+			within = false
+		}
 	}
-	field() // bytes
-	packets, err := strconv.ParseUint(string(field()), 10, 64)
-	return bytes.TrimLeft(name, " "), packets, err == nil
+	return bytes.TrimSpace(line[:end]), packets, fields == 2
 }

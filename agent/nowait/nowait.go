@@ -7,37 +7,47 @@ package nowait
 import (
 	"errors"
 	"net/netip"
+	"runtime"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// Send sends a packet by a raw socket to an address, in the zone of the device that the socket is bound to. The error
-// is a syscall.Errno; EAGAIN when there is no room.
-func Send(fd int, b []byte, to netip.Addr) error {
-	if to.Is4() {
-		sa := unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: to.As4()}
-		return send(fd, b, unsafe.Pointer(&sa), unix.SizeofSockaddrInet4, &unix.SockaddrInet4{Addr: to.As4()})
-	}
-	sa := unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: to.As16()}
-	return send(fd, b, unsafe.Pointer(&sa), unix.SizeofSockaddrInet6, &unix.SockaddrInet6{Addr: to.As16()})
-}
+// old says that the kernel may lack the calls for packets: on 386 it has them since Linux 4.3, and before only another
+// one for all of them.
+const old = runtime.GOARCH == "386"
 
-func send(fd int, b []byte, to unsafe.Pointer, size uintptr, same unix.Sockaddr) error {
+// Send sends a packet by a raw socket to an address, in the zone of the device that the socket is bound to. The error is
+// a syscall.Errno; EAGAIN when there is no room.
+func Send(fd int, b []byte, to netip.Addr) error {
+	var sa unix.RawSockaddrInet6 // the larger one
+	size := uintptr(unix.SizeofSockaddrInet6)
+	if to.Is4() {
+		*(*unix.RawSockaddrInet4)(unsafe.Pointer(&sa)) = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: to.As4()}
+		size = unix.SizeofSockaddrInet4
+	} else {
+		sa = unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: to.As16()}
+	}
 	for {
 		_, _, err := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
-			uintptr(len(b)), unix.MSG_DONTWAIT, uintptr(to), size)
-		switch err {
-		case 0:
+			uintptr(len(b)), unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&sa)), size)
+		switch {
+		case err == 0:
 			return nil
-		case unix.EINTR:
-		case unix.ENOSYS: // 386 before Linux 4.3
-			return unix.Sendto(fd, b, unix.MSG_DONTWAIT, same)
-		default:
+		case old && err == unix.ENOSYS:
+			return sendOld(fd, b, to)
+		case err != unix.EINTR:
 			return err
 		}
 	}
+}
+
+func sendOld(fd int, b []byte, to netip.Addr) error {
+	if to.Is4() {
+		return unix.Sendto(fd, b, unix.MSG_DONTWAIT, &unix.SockaddrInet4{Addr: to.As4()})
+	}
+	return unix.Sendto(fd, b, unix.MSG_DONTWAIT, &unix.SockaddrInet6{Addr: to.As16()})
 }
 
 // Receive takes a packet from a socket. The error is a syscall.Errno; EAGAIN when there is none.
@@ -47,13 +57,12 @@ func Receive(fd int, b []byte) (n int, from netip.Addr, err error) {
 		size := uint32(unix.SizeofSockaddrAny)
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
 			uintptr(len(b)), unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)))
-		switch errno {
-		case 0:
+		switch {
+		case errno == 0:
 			return int(n), sender(&sa), nil
-		case unix.EINTR:
-		case unix.ENOSYS: // 386 before Linux 4.3
+		case old && errno == unix.ENOSYS:
 			return receiveOld(fd, b)
-		default:
+		case errno != unix.EINTR:
 			return 0, from, errno
 		}
 	}

@@ -42,7 +42,7 @@ func TestPackets(t *testing.T) {
 		if n, from, err := receiveOld(fd, b); !Again(err) {
 			t.Errorf("as before Linux 4.3: %d bytes from %s, %v", n, from, err)
 		}
-		if err := Send(fd, []byte("hello"), to); err != nil {
+		if err := sendOld(fd, []byte("hello"), to); err != nil {
 			t.Fatal(err)
 		}
 		n, from, err = receiveOld(fd, b)

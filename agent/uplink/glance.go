@@ -3,8 +3,6 @@ package uplink
 import (
 	"time"
 
-	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
-
 	"wguplink/peerselector"
 )
 
@@ -28,13 +26,7 @@ type glance struct {
 	proven  bool      // the gateway in use has answered one
 	skipped bool      // WireGuard was not asked at the last look
 	read    time.Time // when it was
-	// shaken is when a handshake of each peer was seen last, and oldest the longest ago of these; the zero Time when a
-	// peer has none.
-	shaken map[wgtypes.Key]time.Time
-	oldest time.Time
 }
-
-func newGlance(t Traffic) glance { return glance{traffic: t, shaken: map[wgtypes.Key]time.Time{}} }
 
 // promoted is for a new gateway in use.
 func (g *glance) promoted() { g.proven, g.asked = false, false }
@@ -49,54 +41,35 @@ func (g *glance) count(devices []string) (news bool) {
 	return news
 }
 
-// shook notes a handshake.
-func (g *glance) shook(k wgtypes.Key, now time.Time) { g.shaken[k] = now }
-
-// took notes which peers WireGuard has.
-func (g *glance) took(readings []wgtypes.Peer, now time.Time) {
-	have := make(map[wgtypes.Key]time.Time, len(readings))
-	g.oldest = now
-	for _, p := range readings {
-		at := g.shaken[p.PublicKey]
-		have[p.PublicKey] = at
-		if at.Before(g.oldest) {
-			g.oldest = at
-		}
-	}
-	g.shaken = have
-}
-
 // glanced tells the engine of what has come, if that can be known without asking WireGuard. Otherwise WireGuard is to
 // be asked; its bytes are a sign of life unless stale is true: they may have come long ago.
 func (l *loop) glanced(now time.Time) (done, stale bool) {
 	g := &l.glance
 	news := g.count(l.kind.Devices())
-	cur, calm := l.calm(now)
-	sure := !news && !g.asked
-	if calm && news && g.known && l.onlyPeer(cur.PublicKey) {
-		l.handle(peerselector.Alive{Key: cur.PublicKey, Reply: true})
-		sure = true
-	}
-	if calm && sure {
-		g.skipped = true
-		return true, false
+	if l.calm(now) {
+		sure := !news && !g.asked
+		if cur, ok := l.engine.Current(); ok && news && g.known && l.onlyPeer(cur.PublicKey) {
+			l.handle(peerselector.Alive{Key: cur.PublicKey, Reply: true})
+			sure = true
+		}
+		if sure {
+			g.skipped = true
+			return true, false
+		}
 	}
 	stale = g.skipped && !news
 	g.skipped, g.read = false, now
 	return false, stale
 }
 
-// calm says that nothing is to be expected of WireGuard but packets of the gateway in use.
-func (l *loop) calm(now time.Time) (cur peerselector.Peer, ok bool) {
-	cur, ok = l.engine.Current()
+// calm says that nothing is to be expected of WireGuard but packets of the gateway in use. Peers may have been made since
+// it was asked, and the next comparison of the kernel's state asks it anyway.
+func (l *loop) calm(now time.Time) bool {
+	g := &l.glance
 	_, racing := l.engine.Racing()
-	if !ok || racing || !l.glance.proven || l.engine.State() != peerselector.Connected || l.engine.Mute() ||
-		l.key.waiting() || !l.rekeying.renew.IsZero() || now.Sub(l.glance.read) >= readEvery {
-		return cur, false
-	}
-	// Peers may have been made since WireGuard was asked.
-	return cur, l.devices.changed.Before(l.glance.read) && now.Before(l.devices.due) &&
-		now.Sub(l.glance.oldest) < renewing
+	return l.fine() && !racing && g.proven && !l.key.waiting() && l.rekeying.renew.IsZero() &&
+		now.Sub(g.read) < readEvery && now.Sub(l.counters.Oldest()) < renewing && l.devices.changed.Before(g.read) &&
+		now.Before(l.devices.due)
 }
 
 // onlyPeer says that all that comes is of that gateway.

@@ -84,13 +84,12 @@ func (l *loop) look(now time.Time) {
 		// When all come back at once, the one in use is heard first, so that nothing is switched.
 		readings[0], readings[i] = readings[i], readings[0]
 	}
-	for _, ev := range l.counters.Observe(readings) {
+	for _, ev := range l.counters.Observe(readings, now) {
 		if h, ok := ev.(peerselector.Handshake); ok {
 			if l.peers.Get(h.Key) == nil {
 				continue // taken off since
 			}
 			l.shook(h.Key, readings)
-			l.glance.shook(wgtypes.Key(h.Key), now)
 			if inUse && h.Key == cur.PublicKey {
 				l.twin.shook(now)
 				l.rekeying.renew = time.Time{}
@@ -100,7 +99,6 @@ func (l *loop) look(now time.Time) {
 			l.handle(ev)
 		}
 	}
-	l.glance.took(readings, now)
 }
 
 // read reads the peers on all devices that could be made; ok is false when one of these is not there.

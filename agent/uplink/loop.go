@@ -65,7 +65,7 @@ func newLoop(u *Uplink, kernel Kernel, echo Echo, traffic Traffic, jobs *jobs) *
 		clock:        clock.NewKeeper(o.Clock, clock.Options{Build: o.Build, FloorFile: o.FloorFile}, u.log),
 		registration: registration.New(o.NewRegistrar, intn, u.log),
 		peers:        peers.New(u.log),
-		glance:       newGlance(traffic),
+		glance:       glance{traffic: traffic},
 		devices:      devices{kernel: kernel, log: u.log},
 		store:        store{dir: o.RunDir, uplink: o.Config.Name, log: u.log},
 		teller:       hooks.NewTeller(now),
