@@ -20,8 +20,7 @@ type memory struct {
 	shed    time.Time // when the program was given back last, to learn what a way to a gateway uses
 	taken   int       // gateways, so far
 	learned int       // from so many ways to a gateway; what they use is kept
-	dirty   bool      // something has changed since garbage was collected
-	checks  int       // of the kernel's state since then
+	garbage int       // made since it was collected last: by so many checks of the kernel's state, or as much
 }
 
 // pages are those of the program; see lowmem.Program.
@@ -39,7 +38,7 @@ const lessons = 2
 func (m *memory) toLearn() bool { return m.learned < min(m.taken, lessons) }
 
 func newMemory(program pages, fetch func() error, log *slog.Logger) *memory {
-	m := &memory{program: program, log: log, dirty: true}
+	m := &memory{program: program, log: log, garbage: muchGarbage}
 	m.fetcher = lowmem.Fetcher{Fetch: fetch, Failed: func(err error) { m.say("program not read ahead", err) }}
 	m.settled = time.AfterFunc(lowmem.Quiet, m.release)
 	return m
@@ -52,7 +51,7 @@ func (m *memory) changed(st status.Snapshot) {
 	m.settled.Reset(lowmem.Quiet)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.dirty = true
+	m.garbage = muchGarbage
 	switch {
 	case st.Cause == status.NoWAN: // what the way to a gateway needs is read meanwhile
 		m.fetcher.Want(time.Now())
@@ -82,24 +81,25 @@ func (m *memory) tries() {
 // checked is told when the kernel's state was found as it should be.
 func (m *memory) checked() {
 	m.mu.Lock()
-	m.checks++
+	m.garbage++
 	m.mu.Unlock()
 	m.settled.Reset(lowmem.Brief)
 }
 
-// collectEvery is after how many checks garbage is collected: to collect takes longer than a check, and Go does so by
-// itself each two minutes. What it has collected goes back to the kernel only then.
-const collectEvery = 5
+// muchGarbage is worth being collected: to collect takes longer than a check, and Go does so by itself each two minutes.
+// What it has collected goes back to the kernel only then.
+const muchGarbage = 5
 
 // release is for when all is quiet.
 func (m *memory) release() {
 	m.mu.Lock()
-	learn, collect := m.toLearn(), m.dirty || m.checks >= collectEvery
+	learn, collect := m.toLearn(), m.garbage >= muchGarbage
+	if collect {
+		m.garbage = 0
+	}
 	if learn {
 		m.learned++
-	}
-	if m.dirty = learn; collect {
-		m.checks = 0
+		m.garbage = muchGarbage
 	}
 	m.mu.Unlock()
 	if !collect {

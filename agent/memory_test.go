@@ -82,7 +82,7 @@ func TestMemory(t *testing.T) {
 			step("what a failover needs is known", 1, "keep", "release")
 			step("nearly settled", lowmem.Quiet-1)
 			step("settled", 1, "release")
-			for range collectEvery - 1 {
+			for range muchGarbage - 1 {
 				m.checked()
 				step("checked", lowmem.Brief, "shed")
 			}

@@ -88,41 +88,41 @@ func (e *Echo) drop(which func(*sock) bool) {
 func (e *Echo) Send(device string, addr netip.Addr) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closed {
-		return net.ErrClosed
-	}
-	k := sockKey{device, addr.Is6()}
-	e.seq++
-	e.sent[e.seq%outstanding] = time.Now()
-	s, fresh := e.socks[k], false
-	if s == nil {
-		fresh = true
-		var err error
-		if s, err = e.open(k); err != nil {
-			return fmt.Errorf("probe %s: %w", addr, err)
-		}
-	}
-	m := request(e.cookie, addr.Is6(), e.seq, minMessage)
-	err := nowait.Send(s.send, m, addr)
-	if err != nil && !fresh {
-		// A socket goes on with a device that is gone, also when there is another of that name.
-		if index, gone := netlink.Index(device); gone == nil && index != s.index {
-			if s, err = e.open(k); err == nil {
-				err = nowait.Send(s.send, m, addr)
-			}
-		}
-	}
-	if err != nil {
+	if err := e.send(sockKey{device, addr.Is6()}, addr); err != nil {
 		return fmt.Errorf("probe %s by %s: %w", addr, device, err)
 	}
 	return nil
+}
+
+func (e *Echo) send(k sockKey, addr netip.Addr) error {
+	if e.closed {
+		return net.ErrClosed
+	}
+	e.seq++
+	e.sent[e.seq%outstanding] = time.Now()
+	m := request(e.cookie, k.v6, e.seq, minMessage)
+	if s := e.socks[k]; s != nil {
+		err := nowait.Send(s.send, m, addr)
+		if err == nil {
+			return nil
+		}
+		// A socket goes on with a device that is gone, also when there is another of that name.
+		if index, gone := netlink.Index(k.device); gone != nil || index == s.index {
+			return err
+		}
+	}
+	s, err := e.open(k)
+	if err != nil {
+		return err
+	}
+	return nowait.Send(s.send, m, addr)
 }
 
 // open makes the sockets for a device, in place of those for others. e.mu is held.
 func (e *Echo) open(k sockKey) (*sock, error) {
 	index, err := netlink.Index(k.device)
 	if err != nil {
-		return nil, fmt.Errorf("device %s: %w", k.device, err)
+		return nil, err
 	}
 	e.drop(func(s *sock) bool { return s.index != index })
 	s := &sock{index: index}
@@ -132,7 +132,7 @@ func (e *Echo) open(k sockKey) (*sock, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open a socket on %s (needs CAP_NET_RAW): %w", k.device, err)
+		return nil, err
 	}
 	e.socks[k] = s
 	e.wg.Add(1)
@@ -158,15 +158,16 @@ func open(device string, v6, replies bool) (fd int, err error) {
 	if v6 {
 		family, protocol = unix.AF_INET6, unix.IPPROTO_ICMPV6
 	}
-	if fd, err = unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol); err != nil {
-		return 0, err
-	}
-	if err = unix.BindToDevice(fd, device); err == nil {
-		err = filter(fd, v6, replies)
+	if fd, err = unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol); err == nil {
+		if err = unix.BindToDevice(fd, device); err == nil {
+			err = filter(fd, v6, replies)
+		}
+		if err != nil {
+			unix.Close(fd)
+		}
 	}
 	if err != nil {
-		unix.Close(fd)
-		return 0, err
+		return 0, fmt.Errorf("open a socket on %s (needs CAP_NET_RAW): %w", device, err)
 	}
 	return fd, nil
 }

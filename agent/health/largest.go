@@ -1,7 +1,6 @@
 package health
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -59,7 +58,7 @@ func Largest(ctx context.Context, device string, addr netip.Addr, lo, hi int, wa
 		err = s.open(f)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("open a socket to measure packets to %s by %s (needs CAP_NET_RAW): %w", addr, device, err)
+		return 0, fmt.Errorf("measure packets to %s by %s: %w", addr, device, err)
 	}
 	stop := context.AfterFunc(ctx, func() { f.Close() })
 	defer stop()
@@ -108,8 +107,10 @@ func (s *search) open(f *os.File) (err error) {
 
 // control calls f with the socket.
 func (s *search) control(f func(fd int) error) (err error) {
-	closed := s.raw.Control(func(fd uintptr) { err = f(int(fd)) })
-	return cmp.Or(closed, err)
+	if closed := s.raw.Control(func(fd uintptr) { err = f(int(fd)) }); closed != nil {
+		return closed
+	}
+	return err
 }
 
 // run asks for hi, then lo, then halves what is between the largest that passed and the smallest above it that did not.

@@ -214,13 +214,16 @@ func (r *Runner) forget(uplink string, names []string) {
 func (r *Runner) record(uplink string, result Result) {
 	r.mu.Lock()
 	list := r.results[uplink]
-	i, found := slices.BinarySearchFunc(list, result.Hook,
-		func(have Result, name string) int { return cmp.Compare(have.Hook, name) })
-	if found {
-		list[i] = result
-	} else {
-		r.results[uplink] = slices.Insert(list, i, result)
+	i := 0 // sorted by insertion: the list is short, and the library's functions are large for each type
+	for i < len(list) && list[i].Hook < result.Hook {
+		i++
 	}
+	if i == len(list) || list[i].Hook != result.Hook {
+		list = append(list, result)
+		copy(list[i+1:], list[i:])
+	}
+	list[i] = result
+	r.results[uplink] = list
 	r.mu.Unlock()
 	r.onResult(uplink, result)
 }

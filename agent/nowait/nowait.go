@@ -1,11 +1,10 @@
 // Package nowait has the system calls that an agent at rest makes again and again. None of them can wait for anything,
-// so Go's runtime need not know of them. Before any other call it wakes its monitor thread (entersyscall in
-// runtime/proc.go), which then looks every 20 us for a while whether the call takes long: several times the work of the
-// calls themselves.
+// nor be interrupted, so Go's runtime need not know of them. Before any other call it wakes its monitor thread
+// (entersyscall in runtime/proc.go), which then looks every 20 us for a while whether the call takes long: several
+// times the work of the calls themselves.
 package nowait
 
 import (
-	"errors"
 	"net/netip"
 	"runtime"
 	"time"
@@ -29,18 +28,15 @@ func Send(fd int, b []byte, to netip.Addr) error {
 	} else {
 		sa = unix.RawSockaddrInet6{Family: unix.AF_INET6, Addr: to.As16()}
 	}
-	for {
-		_, _, err := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
-			uintptr(len(b)), unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&sa)), size)
-		switch {
-		case err == 0:
-			return nil
-		case old && err == unix.ENOSYS:
-			return sendOld(fd, b, to)
-		case err != unix.EINTR:
-			return err
-		}
+	_, _, err := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
+		uintptr(len(b)), unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&sa)), size)
+	switch {
+	case err == 0:
+		return nil
+	case old && err == unix.ENOSYS:
+		return sendOld(fd, b, to)
 	}
+	return err
 }
 
 func sendOld(fd int, b []byte, to netip.Addr) error {
@@ -52,20 +48,17 @@ func sendOld(fd int, b []byte, to netip.Addr) error {
 
 // Receive takes a packet from a socket. The error is a syscall.Errno; EAGAIN when there is none.
 func Receive(fd int, b []byte) (n int, from netip.Addr, err error) {
-	for {
-		var sa unix.RawSockaddrAny
-		size := uint32(unix.SizeofSockaddrAny)
-		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
-			uintptr(len(b)), unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)))
-		switch {
-		case errno == 0:
-			return int(n), sender(&sa), nil
-		case old && errno == unix.ENOSYS:
-			return receiveOld(fd, b)
-		case errno != unix.EINTR:
-			return 0, from, errno
-		}
+	var sa unix.RawSockaddrInet6 // the larger one
+	size := uint32(unix.SizeofSockaddrInet6)
+	got, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
+		uintptr(len(b)), unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&sa)), uintptr(unsafe.Pointer(&size)))
+	switch {
+	case errno == 0:
+		return int(got), sender(&sa), nil
+	case old && errno == unix.ENOSYS:
+		return receiveOld(fd, b)
 	}
+	return 0, from, errno
 }
 
 func receiveOld(fd int, b []byte) (n int, from netip.Addr, err error) {
@@ -80,29 +73,22 @@ func receiveOld(fd int, b []byte) (n int, from netip.Addr, err error) {
 }
 
 // sender is the address without its zone.
-func sender(sa *unix.RawSockaddrAny) (a netip.Addr) {
-	switch sa.Addr.Family {
-	case unix.AF_INET:
+func sender(sa *unix.RawSockaddrInet6) netip.Addr {
+	if sa.Family == unix.AF_INET {
 		return netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(sa)).Addr)
-	case unix.AF_INET6:
-		return netip.AddrFrom16((*unix.RawSockaddrInet6)(unsafe.Pointer(sa)).Addr)
 	}
-	return a
+	return netip.AddrFrom16(sa.Addr)
 }
 
 // Read reads from where the file is: of one of /proc, whose text the kernel makes from memory, or of a timer. The error
 // is a syscall.Errno; EAGAIN when a timer has not ended.
 func Read(fd int, b []byte) (n int, err error) {
-	for {
-		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
-			uintptr(len(b)))
-		if errno == 0 {
-			return int(n), nil
-		}
-		if errno != unix.EINTR {
-			return 0, errno
-		}
+	got, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
+		uintptr(len(b)))
+	if errno != 0 {
+		return 0, errno
 	}
+	return int(got), nil
 }
 
 // Rewind goes to the beginning of a file of /proc.
@@ -135,4 +121,4 @@ func SinceBoot() (time.Duration, error) {
 }
 
 // Again says that there was nothing to read.
-func Again(err error) bool { return errors.Is(err, unix.EAGAIN) }
+func Again(err error) bool { return err == unix.EAGAIN }

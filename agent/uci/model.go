@@ -95,7 +95,10 @@ func (p *pkg) remove(s *section) {
 // move puts a section at the index, or at the nearest end.
 func (p *pkg) move(s *section, index int) {
 	p.remove(s)
-	p.sections = slices.Insert(p.sections, max(0, min(index, len(p.sections))), s)
+	index = max(0, min(index, len(p.sections)))
+	p.sections = append(p.sections, s)
+	copy(p.sections[index+1:], p.sections[index:])
+	p.sections[index] = s
 }
 
 // option gives the option or list of that name, or nil.

@@ -32,21 +32,21 @@ const (
 type devices struct {
 	kernel  Kernel
 	log     *slog.Logger
-	tried   tunnel.Desired // the last one
-	applied tunnel.Desired // the last one that was reached
-	report  tunnel.Report  // of that one
-	reached bool           // any was
-	err     error          // of the last try
-	at      time.Time      // of the last try
-	changed time.Time      // of the last one that wanted something else than the one before, or failed
-	due     time.Time      // when to compare again though nothing else is wanted
-	wait    time.Duration  // after an error, ever longer
-	absent  bool           // a device that another program makes does not exist
+	tried   *tunnel.Desired // the last one; nil before the first
+	applied *tunnel.Desired // the last one that was reached; an empty one before the first
+	report  tunnel.Report   // of that one
+	reached bool            // any was
+	err     error           // of the last try
+	at      time.Time       // of the last try
+	changed time.Time       // of the last one that wanted something else than the one before, or failed
+	due     time.Time       // when to compare again though nothing else is wanted
+	wait    time.Duration   // after an error, ever longer
+	absent  bool            // a device that another program makes does not exist
 }
 
 // settle makes the kernel's state what want says, if that is another than before, or due. checked says that it was
 // compared because it was due.
-func (d *devices) settle(ctx context.Context, want tunnel.Desired, now time.Time) (checked bool) {
+func (d *devices) settle(ctx context.Context, want *tunnel.Desired, now time.Time) (checked bool) {
 	checked = !now.Before(d.due)
 	same := reflect.DeepEqual(want, d.tried)
 	if !checked && same {
@@ -54,7 +54,7 @@ func (d *devices) settle(ctx context.Context, want tunnel.Desired, now time.Time
 	}
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	r, err := d.kernel.Apply(ctx, want)
+	r, err := d.kernel.Apply(ctx, *want)
 	d.tried, d.at = want, time.Now()
 	if !same || err != nil {
 		d.changed = d.at

@@ -20,9 +20,6 @@ func pollEvery(age time.Duration) time.Duration {
 // next is when the loop has to wake up though nothing happens.
 func (l *loop) next(now time.Time) time.Time {
 	at := l.rest.until
-	if !l.rest.begun {
-		at = l.due(now)
-	}
 	if t, ok := l.engine.Next(); ok && t.Before(at) {
 		at = t
 	}

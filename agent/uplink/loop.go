@@ -13,6 +13,7 @@ import (
 	"wguplink/agent/network"
 	"wguplink/agent/peers"
 	"wguplink/agent/registration"
+	"wguplink/agent/tunnel"
 	"wguplink/agent/wan"
 	"wguplink/peerselector"
 )
@@ -66,7 +67,7 @@ func newLoop(u *Uplink, kernel Kernel, echo Echo, traffic Traffic, jobs *jobs) *
 		registration: registration.New(o.NewRegistrar, intn, u.log),
 		peers:        peers.New(u.log),
 		glance:       glance{traffic: traffic},
-		devices:      devices{kernel: kernel, log: u.log},
+		devices:      devices{kernel: kernel, log: u.log, applied: &tunnel.Desired{}},
 		store:        store{dir: o.RunDir, uplink: o.Config.Name, log: u.log},
 		teller:       hooks.NewTeller(now),
 		journal:      journal{log: u.log},
@@ -256,7 +257,7 @@ func (l *loop) apply(ctx context.Context, now time.Time) {
 		l.devices.leave(now)
 		return
 	}
-	checked := l.devices.settle(ctx, want, now)
+	checked := l.devices.settle(ctx, &want, now)
 	alone := l.alone()
 	if alone {
 		l.devices.by(l.devices.at.Add(meshEvery))

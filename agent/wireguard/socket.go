@@ -152,9 +152,10 @@ func setPeer(p *wgtypes.Peer, key, value string) (err error) {
 		p.Endpoint = net.UDPAddrFromAddrPort(netip.AddrPortFrom(a.Addr().Unmap(), a.Port()))
 		return err
 	case "allowed_ip":
-		_, r, err := net.ParseCIDR(value)
+		r, err := netip.ParsePrefix(value)
 		if err == nil {
-			p.AllowedIPs = append(p.AllowedIPs, *r)
+			p.AllowedIPs = append(p.AllowedIPs, net.IPNet{IP: r.Masked().Addr().AsSlice(),
+				Mask: net.CIDRMask(r.Bits(), r.Addr().BitLen())})
 		}
 		return err
 	case "last_handshake_time_sec", "last_handshake_time_nsec", "tx_bytes", "rx_bytes", "persistent_keepalive_interval",
