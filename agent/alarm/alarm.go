@@ -50,12 +50,11 @@ func (a *Alarm) C() <-chan time.Time {
 // Set has it go off after that time, and not when it was set to go off before.
 func (a *Alarm) Set(after time.Duration) {
 	if a.plain == nil {
-		err := nowait.SetTimer(a.fd, after)
-		if err == nil {
-			select {
-			case <-a.c:
-			default:
-			}
+		select { // what it was set to before; after SetTimer this could be the new end already
+		case <-a.c:
+		default:
+		}
+		if nowait.SetTimer(a.fd, after) == nil {
 			return
 		}
 		a.Stop()

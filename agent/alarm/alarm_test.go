@@ -53,3 +53,17 @@ func TestInPlace(t *testing.T) {
 	}
 	a.Stop()
 }
+
+// An end that comes at once is not taken for the one before.
+func TestAtOnce(t *testing.T) {
+	a := New()
+	defer a.Stop()
+	for i := range 20000 {
+		a.Set(0)
+		select {
+		case <-a.C():
+		case <-time.After(time.Minute):
+			t.Fatalf("it did not go off the %dth time", i)
+		}
+	}
+}
