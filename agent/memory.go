@@ -86,8 +86,8 @@ func (m *memory) checked() {
 	m.settled.Reset(lowmem.Brief)
 }
 
-// muchGarbage is worth being collected: to collect takes longer than a check, and Go does so by itself each two minutes.
-// What it has collected goes back to the kernel only then.
+// muchGarbage is worth being collected: to collect takes longer than a check, and Go does so by itself each two
+// minutes. What it has collected goes back to the kernel only then.
 const muchGarbage = 5
 
 // release is for when all is quiet.

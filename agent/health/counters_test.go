@@ -35,7 +35,8 @@ func TestCounters(t *testing.T) {
 		{time.Time{}, 0, nil},
 		{t0.Add(time.Hour), 92, []peerselector.Event{peerselector.Handshake{Key: id}, peerselector.Alive{Key: id}}},
 	} {
-		got := c.Observe([]wgtypes.Peer{{PublicKey: k, LastHandshakeTime: step.handshake, ReceiveBytes: step.rx}}, time.Time{})
+		got := c.Observe([]wgtypes.Peer{{PublicKey: k, LastHandshakeTime: step.handshake, ReceiveBytes: step.rx}},
+			time.Time{})
 		if diff := cmp.Diff(step.want, got); diff != "" {
 			t.Errorf("step %d (-want +got):\n%s", i, diff)
 		}

@@ -17,8 +17,8 @@ import (
 // one for all of them.
 const old = runtime.GOARCH == "386"
 
-// Send sends a packet by a raw socket to an address, in the zone of the device that the socket is bound to. The error is
-// a syscall.Errno; EAGAIN when there is no room.
+// Send sends a packet by a raw socket to an address, in the zone of the device that the socket is bound to. The error
+// is a syscall.Errno; EAGAIN when there is no room.
 func Send(fd int, b []byte, to netip.Addr) error {
 	var sa unix.RawSockaddrInet6 // the larger one
 	size := uintptr(unix.SizeofSockaddrInet6)

@@ -33,22 +33,24 @@ func (g *glance) promoted() { g.proven, g.asked = false, false }
 
 func (g *glance) answered() { g.answers, g.asked, g.proven = g.answers+1, false, true }
 
-// count reads what has come. news says that it was more than answers to probes, or that this is not known.
-func (g *glance) count(devices []string) (news bool) {
+// count reads what has come. news says that it was not just answers to probes, or that this is not known; more that it
+// was more than these. A device that was made anew has received less.
+func (g *glance) count(devices []string) (news, more bool) {
 	packets, ok := g.traffic.Received(devices)
-	news = !ok || !g.known || packets != g.packets+g.answers
+	due := g.packets + g.answers
+	known := ok && g.known
 	g.packets, g.known, g.answers = packets, ok, 0
-	return news
+	return !known || packets != due, known && packets > due
 }
 
 // glanced tells the engine of what has come, if that can be known without asking WireGuard. Otherwise WireGuard is to
 // be asked; its bytes are a sign of life unless stale is true: they may have come long ago.
 func (l *loop) glanced(now time.Time) (done, stale bool) {
 	g := &l.glance
-	news := g.count(l.kind.Devices())
+	news, more := g.count(l.kind.Devices())
 	if l.calm(now) {
 		sure := !news && !g.asked
-		if cur, ok := l.engine.Current(); ok && news && g.known && l.onlyPeer(cur.PublicKey) {
+		if cur, ok := l.engine.Current(); ok && more && l.onlyPeer(cur.PublicKey) {
 			l.handle(peerselector.Alive{Key: cur.PublicKey, Reply: true})
 			sure = true
 		}
@@ -62,8 +64,8 @@ func (l *loop) glanced(now time.Time) (done, stale bool) {
 	return false, stale
 }
 
-// calm says that nothing is to be expected of WireGuard but packets of the gateway in use. Peers may have been made since
-// it was asked, and the next comparison of the kernel's state asks it anyway.
+// calm says that nothing is to be expected of WireGuard but packets of the gateway in use. Peers may have been made
+// since it was asked, and the next comparison of the kernel's state asks it anyway.
 func (l *loop) calm(now time.Time) bool {
 	g := &l.glance
 	_, racing := l.engine.Racing()

@@ -125,3 +125,44 @@ func TestRest(t *testing.T) {
 		})
 	})
 }
+
+// fixed is what the kernel counts.
+type fixed struct {
+	packets uint64
+	unknown bool
+}
+
+func (f *fixed) Received([]string) (uint64, bool) { return f.packets, !f.unknown }
+func (f *fixed) Close()                           {}
+
+// Only more than the answers to probes is more: a device that was made anew has counted less.
+func TestCount(t *testing.T) {
+	f := &fixed{packets: 100}
+	g := glance{traffic: f}
+	for i, step := range []struct {
+		packets    uint64
+		answers    int
+		unknown    bool
+		news, more bool
+	}{
+		{100, 0, false, true, false}, // the first
+		{100, 0, false, false, false},
+		{101, 1, false, false, false},
+		{102, 0, false, true, true},
+		{105, 1, false, true, true},
+		{105, 1, false, true, false}, // an answer by another way
+		{3, 0, false, true, false},   // made anew
+		{3, 0, false, false, false},
+		{4, 0, true, true, false},
+		{9, 0, false, true, false}, // as many as unknown before
+		{9, 0, false, false, false},
+	} {
+		f.packets, f.unknown = step.packets, step.unknown
+		for range step.answers {
+			g.answered()
+		}
+		if news, more := g.count(nil); news != step.news || more != step.more {
+			t.Errorf("step %d: news %v, more %v", i, news, more)
+		}
+	}
+}

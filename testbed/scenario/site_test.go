@@ -217,7 +217,8 @@ func (f *siteForm) text(t *testing.T) func(*topology.Topology) (string, string) 
 			site = replaceTable(t, site, "wireguard", "{ "+f.vpn(topo)+" }")
 		}
 		if f.peers == nil {
-			return site, replaceTable(t, domain, "mesh_vpn", "nil") // an empty table would replace the site's on the node
+			// an empty table would replace the site's on the node
+			return site, replaceTable(t, domain, "mesh_vpn", "nil")
 		}
 		return site, replaceTable(t, domain, "wireguard", "{ peers = { "+f.peers(topo)+" } }")
 	}

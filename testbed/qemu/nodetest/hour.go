@@ -146,8 +146,9 @@ func (h *Hour) Fault() error {
 
 // Print prints the figures beside the goal.
 func (h *Hour) Print(w io.Writer) {
-	fmt.Fprintf(w, "%s, %s variant, kernel WireGuard: the agent's CPU time of an idle hour, at 1 ns for each instruction "+
-		"(watched for %.0f s each; goal %.1f s)\n", h.Arch, h.Variant, h.Watched, hourMost)
+	fmt.Fprintf(w,
+		"%s, %s variant, kernel WireGuard: the agent's CPU time of an idle hour, at 1 ns for each instruction "+
+			"(watched for %.0f s each; goal %.1f s)\n", h.Arch, h.Variant, h.Watched, hourMost)
 	for _, what := range slices.Sorted(maps.Keys(h.cases())) {
 		missed := ""
 		if h.cases()[what] > hourMost {
