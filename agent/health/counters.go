@@ -90,3 +90,9 @@ func (c *Counters) Oldest() (at time.Time) {
 	}
 	return at
 }
+
+// Only says that the devices had that peer, and no other, at the last reading.
+func (c *Counters) Only(k wgtypes.Key) bool {
+	_, ok := c.peers[k]
+	return ok && len(c.peers) == 1
+}

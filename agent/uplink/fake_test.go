@@ -71,9 +71,10 @@ type world struct {
 	hooked    []hooks.Event
 	states    []status.Snapshot
 	checked   int
-	reads     int  // of WireGuard's counters
-	probed    int  // probes sent
-	uncounted bool // the kernel does not say what devices have received
+	reads     int            // of WireGuard's counters
+	probed    int            // probes sent
+	foreign   []wgtypes.Peer // of another program, on each device
+	uncounted bool           // the kernel does not say what devices have received
 	tries     int
 	registrar registrar
 	asked     []registration.Source
@@ -351,7 +352,7 @@ func (w *world) Status(name string) (*wgtypes.Device, error) {
 		return nil, fmt.Errorf("device %s: %w", name, os.ErrNotExist)
 	}
 	out := d.Device
-	out.Peers = append([]wgtypes.Peer(nil), d.Peers...)
+	out.Peers = append(append([]wgtypes.Peer(nil), d.Peers...), w.foreign...)
 	return &out, nil
 }
 

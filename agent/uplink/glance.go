@@ -50,7 +50,7 @@ func (l *loop) glanced(now time.Time) (done, stale bool) {
 	news, more := g.count(l.kind.Devices())
 	if l.calm(now) {
 		sure := !news && !g.asked
-		if cur, ok := l.engine.Current(); ok && more && l.onlyPeer(cur.PublicKey) {
+		if cur, ok := l.engine.Current(); ok && more && l.counters.Only([32]byte(cur.PublicKey)) {
 			l.handle(peerselector.Alive{Key: cur.PublicKey, Reply: true})
 			sure = true
 		}
@@ -72,10 +72,4 @@ func (l *loop) calm(now time.Time) bool {
 	return l.fine() && !racing && g.proven && !l.key.waiting() && l.rekeying.renew.IsZero() &&
 		now.Sub(g.read) < readEvery && now.Sub(l.counters.Oldest()) < renewing && l.devices.changed.Before(g.read) &&
 		now.Before(l.devices.due)
-}
-
-// onlyPeer says that all that comes is of that gateway.
-func (l *loop) onlyPeer(k peerselector.Key) bool {
-	devices := l.devices.applied.Devices
-	return len(devices) == 1 && len(devices[0].Peers) == 1 && peerselector.Key(devices[0].Peers[0].PublicKey) == k
 }

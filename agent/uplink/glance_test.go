@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+
 	"wguplink/agent/config"
 	"wguplink/agent/status"
 )
@@ -79,6 +81,29 @@ func TestTrafficIsLife(t *testing.T) {
 		receive()
 		w.kill(peer(used[len("gw")]-'0'), true)
 		wait(t, 4*time.Second, "the other gateway", func() bool {
+			s := u.Snapshot()
+			return s.State == status.Connected && s.Gateway.Name != used
+		})
+	})
+}
+
+// On a device with a peer of another program, packets say nothing of our gateway.
+func TestTrafficOfOthers(t *testing.T) {
+	simulate(t, func(w *world) config.Uplink { return w.uplink(peer(1), peer(2)) }, func(w *world, u *Uplink) {
+		used := connected(t, u, time.Second)
+		receive := func() {
+			d := w.devices["wg_mesh"]
+			d.packets++
+			w.foreign[0].ReceiveBytes += 100
+		}
+		w.with(func() {
+			w.foreign = []wgtypes.Peer{{PublicKey: wgtypes.Key{99}, LastHandshakeTime: time.Now()}}
+			receive()
+		})
+		time.Sleep(10 * time.Second)
+		w.kill(peer(used[len("gw")]-'0'), true)
+		wait(t, 4*time.Second, "the other gateway", func() bool {
+			w.with(receive)
 			s := u.Snapshot()
 			return s.State == status.Connected && s.Gateway.Name != used
 		})
