@@ -27,6 +27,9 @@ type Config struct {
 	Flash string `json:"flash,omitempty"`
 	// Agent is the program whose service the machine runs; "" for none.
 	Agent string `json:"agent,omitempty"`
+	// AgentMemory is the most that the agent may take of memory, with what it starts and what the kernel keeps for it, in
+	// bytes; 0: any. It takes a kernel with control groups.
+	AgentMemory int `json:"agent_memory,omitempty"`
 	// Exec is a program that takes the commands in our place.
 	Exec string `json:"exec,omitempty"`
 }

@@ -71,6 +71,11 @@ func Init() error {
 	m := &machine{c: c}
 	if c.Agent != "" {
 		m.agent = newAgent(tty, c.Agent)
+		if c.AgentMemory != 0 {
+			if m.agent.cgroup, err = limitMemory(c.AgentMemory); err != nil {
+				return err
+			}
+		}
 	}
 	if err := console.Serve(tty, tty, m.handle); err != nil {
 		return err

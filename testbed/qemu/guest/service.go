@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +24,7 @@ type service struct {
 	argv, down []string
 	jailed     bool // argv has the rights that ujail leaves it
 	out        io.Writer
+	cgroup     *os.File // that it runs in; nil for the machine's own
 
 	mu      sync.Mutex
 	cmd     *exec.Cmd
@@ -56,6 +58,9 @@ func (s *service) start() error {
 	cmd := exec.Command(s.argv[0], s.argv[1:]...)
 	if s.jailed {
 		cmd = &exec.Cmd{Path: "/proc/self/exe", Args: append([]string{JailedName}, s.argv...)}
+	}
+	if s.cgroup != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(s.cgroup.Fd())}
 	}
 	// A child of the program may hold its output open for longer than it lives.
 	r, w, err := os.Pipe()

@@ -31,6 +31,8 @@ type Test struct {
 	Deaf bool
 	// Limits measures the bandwidth limits, which Extra sets to Limit.
 	Limits bool
+	// LimitedMemory is for a node whose agent may take no more than MemoryLimit.
+	LimitedMemory bool
 	// Bare is for a node whose kernel has no IPv6: see bareSteps.
 	Bare bool
 	// NoReboot is for a machine that keeps nothing.
@@ -111,9 +113,10 @@ func (t *Test) Go(ctx context.Context) error {
 		{rebootStep, t.reboot, false},
 		{"at rest", t.rest, true},
 		{switchStep, t.switches, false},
+		{memoryStep, t.memory, true},
 	}
 	for _, s := range steps {
-		if s.name == tableStep && !t.tabled() {
+		if s.name == tableStep && !t.tabled() || s.name == memoryStep && !t.LimitedMemory {
 			continue
 		}
 		if t.Short && !s.short || s.name == switchStep && t.Switches == 0 || s.name == deafStep && !t.Deaf ||
