@@ -69,9 +69,9 @@ func TestColdFaults(t *testing.T) {
 		c     Cold
 		wrong string
 	}{
-		{"within the limits, and slow", Cold{Arch: "mips", Costs: costs(2048, 768, 900, 100)}, ""},
-		{"the first reads too much", Cold{Arch: "mips", Costs: costs(2049, 768)}, "first failover, cold: 2049 KiB"},
-		{"later ones read too much", Cold{Arch: "mipsel", Costs: costs(0, 900, 769)}, "failover, cold: 900 KiB"},
+		{"within the limits, and slow", Cold{Arch: "mips", Costs: costs(2048, 1024, 1100, 100)}, ""},
+		{"the first reads too much", Cold{Arch: "mips", Costs: costs(2049, 1024)}, "first failover, cold: 2049 KiB"},
+		{"later ones read too much", Cold{Arch: "mipsel", Costs: costs(0, 1100, 1025)}, "failover, cold: 1100 KiB"},
 		{"no later one", Cold{Arch: "mips", Costs: costs(0)}, "not measured: failover, cold"},
 		{"nothing", Cold{Arch: "mips"}, "not measured: first failover, cold"},
 		{"not from the disk", Cold{Arch: "mips", Packed: 1600, Costs: costs(0, 0)}, "a start reads 0 KiB of 1600"},

@@ -66,7 +66,7 @@ func (c *Cold) Print(w io.Writer) error {
 // compressed, in KiB. The first may have to ask the broker, which takes nearly all of the program: 1610 KiB, each block
 // once. A block that is read is decompressed, so that this bounds the time, and does not depend on what else the host
 // does.
-var limitRead = map[string]int{firstCold: 2 << 10, cold: 3 << 8}
+var limitRead = map[string]int{firstCold: 2 << 10, cold: 1 << 10}
 
 // Faults says what is over a limit, on the processors that the limits are for. Times are no part of that, for the host
 // may be busy with something else.
