@@ -123,7 +123,7 @@ func (o options) way(ctx context.Context, b board.Board, k image.Kernel, gateway
 	}
 	n := &node.Own{Board: b, Dir: own}
 	config := guest.Config{Disk: b.Disk}
-	if b.Arch == gatewayArch { // the kernels of the others lack control groups, or what they count differs by version
+	if b.Arch == gatewayArch { // seen with its kernel alone
 		config.AgentMemory = nodetest.MemoryLimit
 	}
 	if err := o.prepare(n, k, w, config, map[string]string{"wguplink": binary}, dir); err != nil {

@@ -61,40 +61,50 @@ func (o options) cold(ctx context.Context, b board.Board) (*nodetest.Cold, error
 	return c, c.Faults()
 }
 
-func (o options) measureCold(ctx context.Context, b board.Board) (*nodetest.Cold, error) {
+func (o options) measureCold(ctx context.Context, b board.Board) (c *nodetest.Cold, err error) {
+	w := o.ways[0]
+	err = o.beside(ctx, b, "qemu-cold-"+b.Arch, func(dir string) (*node.Own, guest.Config, map[string]string, error) {
+		flash, size, packed, err := squashfs(ctx, o.built(w.variant, "wguplink-"+b.Target), dir)
+		c = &nodetest.Cold{Arch: b.Arch, Variant: w.variant, Program: size, Packed: packed}
+		return &node.Own{Flash: flash}, guest.Config{Flash: b.Disk}, nil, err
+	}, func(t *nodetest.Test, n *node.Own) error { return t.Cold(ctx, n, b.Disk, o.failovers, c) })
+	return c, err
+}
+
+// beside calls measure with a node beside its gateways, of the variant asked for first. ready gives the node, its
+// configuration and its programs; dir is for its files. What the node has said is kept under that name.
+func (o options) beside(ctx context.Context, b board.Board, name string,
+	ready func(dir string) (*node.Own, guest.Config, map[string]string, error),
+	measure func(*nodetest.Test, *node.Own) error) error {
 	w := o.ways[0]
 	dir, err := os.MkdirTemp("", "wguplink-qemu-")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer os.RemoveAll(dir)
-	program := o.built(w.variant, "wguplink-"+b.Target)
-	flash, size, packed, err := squashfs(ctx, program, dir)
+	n, config, programs, err := ready(dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	n.Board, n.Dir = b, dir
 	k, err := image.GetKernel(ctx, o.root, b)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	gateways, err := o.gatewayVM(ctx, dir, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer gateways.Kill()
-	n := &node.Own{Board: b, Dir: dir, Flash: flash}
-	if err := o.prepare(n, k, w, guest.Config{Flash: b.Disk}, nil, dir); err != nil {
-		return nil, err
+	if err := o.prepare(n, k, w, config, programs, dir); err != nil {
+		return err
 	}
 	defer n.Off()
-	t := &nodetest.Test{
-		Node: n, Gateways: gateways, Out: o.out, Arch: b.Arch, Static: w.static,
+	err = measure(&nodetest.Test{
+		Node: n, Gateways: gateways, Out: o.out, Arch: b.Arch, Static: w.static, Idle: o.idle,
 		Run: &nodetest.Run{Variant: w.variant, Backend: w.backend, Algorithm: w.algorithm},
-	}
-	c := &nodetest.Cold{Arch: b.Arch, Variant: w.variant, Program: size, Packed: packed}
-	err = t.Cold(ctx, n, b.Disk, o.failovers, c)
-	return c, errors.Join(err,
-		os.WriteFile(o.built("qemu-cold-"+b.Arch+".log"), []byte(n.Tail(allLines)+"\n"), 0o644))
+	}, n)
+	return errors.Join(err, os.WriteFile(o.built(name+".log"), []byte(n.Tail(allLines)+"\n"), 0o644))
 }
 
 // squashfs packs a program as OpenWrt packs its root, and gives the image, the program's size and its own in KiB.

@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 
 	"wguplink/testbed/qemu/board"
 	"wguplink/testbed/qemu/guest"
-	"wguplink/testbed/qemu/image"
 	"wguplink/testbed/qemu/node"
 	"wguplink/testbed/qemu/nodetest"
 )
@@ -47,33 +45,13 @@ func (o options) hour(ctx context.Context, b board.Board) (*nodetest.Hour, error
 
 func (o options) measureHour(ctx context.Context, b board.Board) (*nodetest.Hour, error) {
 	w := o.ways[0]
-	dir, err := os.MkdirTemp("", "wguplink-qemu-")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	k, err := image.GetKernel(ctx, o.root, b)
-	if err != nil {
-		return nil, err
-	}
-	gateways, err := o.gatewayVM(ctx, dir, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer gateways.Kill()
-	n := &node.Own{Board: b, Dir: dir}
-	programs := map[string]string{"wguplink": o.built(w.variant, "wguplink-"+b.Target)}
-	if err := o.prepare(n, k, w, guest.Config{Disk: b.Disk}, programs, dir); err != nil {
-		return nil, err
-	}
-	n.Setup.Count = true
-	defer n.Off()
-	t := &nodetest.Test{
-		Node: n, Gateways: gateways, Out: o.out, Arch: b.Arch, Static: w.static, Idle: o.idle,
-		Run: &nodetest.Run{Variant: w.variant, Backend: w.backend, Algorithm: w.algorithm},
-	}
 	h := &nodetest.Hour{Arch: b.Arch, Variant: w.variant}
-	err = t.Hour(ctx, n, h)
-	return h, errors.Join(err,
-		os.WriteFile(o.built("qemu-hour-"+b.Arch+".log"), []byte(n.Tail(allLines)+"\n"), 0o644))
+	err := o.beside(ctx, b, "qemu-hour-"+b.Arch, func(string) (*node.Own, guest.Config, map[string]string, error) {
+		programs := map[string]string{"wguplink": o.built(w.variant, "wguplink-"+b.Target)}
+		return &node.Own{}, guest.Config{Disk: b.Disk}, programs, nil
+	}, func(t *nodetest.Test, n *node.Own) error {
+		n.Setup.Count = true
+		return t.Hour(ctx, n, h)
+	})
+	return h, err
 }
